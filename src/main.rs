@@ -1,0 +1,3 @@
+//! The `nik-stream` program: everything is in the library.
+
+fn main() {}
