@@ -3,3 +3,6 @@
 //! Layers, imports one way (kept by `tests/house.rs`):
 //! `region <- nik <- codec <- pipeline <- telemetry <- kafka <- app <- cli`; `config` is imported from `kafka` up.
 //! ARCHITECTURE.md walks one record through them.
+
+pub mod dataset;
+pub mod region;

@@ -1,0 +1,71 @@
+//! What a code of any level means: for people who ask, off the path of the NIKs.
+
+use super::code::{Code, Level};
+use super::parse::{Retired, Tables};
+
+/// A code with everything the tables know about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Description<'a> {
+    /// The code, which tells the level.
+    pub code: Code,
+    /// Its name; for some retired kecamatan nobody knows it.
+    pub name: Option<&'a str>,
+    /// The regions above it, the nearest first.
+    pub parents: Vec<Parent<'a>>,
+    /// The row of a code no longer in force; of a current one, none.
+    pub retired: Option<Retired<'a>>,
+}
+
+/// A region above another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parent<'a> {
+    /// Its code.
+    pub code: Code,
+    /// Its name.
+    pub name: &'a str,
+    /// Whether it is no longer in force itself.
+    pub retired: bool,
+}
+
+impl<'a> Tables<'a> {
+    /// What `code` means, or `None` if neither table knows it.
+    pub fn describe(&self, code: Code) -> Option<Description<'a>> {
+        let retired = self.find_retired(code);
+        let name = match (self.find_current(code), retired) {
+            (Some(row), _) => Some(row.name),
+            (None, Some(row)) => row.name,
+            (None, None) => return None,
+        };
+        Some(Description {
+            code,
+            name,
+            parents: self.parents(code),
+            retired,
+        })
+    }
+
+    /// The known regions above `code`, the nearest first, whether or not `code` itself is known.
+    pub fn parents(&self, code: Code) -> Vec<Parent<'a>> {
+        let above = std::iter::successors(code.parent(), |code| code.parent());
+        above.filter_map(|code| self.parent(code)).collect()
+    }
+
+    fn parent(&self, code: Code) -> Option<Parent<'a>> {
+        debug_assert!(
+            code.level() != Level::Kecamatan,
+            "a kecamatan is nobody's parent"
+        );
+        match self.find_current(code) {
+            Some(row) => Some(Parent {
+                code,
+                name: row.name,
+                retired: false,
+            }),
+            None => Some(Parent {
+                code,
+                name: self.find_retired(code)?.name?,
+                retired: true,
+            }),
+        }
+    }
+}
