@@ -4,5 +4,8 @@
 //! `region <- nik <- codec <- pipeline <- telemetry <- kafka <- app <- cli`; `config` is imported from `kafka` up.
 //! ARCHITECTURE.md walks one record through them.
 
+pub mod codec;
 pub mod dataset;
+pub mod nik;
+pub mod pipeline;
 pub mod region;

@@ -1,2 +1,4 @@
 //! One test binary: a module a behaviour.
+
+mod process;
 mod regions;

@@ -1,0 +1,19 @@
+//! The judgement of one NIK, pure: text, regions and a reference date in, five judged sections out.
+//!
+//! A NIK (Nomor Induk Kependudukan) is a person's 16-digit number: six digits of the kecamatan that first registered them,
+//! six of the birth date (day + 40 for women), four of a serial.
+//!
+//! Source: UU 23/2006 as changed by UU 24/2013, art. 13 (one NIK for each resident, for life); PP 40/2019 art. 30 (its 16 digits).
+
+pub mod area;
+pub mod assess;
+pub mod birth_date;
+pub mod gender;
+pub mod number;
+pub mod serial;
+pub mod summary;
+
+pub use assess::{Assessment, Section, assess};
+pub use birth_date::Date;
+pub use number::Nik;
+pub use summary::Summary;
