@@ -27,7 +27,8 @@ impl Process {
         }
     }
 
-    fn from_text(text: &str) -> Option<Self> {
+    /// The process of this name.
+    pub fn from_text(text: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|process| process.as_str() == text)
