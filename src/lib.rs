@@ -4,5 +4,6 @@
 //! `region <- nik <- codec <- pipeline <- telemetry <- kafka <- app <- cli`; `config` is imported from `kafka` up.
 //! ARCHITECTURE.md walks one record through them.
 
+pub mod cli;
 pub mod dataset;
 pub mod region;
