@@ -1,7 +1,8 @@
-//! The commands: what the terminal types, and where the answers go.
+//! The command line: what each command takes and prints. Data goes to standard output, words to standard error.
 
 pub mod check;
 pub mod generate;
+pub mod regions;
 
 use std::io;
 use std::process::ExitCode;
