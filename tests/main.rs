@@ -1,4 +1,10 @@
 //! One test binary: a module a behaviour.
 
+mod allocations;
+mod check;
+mod codec;
+mod generate;
+mod judgement;
 mod process;
 mod regions;
+mod sample;

@@ -122,3 +122,52 @@ fn times(a: u64, b: u64) -> u64 {
         folded
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_are_those_of_long_division() {
+        let numbers = [0, 1, 2, 3, 1 << 60, PRIME - 2, PRIME - 1];
+        let larger = [PRIME, PRIME + 1, 1 << 61, (1 << 62) - 1];
+        for a in numbers.into_iter().chain(larger) {
+            for b in numbers {
+                let expected = u128::from(a) * u128::from(b) % u128::from(PRIME);
+                assert_eq!(u128::from(times(a, b)), expected, "{a} * {b}");
+            }
+        }
+    }
+
+    /// Puts ten thousand keys in and says how many share the fullest chain.
+    fn fullest_chain(key: impl Fn(usize) -> Vec<u8>) -> usize {
+        let (mut seen, mut out) = (Seen::new(), Vec::new());
+        seen.clear(10_000);
+        for index in 0..10_000 {
+            let start = out.len();
+            out.extend(key(index));
+            let end = out.len();
+            assert!(seen.insert(&out, start..end), "a new key");
+            assert!(!seen.insert(&out, start..end), "the same again");
+        }
+        let mut chains = vec![0; seen.chains.len()];
+        for key in &seen.keys {
+            chains[seen.chain(key.hash)] += 1;
+        }
+        chains.into_iter().max().unwrap_or_default()
+    }
+
+    #[test]
+    fn keys_that_differ_in_one_place_or_in_length_alone_spread_over_the_chains() {
+        let serials = fullest_chain(|index| format!("327301010190{index:04}").into_bytes());
+        let areas = fullest_chain(|index| format!("{index:06}0101900001").into_bytes());
+        let lengths = fullest_chain(|index| vec![b'0'; index]);
+        let zeros = fullest_chain(|index| {
+            [vec![0; 7 * (index % 100)], index.to_le_bytes().into()].concat()
+        });
+        let high_bits = fullest_chain(|index| (index << 40).to_le_bytes().repeat(2));
+        for chain in [serials, areas, lengths, zeros, high_bits] {
+            assert!(chain < 30, "{chain} keys in one chain of 32,768");
+        }
+    }
+}

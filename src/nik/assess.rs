@@ -29,7 +29,7 @@ impl<T> Section<Option<T>> {
 pub struct Assessment<'a> {
     /// The NIK itself; valid when it is exactly 16 ASCII digits.
     ///
-    /// Source: UU 23/2006 as changed by UU 24/2013; PP 40/2019 art. 30 (16 digits).
+    /// Source: PP 37/2007 art. 37 (16 digits).
     pub length: Section<Nik<'a>>,
     /// The first six characters.
     pub area: Section<Option<AreaId>>,

@@ -58,40 +58,31 @@ impl Date {
         Self::new(u16::from(century) * 100 + u16::from(year), month, day).ok_or(NotADate)
     }
 
-    /// The day it is in Jakarta, `ms` milliseconds after 1970-01-01 00:00 UTC. Any number is fine: those beyond the calendar
-    /// give its first or last day.
-    pub fn from_unix_ms_jakarta(ms: i64) -> Self {
-        let days = ms.saturating_add(JAKARTA).div_euclid(DAY);
-        // Days since 0000-03-01: years that start in March have the leap day at their end.
-        let Ok(days) = u32::try_from(days.saturating_add(719_468)) else {
-            return Self::MIN;
-        };
-        match days {
-            0..306 => Self::MIN,
-            306..3_652_365 => Self::from_days_since_march(days),
-            _ => Self::MAX,
-        }
-    }
-
-    /// `civil_from_days` of Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms", for days from 0001-01-01 to 9999-12-31.
+    /// The day it is in Jakarta, `ms` milliseconds after 1970-01-01 00:00 UTC. Any number is fine:
+    /// those beyond the calendar give its first or last day.
     #[expect(
         clippy::cast_possible_truncation,
-        reason = "the caller keeps the year in 1..=9999, and with it the rest"
+        clippy::cast_sign_loss,
+        reason = "the clamp keeps the year in 1..=9999, and with it the rest"
     )]
-    fn from_days_since_march(days: u32) -> Self {
+    pub fn from_unix_ms_jakarta(ms: i64) -> Self {
+        // `civil_from_days` of Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms": days
+        // since 0000-03-01, as years that start in March have the leap day at their end.
+        let days = ms.saturating_add(JAKARTA).div_euclid(DAY) + 719_468;
+        let days = days.clamp(306, 3_652_364) as u32; // 0001-01-01, 9999-12-31
         let (era, day_of_era) = (days / 146_097, days % 146_097);
         let year_of_era =
             (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let month_from_march = (5 * day_of_year + 2) / 153;
         let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-        let (month, next_year) = if month_from_march < 10 {
-            (month_from_march + 3, 0)
-        } else {
-            (month_from_march - 9, 1)
+        let (month, new_year) = match month_from_march {
+            0..10 => (month_from_march + 3, 0),
+            _ => (month_from_march - 9, 1),
         };
+        let year = era * 400 + year_of_era + new_year;
         Self {
-            year: (era * 400 + year_of_era + next_year) as u16,
+            year: year as u16,
             month: month as u8,
             day: day as u8,
         }
@@ -134,10 +125,11 @@ pub struct BirthDate {
     pub age: u16,
 }
 
-/// Valid when the characters are DDMMYY of a day that exists and the age is at least `min_age` years. The day is 01 to 31, a
-/// woman's 41 to 71. Of 20YY and 19YY the later one counts whose whole date exists and is not after `reference`.
+/// Valid when the characters are DDMMYY of a day that exists and the age is at least `min_age`
+/// years. The day is 01 to 31, a woman's 41 to 71. Of 20YY and 19YY the later one counts whose whole
+/// date exists and is not after `reference`.
 ///
-/// Source: PP 40/2019 art. 30 (day, month, year of birth by two digits each, a woman's day plus 40).
+/// Source: PP 37/2007 art. 37 (day, month and year of birth, a woman's day plus 40).
 pub(super) fn read(nik: &Nik<'_>, min_age: u8, reference: Date) -> Section<Option<BirthDate>> {
     let value = birth_date(nik, reference);
     Section {

@@ -11,9 +11,10 @@ pub enum Gender {
     Woman,
 }
 
-/// Valid when the seventh character is 0 to 7. It is judged by itself: a NIK whose birth date is wrong still tells a gender.
+/// Valid when the seventh character is 0 to 7. It is judged by itself: a NIK whose birth date is
+/// wrong still tells a gender.
 ///
-/// Source: PP 40/2019 art. 30 (a woman's day of birth plus 40).
+/// Source: PP 37/2007 art. 37 (a woman's day of birth plus 40).
 pub(super) fn read(nik: &Nik<'_>) -> Section<Option<Gender>> {
     Section::known(match nik.birth().first() {
         Some(b'0'..=b'3') => Some(Gender::Man),

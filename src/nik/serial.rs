@@ -2,10 +2,11 @@
 
 use super::{Nik, Section};
 
-/// Everything from the 13th character, `None` when there is nothing. Valid when that is exactly four ASCII digits, 0001 to
-/// 9999: the system that issues NIKs starts counting at 0001.
+/// Everything from the 13th character, `None` when there is nothing. Valid when that is exactly four
+/// ASCII digits, 0001 to 9999.
 ///
-/// Source: PP 40/2019 art. 30 (four digits, given by the system).
+/// Source: PP 37/2007 art. 37 (four digits, given by the system as NIKs are issued); that it counts
+/// from 0001 is how the civil registry (Dukcapil) explains it.
 pub(super) fn read<'a>(nik: &Nik<'a>) -> Section<Option<&'a str>> {
     let serial = nik.serial();
     let digits: Option<&[u8; 4]> = serial.as_bytes().try_into().ok();
