@@ -153,7 +153,7 @@ fn info(manifest: &Manifest, out: &mut impl Write) -> io::Result<()> {
         "source",
         &format!("{} {} ({})", source.package, source.file, source.licence),
     )?;
-    field(out, "sha256", &format!("{} source", source.sha256))?;
+    field(out, "sha256", &format!("{} {}", source.sha256, source.file))?;
     for (file, sha256) in &manifest.files {
         field(out, "sha256", &format!("{sha256} {file}"))?;
     }
