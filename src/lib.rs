@@ -6,8 +6,10 @@
 
 pub mod cli;
 pub mod codec;
+pub mod config;
 pub mod dataset;
 pub mod generate;
 pub mod nik;
 pub mod pipeline;
 pub mod region;
+pub mod telemetry;

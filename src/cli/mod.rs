@@ -1,6 +1,7 @@
 //! The commands: what the terminal types, and where the answers go.
 
 pub mod check;
+pub mod config;
 pub mod generate;
 
 use std::io;
