@@ -31,7 +31,9 @@ const IMPATIENT: i32 = 130;
 #[derive(Debug, thiserror::Error)]
 pub enum Ended {
     /// Another instance uses the same names.
-    #[error("another instance uses this transactional.id (kafka.group_id with kafka.instance_id): {0}")]
+    #[error(
+        "another instance uses this transactional.id (kafka.group_id with kafka.instance_id): {0}"
+    )]
     Fenced(String),
     /// A fault that a new start of the workers would not mend.
     #[error("{0}")]
@@ -56,7 +58,8 @@ impl App {
     /// Starts everything: returns once the door is open and the workers are joining.
     pub fn start(settings: &Settings, stop: &Stop) -> Result<Self> {
         let manifest = dataset::manifest().context("the region data's manifest")?;
-        let regions = Arc::new(dataset::regions(settings.rules.retired_codes).context("the region data")?);
+        let regions =
+            Arc::new(dataset::regions(settings.rules.retired_codes).context("the region data")?);
         let (librdkafka, features) = kafka::features();
         let mut counts = Vec::new();
         for level in Level::ALL {
@@ -65,12 +68,21 @@ impl App {
             }
         }
         let metrics = Arc::new(Metrics::new(
-            &BuildInfo { version: VERSION, revision: REVISION, librdkafka: &librdkafka },
-            &RegionsInfo { release: &manifest.release, sha256: &manifest.sha256, counts: &counts },
+            &BuildInfo {
+                version: VERSION,
+                revision: REVISION,
+                librdkafka: &librdkafka,
+            },
+            &RegionsInfo {
+                release: &manifest.release,
+                sha256: &manifest.sha256,
+                counts: &counts,
+            },
         ));
         let health = Arc::new(Health::new(settings.kafka.worker_count()));
         let listen = settings.http.listen;
-        let listener = TcpListener::bind(listen).with_context(|| format!("http.listen = {listen} cannot be opened"))?;
+        let listener = TcpListener::bind(listen)
+            .with_context(|| format!("http.listen = {listen} cannot be opened"))?;
         let address = listener.local_addr()?;
         tracing::info!(
             version = VERSION, revision = REVISION, librdkafka, features,
@@ -80,12 +92,22 @@ impl App {
             regions = manifest.release, metrics = %format!("http://{address}/metrics"),
             "nik-stream starts"
         );
-        let view = View { metrics: Arc::clone(&metrics), health: Arc::clone(&health) };
+        let view = View {
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+        };
         open_door(listener, view, stop.clone())?;
         let processor = Processor::new(regions, settings.process());
         let halt = Stop::default();
         let running = kafka::start(settings, processor, &metrics, &health, &halt)?;
-        Ok(Self { running, stop: stop.clone(), halt, health, address, metrics })
+        Ok(Self {
+            running,
+            stop: stop.clone(),
+            halt,
+            health,
+            address,
+            metrics,
+        })
     }
 
     /// Why the program is not ready; empty when it is.
@@ -109,7 +131,9 @@ impl App {
         if self.running.finish(started + STOP_BUDGET) {
             tracing::info!(seconds = started.elapsed().as_secs_f64(), "stopped");
         } else {
-            tracing::warn!("the brokers do not answer: open epochs are given up, their requests will be processed again");
+            tracing::warn!(
+                "the brokers do not answer: open epochs are given up, their requests will be processed again"
+            );
         }
         ended.map_err(|fault| match fault {
             Fault::Fenced(text) => Ended::Fenced(text),
@@ -121,11 +145,16 @@ impl App {
 /// Serves HTTP and listens for signals, on a thread of its own that lives as long as the process.
 fn open_door(listener: TcpListener, view: View, stop: Stop) -> Result<()> {
     listener.set_nonblocking(true)?;
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
     // Signals are caught from here on, not only once the thread runs.
     let (mut terminate, mut interrupt) = {
         let _inside = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        )
     };
     let work = async move {
         tokio::spawn(async move {
@@ -148,6 +177,8 @@ fn open_door(listener: TcpListener, view: View, stop: Stop) -> Result<()> {
             tracing::error!(%error, "the HTTP door is shut; the stream goes on");
         }
     };
-    std::thread::Builder::new().name("http".to_owned()).spawn(move || runtime.block_on(work))?;
+    std::thread::Builder::new()
+        .name("http".to_owned())
+        .spawn(move || runtime.block_on(work))?;
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::config::Problems;
 use crate::dataset;
 use crate::pipeline::process::{Processor, Settings};
 use crate::region::RetiredCodes;
+use crate::telemetry::logging;
 
 /// Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly once.
 #[derive(Parser, Debug)]
@@ -42,6 +43,7 @@ enum Command {
 ///
 /// 0 done, 1 fault, 2 usage, 64 settings, 75 fenced by another instance, 130 second signal.
 pub fn main() -> ExitCode {
+    logging::hide_panic_texts();
     let outcome = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),

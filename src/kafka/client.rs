@@ -20,10 +20,15 @@ impl Clients {
     pub(super) fn new(settings: &Settings) -> Self {
         let instance = settings.kafka.instance_id.clone().unwrap_or_else(|| {
             // No name that is stable across restarts: a fresh one, so that no other instance is fenced.
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let since = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             format!("{:x}-{:x}", std::process::id(), since.as_nanos())
         });
-        Self { settings: settings.clone(), instance }
+        Self {
+            settings: settings.clone(),
+            instance,
+        }
     }
 
     /// The consumer of a worker.
@@ -48,7 +53,10 @@ impl Clients {
                 .set("partition.assignment.strategy", "cooperative-sticky")
                 .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
                 // How soon a member hears of another's leaving: it is what a takeover waits for.
-                .set("heartbeat.interval.ms", (kafka.session_timeout_ms / 4).min(500).to_string()),
+                .set(
+                    "heartbeat.interval.ms",
+                    (kafka.session_timeout_ms / 4).min(500).to_string(),
+                ),
             GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
         };
         if let Some(instance) = &kafka.instance_id {
@@ -74,10 +82,15 @@ impl Clients {
             .set("retry.backoff.ms", "10");
         match self.settings.delivery.guarantee {
             Guarantee::ExactlyOnce => config
-                .set("transactional.id", format!("{}-{}-{worker}", kafka.group_id, self.instance))
+                .set(
+                    "transactional.id",
+                    format!("{}-{}-{worker}", kafka.group_id, self.instance),
+                )
                 .set("transaction.timeout.ms", "15000")
                 .set("linger.ms", "5"),
-            Guarantee::AtLeastOnce => config.set("linger.ms", "5").set("message.timeout.ms", "25000"),
+            Guarantee::AtLeastOnce => config
+                .set("linger.ms", "5")
+                .set("message.timeout.ms", "25000"),
         };
         overridden(config, [&kafka.librdkafka, &kafka.producer])
     }
@@ -117,7 +130,10 @@ impl Clients {
         if let Some(mechanism) = security.sasl_mechanism {
             config.set("sasl.mechanism", mechanism.as_str());
         }
-        for (key, secret) in [("ssl.key.password", &security.key_password), ("sasl.password", &security.password)] {
+        for (key, secret) in [
+            ("ssl.key.password", &security.key_password),
+            ("sasl.password", &security.password),
+        ] {
             if let Some(secret) = secret {
                 config.set(key, secret.expose());
             }
@@ -127,7 +143,10 @@ impl Clients {
 }
 
 /// The operator's own properties come last: those of one client over those of both.
-fn overridden<const N: usize>(mut config: ClientConfig, tables: [&crate::config::Properties; N]) -> ClientConfig {
+fn overridden<const N: usize>(
+    mut config: ClientConfig,
+    tables: [&crate::config::Properties; N],
+) -> ClientConfig {
     for (key, value) in tables.into_iter().flat_map(crate::config::Properties::iter) {
         config.set(key, value);
     }
@@ -137,6 +156,8 @@ fn overridden<const N: usize>(mut config: ClientConfig, tables: [&crate::config:
 /// librdkafka's version and the features it was built with.
 pub fn features() -> (String, String) {
     let (_, version) = rdkafka::util::get_rdkafka_version();
-    let features = ClientConfig::new().create_native_config().and_then(|config| config.get("builtin.features"));
+    let features = ClientConfig::new()
+        .create_native_config()
+        .and_then(|config| config.get("builtin.features"));
     (version, features.unwrap_or_default())
 }

@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::telemetry::metrics::Metrics;
@@ -82,7 +82,9 @@ impl ClientContext for ConsumerEvents {
     }
 
     fn stats(&self, statistics: Statistics) {
-        let Some(topic) = statistics.topics.get(&self.topic) else { return };
+        let Some(topic) = statistics.topics.get(&self.topic) else {
+            return;
+        };
         let committed = lock(&self.committed);
         for partition in topic.partitions.values() {
             // librdkafka's own lag ignores transactional commits, so ours is counted from our own positions.
@@ -91,21 +93,35 @@ impl ClientContext for ConsumerEvents {
                 None if partition.committed_offset >= 0 => partition.committed_offset,
                 None => partition.lo_offset,
             };
-            let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
+            let end = if partition.ls_offset >= 0 {
+                partition.ls_offset
+            } else {
+                partition.hi_offset
+            };
             if partition.desired && end >= 0 && position >= 0 {
-                self.metrics.set_lag(partition.partition, (end - position).max(0));
+                self.metrics
+                    .set_lag(partition.partition, (end - position).max(0));
             }
         }
     }
 }
 
 impl ConsumerContext for ConsumerEvents {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, err: RDKafkaRespErr, list: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        err: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
         if self.closing.load(Ordering::SeqCst) {
             unassign(consumer, list);
             return;
         }
-        let partitions = list.elements().iter().map(|element| element.partition()).collect();
+        let partitions = list
+            .elements()
+            .iter()
+            .map(TopicPartitionListElem::partition)
+            .collect();
         lock(&self.changes).push_back(match err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assigned(partitions),
             _ => Change::Revoked(partitions),
@@ -114,7 +130,10 @@ impl ConsumerContext for ConsumerEvents {
 }
 
 /// Takes `list` into the assignment, as the group's protocol wants it.
-pub(super) fn assign(consumer: &BaseConsumer<ConsumerEvents>, list: &TopicPartitionList) -> Result<(), KafkaError> {
+pub(super) fn assign(
+    consumer: &BaseConsumer<ConsumerEvents>,
+    list: &TopicPartitionList,
+) -> Result<(), KafkaError> {
     match consumer.rebalance_protocol() {
         RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
         RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),

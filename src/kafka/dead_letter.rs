@@ -49,10 +49,14 @@ const fn sentence(reason: Reason) -> &'static str {
         Reason::Tombstone => "the record has no value",
         Reason::RequestTooLarge => "the request has more bytes than limits.request_bytes",
         Reason::MalformedJson => "the request is not one JSON text in UTF-8",
-        Reason::InvalidRequest => "the request is no object with one array nik and one text process",
+        Reason::InvalidRequest => {
+            "the request is no object with one array nik and one text process"
+        }
         Reason::UnknownProcess => "process is neither limited nor full",
         Reason::TooManyNiks => "nik has more elements than limits.niks_per_request",
-        Reason::ResultTooLarge => "the result is larger than limits.result_bytes or its topic allow",
+        Reason::ResultTooLarge => {
+            "the result is larger than limits.result_bytes or its topic allow"
+        }
         Reason::Internal => "a fault of nik-stream itself, see its log",
     }
 }

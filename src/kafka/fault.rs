@@ -36,10 +36,12 @@ impl From<CallError> for Fault {
 impl From<KafkaError> for Fault {
     fn from(error: KafkaError) -> Self {
         match error {
-            KafkaError::ClientConfig(_, text, key, value) => {
-                Fault::Fatal(format!("librdkafka refuses the setting {key} = {value}: {text}"))
+            KafkaError::ClientConfig(_, text, key, value) => Fault::Fatal(format!(
+                "librdkafka refuses the setting {key} = {value}: {text}"
+            )),
+            KafkaError::ClientCreation(text) => {
+                Fault::Fatal(format!("no Kafka client can be made: {text}"))
             }
-            KafkaError::ClientCreation(text) => Fault::Fatal(format!("no Kafka client can be made: {text}")),
             KafkaError::MessageConsumptionFatal(Code::FencedInstanceId | Code::Fenced) => {
                 Fault::Fenced("another member uses this kafka.instance_id".to_owned())
             }
@@ -54,17 +56,40 @@ mod tests {
 
     fn call(code: Code, fatal: bool, requires_abort: bool) -> Fault {
         let text = "text".to_owned();
-        CallError { call: "commit_transaction", code, fatal, retriable: false, requires_abort, text }.into()
+        CallError {
+            call: "commit_transaction",
+            code,
+            fatal,
+            retriable: false,
+            requires_abort,
+            text,
+        }
+        .into()
     }
 
     #[test]
     fn errors_are_sorted_by_what_to_do() {
-        assert!(matches!(call(Code::IllegalGeneration, false, true), Fault::Abort(_)));
-        assert!(matches!(call(Code::UnknownMemberId, false, true), Fault::Abort(_)));
+        assert!(matches!(
+            call(Code::IllegalGeneration, false, true),
+            Fault::Abort(_)
+        ));
+        assert!(matches!(
+            call(Code::UnknownMemberId, false, true),
+            Fault::Abort(_)
+        ));
         assert!(matches!(call(Code::Fenced, true, false), Fault::Fenced(_)));
-        assert!(matches!(call(Code::ProducerFenced, true, false), Fault::Fenced(_)));
-        assert!(matches!(call(Code::OutOfOrderSequenceNumber, true, false), Fault::Restart(_)));
-        assert!(matches!(call(Code::OperationTimedOut, false, false), Fault::Restart(_)));
+        assert!(matches!(
+            call(Code::ProducerFenced, true, false),
+            Fault::Fenced(_)
+        ));
+        assert!(matches!(
+            call(Code::OutOfOrderSequenceNumber, true, false),
+            Fault::Restart(_)
+        ));
+        assert!(matches!(
+            call(Code::OperationTimedOut, false, false),
+            Fault::Restart(_)
+        ));
         let config = KafkaError::ClientCreation("no such file".to_owned());
         assert!(matches!(config.into(), Fault::Fatal(_)));
     }

@@ -4,6 +4,7 @@ mod calls;
 mod client;
 mod context;
 mod dead_letter;
+mod exception;
 mod fault;
 mod native;
 mod route;
@@ -35,7 +36,7 @@ pub use client::features;
 /// How long a stopping worker may take to leave the group and close its clients.
 const CLOSE_BUDGET: Duration = Duration::from_secs(5);
 /// Fenced again within this time, with the brokers up, there is a rival.
-const RIVAL_WINDOW: Duration = Duration::from_secs(60);
+const RIVAL_WINDOW: Duration = Duration::from_mins(1);
 /// The pauses between starts of a worker that ends again and again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -85,7 +86,8 @@ pub(crate) fn start(
 ) -> Result<Running, Fault> {
     let topics = &settings.topics;
     let c_string = |text: &str| {
-        CString::new(text).map_err(|_| Fault::Fatal("a topic's name holds a NUL character".to_owned()))
+        CString::new(text)
+            .map_err(|_| Fault::Fatal("a topic's name holds a NUL character".to_owned()))
     };
     let shared = Arc::new(Shared {
         clients: Clients::new(settings),
@@ -110,7 +112,11 @@ pub(crate) fn start(
     });
     let watch = Watch::new(
         &shared.clients.watch(),
-        [topics.requests.clone(), topics.results.clone(), topics.failures.clone()],
+        [
+            topics.requests.clone(),
+            topics.results.clone(),
+            topics.failures.clone(),
+        ],
         Arc::clone(&shared.counts),
         Arc::clone(health),
         Arc::clone(metrics),
@@ -183,7 +189,11 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
             }
             fenced = Some((Instant::now(), outages));
         }
-        pause = if started.elapsed() > RIVAL_WINDOW { SHORTEST_PAUSE } else { pause };
+        pause = if started.elapsed() > RIVAL_WINDOW {
+            SHORTEST_PAUSE
+        } else {
+            pause
+        };
         tracing::warn!(worker = index, %fault, "the worker starts anew");
         stop.pause(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);

@@ -53,7 +53,9 @@ fn checked(call: &'static str, error: *mut sys::rd_kafka_error_t) -> Result<(), 
             fatal: sys::rd_kafka_error_is_fatal(error) != 0,
             retriable: sys::rd_kafka_error_is_retriable(error) != 0,
             requires_abort: sys::rd_kafka_error_txn_requires_abort(error) != 0,
-            text: CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
+            text: CStr::from_ptr(sys::rd_kafka_error_string(error))
+                .to_string_lossy()
+                .into_owned(),
         };
         sys::rd_kafka_error_destroy(error);
         Err(described)
@@ -65,15 +67,22 @@ fn millis(timeout: Duration) -> i32 {
 }
 
 /// Ends an earlier transaction of this transactional id and fences its other producers.
-pub(super) fn init_transactions<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> Result<(), CallError> {
+pub(super) fn init_transactions<C: ClientContext>(
+    producer: &Client<C>,
+    timeout: Duration,
+) -> Result<(), CallError> {
     // SAFETY: see the module's argument.
-    checked("init_transactions", unsafe { sys::rd_kafka_init_transactions(producer.native_ptr(), millis(timeout)) })
+    checked("init_transactions", unsafe {
+        sys::rd_kafka_init_transactions(producer.native_ptr(), millis(timeout))
+    })
 }
 
 /// Begins a transaction (local: no request is sent).
 pub(super) fn begin_transaction<C: ClientContext>(producer: &Client<C>) -> Result<(), CallError> {
     // SAFETY: see the module's argument.
-    checked("begin_transaction", unsafe { sys::rd_kafka_begin_transaction(producer.native_ptr()) })
+    checked("begin_transaction", unsafe {
+        sys::rd_kafka_begin_transaction(producer.native_ptr())
+    })
 }
 
 /// Adds consumed offsets to the transaction, fenced by the group's membership.
@@ -95,15 +104,25 @@ pub(super) fn send_offsets<C: ClientContext>(
 }
 
 /// Commits the transaction: its records and offsets become visible together.
-pub(super) fn commit_transaction<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> Result<(), CallError> {
+pub(super) fn commit_transaction<C: ClientContext>(
+    producer: &Client<C>,
+    timeout: Duration,
+) -> Result<(), CallError> {
     // SAFETY: see the module's argument.
-    checked("commit_transaction", unsafe { sys::rd_kafka_commit_transaction(producer.native_ptr(), millis(timeout)) })
+    checked("commit_transaction", unsafe {
+        sys::rd_kafka_commit_transaction(producer.native_ptr(), millis(timeout))
+    })
 }
 
 /// Aborts the transaction: no `read_committed` reader will ever see its records.
-pub(super) fn abort_transaction<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> Result<(), CallError> {
+pub(super) fn abort_transaction<C: ClientContext>(
+    producer: &Client<C>,
+    timeout: Duration,
+) -> Result<(), CallError> {
     // SAFETY: see the module's argument.
-    checked("abort_transaction", unsafe { sys::rd_kafka_abort_transaction(producer.native_ptr(), millis(timeout)) })
+    checked("abort_transaction", unsafe {
+        sys::rd_kafka_abort_transaction(producer.native_ptr(), millis(timeout))
+    })
 }
 
 /// Waits until no record is queued or in flight; `false` when `timeout` ended first.
@@ -130,7 +149,8 @@ impl GroupMetadata {
         let metadata = unsafe { sys::rd_kafka_consumer_group_metadata(consumer.native_ptr()) };
         let metadata = GroupMetadata(NonNull::new(metadata)?);
         // SAFETY: `metadata` is alive.
-        let generation = unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(metadata.0.as_ptr()) };
+        let generation =
+            unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(metadata.0.as_ptr()) };
         (generation >= 0).then_some(metadata)
     }
 }
@@ -155,9 +175,15 @@ impl Offsets {
     pub(super) fn new(topic: &CStr, positions: impl Iterator<Item = (i32, i64)>) -> Self {
         // SAFETY: the list is owned by us; `add` copies the name and returns an element that lives until the next add.
         unsafe {
-            let list = NonNull::new(sys::rd_kafka_topic_partition_list_new(8)).expect("librdkafka aborts when out of memory");
+            let list = NonNull::new(sys::rd_kafka_topic_partition_list_new(8))
+                .expect("librdkafka aborts when out of memory");
             for (partition, offset) in positions {
-                (*sys::rd_kafka_topic_partition_list_add(list.as_ptr(), topic.as_ptr(), partition)).offset = offset;
+                (*sys::rd_kafka_topic_partition_list_add(
+                    list.as_ptr(),
+                    topic.as_ptr(),
+                    partition,
+                ))
+                .offset = offset;
             }
             Offsets(list)
         }
@@ -178,13 +204,17 @@ impl Headers {
     /// An empty list with room for `capacity` headers.
     pub(super) fn with_capacity(capacity: usize) -> Self {
         // SAFETY: no arguments to keep alive; owned by us.
-        Headers(NonNull::new(unsafe { sys::rd_kafka_headers_new(capacity) }).expect("librdkafka aborts when out of memory"))
+        Headers(
+            NonNull::new(unsafe { sys::rd_kafka_headers_new(capacity) })
+                .expect("librdkafka aborts when out of memory"),
+        )
     }
 
     /// An untouched copy of a message's headers, `None` when it has none.
     pub(super) fn copy_of(message: &BorrowedMessage<'_>) -> Option<Self> {
         // SAFETY: the source is borrowed from the message for the call; the copy is owned by us.
-        NonNull::new(unsafe { sys::rd_kafka_headers_copy(borrowed(message)?.as_ptr()) }).map(Headers)
+        NonNull::new(unsafe { sys::rd_kafka_headers_copy(borrowed(message)?.as_ptr()) })
+            .map(Headers)
     }
 
     /// Appends one header.
@@ -193,7 +223,13 @@ impl Headers {
         // SAFETY: name and value are copied during the call, with their lengths given. The one error of `header_add`
         // is a read-only list, which a list of our own is not.
         unsafe {
-            sys::rd_kafka_header_add(self.0.as_ptr(), name.as_ptr().cast::<c_char>(), name.len().cast_signed(), value, length.cast_signed());
+            sys::rd_kafka_header_add(
+                self.0.as_ptr(),
+                name.as_ptr().cast::<c_char>(),
+                name.len().cast_signed(),
+                value,
+                length.cast_signed(),
+            );
         }
     }
 }
@@ -209,29 +245,49 @@ fn borrowed(message: &BorrowedMessage<'_>) -> Option<NonNull<sys::rd_kafka_heade
     let mut headers = ptr::null_mut();
     // SAFETY: the message is alive; on success `headers` points into it.
     let found = unsafe { sys::rd_kafka_message_headers(message.ptr(), &raw mut headers) };
-    if found == NO_ERROR { NonNull::new(headers) } else { None }
+    if found == NO_ERROR {
+        NonNull::new(headers)
+    } else {
+        None
+    }
 }
 
 /// Calls `visit` with each header of `message`, in order.
-pub(super) fn each_header(message: &BorrowedMessage<'_>, mut visit: impl FnMut(&[u8], Option<&[u8]>)) {
-    let Some(headers) = borrowed(message) else { return };
+pub(super) fn each_header(
+    message: &BorrowedMessage<'_>,
+    mut visit: impl FnMut(&[u8], Option<&[u8]>),
+) {
+    let Some(headers) = borrowed(message) else {
+        return;
+    };
     for index in 0.. {
         let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
         // SAFETY: `headers` lives as long as the message; past the last index an error is returned.
-        let found = unsafe { sys::rd_kafka_header_get_all(headers.as_ptr(), index, &raw mut name, &raw mut value, &raw mut length) };
+        let found = unsafe {
+            sys::rd_kafka_header_get_all(
+                headers.as_ptr(),
+                index,
+                &raw mut name,
+                &raw mut value,
+                &raw mut length,
+            )
+        };
         if found != NO_ERROR {
             return;
         }
         // SAFETY: name is NUL-terminated, value has `length` bytes; both live as long as the message.
         unsafe {
-            let value = (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), length));
+            let value =
+                (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), length));
             visit(CStr::from_ptr(name).to_bytes(), value);
         }
     }
 }
 
 fn raw(bytes: Option<&[u8]>) -> (*const c_void, usize) {
-    bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast::<c_void>(), bytes.len()))
+    bytes.map_or((ptr::null(), 0), |bytes| {
+        (bytes.as_ptr().cast::<c_void>(), bytes.len())
+    })
 }
 
 /// A record to be produced.
@@ -255,7 +311,10 @@ pub(super) fn produce<'a, C: ClientContext>(
 ) -> Result<(), (RDKafkaErrorCode, Outgoing<'a>)> {
     let (key, key_length) = raw(record.key);
     let (value, value_length) = raw(Some(record.value));
-    let headers = record.headers.as_ref().map_or(ptr::null_mut(), |headers| headers.0.as_ptr());
+    let headers = record
+        .headers
+        .as_ref()
+        .map_or(ptr::null_mut(), |headers| headers.0.as_ptr());
     // SAFETY: the variadic list pairs each tag with the arguments rdkafka.h lists for it and ends with VTYPE_END; key
     // and value are copied (MSG_F_COPY); on success librdkafka owns `headers`, on failure we still do.
     let code = unsafe {

@@ -105,7 +105,14 @@ impl Watch {
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
         let client = config.create_with_context(Quiet)?;
-        Ok(Self { client, topics, counts, health, metrics, said: Vec::new() })
+        Ok(Self {
+            client,
+            topics,
+            counts,
+            health,
+            metrics,
+            said: Vec::new(),
+        })
     }
 
     /// Looks until `stopped`.
@@ -138,9 +145,14 @@ impl Watch {
         for (topic, found) in self.topics.iter().zip(&mut found) {
             match self.client.fetch_metadata(Some(topic), TIMEOUT) {
                 Ok(metadata) => {
-                    self.metrics.brokers_up.set(i64::try_from(metadata.brokers().len()).unwrap_or(0));
+                    self.metrics
+                        .brokers_up
+                        .set(i64::try_from(metadata.brokers().len()).unwrap_or(0));
                     let seen = metadata.topics().first();
-                    match seen.and_then(rdkafka::metadata::MetadataTopic::error).map(Code::from) {
+                    match seen
+                        .and_then(rdkafka::metadata::MetadataTopic::error)
+                        .map(Code::from)
+                    {
                         Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                             problems.push(format!("topic {topic} does not exist"));
                         }
@@ -175,7 +187,9 @@ impl Watch {
         counts.looks.fetch_add(1, Ordering::Release);
         if before != requests && (results, failures) != (requests, requests) {
             tracing::warn!(
-                requests, results, failures,
+                requests,
+                results,
+                failures,
                 "partition counts differ: outcomes go by their key, so order holds within a key only"
             );
         }
@@ -196,7 +210,12 @@ mod tests {
 
     fn counts(requests: i32, results: i32, failures: i32) -> Counts {
         let count = AtomicI32::new;
-        Counts { requests: count(requests), results: count(results), failures: count(failures), ..Counts::default() }
+        Counts {
+            requests: count(requests),
+            results: count(results),
+            failures: count(failures),
+            ..Counts::default()
+        }
     }
 
     #[test]

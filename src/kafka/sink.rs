@@ -10,6 +10,7 @@ use rdkafka::producer::{Producer, ThreadedProducer};
 
 use super::calls::Calls;
 use super::context::{ProducerEvents, Refused};
+use super::exception::is_for_good;
 use super::fault::Fault;
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use super::source::finishes_within;
@@ -37,8 +38,16 @@ impl Sink {
     pub(super) fn connect(config: &ClientConfig, worker: usize) -> Result<Self, Fault> {
         let transactional = config.get("transactional.id").is_some();
         let producer = Arc::new(config.create_with_context(ProducerEvents::default())?);
-        let calls = if transactional { Some(Calls::start(worker)?) } else { None };
-        let sink = Self { producer, calls, open: false };
+        let calls = if transactional {
+            Some(Calls::start(worker)?)
+        } else {
+            None
+        };
+        let sink = Self {
+            producer,
+            calls,
+            open: false,
+        };
         if transactional {
             sink.call(INIT_TIMEOUT, native::init_transactions)?;
         }
@@ -57,14 +66,17 @@ impl Sink {
         loop {
             match native::produce(self.producer.client(), record) {
                 Ok(()) => return Ok(Ok(())),
-                Err((Code::QueueFull, back)) => record = back,
-                // The producer has not seen a partition that was added just now.
-                Err((Code::UnknownPartition, back)) => record = back,
-                Err((code @ (Code::MessageSizeTooLarge | Code::InvalidTimestamp), _)) => return Ok(Err(code)),
-                Err((code, _)) => return Err(Fault::Abort(format!("a record cannot be queued: {code:?}"))),
+                // Full; or the producer has not seen a partition that was added just now.
+                Err((Code::QueueFull | Code::UnknownPartition, back)) => record = back,
+                Err((code, _)) if is_for_good(code) => return Ok(Err(code)),
+                Err((code, _)) => {
+                    return Err(Fault::Abort(format!("a record cannot be queued: {code:?}")));
+                }
             }
             if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + DELIVERY_TIMEOUT) {
-                return Err(Fault::Restart("the producer's queue does not drain".to_owned()));
+                return Err(Fault::Restart(
+                    "the producer's queue does not drain".to_owned(),
+                ));
             }
             sleep(Duration::from_millis(1));
         }
@@ -73,13 +85,19 @@ impl Sink {
     /// Waits until the broker has taken everything sent; returns what it refused.
     pub(super) fn settle(&self) -> Result<Vec<Refused>, Fault> {
         if !native::flush(self.producer.client(), DELIVERY_TIMEOUT) {
-            return Err(Fault::Restart("records are not delivered in time".to_owned()));
+            return Err(Fault::Restart(
+                "records are not delivered in time".to_owned(),
+            ));
         }
         Ok(self.producer.context().take_refused())
     }
 
     /// Commits what was sent together with `positions`; `membership` is the group's fence against a zombie.
-    pub(super) fn commit(&mut self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
+    pub(super) fn commit(
+        &mut self,
+        positions: Offsets,
+        membership: GroupMetadata,
+    ) -> Result<(), Fault> {
         let fenced = Arc::new((positions, membership));
         self.call(CALL_TIMEOUT, move |producer, timeout| {
             native::send_offsets(producer, &fenced.0, &fenced.1, timeout)
@@ -102,9 +120,14 @@ impl Sink {
     /// Makes a transactional call, again and again while librdkafka says it may be repeated.
     fn call<J>(&self, limit: Duration, job: J) -> Result<(), Fault>
     where
-        J: Fn(&rdkafka::client::Client<ProducerEvents>, Duration) -> Result<(), CallError> + Clone + Send + 'static,
+        J: Fn(&rdkafka::client::Client<ProducerEvents>, Duration) -> Result<(), CallError>
+            + Clone
+            + Send
+            + 'static,
     {
-        let Some(calls) = &self.calls else { return Ok(()) };
+        let Some(calls) = &self.calls else {
+            return Ok(());
+        };
         let deadline = Instant::now() + limit;
         loop {
             let (producer, job) = (Arc::clone(&self.producer), job.clone());

@@ -36,11 +36,20 @@ pub(super) struct Source {
 
 impl Source {
     /// Joins the group.
-    pub(super) fn join(config: &ClientConfig, topic: &str, metrics: Arc<Metrics>) -> Result<Self, Fault> {
+    pub(super) fn join(
+        config: &ClientConfig,
+        topic: &str,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Fault> {
         let events = ConsumerEvents::new(topic, Arc::clone(&metrics));
         let consumer: BaseConsumer<_> = config.create_with_context(events)?;
         consumer.subscribe(&[topic])?;
-        Ok(Self { consumer, topic: topic.to_owned(), assigned: Vec::new(), metrics })
+        Ok(Self {
+            consumer,
+            topic: topic.to_owned(),
+            assigned: Vec::new(),
+            metrics,
+        })
     }
 
     /// The next record, or what else there is to do.
@@ -53,7 +62,11 @@ impl Source {
                 tracing::warn!(%error, "the consumer reports an error and goes on");
                 Ok(Polled::Drained)
             }
-            None => Ok(self.consumer.context().next_change().map_or(Polled::Drained, Polled::Changed)),
+            None => Ok(self
+                .consumer
+                .context()
+                .next_change()
+                .map_or(Polled::Drained, Polled::Changed)),
         }
     }
 
@@ -72,27 +85,45 @@ impl Source {
         self.metrics.rebalances.inc();
         match change {
             Change::Assigned(partitions) => {
-                assign(&self.consumer, &self.list(partitions.iter().map(|&partition| (partition, Offset::Stored)))?)?;
+                assign(
+                    &self.consumer,
+                    &self.list(
+                        partitions
+                            .iter()
+                            .map(|&partition| (partition, Offset::Stored)),
+                    )?,
+                )?;
                 self.assigned.extend(partitions);
             }
             Change::Revoked(partitions) => {
-                unassign(&self.consumer, &self.list(partitions.iter().map(|&partition| (partition, Offset::Invalid)))?);
+                unassign(
+                    &self.consumer,
+                    &self.list(
+                        partitions
+                            .iter()
+                            .map(|&partition| (partition, Offset::Invalid)),
+                    )?,
+                );
                 self.consumer.context().forget(partitions);
-                self.assigned.retain(|partition| !partitions.contains(partition));
+                self.assigned
+                    .retain(|partition| !partitions.contains(partition));
             }
         }
         let (partitions, assigned) = match change {
             Change::Assigned(partitions) => (partitions, true),
             Change::Revoked(partitions) => (partitions, false),
         };
-        partitions.iter().for_each(|&partition| self.metrics.set_assigned(partition, assigned));
+        for &partition in partitions {
+            self.metrics.set_assigned(partition, assigned);
+        }
         Ok(())
     }
 
     /// Goes back to `starts`, as far as their partitions are still assigned.
     pub(super) fn rewind(&self, starts: impl Iterator<Item = (i32, i64)>) -> Result<(), Fault> {
         let starts = starts.filter(|(partition, _)| self.assigned.contains(partition));
-        let list = self.list(starts.map(|(partition, offset)| (partition, Offset::Offset(offset))))?;
+        let list =
+            self.list(starts.map(|(partition, offset)| (partition, Offset::Offset(offset))))?;
         if list.count() == 0 {
             return Ok(()); // librdkafka takes an empty list for an error
         }
@@ -106,8 +137,11 @@ impl Source {
 
     /// Commits positions outside of a transaction.
     pub(super) fn commit(&self, positions: impl Iterator<Item = (i32, i64)>) -> Result<(), Fault> {
-        let list = self.list(positions.map(|(partition, offset)| (partition, Offset::Offset(offset))))?;
-        self.consumer.commit(&list, CommitMode::Sync).map_err(|error| Fault::Abort(error.to_string()))
+        let list =
+            self.list(positions.map(|(partition, offset)| (partition, Offset::Offset(offset))))?;
+        self.consumer
+            .commit(&list, CommitMode::Sync)
+            .map_err(|error| Fault::Abort(error.to_string()))
     }
 
     /// Notes positions that were committed, for the lag.
@@ -117,7 +151,9 @@ impl Source {
 
     /// Leaves the group, in at most `budget`: a consumer whose brokers hang is left behind.
     pub(super) fn leave(self, budget: Duration) {
-        self.assigned.iter().for_each(|&partition| self.metrics.set_assigned(partition, false));
+        self.assigned
+            .iter()
+            .for_each(|&partition| self.metrics.set_assigned(partition, false));
         let consumer = self.consumer;
         consumer.context().close();
         // Changes noted and not yet followed would keep the group waiting for ever.
@@ -129,11 +165,17 @@ impl Source {
             }
         }
         if !finishes_within(budget, move || drop(consumer)) {
-            tracing::warn!(seconds = budget.as_secs(), "the group could not be left in time; its session will end by itself");
+            tracing::warn!(
+                seconds = budget.as_secs(),
+                "the group could not be left in time; its session will end by itself"
+            );
         }
     }
 
-    fn list(&self, positions: impl Iterator<Item = (i32, Offset)>) -> Result<TopicPartitionList, Fault> {
+    fn list(
+        &self,
+        positions: impl Iterator<Item = (i32, Offset)>,
+    ) -> Result<TopicPartitionList, Fault> {
         let mut list = TopicPartitionList::new();
         for (partition, offset) in positions {
             list.add_partition_offset(&self.topic, partition, offset)?;

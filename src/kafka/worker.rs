@@ -1,23 +1,21 @@
 //! One worker: a consumer, the judgement and a producer, joined by one loop on one thread.
 
-use std::collections::HashMap;
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::Shared;
-use super::context::{Change, Refused};
+use super::context::Change;
 use super::dead_letter::{self, Cut};
+use super::exception::{Exceptions, Instead, Place, tag};
 use super::fault::Fault;
 use super::native::{GroupMetadata, Headers, Offsets, Outgoing};
 use super::route::{Output, wait_for_look};
 use super::sink::Sink;
 use super::source::{Polled, Source};
 use super::stop::Stop;
-use crate::codec::Reason;
 use crate::config::Guarantee;
 use crate::pipeline::epoch::{Cadence, Epoch};
 use crate::pipeline::process::{Outcome, Processor};
@@ -27,15 +25,6 @@ use crate::telemetry::metrics::Committed;
 const AHEAD_MS: i64 = 10 * 60 * 1000;
 /// The longest pause between two epochs that were given up one after the other.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-
-/// A record that the broker refused, and what is tried instead. It is sent alone, so that a refusal concerns no other.
-#[derive(Clone, Copy, Debug, Default)]
-struct Exception {
-    /// Its timestamp was refused: the clock's instead.
-    clock: bool,
-    /// How often its size was refused.
-    shrunk: u8,
-}
 
 /// One worker. A record borrows the source while the desk works on it.
 pub(super) struct Worker {
@@ -55,7 +44,7 @@ struct Desk {
     membership: Option<GroupMetadata>,
     last_commit: Instant,
     last_duration: Duration,
-    exceptions: HashMap<(i32, i64), Exception>,
+    exceptions: Exceptions,
     given_up_in_a_row: u32,
 }
 
@@ -63,7 +52,11 @@ impl Worker {
     /// Connects and joins the group. The transaction that a crash left open is ended first.
     pub(super) fn start(index: usize, shared: &Arc<Shared>) -> Result<Self, Fault> {
         let sink = Sink::connect(&shared.clients.producer(index), index)?;
-        let source = Source::join(&shared.clients.consumer(index), &shared.requests, Arc::clone(&shared.metrics))?;
+        let source = Source::join(
+            &shared.clients.consumer(index),
+            &shared.requests,
+            Arc::clone(&shared.metrics),
+        )?;
         let desk = Desk {
             index,
             shared: Arc::clone(shared),
@@ -74,7 +67,7 @@ impl Worker {
             membership: None,
             last_commit: Instant::now(),
             last_duration: Duration::ZERO,
-            exceptions: HashMap::new(),
+            exceptions: Exceptions::default(),
             given_up_in_a_row: 0,
         };
         Ok(Self { source, desk })
@@ -104,7 +97,11 @@ impl Worker {
             Polled::Drained if desk.patience().is_zero() => return self.commit(),
             Polled::Drained => {}
         }
-        if self.desk.epoch.is_due(&self.desk.shared.cadence, Instant::now()) {
+        if self
+            .desk
+            .epoch
+            .is_due(&self.desk.shared.cadence, Instant::now())
+        {
             self.commit()?;
         }
         Ok(())
@@ -121,7 +118,8 @@ impl Worker {
         match desk.shared.guarantee {
             Guarantee::ExactlyOnce => {
                 let membership = desk.membership.take();
-                let membership = membership.ok_or_else(|| Fault::Abort("no member of the group".to_owned()))?;
+                let membership =
+                    membership.ok_or_else(|| Fault::Abort("no member of the group".to_owned()))?;
                 let positions = Offsets::new(&desk.shared.requests_c, desk.epoch.positions());
                 desk.sink.commit(positions, membership)?;
             }
@@ -138,7 +136,11 @@ impl Worker {
     /// was read since then is still ours, as the group waits for this answer, so the membership is taken anew. Of a lost
     /// assignment nothing may be committed: another member may have read the same records.
     fn rebalance(&mut self, change: &Change) -> Result<(), Fault> {
-        tracing::info!(worker = self.desk.index, ?change, "the group changes the assignment");
+        tracing::info!(
+            worker = self.desk.index,
+            ?change,
+            "the group changes the assignment"
+        );
         let lost = matches!(change, Change::Revoked(_)) && self.source.lost();
         let committed = if lost {
             Err(Fault::Abort("the assignment was lost".to_owned()))
@@ -164,11 +166,19 @@ impl Worker {
             source.follow(change)?;
         }
         if !desk.epoch.is_empty() {
-            tracing::warn!(worker = desk.index, records = desk.epoch.records(), cause, "epoch given up");
+            tracing::warn!(
+                worker = desk.index,
+                records = desk.epoch.records(),
+                cause,
+                "epoch given up"
+            );
             desk.shared.metrics.aborts.inc();
             source.rewind(desk.epoch.starts())?;
             desk.epoch.clear();
-            std::thread::sleep((Duration::from_millis(10) * (1 << desk.given_up_in_a_row.min(8))).min(LONGEST_PAUSE));
+            std::thread::sleep(
+                (Duration::from_millis(10) * (1 << desk.given_up_in_a_row.min(8)))
+                    .min(LONGEST_PAUSE),
+            );
             desk.given_up_in_a_row += 1;
         }
         Ok(())
@@ -197,7 +207,8 @@ impl Desk {
             min_interval: self.shared.cadence.min_interval.max(self.last_duration),
             ..self.shared.cadence
         };
-        self.epoch.patience(&cadence, self.last_commit, Instant::now())
+        self.epoch
+            .patience(&cadence, self.last_commit, Instant::now())
     }
 
     /// One record in, one outcome out.
@@ -206,88 +217,116 @@ impl Desk {
         if self.shared.counts.is_new(message.partition()) {
             wait_for_look(&self.shared.counts, || stop.requested());
             if stop.requested() {
-                return Err(Fault::Abort("stopped before the partition counts were known".to_owned()));
+                return Err(Fault::Abort(
+                    "stopped before the partition counts were known".to_owned(),
+                ));
             }
         }
         let now_ms = now_ms();
-        let timestamp = message.timestamp().to_millis().filter(|&timestamp| timestamp >= 0);
+        let timestamp = message
+            .timestamp()
+            .to_millis()
+            .filter(|&timestamp| timestamp >= 0);
         let reference = self.shared.reference.date(timestamp, now_ms);
         loop {
-            let exception = self.exceptions.get(&id).copied();
-            let outcome = self.processor.process(message.payload(), reference, &mut self.payload);
-            let (outcome, cut) = self.cut(message, outcome, exception.unwrap_or_default())?;
-            let (output, headers) = match outcome {
-                Outcome::Result { .. } => (Output::Results, Headers::copy_of(message)),
-                Outcome::Failure { reason, .. } => {
-                    let (group, limit) = (&self.shared.group, self.processor.settings().result_bytes);
-                    let headers = dead_letter::headers(message, group, reason, cut, self.payload.len(), limit);
-                    (Output::Failures, Some(headers))
+            let exception = self.exceptions.of(id);
+            let mut outcome =
+                self.processor
+                    .process(message.payload(), reference, &mut self.payload);
+            let mut cut = Cut::Whole;
+            match exception.unwrap_or_default().instead(&outcome) {
+                Instead::Nothing => {}
+                Instead::Smaller(reason, smaller) => {
+                    cut = smaller;
+                    let with_list = cut < Cut::WithoutList;
+                    outcome = self.processor.refuse(
+                        message.payload(),
+                        reason,
+                        with_list,
+                        &mut self.payload,
+                    );
                 }
-            };
-            if exception.is_some() {
-                self.settle()?;
+                Instead::Exhausted => return Err(self.exhausted(id)),
             }
+            if exception.is_some() {
+                self.settle()?; // what was sent before it stays out of its batch
+            }
+            let clock = exception.is_some_and(|exception| exception.clock);
+            let dated = timestamp.map(|timestamp| {
+                if timestamp > now_ms + AHEAD_MS {
+                    now_ms
+                } else {
+                    timestamp
+                }
+            });
+            let (output, headers) = self.address(message, &outcome, cut);
             let sent = self.sink.send(Outgoing {
                 topic: self.shared.topic(output),
-                partition: self.shared.counts.route(output, id.0, message.key().is_some()),
+                partition: self
+                    .shared
+                    .counts
+                    .route(output, id.0, message.key().is_some()),
                 key: message.key(),
                 value: &self.payload,
-                timestamp: timestamp
-                    .map(|timestamp| if timestamp > now_ms + AHEAD_MS { now_ms } else { timestamp })
-                    .filter(|_| !exception.is_some_and(|exception| exception.clock)),
+                timestamp: dated.filter(|_| !clock),
                 headers,
                 tag: tag(id),
             })?;
             match sent {
                 Ok(()) => {
-                    self.epoch.add(id, timestamp, self.payload.len(), &outcome, Instant::now());
-                    return if exception.is_some() { self.settle() } else { Ok(()) };
+                    self.epoch
+                        .add(id, timestamp, self.payload.len(), &outcome, Instant::now());
+                    return if exception.is_some() {
+                        self.settle()
+                    } else {
+                        Ok(())
+                    };
                 }
-                // The client's own refusal concerns this record without doubt.
-                Err(code) => escalate(self.exceptions.entry(id).or_default(), code),
+                Err(code) => self.exceptions.refused_here(id, code),
             }
         }
     }
 
-    /// What is sent instead of an outcome whose size was refused.
-    fn cut(
-        &mut self,
+    /// The topic of an outcome, and its headers: the request's own, behind those that tell why it failed.
+    fn address(
+        &self,
         message: &BorrowedMessage<'_>,
-        outcome: Outcome,
-        exception: Exception,
-    ) -> Result<(Outcome, Cut), Fault> {
-        if exception.shrunk == 0 {
-            return Ok((outcome, Cut::Whole));
+        outcome: &Outcome,
+        cut: Cut,
+    ) -> (Output, Option<Headers>) {
+        match *outcome {
+            Outcome::Result { .. } => (Output::Results, Headers::copy_of(message)),
+            Outcome::Failure { reason, .. } => {
+                let (group, limit) = (&self.shared.group, self.processor.settings().result_bytes);
+                let headers =
+                    dead_letter::headers(message, group, reason, cut, self.payload.len(), limit);
+                (Output::Failures, Some(headers))
+            }
         }
-        let (reason, steps) = match outcome {
-            Outcome::Result { .. } => (Reason::ResultTooLarge, exception.shrunk - 1),
-            Outcome::Failure { reason, .. } => (reason, exception.shrunk),
-        };
-        let cut = Cut::after(steps).ok_or_else(|| {
-            let (topic, partition, offset) = (&self.shared.failures, message.partition(), message.offset());
-            Fault::Fatal(format!(
-                "topic {topic} refuses even the smallest failure, of partition {partition} offset {offset}: \
-                 raise its max.message.bytes"
-            ))
-        })?;
-        let with_list = cut < Cut::WithoutList;
-        Ok((self.processor.refuse(message.payload(), reason, with_list, &mut self.payload), cut))
+    }
+
+    fn exhausted(&self, (partition, offset): Place) -> Fault {
+        let topic = &self.shared.failures;
+        Fault::Fatal(format!(
+            "topic {topic} refuses even the smallest failure, that of partition {partition} offset {offset}: raise its \
+             max.message.bytes"
+        ))
     }
 
     /// Waits until the broker has taken all that was sent. What it refused is treated as an exception when its epoch is
     /// processed again.
     fn settle(&mut self) -> Result<(), Fault> {
         let refused = self.sink.settle()?;
-        let Some(first) = refused.first() else { return Ok(()) };
-        let cause = format!("{} outcomes not taken, the first: {}", refused.len(), first.code);
-        for Refused { tag, code } in refused {
-            if matches!(code, Code::MessageSizeTooLarge | Code::InvalidTimestamp) {
-                // The first refusal may be a neighbour's of the same batch. From then on the record is sent alone.
-                self.exceptions
-                    .entry(untag(tag))
-                    .and_modify(|exception| escalate(exception, code))
-                    .or_default();
-            }
+        let Some(first) = refused.first() else {
+            return Ok(());
+        };
+        let cause = format!(
+            "{} outcomes not taken, the first: {}",
+            refused.len(),
+            first.code
+        );
+        for refused in refused {
+            self.exceptions.refused_there(refused);
         }
         Err(Fault::Abort(cause))
     }
@@ -304,35 +343,16 @@ impl Desk {
             now_ms: now_ms(),
             duration: self.last_duration,
         });
-        if !self.exceptions.is_empty() {
-            let next: HashMap<i32, i64> = self.epoch.positions().collect();
-            self.exceptions.retain(|(partition, offset), _| next.get(partition).is_none_or(|next| offset >= next));
-        }
+        self.exceptions.committed(self.epoch.positions());
         self.epoch.clear();
     }
 }
 
-fn escalate(exception: &mut Exception, code: Code) {
-    if code == Code::InvalidTimestamp {
-        exception.clock = true;
-    } else {
-        exception.shrunk = exception.shrunk.saturating_add(1);
-    }
-}
-
-/// A record's place as one number: 16 bits of partition, 48 of offset.
-fn tag((partition, offset): (i32, i64)) -> usize {
-    const { assert!(usize::BITS >= 64, "a record's place is packed into 64 bits") };
-    (partition as usize) << 48 | (offset as usize & 0xffff_ffff_ffff)
-}
-
-fn untag(tag: usize) -> (i32, i64) {
-    ((tag >> 48) as i32, (tag & 0xffff_ffff_ffff) as i64)
-}
-
 /// The clock, in milliseconds since 1970.
 fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -341,18 +361,6 @@ impl Shared {
         match output {
             Output::Results => &self.results_c,
             Output::Failures => &self.failures_c,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_records_place_survives_the_way_through_a_delivery_report() {
-        for id in [(0, 0), (3, 42), (65_535, (1 << 48) - 1)] {
-            assert_eq!(untag(tag(id)), id);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Whether the program does its job, and if not, why: what `/readyz` answers.
 
-use std::sync::{Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// The state that the workers and the watch over the topics keep up to date.
 #[derive(Debug)]
@@ -50,7 +50,9 @@ impl Health {
         }
         for (worker, joined) in self.joined.iter().enumerate() {
             if !joined.load(Ordering::Relaxed) {
-                problems.push(format!("worker {worker} has no assignment of the group yet"));
+                problems.push(format!(
+                    "worker {worker} has no assignment of the group yet"
+                ));
             }
         }
         problems

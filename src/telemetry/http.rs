@@ -37,7 +37,14 @@ pub async fn serve(listener: TcpListener, view: View) -> io::Result<()> {
 
 async fn metrics(State(view): State<View>) -> Response {
     let text = view.metrics.render();
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
 }
 
 async fn ready(State(view): State<View>) -> Response {

@@ -43,44 +43,65 @@ fn made<M: prometheus::core::Collector + Clone + 'static>(
     metric: prometheus::Result<M>,
 ) -> M {
     let metric = metric.expect("names and labels of this file are well-formed");
-    registry.register(Box::new(metric.clone())).expect("names of this file are unique");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("names of this file are unique");
     metric
 }
 
 impl Metrics {
     /// All metrics at 0, every value of a label present.
+    ///
+    /// # Panics
+    /// When a name in this file is malformed or given twice: at every start, or never.
+    #[expect(clippy::too_many_lines, reason = "a plain list")]
     pub fn new(build: &BuildInfo<'_>, regions: &RegionsInfo<'_>) -> Self {
         let registry = Registry::new();
         let counter = |name, help| made(&registry, IntCounter::new(name, help));
         let gauge = |name, help| made(&registry, IntGauge::new(name, help));
-        let counters =
-            |name, help, labels: &[&str]| made(&registry, IntCounterVec::new(Opts::new(name, help), labels));
-        let gauges =
-            |name, help, labels: &[&str]| made(&registry, IntGaugeVec::new(Opts::new(name, help), labels));
+        let counters = |name, help, labels: &[&str]| {
+            made(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let gauges = |name, help, labels: &[&str]| {
+            made(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
         let histogram = |name, help, buckets: &[f64]| {
             let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
             made(&registry, Histogram::with_opts(options))
         };
-        let seconds = &[0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0];
+        let seconds = &[
+            0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
+            300.0,
+        ];
         let info = gauges(
             "nik_stream_build_info",
             "Always 1: the version that runs, its source revision and librdkafka's version.",
             &["version", "revision", "librdkafka"],
         );
-        info.with_label_values(&[build.version, build.revision, build.librdkafka]).set(1);
+        info.with_label_values(&[build.version, build.revision, build.librdkafka])
+            .set(1);
         let info = gauges(
             "nik_stream_regions_info",
             "Always 1: the release and the checksum of the region data in use.",
             &["release", "sha256"],
         );
-        info.with_label_values(&[regions.release, regions.sha256]).set(1);
-        let levels = gauges("nik_stream_regions", "Region codes known, by level and state.", &["level", "state"]);
+        info.with_label_values(&[regions.release, regions.sha256])
+            .set(1);
+        let levels = gauges(
+            "nik_stream_regions",
+            "Region codes known, by level and state.",
+            &["level", "state"],
+        );
         for &(level, state, count) in regions.counts {
-            levels.with_label_values(&[level, state]).set(i64::try_from(count).unwrap_or(i64::MAX));
+            levels
+                .with_label_values(&[level, state])
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         #[cfg(target_os = "linux")]
         registry
-            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .register(Box::new(
+                prometheus::process_collector::ProcessCollector::for_self(),
+            ))
             .expect("registered once");
 
         let metrics = Self {
@@ -127,7 +148,9 @@ impl Metrics {
             commit_duration: histogram(
                 "nik_stream_commit_duration_seconds",
                 "Seconds from the end of an epoch to its commit.",
-                &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0],
+                &[
+                    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+                ],
             ),
             latency: histogram(
                 "nik_stream_latency_seconds",
@@ -162,8 +185,12 @@ impl Metrics {
             metrics.failures.with_label_values(&[reason.as_str()]);
         }
         for process in Process::ALL {
-            metrics.requests.with_label_values(&["result", process.as_str()]);
-            metrics.requests.with_label_values(&["failure", process.as_str()]);
+            metrics
+                .requests
+                .with_label_values(&["result", process.as_str()]);
+            metrics
+                .requests
+                .with_label_values(&["failure", process.as_str()]);
         }
         metrics.requests.with_label_values(&["failure", "none"]);
         metrics
@@ -177,20 +204,32 @@ impl Metrics {
         self.error.inc_by(tally.summary.error);
         self.all_section.inc_by(tally.summary.all_section);
         let summary = &tally.summary;
-        let valid = [summary.length, summary.area, summary.dob, summary.gender, summary.computerized];
+        let valid = [
+            summary.length,
+            summary.area,
+            summary.dob,
+            summary.gender,
+            summary.computerized,
+        ];
         for (section, count) in SECTIONS.into_iter().zip(valid) {
             self.sections.with_label_values(&[section]).inc_by(count);
         }
         for process in Process::ALL {
             let count = |outcome, count| {
-                self.requests.with_label_values(&[outcome, process.as_str()]).inc_by(count);
+                self.requests
+                    .with_label_values(&[outcome, process.as_str()])
+                    .inc_by(count);
             };
             count("result", tally.results[process as usize]);
             count("failure", tally.failures[process as usize]);
         }
-        self.requests.with_label_values(&["failure", "none"]).inc_by(tally.unread);
+        self.requests
+            .with_label_values(&["failure", "none"])
+            .inc_by(tally.unread);
         for reason in Reason::ALL {
-            self.failures.with_label_values(&[reason.as_str()]).inc_by(tally.reasons[reason as usize]);
+            self.failures
+                .with_label_values(&[reason.as_str()])
+                .inc_by(tally.reasons[reason as usize]);
         }
         self.commits.inc();
         self.commit_duration.observe(epoch.duration.as_secs_f64());
@@ -207,7 +246,9 @@ impl Metrics {
     /// Notes that a partition was assigned to this instance, or taken from it.
     pub fn set_assigned(&self, partition: i32, assigned: bool) {
         let label = partition.to_string();
-        self.assigned.with_label_values(&[&label]).set(i64::from(assigned));
+        self.assigned
+            .with_label_values(&[&label])
+            .set(i64::from(assigned));
         if !assigned {
             // Another instance reports it from now on.
             self.lag.with_label_values(&[&label]).set(0);
@@ -216,7 +257,9 @@ impl Metrics {
 
     /// Notes how far a partition's commits are behind its end.
     pub fn set_lag(&self, partition: i32, records: i64) {
-        self.lag.with_label_values(&[&partition.to_string()]).set(records);
+        self.lag
+            .with_label_values(&[&partition.to_string()])
+            .set(records);
     }
 
     /// The text that Prometheus scrapes.

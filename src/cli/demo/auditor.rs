@@ -85,7 +85,13 @@ impl Audit {
         let mut expected: Vec<_> = counts.summary.clone().into_iter().collect();
         for reason in Reason::ALL {
             let count = counts.reasons.get(reason.as_str()).copied().unwrap_or(0);
-            expected.push((format!("nik_stream_failures_total{{reason=\"{}\"}}", reason.as_str()), count));
+            expected.push((
+                format!(
+                    "nik_stream_failures_total{{reason=\"{}\"}}",
+                    reason.as_str()
+                ),
+                count,
+            ));
         }
         expected
     }
@@ -99,7 +105,13 @@ impl Audit {
             counts.results += 1;
             counts.add_summary(message.payload().unwrap_or_default());
         }
-        let number = message.key().and_then(|key| str::from_utf8(key).ok()?.strip_prefix(KEY)?.parse::<usize>().ok());
+        let number = message.key().and_then(|key| {
+            str::from_utf8(key)
+                .ok()?
+                .strip_prefix(KEY)?
+                .parse::<usize>()
+                .ok()
+        });
         let Some(number) = number else {
             counts.others += 1;
             return;
@@ -129,9 +141,15 @@ impl Counts {
             *self.summary.entry(name).or_default() += value.as_u64().unwrap_or(0);
         };
         add("nik_summary_number_total".to_owned(), &summary["number"]);
-        add("nik_summary_number_processed_total".to_owned(), &summary["number_processed"]);
+        add(
+            "nik_summary_number_processed_total".to_owned(),
+            &summary["number_processed"],
+        );
         add("nik_summary_error_total".to_owned(), &summary["error"]);
-        add("nik_summary_valid_all_section_total".to_owned(), &summary["valid"]["all_section"]);
+        add(
+            "nik_summary_valid_all_section_total".to_owned(),
+            &summary["valid"]["all_section"],
+        );
         for name in ["length", "area", "dob", "gender", "computerized"] {
             add(section(name), &summary["valid"]["section"][name]);
         }
@@ -140,7 +158,9 @@ impl Counts {
 
 fn reason(message: &BorrowedMessage<'_>) -> String {
     let headers = message.headers().into_iter().flat_map(Headers::iter);
-    let mut reasons = headers.filter(|header| header.key == "nik-failure-reason").filter_map(|header| header.value);
+    let mut reasons = headers
+        .filter(|header| header.key == "nik-failure-reason")
+        .filter_map(|header| header.value);
     String::from_utf8_lossy(reasons.next().unwrap_or(b"none")).into_owned()
 }
 
@@ -188,7 +208,9 @@ impl Auditor {
                 }
             }
         };
-        let thread = std::thread::Builder::new().name("auditor".to_owned()).spawn(work)?;
+        let thread = std::thread::Builder::new()
+            .name("auditor".to_owned())
+            .spawn(work)?;
         Ok(Self { audit, end, thread })
     }
 

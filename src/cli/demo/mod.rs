@@ -59,7 +59,9 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let settings = settings(args, &bootstrap)?;
     let topics = &settings.topics;
     for topic in [&topics.requests, &topics.results, &topics.failures] {
-        cluster.create_topic(topic, PARTITIONS, 1).with_context(|| format!("topic {topic}"))?;
+        cluster
+            .create_topic(topic, PARTITIONS, 1)
+            .with_context(|| format!("topic {topic}"))?;
     }
     crate::telemetry::logging::init(settings.log.format, &settings.log.level)?;
     let stop = Stop::default();
@@ -69,7 +71,14 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
         std::thread::sleep(Duration::from_millis(20));
     }
     let auditor = Auditor::start(&bootstrap, topics)?;
-    let traffic = Traffic::start(&bootstrap, &settings, args.rate, args.niks_per_request, args.count, auditor.audit())?;
+    let traffic = Traffic::start(
+        &bootstrap,
+        &settings,
+        args.rate,
+        args.niks_per_request,
+        args.count,
+        auditor.audit(),
+    )?;
     watch(args, &app, &auditor.audit(), &traffic, &stop);
 
     let sent = traffic.finish()?;
@@ -101,7 +110,11 @@ fn settings(args: &DemoArgs, bootstrap: &str) -> Result<Settings> {
 }
 
 fn introduce(app: &App, settings: &Settings) {
-    let (broker, topics, address) = (&settings.kafka.bootstrap_servers, &settings.topics, app.address);
+    let (broker, topics, address) = (
+        &settings.kafka.bootstrap_servers,
+        &settings.topics,
+        app.address,
+    );
     let (requests, results, failures) = (&topics.requests, &topics.results, &topics.failures);
     eprintln!(
         "nik-stream demo: an embedded broker on {broker}, topics {requests}, {results}, {failures}
@@ -125,21 +138,35 @@ or with Python (pip install confluent-kafka):
 /// A line of counts a second, or a progress bar on a terminal, until it is time to end.
 fn watch(args: &DemoArgs, app: &App, audit: &Audit, traffic: &Traffic, stop: &Stop) {
     let started = Instant::now();
-    let bar = args.duration.filter(|_| std::io::stderr().is_terminal()).map(|seconds| {
-        let style = ProgressStyle::with_template("{bar:30} {elapsed}/{len}s {msg}").expect("a template of ours");
-        ProgressBar::new(seconds).with_style(style)
-    });
+    let bar = args
+        .duration
+        .filter(|_| std::io::stderr().is_terminal())
+        .map(|seconds| {
+            let style = ProgressStyle::with_template("{bar:30} {elapsed}/{len}s {msg}")
+                .expect("a template of ours");
+            ProgressBar::new(seconds).with_style(style)
+        });
     let mut second = 0;
-    while !stop.requested() && !traffic.is_done() && args.duration.is_none_or(|seconds| second < seconds) {
+    while !stop.requested()
+        && !traffic.is_done()
+        && args.duration.is_none_or(|seconds| second < seconds)
+    {
         second += 1;
-        while started.elapsed() < Duration::from_secs(second) && !stop.requested() && !traffic.is_done() {
+        while started.elapsed() < Duration::from_secs(second)
+            && !stop.requested()
+            && !traffic.is_done()
+        {
             std::thread::sleep(Duration::from_millis(20));
         }
         let line = format!(
             "{second:4} s  requests {}  {}{}",
             traffic.sent(),
             audit.line(),
-            if app.problems().is_empty() { "" } else { "  (not ready)" }
+            if app.problems().is_empty() {
+                ""
+            } else {
+                "  (not ready)"
+            }
         );
         match &bar {
             Some(bar) => {
@@ -160,7 +187,10 @@ fn reconcile(audit: &Audit, requests: u64, broken: u64, metrics: &str) -> Result
     println!("\nrequests sent by the demo          {requests} ({broken} of them broken)");
     println!("  answered with a result           {}", counts.our_results);
     println!("  dead-lettered                    {}", counts.our_failures);
-    println!("  lost                             {}", requests.saturating_sub(counts.answered));
+    println!(
+        "  lost                             {}",
+        requests.saturating_sub(counts.answered)
+    );
     println!("  outcomes beyond the first        {}", counts.doubled);
     println!("outcomes of requests of your own   {}", counts.others);
     let mut differences = requests.abs_diff(counts.answered) + counts.doubled;
@@ -179,6 +209,8 @@ fn reconcile(audit: &Audit, requests: u64, broken: u64, metrics: &str) -> Result
 
 /// The value of one sample in the text that Prometheus scrapes.
 fn sample(metrics: &str, name: &str) -> Option<u64> {
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    let line = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     line.trim().parse().ok()
 }

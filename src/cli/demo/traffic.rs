@@ -89,7 +89,9 @@ impl Traffic {
     /// Ends the sending; every request sent has reached the broker.
     pub(super) fn finish(self) -> Result<Sent> {
         self.end.store(true, Ordering::SeqCst);
-        self.thread.join().map_err(|_| anyhow!("the demo's producer panicked"))?
+        self.thread
+            .join()
+            .map_err(|_| anyhow!("the demo's producer panicked"))?
     }
 }
 
@@ -109,7 +111,8 @@ impl Work {
         let (mut requests, mut broken) = (0, 0);
         let mut value = Vec::new();
         while requests < count && !self.end.load(Ordering::Relaxed) {
-            let due = started + Duration::from_secs(1).mul_f64(requests as f64 / f64::from(rate));
+            let due = started
+                + Duration::from_nanos(requests.saturating_mul(1_000_000_000 / u64::from(rate)));
             let now = Instant::now();
             if now < due {
                 std::thread::sleep((due - now).min(Duration::from_millis(20)));
@@ -143,7 +146,9 @@ impl Work {
         loop {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => record = back,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    record = back;
+                }
                 Err((error, _)) => return Err(error.into()),
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -153,8 +158,20 @@ impl Work {
 
 /// The `n`th fault: each in turn, the large ones seldom.
 fn fault(n: u64) -> Fault {
-    let is_large = |fault: Fault| matches!(fault, Fault::TooLarge | Fault::TooManyNiks | Fault::ResultTooLarge);
-    let kinds: Vec<Fault> = Fault::ALL.into_iter().filter(|&fault| is_large(fault) == (n % LARGE_EVERY == 0)).collect();
-    let turn = if n % LARGE_EVERY == 0 { n / LARGE_EVERY } else { n };
+    let is_large = |fault: Fault| {
+        matches!(
+            fault,
+            Fault::TooLarge | Fault::TooManyNiks | Fault::ResultTooLarge
+        )
+    };
+    let kinds: Vec<Fault> = Fault::ALL
+        .into_iter()
+        .filter(|&fault| is_large(fault) == (n.is_multiple_of(LARGE_EVERY)))
+        .collect();
+    let turn = if n.is_multiple_of(LARGE_EVERY) {
+        n / LARGE_EVERY
+    } else {
+        n
+    };
     kinds[usize::try_from(turn).unwrap_or(0) % kinds.len()]
 }
