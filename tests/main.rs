@@ -5,6 +5,8 @@ mod check;
 mod codec;
 mod generate;
 mod judgement;
+mod cluster;
+mod cluster_itself;
 mod process;
 mod regions;
 mod sample;
