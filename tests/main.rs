@@ -8,3 +8,4 @@ mod judgement;
 mod process;
 mod regions;
 mod sample;
+mod settings;
