@@ -4,6 +4,7 @@ mod allocations;
 mod check;
 mod codec;
 mod generate;
+mod house;
 mod judgement;
 mod cluster;
 mod cluster_itself;
