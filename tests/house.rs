@@ -56,7 +56,7 @@ const FORBIDDEN: [(&str, &str, &str, &str); 12] = [
         "the reference date is an argument",
     ),
     (
-        "Instant",
+        "Instant::now",
         "generate",
         "",
         "the reference date is an argument",
