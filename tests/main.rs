@@ -2,13 +2,14 @@
 
 mod allocations;
 mod check;
+mod cluster;
+mod cluster_itself;
 mod codec;
 mod generate;
 mod house;
 mod judgement;
-mod cluster;
-mod cluster_itself;
 mod process;
 mod regions;
 mod sample;
 mod settings;
+mod timings;

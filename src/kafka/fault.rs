@@ -42,9 +42,6 @@ impl From<KafkaError> for Fault {
             KafkaError::ClientCreation(text) => {
                 Fault::Fatal(format!("no Kafka client can be made: {text}"))
             }
-            KafkaError::MessageConsumptionFatal(Code::FencedInstanceId | Code::Fenced) => {
-                Fault::Fenced("another member uses this kafka.instance_id".to_owned())
-            }
             other => Fault::Restart(other.to_string()),
         }
     }

@@ -1,7 +1,7 @@
 //! Which partition an outcome goes to, and whether the topics are there: a watch over the cluster's metadata.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
@@ -20,8 +20,8 @@ pub(super) struct Counts {
     requests: AtomicI32,
     results: AtomicI32,
     failures: AtomicI32,
-    /// How often they were looked at.
-    looks: AtomicU64,
+    /// A worker waits for the next look.
+    wanted: AtomicBool,
     /// How often no broker answered.
     outages: AtomicU64,
 }
@@ -51,18 +51,21 @@ impl Counts {
         }
     }
 
-    /// Whether `partition` is one that the counts do not know yet.
-    pub(super) fn is_new(&self, partition: i32) -> bool {
-        partition >= self.requests.load(Ordering::Relaxed)
-    }
-
     /// How often no broker answered.
     pub(super) fn outages(&self) -> u64 {
         self.outages.load(Ordering::Relaxed)
     }
 
-    fn looks(&self) -> u64 {
-        self.looks.load(Ordering::Acquire)
+    /// Waits until `partition`, of which there is a record, is known; `false` when `stopped` comes first.
+    pub(super) fn wait_for(&self, partition: i32, stopped: impl Fn() -> bool) -> bool {
+        while partition >= self.requests.load(Ordering::Relaxed) {
+            if stopped() {
+                return false;
+            }
+            self.wanted.store(true, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
     }
 }
 
@@ -130,7 +133,10 @@ impl Watch {
                 self.said.clone_from(&problems);
             }
             self.health.set_cluster(problems);
-            while Instant::now() < pause && !stopped() {
+            while Instant::now() < pause
+                && !stopped()
+                && !self.counts.wanted.swap(false, Ordering::Relaxed)
+            {
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
@@ -184,7 +190,6 @@ impl Watch {
         let before = counts.requests.swap(requests, Ordering::Relaxed);
         counts.results.store(results, Ordering::Relaxed);
         counts.failures.store(failures, Ordering::Relaxed);
-        counts.looks.fetch_add(1, Ordering::Release);
         if before != requests && (results, failures) != (requests, requests) {
             tracing::warn!(
                 requests,
@@ -193,14 +198,6 @@ impl Watch {
                 "partition counts differ: outcomes go by their key, so order holds within a key only"
             );
         }
-    }
-}
-
-/// Waits until the counts are known (or known again), or until `stopped`.
-pub(super) fn wait_for_look(counts: &Counts, stopped: impl Fn() -> bool) {
-    let before = counts.looks();
-    while counts.looks() == before && !stopped() {
-        std::thread::sleep(Duration::from_millis(10));
     }
 }
 
@@ -233,8 +230,8 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_added_since_the_last_look_is_noticed() {
-        assert!(counts(6, 6, 6).is_new(6));
-        assert!(!counts(6, 6, 6).is_new(5));
+    fn a_worker_waits_for_a_partition_that_was_just_added_or_for_the_stop() {
+        assert!(counts(6, 6, 6).wait_for(5, || false));
+        assert!(!counts(6, 6, 6).wait_for(6, || true));
     }
 }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::context::{Change, ConsumerEvents, assign, unassign};
 use super::fault::Fault;
-use super::native::GroupMetadata;
+use super::native::{self, GroupMetadata};
 use crate::telemetry::metrics::Metrics;
 
 /// How long going back in a partition may take.
@@ -56,7 +56,15 @@ impl Source {
     pub(super) fn poll(&self, timeout: Duration) -> Result<Polled<'_>, Fault> {
         match self.consumer.poll(timeout) {
             Some(Ok(message)) => Ok(Polled::Record(message)),
-            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => Err(error.into()),
+            Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
+                Err(match native::fatal_error(self.consumer.client()) {
+                    Some(Code::FencedInstanceId) => Fault::Fenced(
+                        "another member of the group uses this kafka.instance_id".to_owned(),
+                    ),
+                    Some(code) => Fault::Restart(code.to_string()),
+                    None => error.into(),
+                })
+            }
             // Brokers come back, topics appear: librdkafka goes on trying by itself.
             Some(Err(error)) => {
                 tracing::warn!(%error, "the consumer reports an error and goes on");

@@ -12,7 +12,7 @@ use super::dead_letter::{self, Cut};
 use super::exception::{Exceptions, Instead, Place, tag};
 use super::fault::Fault;
 use super::native::{GroupMetadata, Headers, Offsets, Outgoing};
-use super::route::{Output, wait_for_look};
+use super::route::Output;
 use super::sink::Sink;
 use super::source::{Polled, Source};
 use super::stop::Stop;
@@ -214,13 +214,10 @@ impl Desk {
     /// One record in, one outcome out.
     fn take(&mut self, message: &BorrowedMessage<'_>, stop: &Stop) -> Result<(), Fault> {
         let id = (message.partition(), message.offset());
-        if self.shared.counts.is_new(message.partition()) {
-            wait_for_look(&self.shared.counts, || stop.requested());
-            if stop.requested() {
-                return Err(Fault::Abort(
-                    "stopped before the partition counts were known".to_owned(),
-                ));
-            }
+        if !self.shared.counts.wait_for(id.0, || stop.requested()) {
+            return Err(Fault::Abort(
+                "stopped before the partition counts were known".to_owned(),
+            ));
         }
         let now_ms = now_ms();
         let timestamp = message
