@@ -299,8 +299,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "delivery.report.only.error",
-        &["false"],
-        "every outcome's delivery is counted",
+        &[],
+        "what counts as delivered rests on it",
     ),
     (
         "partitioner",
