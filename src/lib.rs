@@ -4,5 +4,10 @@
 //! `region <- nik <- codec <- pipeline <- telemetry <- kafka <- app <- cli`; `config` is imported from `kafka` up.
 //! ARCHITECTURE.md walks one record through them.
 
+pub mod cli;
+pub mod codec;
 pub mod dataset;
+pub mod generate;
+pub mod nik;
+pub mod pipeline;
 pub mod region;

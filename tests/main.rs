@@ -2,4 +2,12 @@
 mod golden;
 mod golden_table;
 mod reference;
+
+mod allocations;
+mod check;
+mod codec;
+mod generate;
+mod judgement;
+mod process;
 mod regions;
+mod sample;

@@ -12,11 +12,12 @@ mod parse;
 
 use std::collections::HashMap;
 
+use index::Index;
+
 pub use code::{Code, CodeError, Level};
 pub use describe::{Description, Parent};
+pub use index::AreaId;
 pub use parse::{Confidence, Current, ParseError, Problem, RETIRED_HEADER, Retired, Table, Tables};
-
-use index::Index;
 
 /// Which codes no longer in force count as known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,17 +61,6 @@ impl State {
             Self::Current => "current",
             Self::Retired => "retired",
         }
-    }
-}
-
-/// A known kecamatan: its place among `0..regions.len()`, so that callers can keep a table of their own beside it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct AreaId(u16);
-
-impl AreaId {
-    /// The place, below [`Regions::len`].
-    pub const fn index(self) -> usize {
-        self.0 as usize
     }
 }
 
@@ -162,7 +152,7 @@ impl Regions {
     /// The kecamatan behind a six-digit code, current or retired; `None` for every other number.
     #[inline]
     pub fn find(&self, code: u32) -> Option<AreaId> {
-        self.index.find(code).map(AreaId)
+        self.index.find(code)
     }
 
     /// The names behind an id of this set.
@@ -211,10 +201,9 @@ impl Regions {
         let above = code.parent().map(|parent| places[&parent]);
         match (code.level(), above) {
             (Level::Kecamatan, Some(regency)) => {
-                // `Tables` keeps both tables together below 65,535 lines: the cast cannot cut.
-                #[allow(clippy::cast_possible_truncation)]
-                self.index
-                    .insert(code.number(), self.kecamatan.len() as u16);
+                let id = AreaId::new(self.kecamatan.len())
+                    .expect("`Tables` bounds the lines of both tables together");
+                self.index.insert(code.number(), id);
                 self.kecamatan.push(Kecamatan {
                     name: name.map(Into::into),
                     regency,

@@ -326,13 +326,17 @@ impl<'a> Tables<'a> {
             Some(previous) if previous > code => return Err(Problem::Order { code, previous }),
             _ => {}
         }
-        match code.parent() {
-            Some(parent)
-                if self.find_current(parent).is_none() && self.find_retired(parent).is_none() =>
-            {
-                Err(Problem::Orphan { code, parent })
-            }
-            _ => Ok(()),
+        let Some(parent) = code.parent() else {
+            return Ok(());
+        };
+        // Right above nearly every row stands its parent or a sibling, whose parent was looked up then.
+        let near = previous.is_some_and(|row| row == parent || row.parent() == Some(parent));
+        let known =
+            near || self.find_current(parent).is_some() || self.find_retired(parent).is_some();
+        if known {
+            Ok(())
+        } else {
+            Err(Problem::Orphan { code, parent })
         }
     }
 }

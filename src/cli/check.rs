@@ -1,0 +1,125 @@
+//! `nik-stream check`: the judgement without Kafka, byte for byte what would be published.
+
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde_json::json;
+
+use super::{process_parser, written};
+use crate::codec::Process;
+use crate::nik::Date;
+use crate::pipeline::process::Processor;
+
+/// Judges NIKs without Kafka.
+///
+/// NIKs given as arguments get one result. Without any, standard input holds one request a line, and standard output gets
+/// for each line exactly the bytes that would be published: a result or a failure.
+#[derive(clap::Args, Debug)]
+#[command(after_help = r#"Examples:
+  nik-stream check 3273010101900001 3273014101900002
+  nik-stream check --process full --reference-date 2024-02-29 3273010101900001
+  printf '{"nik":["1234567891234567"],"process":"full"}\n' | nik-stream check"#)]
+pub struct CheckArgs {
+    /// How NIKs given as arguments are answered; a request line carries its own
+    #[arg(long, value_name = "PROCESS", default_value = "limited", value_parser = process_parser())]
+    process: Process,
+
+    /// The day for ages and centuries, YYYY-MM-DD [default: today in Jakarta]
+    #[arg(long, value_name = "DATE", value_parser = Date::parse)]
+    reference_date: Option<Date>,
+
+    /// The NIKs
+    #[arg(value_name = "NIK")]
+    niks: Vec<String>,
+}
+
+/// Runs the command from standard input to standard output.
+pub fn run(args: &CheckArgs, mut processor: Processor) -> anyhow::Result<ExitCode> {
+    let input = BufReader::with_capacity(1 << 16, io::stdin().lock());
+    let output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+    written(check(args, &mut processor, input, output))
+}
+
+/// Runs the command from `input`, unless the arguments hold NIKs, to `output`.
+pub fn check(
+    args: &CheckArgs,
+    processor: &mut Processor,
+    input: impl BufRead,
+    mut output: impl Write,
+) -> io::Result<()> {
+    let reference = args.reference_date.unwrap_or_else(today);
+    let mut answers = Answers {
+        processor,
+        reference,
+        outcome: Vec::new(),
+        output: &mut output,
+    };
+    if args.niks.is_empty() {
+        answers.lines(input)?;
+    } else {
+        let request = json!({"nik": args.niks, "process": args.process.as_str()}).to_string();
+        answers.answer(request.as_bytes())?;
+    }
+    output.flush()
+}
+
+struct Answers<'a, W> {
+    processor: &'a mut Processor,
+    reference: Date,
+    outcome: Vec<u8>,
+    output: &'a mut W,
+}
+
+impl<W: Write> Answers<'_, W> {
+    fn answer(&mut self, request: &[u8]) -> io::Result<()> {
+        self.processor
+            .process(Some(request), self.reference, &mut self.outcome);
+        self.outcome.push(b'\n');
+        self.output.write_all(&self.outcome)
+    }
+
+    fn lines(&mut self, mut input: impl BufRead) -> io::Result<()> {
+        // What is longer than a request may be is refused whatever follows: so much of a line is enough.
+        let enough = self
+            .processor
+            .settings()
+            .limits
+            .request_bytes
+            .saturating_add(1);
+        let mut line = Vec::new();
+        loop {
+            let chunk = match input.fill_buf() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                chunk => chunk?,
+            };
+            if chunk.is_empty() {
+                break;
+            }
+            for part in chunk.split_inclusive(|byte| *byte == b'\n') {
+                let text = part.strip_suffix(b"\n").unwrap_or(part);
+                line.extend_from_slice(&text[..text.len().min(enough - line.len())]);
+                if text.len() < part.len() {
+                    self.answer(&line)?;
+                    line.clear();
+                }
+            }
+            let taken = chunk.len();
+            input.consume(taken);
+            // The next chunk may be long in coming: whoever types or pipes line by line gets each answer at once.
+            self.output.flush()?;
+        }
+        if line.is_empty() {
+            Ok(())
+        } else {
+            self.answer(&line)
+        }
+    }
+}
+
+fn today() -> Date {
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    Date::from_unix_ms_jakarta(since_epoch.as_millis().try_into().unwrap_or(i64::MAX))
+}

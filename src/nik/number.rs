@@ -1,0 +1,75 @@
+//! A text that can be read as a NIK, and where its parts lie.
+
+use std::fmt;
+
+/// Characters of the area code, and of the birth date behind it.
+const PART: usize = 6;
+
+/// A text that can be read as a NIK: at least 7 characters (Unicode scalar values), the 7th to the 12th, as far as they
+/// exist, ASCII digits. Whether it is a valid one is for [`assess`](super::assess()) to say.
+///
+/// The digits are personal data: `Debug` hides them, there is no `Display`, and only [`Nik::as_str`] gives them away.
+///
+/// ```
+/// use nik_stream::nik::Nik;
+///
+/// let nik = Nik::new("1234567891234567").unwrap();
+/// assert_eq!(format!("{nik:?}"), "Nik(..)");
+/// assert!(Nik::new("123456").is_none(), "too short to hold a gender");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Nik<'a> {
+    text: &'a str,
+    /// The byte at which the 7th character starts: 6, unless the first six are not all ASCII.
+    birth_at: usize,
+}
+
+impl<'a> Nik<'a> {
+    /// Reads a text as a NIK; `None` is an element for `errors`.
+    pub fn new(text: &'a str) -> Option<Self> {
+        let birth_at = match text.as_bytes().first_chunk::<PART>() {
+            Some(head) if head.is_ascii() && text.len() > PART => PART,
+            _ => text.char_indices().nth(PART)?.0,
+        };
+        let nik = Self { text, birth_at };
+        nik.birth().iter().all(u8::is_ascii_digit).then_some(nik)
+    }
+
+    /// The NIK as it was sent.
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// The number in the first six characters, 0 to 999,999; `None` unless all six are ASCII digits.
+    pub(super) fn area(&self) -> Option<u32> {
+        let code: &[u8; PART] = self.text.as_bytes()[..self.birth_at].try_into().ok()?;
+        code.iter().all(u8::is_ascii_digit).then(|| {
+            code.iter()
+                .fold(0, |code, digit| code * 10 + u32::from(digit - b'0'))
+        })
+    }
+
+    /// The 7th to the 12th character as far as they exist: one to six ASCII digits.
+    pub(super) fn birth(&self) -> &'a [u8] {
+        let rest = &self.text.as_bytes()[self.birth_at..];
+        &rest[..rest.len().min(PART)]
+    }
+
+    /// Everything from the 13th character; empty when there is none.
+    pub(super) fn serial(&self) -> &'a str {
+        // One byte a character up to here: `new` saw ASCII digits.
+        self.text.get(self.birth_at + PART..).unwrap_or_default()
+    }
+
+    /// Whether the whole text is 16 ASCII digits.
+    pub(super) fn is_sixteen_digits(&self) -> bool {
+        let digits: Option<&[u8; 16]> = self.text.as_bytes().try_into().ok();
+        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
+    }
+}
+
+impl fmt::Debug for Nik<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Nik(..)")
+    }
+}

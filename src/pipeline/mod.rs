@@ -1,0 +1,3 @@
+//! What happens to a record, without knowing where it comes from.
+
+pub mod process;

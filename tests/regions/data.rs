@@ -1,0 +1,241 @@
+//! The tables that ship, and the lookup in them. The expectations read the files by themselves, not through the parser.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Instant;
+
+use nik_stream::dataset::{self, CURRENT_TSV, RETIRED_TSV};
+use nik_stream::region::{Area, AreaId, Confidence, Level, Regions, RetiredCodes, State};
+use sha2::{Digest, Sha256};
+
+fn retired_rows() -> impl Iterator<Item = Vec<&'static str>> {
+    RETIRED_TSV
+        .lines()
+        .skip(1)
+        .map(|line| line.split('\t').collect())
+}
+
+/// Every name by its code, current and retired.
+fn names() -> HashMap<&'static str, &'static str> {
+    let current = CURRENT_TSV
+        .lines()
+        .map(|line| line.split_once('\t').unwrap());
+    current
+        .chain(retired_rows().map(|row| (row[0], row[2])))
+        .collect()
+}
+
+/// What each kecamatan code must resolve to under a policy that admits these confidences.
+fn expected(admits: impl Fn(&str) -> bool) -> BTreeMap<u32, Area<'static>> {
+    let names = names();
+    let current = CURRENT_TSV
+        .lines()
+        .map(|line| line.split_once('\t').unwrap().0);
+    let retired = retired_rows()
+        .filter(|row| admits(row[7]))
+        .map(|row| row[0]);
+    let codes = current.chain(retired).filter(|code| code.len() == 6);
+    let area = |code: &str| Area {
+        province: names[&code[..2]],
+        regency: names[&code[..4]],
+        kecamatan: Some(names[code]).filter(|name| !name.is_empty()),
+    };
+    codes
+        .map(|code| (code.parse().unwrap(), area(code)))
+        .collect()
+}
+
+fn every_number_resolves_as_expected(
+    regions: &Regions,
+    expected: &BTreeMap<u32, Area<'static>>,
+    count: usize,
+) {
+    assert_eq!(expected.len(), count);
+    assert_eq!(regions.len(), count);
+    for code in 0..=999_999 {
+        let found = regions.find(code).map(|id| regions.area(id));
+        assert_eq!(found.as_ref(), expected.get(&code), "{code:06}");
+    }
+    assert_eq!(regions.find(1_000_000), None);
+    assert_eq!(regions.find(u32::MAX), None);
+}
+
+#[test]
+fn every_code_of_the_tables_resolves_to_its_names_and_no_other_number_resolves() {
+    let regions = dataset::regions(RetiredCodes::All).unwrap();
+    every_number_resolves_as_expected(&regions, &expected(|_| true), 7_285 + 1_364);
+}
+
+#[test]
+fn the_policy_confirmed_takes_only_confirmed_codes() {
+    let regions = dataset::regions(RetiredCodes::Confirmed).unwrap();
+    let expected = expected(|confidence| confidence == "confirmed");
+    every_number_resolves_as_expected(&regions, &expected, 7_285 + 174);
+    assert_eq!(regions.count(Level::Kecamatan, State::Retired), 174);
+    assert_eq!(regions.count(Level::Regency, State::Retired), 0);
+}
+
+#[test]
+fn the_policy_none_takes_only_codes_in_force() {
+    let regions = dataset::regions(RetiredCodes::None).unwrap();
+    every_number_resolves_as_expected(&regions, &expected(|_| false), 7_285);
+    assert_eq!(regions.count(Level::Kecamatan, State::Retired), 0);
+}
+
+#[test]
+fn areas_come_in_the_order_of_their_ids() {
+    let regions = dataset::regions(RetiredCodes::All).unwrap();
+    let areas: Vec<_> = regions.areas().collect();
+    let ids: Vec<_> = (0..1_000_000)
+        .filter_map(|code| regions.find(code))
+        .collect();
+    assert_eq!(areas.len(), regions.len());
+    assert!(ids.iter().all(|&id| regions.area(id) == areas[id.index()]));
+}
+
+#[test]
+fn a_retired_kecamatan_keeps_the_names_of_its_day() {
+    let regions = dataset::regions(RetiredCodes::All).unwrap();
+    let area = |code| regions.area(regions.find(code).unwrap());
+    // Merauke moved from Papua (91) to Papua Selatan (93) in 2022.
+    let merauke = |province| Area {
+        province,
+        regency: "Kabupaten Merauke",
+        kecamatan: Some("Merauke"),
+    };
+    assert_eq!(area(910_101), merauke("Papua"));
+    assert_eq!(area(930_101), merauke("Papua Selatan"));
+    // A number that Kabupaten Muna skipped: a code once, its name lost.
+    let lost = Area {
+        province: "Sulawesi Tenggara",
+        regency: "Kabupaten Muna",
+        kecamatan: None,
+    };
+    assert_eq!(area(740_308), lost);
+}
+
+#[test]
+fn no_number_that_a_regency_skipped_is_missing() {
+    let regions = dataset::regions(RetiredCodes::All).unwrap();
+    let regencies = (1_000..10_000).map(|regency| regency * 100);
+    for first in regencies {
+        let last = (first..first + 100).rfind(|&code| regions.find(code).is_some());
+        for code in first + 1..last.unwrap_or(first) {
+            assert!(regions.find(code).is_some(), "{code} is skipped");
+        }
+    }
+}
+
+#[test]
+fn every_regency_is_named_in_the_one_style_and_a_retired_one_like_its_successor() {
+    let names = names();
+    for (code, name) in names.iter().filter(|(code, _)| code.len() == 4) {
+        assert!(
+            name.starts_with("Kabupaten ") || name.starts_with("Kota "),
+            "{code} {name}"
+        );
+        assert!(
+            !name
+                .split(' ')
+                .any(|word| word.len() > 3 && word == word.to_uppercase())
+        );
+    }
+    for row in retired_rows().filter(|row| row[1] == "2") {
+        assert_eq!(row[2], names[row[5]], "{}", row[0]);
+    }
+}
+
+#[test]
+fn the_manifest_tells_the_truth_about_the_files() {
+    let manifest = dataset::manifest().unwrap();
+    let sha256 = |data: &[u8]| format!("{:x}", Sha256::digest(data));
+    assert_eq!(
+        manifest.files["current.tsv"],
+        "0b0330ef85184dfda8c2dbb946cc9b7dc64ba3868da1a155707b0455b3016926"
+    );
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/data/regions");
+    assert_eq!(manifest.files.len(), 3);
+    for (name, expected) in &manifest.files {
+        assert_eq!(
+            &sha256(&std::fs::read(format!("{folder}/{name}")).unwrap()),
+            expected,
+            "{name}"
+        );
+    }
+    assert_eq!(
+        manifest.sha256,
+        sha256(format!("{CURRENT_TSV}{RETIRED_TSV}").as_bytes())
+    );
+    assert!(manifest.files.contains_key(&manifest.source.notice));
+}
+
+#[test]
+fn the_manifest_counts_what_is_loaded() {
+    let manifest = dataset::manifest().unwrap();
+    let tables = dataset::tables().unwrap();
+    let regions = Regions::new(&tables, RetiredCodes::All);
+    let counts = Level::ALL.map(|level| State::ALL.map(|state| regions.count(level, state)));
+    assert_eq!(counts, [[38, 0], [514, 31], [7_285, 1_364]]);
+    for (level, of_level) in Level::ALL.into_iter().zip(counts) {
+        for (state, count) in State::ALL.into_iter().zip(of_level) {
+            assert_eq!(manifest.counts[level.as_str()][state.as_str()], count);
+        }
+        for confidence in Confidence::ALL {
+            let rows = tables
+                .retired()
+                .iter()
+                .filter(|row| row.code.level() == level);
+            let count = rows.filter(|row| row.confidence == confidence).count();
+            let listed = manifest.retired_confidence.get(level.as_str());
+            let listed = listed.and_then(|counts| counts.get(confidence.as_str()));
+            assert_eq!(
+                listed.copied().unwrap_or(0),
+                count,
+                "{level} {}",
+                confidence.as_str()
+            );
+        }
+    }
+}
+
+/// Prints how long loading and looking up take; figures mean something only in an optimised build.
+#[test]
+#[ignore = "prints figures, asserts none"]
+fn speed() {
+    let load = || {
+        let start = Instant::now();
+        let tables = dataset::tables().unwrap();
+        let parsed = start.elapsed();
+        let regions = Regions::new(&tables, RetiredCodes::All);
+        (start.elapsed(), parsed, regions)
+    };
+    let (first, parsed, regions) = load();
+    println!("first load: {first:?}, of it parsing {parsed:?}");
+    let mut loads: Vec<_> = (0..200)
+        .map(|_| load())
+        .map(|(all, parsed, _)| (all, parsed))
+        .collect();
+    loads.sort();
+    println!(
+        "load, of it parsing: best {:?}, median {:?}, worst {:?}",
+        loads[0], loads[100], loads[199]
+    );
+
+    let known: Vec<u32> = (0..1_000_000)
+        .filter(|&code| regions.find(code).is_some())
+        .collect();
+    // A full-period step through the codes, so that neighbours are not asked for one after the other.
+    let codes: Vec<u32> = (0..known.len())
+        .map(|n| known[n * 4_111 % known.len()])
+        .collect();
+    let rounds = 2_000;
+    let start = Instant::now();
+    let mut sum = 0;
+    for _ in 0..rounds {
+        for &code in std::hint::black_box(&codes) {
+            sum += regions.find(code).map_or(0, AreaId::index);
+        }
+    }
+    let lookups = rounds * u32::try_from(codes.len()).unwrap();
+    let nanoseconds = start.elapsed().as_secs_f64() * 1e9 / f64::from(lookups);
+    println!("lookup: {nanoseconds:.2} ns ({lookups} of them, {sum})");
+}
