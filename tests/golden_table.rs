@@ -3,11 +3,13 @@
 //! A new case is written with `?` for its last two columns. Then `NIK_BLESS=1 cargo test golden` writes what the reference answers into
 //! `target/golden-new.tsv`, to be read, judged and copied by a person. A case that has an answer is never written anew.
 
-use crate::golden::{self, Case, shown};
+use crate::golden::{self, Case, On, shown};
+use crate::reference::fast::Fast;
 use crate::reference::regions::Regions;
 use crate::reference::request::Process;
 use crate::reference::{Answer, answer};
-use std::collections::HashSet;
+use nik_stream::nik::Date;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
 fn by_the_reference(case: &Case) -> Answer {
@@ -20,16 +22,33 @@ fn by_the_reference(case: &Case) -> Answer {
     )
 }
 
+/// Pipelines by their settings. One answers every case of its settings, one after the other, in the same buffers.
+#[derive(Default)]
+struct Pipelines(HashMap<&'static str, Fast>);
+
+impl Pipelines {
+    fn answer(&mut self, case: &Case) -> Answer {
+        let date = match case.on {
+            On::Day(day) => Date::parse(&day.to_string()).expect("a date"),
+            On::Timestamp(milliseconds) => Date::from_unix_ms_jakarta(milliseconds),
+        };
+        self.0
+            .entry(case.settings_text)
+            .or_insert_with(|| Fast::new(&case.settings, case.retired))
+            .answer(case.request.as_deref(), date)
+    }
+}
+
 fn kind(answer: &Answer) -> &'static str {
     match answer.kind {
         Ok((Process::Limited, _)) => "limited",
         Ok((Process::Full, _)) => "full",
-        Err(reason) => reason.as_str(),
+        Err((reason, _)) => reason.as_str(),
     }
 }
 
 /// Runs every case, then says of each that is wrong how it reads.
-fn assert_outcomes(found: impl Fn(&Case) -> (&'static str, Vec<u8>)) {
+fn assert_outcomes(mut found: impl FnMut(&Case) -> (&'static str, Vec<u8>)) {
     let mut wrong = String::new();
     for case in golden::cases() {
         let Some(expected) = &case.outcome else {
@@ -52,6 +71,21 @@ fn assert_outcomes(found: impl Fn(&Case) -> (&'static str, Vec<u8>)) {
 fn the_reference_gives_every_golden_outcome() {
     assert_outcomes(|case| {
         let answer = by_the_reference(case);
+        (kind(&answer), answer.bytes)
+    });
+}
+
+#[test]
+fn the_pipeline_gives_every_golden_outcome() {
+    let mut pipelines = Pipelines::default();
+    assert_outcomes(|case| {
+        let answer = pipelines.answer(case);
+        assert_eq!(
+            answer.kind,
+            by_the_reference(case).kind,
+            "counts and process of {}",
+            case.name
+        );
         (kind(&answer), answer.bytes)
     });
 }

@@ -53,6 +53,7 @@ pub struct Case {
     pub line: usize,
     pub name: &'static str,
     pub on: On,
+    pub settings_text: &'static str,
     pub settings: Settings,
     pub retired: Retired,
     pub request: Option<Vec<u8>>,
@@ -131,6 +132,7 @@ fn read(file: &'static str, line: usize, text: &'static str) -> Result<Case, Str
         line,
         name,
         on,
+        settings_text,
         settings,
         retired,
         request: if request == "<null>" {

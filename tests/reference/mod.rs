@@ -3,6 +3,7 @@
 //! The fast path and this reference must give the same bytes for any request (`golden_table.rs`, `agreement.rs`, `fuzz/`).
 //! JSON is judged by `serde_json`, the calendar by `chrono`; what neither of them decides is spelled out here.
 
+pub mod fast;
 pub mod judge;
 pub mod regions;
 pub mod request;
@@ -10,7 +11,7 @@ pub mod request;
 use chrono::NaiveDate;
 use judge::Judgement;
 use regions::Regions;
-use request::{Process, Reason, Request};
+use request::{Failure, Process, Reason, Request};
 use serde_json::value::RawValue;
 
 /// What an operator can set and a request's answer depends on.
@@ -53,8 +54,8 @@ pub struct Summary {
 /// What one request becomes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The process and counts of a result, or why there is none.
-    pub kind: Result<(Process, Summary), Reason>,
+    /// The process and counts of a result, or why there is none and the process, where it could be read.
+    pub kind: Result<(Process, Summary), (Reason, Option<Process>)>,
     pub bytes: Vec<u8>,
 }
 
@@ -65,25 +66,35 @@ pub fn answer(
     settings: &Settings,
     regions: &Regions,
 ) -> Answer {
-    match request::read(value, settings) {
-        Err(failure) => failed(failure.reason, &failure.niks),
-        Ok(request) => {
-            let (summary, text) = result(&request, reference, settings, regions);
-            if text.len() > settings.result_bytes {
-                return failed(Reason::ResultTooLarge, &request.niks_as_sent);
-            }
-            Answer {
-                kind: Ok((request.process, summary)),
-                bytes: text.into_bytes(),
-            }
-        }
+    let request = match request::read(value, settings) {
+        Ok(request) => request,
+        Err(failure) => return failed(&failure, settings),
+    };
+    let (summary, text) = result(&request, reference, settings, regions);
+    if text.len() > settings.result_bytes {
+        let failure = Failure {
+            reason: Reason::ResultTooLarge,
+            process: Some(request.process),
+            niks: request.niks_as_sent,
+        };
+        return failed(&failure, settings);
+    }
+    Answer {
+        kind: Ok((request.process, summary)),
+        bytes: text.into_bytes(),
     }
 }
 
-fn failed(reason: Reason, niks: &str) -> Answer {
+/// The list goes back unless the failure would then be larger than the topics take, which is the limit of results.
+fn failed(failure: &Failure, settings: &Settings) -> Answer {
+    let with = |niks: &str| format!(r#"{{"message":"failed","data":{niks}}}"#).into_bytes();
+    let mut bytes = with(&failure.niks);
+    if bytes.len() > settings.result_bytes {
+        bytes = with("[]");
+    }
     Answer {
-        kind: Err(reason),
-        bytes: format!(r#"{{"message":"failed","data":{niks}}}"#).into_bytes(),
+        kind: Err((failure.reason, failure.process)),
+        bytes,
     }
 }
 

@@ -48,6 +48,8 @@ pub struct Request {
 /// A request that cannot.
 pub struct Failure {
     pub reason: Reason,
+    /// The process, where it could be read: the counts of requests are kept by it.
+    pub process: Option<Process>,
     /// The failure's `data`.
     pub niks: String,
 }
@@ -56,6 +58,7 @@ pub struct Failure {
 pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failure> {
     let unread = |reason| Failure {
         reason,
+        process: None,
         niks: "[]".to_owned(),
     };
 
@@ -87,19 +90,24 @@ pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failur
         _ => None,
     };
 
+    let process_text: Option<String> =
+        process.map(|process| serde_json::from_str(process.get()).expect("a checked text"));
+    let process = match process_text.as_deref() {
+        Some("limited") => Some(Process::Limited),
+        Some("full") => Some(Process::Full),
+        _ => None,
+    };
     let niks_as_sent = nik.map_or("[]", RawValue::get).to_owned();
     let failure = |reason| Failure {
         reason,
+        process,
         niks: niks_as_sent.clone(),
     };
-    let (Some(nik), Some(process)) = (nik, process) else {
+    let (Some(nik), Some(_)) = (nik, process_text.as_ref()) else {
         return Err(failure(Reason::InvalidRequest));
     };
-    let process: String = serde_json::from_str(process.get()).expect("a checked string");
-    let process = match process.as_str() {
-        "limited" => Process::Limited,
-        "full" => Process::Full,
-        _ => return Err(failure(Reason::UnknownProcess)),
+    let Some(process) = process else {
+        return Err(failure(Reason::UnknownProcess));
     };
     let niks: Vec<Box<RawValue>> = serde_json::from_str(nik.get()).expect("a checked array");
     if niks.len() > settings.niks_per_request {
