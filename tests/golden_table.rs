@@ -3,10 +3,9 @@
 //! A new case is written with `?` for its last two columns. Then `NIK_BLESS=1 cargo test golden` writes what the reference answers into
 //! `target/golden-new.tsv`, to be read, judged and copied by a person. A case that has an answer is never written anew.
 
-use crate::golden::{self, Case, On, shown};
+use crate::golden::{self, Case, On, kind, shown};
 use crate::reference::fast::Fast;
 use crate::reference::regions::Regions;
-use crate::reference::request::Process;
 use crate::reference::{Answer, answer};
 use nik_stream::nik::Date;
 use std::collections::{HashMap, HashSet};
@@ -36,14 +35,6 @@ impl Pipelines {
             .entry(case.settings_text)
             .or_insert_with(|| Fast::new(&case.settings, case.retired))
             .answer(case.request.as_deref(), date)
-    }
-}
-
-fn kind(answer: &Answer) -> &'static str {
-    match answer.kind {
-        Ok((Process::Limited, _)) => "limited",
-        Ok((Process::Full, _)) => "full",
-        Err((reason, _)) => reason.as_str(),
     }
 }
 

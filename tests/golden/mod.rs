@@ -21,8 +21,9 @@
 //! | `<null>` alone | no value at all |
 //! | `<empty>` alone | a value of 0 bytes |
 
-use crate::reference::Settings;
 use crate::reference::regions::Retired;
+use crate::reference::request::Process;
+use crate::reference::{Answer, Settings};
 use chrono::{DateTime, FixedOffset, NaiveDate};
 
 /// When a request is judged.
@@ -188,6 +189,15 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
     }
     out.extend_from_slice(rest.as_bytes());
     Ok(out)
+}
+
+/// What the table's fifth column says of an answer.
+pub fn kind(answer: &Answer) -> &'static str {
+    match answer.kind {
+        Ok((Process::Limited, _)) => "limited",
+        Ok((Process::Full, _)) => "full",
+        Err((reason, _)) => reason.as_str(),
+    }
 }
 
 /// Writes the plain part of the notation: printable text as it is, any other byte as `<..>`.
