@@ -120,7 +120,7 @@ fn read(file: &'static str, line: usize, text: &'static str) -> Result<Case, Str
             ("request_bytes", _) => settings.request_bytes = number()?,
             ("result_bytes", _) => settings.result_bytes = number()?,
             ("min_age", _) => {
-                settings.min_age = u8::try_from(number()?).map_err(|_| "an age above 255")?
+                settings.min_age = u8::try_from(number()?).map_err(|_| "an age above 255")?;
             }
             ("absent", "null") => settings.absent_null = true,
             ("retired", "confirmed") => retired = Retired::Confirmed,

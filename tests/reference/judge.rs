@@ -21,7 +21,7 @@ pub struct Judgement {
 #[derive(Clone, Debug)]
 pub struct Born {
     pub text: String,
-    pub age: i32,
+    pub age: usize,
 }
 
 impl Judgement {
@@ -55,7 +55,7 @@ pub fn judge(nik: &str, reference: NaiveDate, min_age: u8, regions: &Regions) ->
         area: regions.find(&first_six),
         dob_valid: born
             .as_ref()
-            .is_some_and(|born| born.age >= i32::from(min_age)),
+            .is_some_and(|born| born.age >= usize::from(min_age)),
         dob: born,
         gender: match characters[6] {
             '0'..='3' => Some("Man"),
@@ -84,12 +84,14 @@ fn birth_date(digits: &str, reference: NaiveDate) -> Option<NaiveDate> {
     };
     [2000, 1900]
         .into_iter()
-        .filter_map(|century| NaiveDate::from_ymd_opt(century + number(4) as i32, number(2), day))
+        .filter_map(|century| {
+            NaiveDate::from_ymd_opt(century + number(4).cast_signed(), number(2), day)
+        })
         .find(|date| *date <= reference)
 }
 
 /// Whole years: how many birthdays have come. Whoever is born on 29 February has it on 1 March in common years.
-fn age(born: NaiveDate, reference: NaiveDate) -> i32 {
+fn age(born: NaiveDate, reference: NaiveDate) -> usize {
     let birthday_in = |year| {
         NaiveDate::from_ymd_opt(year, born.month(), born.day())
             .or_else(|| NaiveDate::from_ymd_opt(year, 3, 1))
@@ -97,5 +99,5 @@ fn age(born: NaiveDate, reference: NaiveDate) -> i32 {
     };
     (born.year() + 1..=reference.year())
         .filter(|year| birthday_in(*year) <= reference)
-        .count() as i32
+        .count()
 }
