@@ -1,4 +1,8 @@
 //! One test binary: a module a behaviour.
+mod agreement;
+mod golden;
+mod golden_table;
+mod reference;
 
 mod allocations;
 mod check;
