@@ -9,6 +9,7 @@ mod check;
 mod cluster;
 mod cluster_itself;
 mod codec;
+mod faults;
 mod generate;
 mod house;
 mod judgement;
