@@ -12,3 +12,4 @@ mod judgement;
 mod process;
 mod regions;
 mod sample;
+mod schemas;
