@@ -1,9 +1,6 @@
 //! One test binary: a module a behaviour.
-mod agreement;
-mod golden;
-mod golden_table;
-mod reference;
 
+mod agreement;
 mod allocations;
 mod check;
 mod cluster;
@@ -11,10 +8,14 @@ mod cluster_itself;
 mod codec;
 mod faults;
 mod generate;
+mod golden;
+mod golden_table;
 mod house;
 mod judgement;
 mod process;
+mod reference;
 mod regions;
 mod sample;
+mod schemas;
 mod settings;
 mod timings;
