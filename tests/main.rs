@@ -1,4 +1,10 @@
 //! One test binary: a module a behaviour.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the program's peers here use the plain client"
+)]
+
 mod agreement;
 mod golden;
 mod golden_table;
