@@ -50,7 +50,7 @@ const FORBIDDEN: [(&str, &str, &str, &str); 12] = [
         "the judgement is given its input",
     ),
     (
-        "SystemTime",
+        "SystemTime::now",
         "generate",
         "",
         "the reference date is an argument",

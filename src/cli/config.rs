@@ -1,6 +1,5 @@
 //! `nik-stream config`: what is wrong with the settings, and where each comes from.
 
-use std::env;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +7,8 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::written;
-use crate::config::{Problems, load_from};
+use crate::config::{Loaded, Problems, load};
+use crate::kafka::check_property;
 
 /// Checks and shows the settings.
 #[derive(Args, Debug)]
@@ -35,12 +35,18 @@ pub struct Files {
     pub files: Vec<PathBuf>,
 }
 
+impl Files {
+    /// The settings that these files and the environment give.
+    pub fn load(&self) -> Result<Loaded, Problems> {
+        load(&self.files, check_property)
+    }
+}
+
 /// Runs the command. Problems are the error, see [`Problems`].
 pub fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
-    let load = |files: &Files| -> Result<_, Problems> { load_from(&files.files, env::vars_os()) };
     let text = match &args.command {
-        Command::Check(files) => load(files).map(|_| "ok\n".to_owned())?,
-        Command::Show(files) => load(files)?.show(),
+        Command::Check(files) => files.load().map(|_| "ok\n".to_owned())?,
+        Command::Show(files) => files.load()?.show(),
     };
     written(io::stdout().write_all(text.as_bytes()))
 }

@@ -1,12 +1,11 @@
 //! `nik-stream run`: the service.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::config::Files;
 use crate::app::{App, Ended};
-use crate::config;
 use crate::kafka::Stop;
 use crate::telemetry::logging;
 
@@ -21,14 +20,13 @@ const FENCED: u8 = 75;
 
 Exit: 0 stopped as asked, 1 fault, 64 settings, 75 fenced by another instance, 130 second signal")]
 pub struct RunArgs {
-    /// A settings file; later ones over earlier ones, the environment over all
-    #[arg(long = "config", value_name = "FILE")]
-    config: Vec<PathBuf>,
+    #[command(flatten)]
+    files: Files,
 }
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
-    let settings = config::load(&args.config)?;
+    let settings = args.files.load()?.settings;
     logging::init(settings.log.format, &settings.log.level)?;
     let app = App::start(&settings, &Stop::default())?;
     match app.wait() {

@@ -8,7 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::layers::DEFAULT;
-use super::{GroupProtocol, Kafka, Problem, Security, Settings, Topics};
+use super::{GroupProtocol, Kafka, Problem, PropertyCheck, Security, Settings, Topics};
 
 /// Everything wrong with settings whose values are all of the right type.
 ///
@@ -18,6 +18,7 @@ pub(super) fn check(
     settings: &Settings,
     origins: &BTreeMap<String, String>,
     broken: &BTreeSet<String>,
+    property: PropertyCheck,
 ) -> Vec<Problem> {
     let mut check = Check {
         origins,
@@ -26,7 +27,7 @@ pub(super) fn check(
     };
     check.kafka(&settings.kafka);
     check.security(&settings.kafka.security);
-    check.overrides(&settings.kafka);
+    check.overrides(&settings.kafka, property);
     check.topics(&settings.topics);
     let (least, most) = (
         settings.delivery.commit_min_interval_ms,
@@ -208,7 +209,7 @@ impl Check<'_> {
         }
     }
 
-    fn overrides(&mut self, kafka: &Kafka) {
+    fn overrides(&mut self, kafka: &Kafka, property: PropertyCheck) {
         for (table, properties) in [
             ("librdkafka", &kafka.librdkafka),
             ("consumer", &kafka.consumer),
@@ -221,6 +222,8 @@ impl Check<'_> {
                     && !allowed.contains(&value)
                 {
                     self.refuse(&[&key], format!("refused: {reason}"));
+                } else if let Err(text) = property(name, value) {
+                    self.refuse(&[&key], text);
                 }
                 if kafka.group_protocol == GroupProtocol::Consumer && OF_CLASSIC.contains(&name) {
                     self.refuse(
@@ -299,8 +302,8 @@ const OWNED: &[(&str, &[&str], &str)] = &[
     ),
     (
         "delivery.report.only.error",
-        &["false"],
-        "every outcome's delivery is counted",
+        &[],
+        "what counts as delivered rests on it",
     ),
     (
         "partitioner",

@@ -19,15 +19,19 @@ pub struct Loaded {
     pub origins: BTreeMap<String, String>,
 }
 
+/// Says what is wrong with a property of librdkafka, by its name and value: only the `kafka` layer knows.
+pub type PropertyCheck = fn(&str, &str) -> Result<(), String>;
+
 /// Reads the settings: the defaults, each file over the ones before it, the environment over them all.
-pub fn load(files: &[PathBuf]) -> Result<Settings, Problems> {
-    load_from(files, env::vars_os()).map(|loaded| loaded.settings)
+pub fn load(files: &[PathBuf], property: PropertyCheck) -> Result<Loaded, Problems> {
+    load_from(files, env::vars_os(), property)
 }
 
-/// As [`load`], with the environment as an argument, and with the origins.
+/// As [`load`], with the environment as an argument.
 pub fn load_from(
     files: &[PathBuf],
     variables: impl IntoIterator<Item = (OsString, OsString)>,
+    property: PropertyCheck,
 ) -> Result<Loaded, Problems> {
     let (keys, defaults) = layers::defaults();
     let mut stack = vec![defaults];
@@ -39,14 +43,14 @@ pub fn load_from(
     }
 
     let mut settings = deserialize(&keys, &mut stack, &mut problems)?;
-    let origins: BTreeMap<String, String> = stack
+    let mut origins: BTreeMap<String, String> = stack
         .iter()
         .flatten()
         .map(|(key, value)| (key.clone(), value.origin().unwrap_or_default().to_owned()))
         .collect();
-    read_password(&mut settings, &origins, &mut problems);
+    read_password(&mut settings, &mut origins, &mut problems);
     let broken: BTreeSet<_> = problems.iter().filter_map(|it| it.key.clone()).collect();
-    problems.extend(check::check(&settings, &origins, &broken));
+    problems.extend(check::check(&settings, &origins, &broken, property));
 
     if problems.is_empty() {
         Ok(Loaded { settings, origins })
@@ -142,7 +146,7 @@ impl Source for Tree {
 /// Reads the password file, if there is one; a line break at its end belongs to the file.
 fn read_password(
     settings: &mut Settings,
-    origins: &BTreeMap<String, String>,
+    origins: &mut BTreeMap<String, String>,
     problems: &mut Vec<Problem>,
 ) {
     const KEY: &str = "kafka.security.password_file";
@@ -157,6 +161,8 @@ fn read_password(
     let text = match password {
         Ok(text) if text.is_empty() => format!("{} is empty", path.display()),
         Ok(text) if security.password.is_none() => {
+            let origin = path.display().to_string();
+            origins.insert("kafka.security.password".to_owned(), origin);
             security.password = Some(text.into());
             return;
         }

@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 pub use kafka::{GroupProtocol, Kafka, SaslMechanism, Security, SecurityProtocol};
-pub use load::{Loaded, load, load_from};
+pub use load::{Loaded, PropertyCheck, load, load_from};
 pub use problem::{EXIT_CODE, Problem, Problems};
 pub use secret::{Properties, Secret};
 

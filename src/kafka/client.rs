@@ -3,6 +3,8 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
 
 use crate::config::{GroupProtocol, Guarantee, Settings};
 
@@ -163,6 +165,18 @@ fn overridden<const N: usize>(
         config.set(key, value);
     }
     config
+}
+
+/// What librdkafka itself says against a property of the operator's.
+pub fn check_property(name: &str, value: &str) -> Result<(), String> {
+    match ClientConfig::new().set(name, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+            Err("librdkafka knows no such property".to_owned())
+        }
+        Err(KafkaError::ClientConfig(_, reason, ..)) => Err(format!("librdkafka: {reason}")),
+        Err(other) => Err(other.to_string()),
+    }
 }
 
 /// librdkafka's version and the features it was built with.

@@ -31,7 +31,7 @@ use route::{Counts, Watch};
 pub use stop::Stop;
 use worker::Worker;
 
-pub use client::features;
+pub use client::{check_property, features};
 
 /// How long a stopping worker may take to leave the group and close its clients.
 const CLOSE_BUDGET: Duration = Duration::from_secs(5);

@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::metadata::Metadata;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
@@ -167,21 +167,24 @@ impl KafkaCluster {
             .signal("CONT");
     }
 
-    /// Waits until all the brokers that were started are members, and every partition has a leader and all its replicas among them.
+    /// Waits until [`Self::is_ready`].
     pub fn wait_ready(&self) {
+        self.wait_for("the brokers and their partitions", || self.is_ready());
+    }
+
+    /// Whether every broker that was started knows all of them as members, and every partition has a leader (and all its replicas in
+    /// sync, if no broker is missing).
+    pub fn is_ready(&self) -> bool {
         let running = self.pids().len();
         let complete = running == self.brokers.len();
-        self.wait_for("the brokers and their partitions", |metadata| {
+        self.all_brokers(|metadata| {
+            let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
             metadata.brokers().len() == running
-                && metadata
-                    .topics()
-                    .iter()
-                    .flat_map(rdkafka::metadata::MetadataTopic::partitions)
-                    .all(|partition| {
-                        partition.leader() >= 0
-                            && (!complete || partition.isr().len() == partition.replicas().len())
-                    })
-        });
+                && partitions.all(|partition| {
+                    partition.leader() >= 0
+                        && (!complete || partition.isr().len() == partition.replicas().len())
+                })
+        })
     }
 
     /// A topic with the settings given, replicated to all brokers (three at most).
@@ -237,6 +240,20 @@ impl KafkaCluster {
             .collect()
     }
 
+    /// The position behind the last record of each partition.
+    pub fn end_offsets(&self, topic: &str) -> BTreeMap<i32, i64> {
+        let probe: BaseConsumer = self.client().create().expect("a consumer");
+        let end = |partition| {
+            probe
+                .fetch_watermarks(topic, partition, PATIENCE)
+                .expect("a leader answers")
+                .1
+        };
+        (0..self.partitions(topic))
+            .map(|partition| (partition, end(partition)))
+            .collect()
+    }
+
     /// How many partitions a topic has.
     pub fn partitions(&self, topic: &str) -> i32 {
         let probe: BaseConsumer = self.client().create().expect("a consumer");
@@ -247,38 +264,49 @@ impl KafkaCluster {
     }
 
     fn wait_for_partitions(&self, topic: &str, partitions: usize) {
-        self.wait_for(topic, |metadata| {
-            metadata
-                .topics()
-                .iter()
-                .filter(|found| found.name() == topic)
-                .any(|found| {
-                    found.partitions().len() == partitions
-                        && found
-                            .partitions()
-                            .iter()
-                            .all(|partition| partition.leader() >= 0)
-                })
+        self.wait_for(topic, || {
+            self.all_brokers(|metadata| {
+                metadata
+                    .topics()
+                    .iter()
+                    .filter(|found| found.name() == topic)
+                    .any(|found| {
+                        found.partitions().len() == partitions
+                            && found
+                                .partitions()
+                                .iter()
+                                .all(|partition| partition.leader() >= 0)
+                    })
+            })
         });
     }
 
-    // Each broker is asked, as each learns of a change in its own time.
-    fn wait_for(&self, what: &str, holds: impl Fn(&Metadata) -> bool) {
+    fn wait_for(&self, what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
-        for broker in self
+        while !holds() {
+            let words = || {
+                self.brokers
+                    .iter()
+                    .map(Broker::last_words)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            };
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {what}; the brokers' last words:\n{}",
+                words()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    // Each is asked, as each learns of a change in its own time.
+    fn all_brokers(&self, holds: impl Fn(&Metadata) -> bool) -> bool {
+        let mut running = self
             .brokers
             .iter()
-            .filter(|broker| broker.process.is_some())
-        {
-            while !broker.metadata().is_some_and(|metadata| holds(&metadata)) {
-                assert!(
-                    Instant::now() < deadline,
-                    "waited in vain for {what}; the broker's last words:\n{}",
-                    broker.last_words()
-                );
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        }
+            .filter(|broker| broker.process.is_some());
+        running.all(|broker| broker.metadata().is_some_and(|metadata| holds(&metadata)))
     }
 
     fn admin(&self) -> AdminClient<DefaultClientContext> {
@@ -289,7 +317,8 @@ impl KafkaCluster {
         &mut self.brokers[node - 1]
     }
 
-    fn launch(&mut self, node: usize) {
+    /// Starts broker `node`; does not wait for it.
+    pub fn launch(&mut self, node: usize) {
         let root = self.dir.path().to_owned();
         let broker = self.broker(node);
         assert!(broker.process.is_none(), "broker {node} runs");

@@ -99,7 +99,10 @@ impl KafkaCluster {
         config
             .set("enable.idempotence", "true")
             .set("linger.ms", "2")
-            .set("partitioner", "murmur2_random");
+            .set("compression.type", "lz4")
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", "5000000")
+            .set("topic.metadata.refresh.interval.ms", "2000"); // partitions that are added
         Producer(
             config
                 .create_with_context(Failures::default())

@@ -5,8 +5,10 @@ use std::fs;
 use std::path::PathBuf;
 
 use nik_stream::config::{Loaded, Problems, load_from};
+use nik_stream::kafka::check_property;
 use tempfile::TempDir;
 
+mod command;
 mod problems;
 mod secrets;
 mod sources;
@@ -24,7 +26,7 @@ fn load(files: &[&str], variables: &[(&str, &str)]) -> Result<Loaded, Vec<String
         .iter()
         .map(|(name, value)| (OsString::from(format!("NIK_STREAM__{name}")), value.into()));
     let place = format!("{}/", directory.path().display());
-    load_from(&paths, variables).map_err(|Problems(problems)| {
+    load_from(&paths, variables, check_property).map_err(|Problems(problems)| {
         let lines = problems.iter().map(ToString::to_string);
         lines.map(|line| line.replace(&place, "")).collect()
     })

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use nik_stream::config::load_from;
+use nik_stream::kafka::check_property;
 
 use super::load;
 
@@ -253,6 +254,21 @@ fn a_property_that_a_promise_rests_on_is_refused_with_the_promise() {
 }
 
 #[test]
+fn a_property_that_librdkafka_does_not_know_or_take_is_refused_before_anything_starts() {
+    let problems = problems(
+        "[kafka.producer]\n\"linger.mss\" = 5\n[kafka.librdkafka]\n\"linger.ms\" = \"soon\"",
+    );
+    assert_eq!(
+        problems[1],
+        "0.toml: kafka.producer.linger.mss: librdkafka knows no such property"
+    );
+    assert!(
+        problems[0].starts_with("0.toml: kafka.librdkafka.linger.ms: librdkafka: "),
+        "{problems:?}"
+    );
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_a_problem_among_the_others() {
     assert!(problem("[kafka\n").starts_with("0.toml: TOML parse error at line 1, column 7: "));
     let missing = PathBuf::from("/nonexistent/nik.toml");
@@ -260,7 +276,9 @@ fn a_file_that_cannot_be_read_is_a_problem_among_the_others() {
         OsString::from("NIK_STREAM__LOG__LEVEL"),
         OsString::from_vec(vec![0xff]),
     );
-    let problems = load_from(&[missing], [variable]).unwrap_err().to_string();
+    let problems = load_from(&[missing], [variable], check_property)
+        .unwrap_err()
+        .to_string();
     let lines: Vec<_> = problems.lines().collect();
     assert_eq!(lines.len(), 2);
     assert!(

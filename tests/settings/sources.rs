@@ -2,6 +2,7 @@
 
 use nik_stream::codec::Absent;
 use nik_stream::config::{GroupProtocol, Guarantee, ReferenceDate, Settings, load_from};
+use nik_stream::kafka::check_property;
 use nik_stream::nik::Date;
 use nik_stream::region::RetiredCodes;
 use nik_stream::telemetry::logging::Format;
@@ -103,7 +104,7 @@ fn variables_that_kubernetes_makes_for_a_service_of_this_name_are_no_settings() 
         ("NIK_STREAM_SERVICE_HOST", "10.0.0.1"),
     ];
     let variables = variables.map(|(name, value)| (name.into(), value.into()));
-    load_from(&[], variables).unwrap();
+    load_from(&[], variables, check_property).unwrap();
 }
 
 #[test]
@@ -170,4 +171,9 @@ fn the_defaults_file_says_the_same_as_the_tree() {
         .filter(|line| !line.starts_with('#') && line.contains(" = "))
         .collect();
     assert_eq!(names.len(), loaded.origins.len());
+}
+
+#[test]
+fn every_settings_file_of_the_repository_loads() {
+    load(&[include_str!("../../config/compose.toml")], &[]).unwrap();
 }

@@ -14,7 +14,7 @@ use rdkafka::mocking::MockCluster;
 
 use crate::app::App;
 use crate::config::{self, Settings};
-use crate::kafka::Stop;
+use crate::kafka::{Stop, check_property};
 use auditor::{Audit, Auditor};
 use traffic::Traffic;
 
@@ -106,7 +106,8 @@ fn settings(args: &DemoArgs, bootstrap: &str) -> Result<Settings> {
         // It holds an empty fetch for the whole wait.
         ("NIK_STREAM__KAFKA__CONSUMER__FETCH_WAIT_MAX_MS", "10"),
     ];
-    Ok(config::load_from(&[], given.map(|(key, value)| (key.into(), value.into())))?.settings)
+    let given = given.map(|(key, value)| (key.into(), value.into()));
+    Ok(config::load_from(&[], given, check_property)?.settings)
 }
 
 fn introduce(app: &App, settings: &Settings) {

@@ -1,0 +1,372 @@
+//! Pipeline and reference give the same bytes for any request: near-valid ones in every disguise, and broken ones.
+//!
+//! `PROPTEST_CASES=1000000 cargo test --release agreement` asks for longer.
+
+use crate::golden::{kind, shown};
+use crate::reference::fast::Fast;
+use crate::reference::regions::{Regions, Retired};
+use crate::reference::{Answer, Settings, answer};
+use chrono::NaiveDate;
+use nik_stream::dataset;
+use nik_stream::nik::Date;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use proptest::test_runner::TestRunner;
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+/// Area codes of every kind: in force, retired with and without a name, unknown.
+const AREAS: [&str; 10] = [
+    "327301", "110101", "930101", "967110", "110404", "910101", "740308", "640401", "327399",
+    "990101",
+];
+
+/// Characters that something or other might trip over.
+const ODD: [char; 26] = [
+    '0', '1', '9', 'A', '/', ':', ' ', '-', '+', '.', '"', '\\', '\u{0}', '\u{8}', '\u{1f}', '\n',
+    '\t', '\u{7f}', 'é', '\u{301}', '１', '١', '€', '\u{2028}', '\u{feff}', '😀',
+];
+
+/// Bytes that mean something to JSON or to UTF-8.
+const BYTES: &[u8] =
+    b"\"\\{}[]:,0129-+.eEtfnu/ \t\n\r\x00\x1f\x7f\x80\xbf\xc0\xc3\xe2\xed\xf0\xf4\xff\xef\xbb";
+
+/// A NIK's text, its parts inside and outside their borders.
+fn nik() -> impl Strategy<Value = String> {
+    let area = prop_oneof![3 => select(&AREAS[..]).prop_map(str::to_owned), 1 => (0..1_000_000).prop_map(|code| format!("{code:06}"))];
+    let day = prop_oneof![4 => 1..32, 4 => 41..72, 1 => 0..100];
+    let month = prop_oneof![8 => 1..13, 1 => 0..100];
+    let serial = prop_oneof![4 => 0..10_000, 1 => Just(0)];
+    (area, day, month, 0..100, serial).prop_map(|(area, day, month, year, serial)| {
+        format!("{area}{day:02}{month:02}{year:02}{serial:04}")
+    })
+}
+
+/// A NIK with a character replaced, put in, or everything behind it cut off; or any text.
+fn spoilt() -> impl Strategy<Value = String> {
+    let mangled =
+        (nik(), any::<Index>(), select(&ODD[..]), 0..3).prop_map(|(nik, at, odd, how)| {
+            let at = at.index(nik.len());
+            match how {
+                0 => format!("{}{odd}{}", &nik[..at], &nik[at + 1..]),
+                1 => format!("{}{odd}{}", &nik[..at], &nik[at..]),
+                _ => nik[..at].to_owned(),
+            }
+        });
+    let any_text =
+        vec(select(&ODD[..]), 0..24).prop_map(|characters| characters.into_iter().collect());
+    let longer = (nik(), 0..1_000_000_u32).prop_map(|(nik, more)| format!("{nik}{more}"));
+    prop_oneof![3 => mangled, 1 => any_text, 1 => longer]
+}
+
+/// A text as a JSON string, each character as it is or in any of its escapes.
+fn quoted(text: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
+    let disguises = prop_oneof![2 => Just(vec![0]), 1 => vec(0..6_u8, 1..8)];
+    (text, disguises).prop_map(|(text, disguises)| {
+        let mut out = String::from('"');
+        for (character, disguise) in text.chars().zip(disguises.iter().cycle()) {
+            let units = |capital: bool| {
+                let mut buffer = [0; 2];
+                let units = character.encode_utf16(&mut buffer).iter();
+                units
+                    .map(|unit| {
+                        if capital {
+                            format!("\\u{unit:04X}")
+                        } else {
+                            format!("\\u{unit:04x}")
+                        }
+                    })
+                    .collect::<String>()
+            };
+            match (character, disguise) {
+                (_, 4) => out += &units(false),
+                (_, 5) => out += &units(true),
+                ('"' | '\\', _) | ('/', 3) => out.extend(['\\', character]),
+                ('\n', _) => out += "\\n",
+                ('\t', 3) => out += "\\t",
+                ('\u{8}', 3) => out += "\\b",
+                ('\u{0}'..='\u{1f}', _) => out += &units(false),
+                _ => out.push(character),
+            }
+        }
+        out + "\""
+    })
+}
+
+/// Numbers of every shape, most of them JSON.
+fn number() -> impl Strategy<Value = String> {
+    prop_oneof![
+        40 => "-?(0|[1-9][0-9]{0,40})",
+        20 => "-?(0|[1-9][0-9]{0,16})(\\.[0-9]{1,4})?([eE][-+]?[0-9]{1,3})?",
+        1 => "[-+0-9.eE]{1,8}",
+    ]
+}
+
+/// Any JSON value; sometimes one that is nearly as deep as it may be, or just too deep.
+fn junk() -> impl Strategy<Value = String> {
+    let good = select(&["null", "true", "false", "[]", "{}", "[ ]", "{ }"][..]);
+    let bad = select(
+        &[
+            "tru",
+            "NaN",
+            "'a'",
+            "\"\\ud83d\"",
+            "\"\\ude00\\ud83d\"",
+            "\"\\x\"",
+            "",
+        ][..],
+    );
+    let leaf = prop_oneof![
+        20 => good.prop_map(str::to_owned),
+        20 => number(),
+        20 => quoted(spoilt()),
+        1 => bad.prop_map(str::to_owned),
+    ];
+    let nested = leaf.prop_recursive(4, 16, 4, |inner| {
+        let member = (key(), inner.clone()).prop_map(|(key, value)| format!("{key}:{value}"));
+        prop_oneof![
+            vec(inner, 0..4).prop_map(|values| format!("[{}]", values.join(", "))),
+            vec(member, 0..4).prop_map(|members| format!("{{{}}}", members.join(","))),
+        ]
+    });
+    let deep = (120..132_usize, any::<bool>()).prop_map(|(depth, objects)| {
+        let (open, close) = if objects {
+            ("{\"nik\":[", "]}")
+        } else {
+            ("[[", "]]")
+        };
+        open.repeat(depth / 2)
+            + &"[".repeat(depth % 2)
+            + &"]".repeat(depth % 2)
+            + &close.repeat(depth / 2)
+    });
+    prop_oneof![40 => nested, 1 => deep]
+}
+
+fn key() -> impl Strategy<Value = String> {
+    let known = select(&["nik", "process", "limited", "NIK", "", "nik ", "niks"][..])
+        .prop_map(str::to_owned);
+    quoted(prop_oneof![3 => known, 1 => spoilt()])
+}
+
+/// What stands between tokens.
+fn space() -> impl Strategy<Value = &'static str> {
+    prop_oneof![80 => Just(""), 40 => select(&[" ", "\n", "\r\n", "\t", "  "][..]), 1 => select(&["\u{b}", "\u{a0}", "\u{feff}", "//"][..])]
+}
+
+fn list() -> impl Strategy<Value = String> {
+    let element = prop_oneof![
+        6 => quoted(nik()),
+        3 => nik(),
+        4 => quoted(spoilt()),
+        2 => number(),
+        2 => junk(),
+    ];
+    // Elements come again, so that duplicates do too, in other disguises for the same text.
+    let elements = vec((element, space(), space()), 0..6).prop_flat_map(|elements| {
+        let again = vec(any::<Index>(), 0..4);
+        (Just(elements), again)
+    });
+    elements.prop_map(|(elements, again)| {
+        let mut texts: Vec<String> = elements
+            .iter()
+            .map(|(text, before, after)| format!("{before}{text}{after}"))
+            .collect();
+        for index in again.iter().filter(|_| !elements.is_empty()) {
+            let text = &index.get(&elements).0;
+            let plain = text.trim_matches('"');
+            let integer =
+                plain.bytes().all(|byte| byte.is_ascii_digit()) && !plain.starts_with('0');
+            texts.push(if integer && !plain.is_empty() {
+                plain.to_owned()
+            } else {
+                text.clone()
+            });
+        }
+        format!("[{}]", texts.join(","))
+    })
+}
+
+/// Most requests have what a request needs, in any order and with other members between.
+fn request() -> impl Strategy<Value = String> {
+    let process =
+        prop_oneof![10 => select(&["limited", "full"][..]).prop_map(str::to_owned), 1 => spoilt()];
+    let nik = (quoted(Just("nik".to_owned())), list());
+    let process = (
+        quoted(Just("process".to_owned())),
+        prop_oneof![10 => quoted(process), 1 => junk()],
+    );
+    let other = (key(), junk());
+    let members = (vec(nik, 1), vec(process, 1), vec(other, 0..3))
+        .prop_map(|(nik, process, other)| [nik, process, other].concat());
+    let more = vec((key(), prop_oneof![list(), junk()]), 0..4);
+    let members = prop_oneof![12 => members, 1 => more].prop_shuffle();
+    (members, vec(space(), 6)).prop_map(|(members, space)| {
+        let members: Vec<String> = members
+            .iter()
+            .map(|(key, value)| {
+                format!(
+                    "{}{key}{}:{}{value}{}",
+                    space[0], space[1], space[2], space[3]
+                )
+            })
+            .collect();
+        format!("{}{{{}}}{}", space[4], members.join(","), space[5])
+    })
+}
+
+/// A request with a few bytes wrong, or none.
+fn damaged() -> impl Strategy<Value = Vec<u8>> {
+    let damage = (
+        any::<Index>(),
+        prop_oneof![3 => select(BYTES), 1 => any::<u8>()],
+        0..5,
+    );
+    let damages = prop_oneof![4 => Just(Vec::new()), 1 => vec(damage, 1..4)];
+    (prop_oneof![12 => request(), 1 => junk()], damages).prop_map(|(request, damages)| {
+        let mut bytes = request.into_bytes();
+        for (at, byte, how) in damages {
+            let at = at.index(bytes.len() + 1);
+            match how {
+                0 | 1 => bytes.insert(at, byte),
+                2 if at < bytes.len() => bytes[at] = byte,
+                3 if at < bytes.len() => drop(bytes.remove(at)),
+                _ => bytes.truncate(at),
+            }
+        }
+        bytes
+    })
+}
+
+/// Days on both sides of every border that birth dates have, and any others.
+fn day() -> impl Strategy<Value = NaiveDate> {
+    let borders = [
+        (1999, 12, 31),
+        (2000, 1, 1),
+        (2000, 2, 28),
+        (2000, 2, 29),
+        (2024, 2, 29),
+        (2025, 2, 28),
+        (2025, 3, 1),
+    ];
+    prop_oneof![2 => Just((2025, 6, 15)), 1 => select(borders.to_vec()), 1 => (1890..2160, 1..13_u32, 1..29_u32)]
+        .prop_map(|(year, month, day)| NaiveDate::from_ymd_opt(year, month, day).expect("a day"))
+}
+
+/// Pipeline and reference under the same settings.
+struct Pair {
+    settings: Settings,
+    regions: &'static Regions,
+    fast: Fast,
+}
+
+impl Pair {
+    fn new(settings: Settings, retired: Retired) -> Self {
+        let fast = Fast::new(&settings, retired);
+        Self {
+            settings,
+            regions: Regions::of_the_project(retired),
+            fast,
+        }
+    }
+
+    fn answers(&mut self, request: &[u8], day: NaiveDate) -> [Answer; 2] {
+        let date = Date::parse(&day.to_string()).expect("a date");
+        [
+            self.fast.answer(Some(request), date),
+            answer(Some(request), day, &self.settings, self.regions),
+        ]
+    }
+}
+
+/// As it comes; strict; and with limits that small requests reach.
+fn pairs() -> [Pair; 3] {
+    let strict = Settings {
+        min_age: 17,
+        absent_null: true,
+        ..Settings::default()
+    };
+    let small = Settings {
+        niks_per_request: 3,
+        request_bytes: 400,
+        result_bytes: 400,
+        ..Settings::default()
+    };
+    [
+        Pair::new(Settings::default(), Retired::All),
+        Pair::new(strict, Retired::Confirmed),
+        Pair::new(small, Retired::None),
+    ]
+}
+
+#[test]
+fn any_request_has_one_answer() {
+    let pairs = RefCell::new(pairs());
+    let mut counts = HashMap::new();
+    let counted = RefCell::new(&mut counts);
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    let question = (damaged(), day(), 0..3_usize);
+    TestRunner::new(ProptestConfig {
+        cases: config.cases.max(4096),
+        ..config
+    })
+    .run(&question, |(request, day, pair)| {
+        let [fast, slow] = pairs.borrow_mut()[pair].answers(&request, day);
+        *counted.borrow_mut().entry(kind(&slow)).or_insert(0) += 1;
+        prop_assert_eq!(
+            shown(&fast.bytes),
+            shown(&slow.bytes),
+            "request {}",
+            shown(&request)
+        );
+        prop_assert_eq!(fast.kind, slow.kind, "request {}", shown(&request));
+        Ok(())
+    })
+    .unwrap_or_else(|problem| panic!("{problem}"));
+    println!("{counts:?}");
+    // Requests that all fail for the same reason would agree about nothing.
+    for kind in [
+        "limited",
+        "full",
+        "malformed_json",
+        "invalid_request",
+        "unknown_process",
+        "too_many_niks",
+        "request_too_large",
+        "result_too_large",
+    ] {
+        assert!(
+            counts.get(kind).is_some_and(|count| *count >= 20),
+            "too few of {kind}: {counts:?}"
+        );
+    }
+}
+
+#[test]
+fn every_number_of_every_regency_has_one_answer() {
+    let tables = [dataset::CURRENT_TSV, dataset::RETIRED_TSV];
+    let lines = tables.iter().flat_map(|table| table.lines());
+    let mut regencies: Vec<&str> = lines
+        .filter_map(|line| line.split('\t').next())
+        .filter(|code| code.len() == 4)
+        .collect();
+    regencies.extend(["0000", "0099", "1000", "1199", "9700", "9999"]);
+    let day = NaiveDate::from_ymd_opt(2025, 6, 15).expect("a day");
+    for mut pair in pairs().into_iter().take(2) {
+        for regencies in regencies.chunks(100) {
+            let niks: Vec<String> = regencies
+                .iter()
+                .flat_map(|regency| {
+                    (0..100).map(move |number| format!("\"{regency}{number:02}0101900001\""))
+                })
+                .collect();
+            let request = format!(r#"{{"nik":[{}],"process":"full"}}"#, niks.join(","));
+            let [fast, slow] = pair.answers(request.as_bytes(), day);
+            assert!(fast == slow, "one of {regencies:?}");
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The golden table: every edge of the contract, one case a line, in `tests/golden/*.tsv`.
+//!
+//! Six columns parted by tabs; empty lines and lines beginning with `#` are comments:
+//!
+//! | column | holds |
+//! |---|---|
+//! | name | what the case shows, once in all files |
+//! | on | the reference date: `2025-06-15`, or `@1735664400000`, a record's timestamp |
+//! | settings | `-`, or pairs such as `min_age=17 absent=null`: also `retired`, `niks`, `request_bytes`, `result_bytes` |
+//! | request | the request's bytes, in the notation below |
+//! | outcome kind | `limited` or `full` for a result, else the failure's reason |
+//! | outcome | the published bytes, in the same notation |
+//!
+//! Bytes stand as they are, in UTF-8, except for what stands between `<` and `>`:
+//!
+//! | notation | means |
+//! |---|---|
+//! | `<0A>` | the byte 0x0A; `<3C>` is `<` itself |
+//! | `<times 3\|ab>` | `ababab` |
+//! | `<each 8..10\|x#>` | `x8,x9,x10` |
+//! | `<null>` alone | no value at all |
+//! | `<empty>` alone | a value of 0 bytes |
+
+use crate::reference::regions::Retired;
+use crate::reference::request::Process;
+use crate::reference::{Answer, Settings};
+use chrono::{DateTime, FixedOffset, NaiveDate};
+
+/// When a request is judged.
+#[derive(Clone, Copy, Debug)]
+pub enum On {
+    Day(NaiveDate),
+    /// A record's timestamp, in milliseconds since 1970 began in Greenwich.
+    Timestamp(i64),
+}
+
+impl On {
+    /// The day the clocks in Jakarta show.
+    pub fn day(self) -> NaiveDate {
+        match self {
+            Self::Day(day) => day,
+            Self::Timestamp(milliseconds) => {
+                let jakarta = FixedOffset::east_opt(7 * 60 * 60).expect("an offset");
+                let instant = DateTime::from_timestamp_millis(milliseconds).expect("a time");
+                instant.with_timezone(&jakarta).date_naive()
+            }
+        }
+    }
+}
+
+/// One line.
+pub struct Case {
+    pub file: &'static str,
+    pub line: usize,
+    pub name: &'static str,
+    pub on: On,
+    pub settings_text: &'static str,
+    pub settings: Settings,
+    pub retired: Retired,
+    pub request: Option<Vec<u8>>,
+    /// `limited`, `full` or the reason.
+    pub kind: &'static str,
+    /// None: nobody has said yet (`?`).
+    pub outcome: Option<Vec<u8>>,
+    /// The line's first four columns, as they stand.
+    pub question: String,
+}
+
+const FILES: [(&str, &str); 6] = [
+    ("request.tsv", include_str!("request.tsv")),
+    ("json.tsv", include_str!("json.tsv")),
+    ("number.tsv", include_str!("number.tsv")),
+    ("area.tsv", include_str!("area.tsv")),
+    ("birth_date.tsv", include_str!("birth_date.tsv")),
+    (
+        "gender_and_serial.tsv",
+        include_str!("gender_and_serial.tsv"),
+    ),
+];
+
+/// Every case of every file.
+pub fn cases() -> Vec<Case> {
+    FILES
+        .into_iter()
+        .flat_map(|(file, text)| cases_of(file, text))
+        .collect()
+}
+
+fn cases_of(file: &'static str, text: &'static str) -> impl Iterator<Item = Case> {
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+        .map(move |(index, line)| {
+            let line_number = index + 1;
+            read(file, line_number, line)
+                .unwrap_or_else(|problem| panic!("{file}, line {line_number}: {problem}"))
+        })
+}
+
+fn read(file: &'static str, line: usize, text: &'static str) -> Result<Case, String> {
+    let columns: Vec<&'static str> = text.split('\t').collect();
+    let [name, on, settings_text, request, kind, outcome] = columns[..] else {
+        return Err(format!("expected six columns, found {}", columns.len()));
+    };
+    let on = match on.strip_prefix('@') {
+        Some(timestamp) => On::Timestamp(timestamp.parse().map_err(|_| "not a timestamp")?),
+        None => On::Day(on.parse().map_err(|_| "not a date")?),
+    };
+    let mut settings = Settings::default();
+    let mut retired = Retired::All;
+    for pair in settings_text.split(' ').filter(|pair| *pair != "-") {
+        let (key, value) = pair.split_once('=').ok_or("not a setting")?;
+        let number = || {
+            value
+                .parse::<usize>()
+                .map_err(|_| format!("not a number: {value}"))
+        };
+        match (key, value) {
+            ("niks", _) => settings.niks_per_request = number()?,
+            ("request_bytes", _) => settings.request_bytes = number()?,
+            ("result_bytes", _) => settings.result_bytes = number()?,
+            ("min_age", _) => {
+                settings.min_age = u8::try_from(number()?).map_err(|_| "an age above 255")?;
+            }
+            ("absent", "null") => settings.absent_null = true,
+            ("retired", "confirmed") => retired = Retired::Confirmed,
+            ("retired", "none") => retired = Retired::None,
+            _ => return Err(format!("no such setting: {pair}")),
+        }
+    }
+    Ok(Case {
+        file,
+        line,
+        name,
+        on,
+        settings_text,
+        settings,
+        retired,
+        request: if request == "<null>" {
+            None
+        } else {
+            Some(bytes(request)?)
+        },
+        kind,
+        outcome: if outcome == "?" {
+            None
+        } else {
+            Some(bytes(outcome)?)
+        },
+        question: columns[..4].join("\t"),
+    })
+}
+
+/// Reads the notation.
+fn bytes(text: &str) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    if text == "<empty>" {
+        return Ok(out);
+    }
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once('<') {
+        out.extend_from_slice(plain.as_bytes());
+        let (inside, after) = after.split_once('>').ok_or("a `<` without its `>`")?;
+        rest = after;
+        if let Some((count, text)) = inside
+            .strip_prefix("times ")
+            .and_then(|inside| inside.split_once('|'))
+        {
+            out.extend(
+                text.repeat(count.parse().map_err(|_| "not a count")?)
+                    .as_bytes(),
+            );
+        } else if let Some((range, text)) = inside
+            .strip_prefix("each ")
+            .and_then(|inside| inside.split_once('|'))
+        {
+            let (first, last) = range.split_once("..").ok_or("not a range")?;
+            let number = |text: &str| text.parse::<u64>().map_err(|_| "not a number");
+            let texts = (number(first)?..=number(last)?).map(|n| text.replace('#', &n.to_string()));
+            out.extend(texts.collect::<Vec<_>>().join(",").as_bytes());
+        } else {
+            let hexadecimal = Some(inside).filter(|digits| digits.len() == 2);
+            out.push(
+                hexadecimal
+                    .and_then(|digits| u8::from_str_radix(digits, 16).ok())
+                    .ok_or("not a byte")?,
+            );
+        }
+    }
+    out.extend_from_slice(rest.as_bytes());
+    Ok(out)
+}
+
+/// What the table's fifth column says of an answer.
+pub fn kind(answer: &Answer) -> &'static str {
+    match answer.kind {
+        Ok((Process::Limited, _)) => "limited",
+        Ok((Process::Full, _)) => "full",
+        Err((reason, _)) => reason.as_str(),
+    }
+}
+
+/// Writes the plain part of the notation: printable text as it is, any other byte as `<..>`.
+pub fn shown(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            if character.is_control() || character == '<' {
+                let mut buffer = [0; 4];
+                out.extend(
+                    character
+                        .encode_utf8(&mut buffer)
+                        .bytes()
+                        .map(|byte| format!("<{byte:02X}>")),
+                );
+            } else {
+                out.push(character);
+            }
+        }
+        out.extend(chunk.invalid().iter().map(|byte| format!("<{byte:02X}>")));
+    }
+    out
+}

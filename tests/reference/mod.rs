@@ -1,0 +1,208 @@
+//! The contract a second time, written to be read: no speed, no reuse, nothing taken from `src`.
+//!
+//! The fast path and this reference must give the same bytes for any request (`golden_table.rs`, `agreement.rs`, `fuzz/`).
+//! JSON is judged by `serde_json`, the calendar by `chrono`; what neither of them decides is spelled out here.
+
+pub mod fast;
+pub mod judge;
+pub mod regions;
+pub mod request;
+
+use chrono::NaiveDate;
+use judge::Judgement;
+use regions::Regions;
+use request::{Failure, Process, Reason, Request};
+use serde_json::value::RawValue;
+
+/// What an operator can set and a request's answer depends on.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub niks_per_request: usize,
+    pub request_bytes: usize,
+    pub result_bytes: usize,
+    pub min_age: u8,
+    /// `absent = "null"`: a value that does not exist is JSON null and not the text `None`.
+    pub absent_null: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            niks_per_request: 10_000,
+            request_bytes: 1024 * 1024,
+            result_bytes: 4 * 1024 * 1024,
+            min_age: 0,
+            absent_null: false,
+        }
+    }
+}
+
+/// The counts of the result's `summary`, in the order they are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    pub number: u64,
+    pub number_processed: u64,
+    pub error: u64,
+    pub all_section: u64,
+    pub length: u64,
+    pub area: u64,
+    pub dob: u64,
+    pub gender: u64,
+    pub computerized: u64,
+}
+
+/// What one request becomes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The process and counts of a result, or why there is none and the process, where it could be read.
+    pub kind: Result<(Process, Summary), (Reason, Option<Process>)>,
+    pub bytes: Vec<u8>,
+}
+
+/// The whole contract as one function.
+pub fn answer(
+    value: Option<&[u8]>,
+    reference: NaiveDate,
+    settings: &Settings,
+    regions: &Regions,
+) -> Answer {
+    let request = match request::read(value, settings) {
+        Ok(request) => request,
+        Err(failure) => return failed(&failure, settings),
+    };
+    let (summary, text) = result(&request, reference, settings, regions);
+    if text.len() > settings.result_bytes {
+        let failure = Failure {
+            reason: Reason::ResultTooLarge,
+            process: Some(request.process),
+            niks: request.niks_as_sent,
+        };
+        return failed(&failure, settings);
+    }
+    Answer {
+        kind: Ok((request.process, summary)),
+        bytes: text.into_bytes(),
+    }
+}
+
+/// The list goes back unless the failure would then be larger than the topics take, which is the limit of results.
+fn failed(failure: &Failure, settings: &Settings) -> Answer {
+    let with = |niks: &str| format!(r#"{{"message":"failed","data":{niks}}}"#).into_bytes();
+    let mut bytes = with(&failure.niks);
+    if bytes.len() > settings.result_bytes {
+        bytes = with("[]");
+    }
+    Answer {
+        kind: Err((failure.reason, failure.process)),
+        bytes,
+    }
+}
+
+fn result(
+    request: &Request,
+    reference: NaiveDate,
+    settings: &Settings,
+    regions: &Regions,
+) -> (Summary, String) {
+    let mut errors: Vec<&str> = Vec::new();
+    let mut entries: Vec<(String, Judgement)> = Vec::new();
+    let mut position = std::collections::HashMap::new();
+    let mut summary = Summary::default();
+    for element in &request.niks {
+        summary.number += 1;
+        let Some(nik) = text_of(element).filter(|text| judge::can_be_read(text)) else {
+            summary.error += 1;
+            errors.push(element.get());
+            continue;
+        };
+        let index = *position.entry(nik.clone()).or_insert_with(|| {
+            let judgement = judge::judge(&nik, reference, settings.min_age, regions);
+            entries.push((nik.clone(), judgement));
+            entries.len() - 1
+        });
+        let judgement = &entries[index].1;
+        summary.number_processed += 1;
+        summary.all_section += u64::from(judgement.valid());
+        summary.length += u64::from(judgement.length);
+        summary.area += u64::from(judgement.area.is_some());
+        summary.dob += u64::from(judgement.dob_valid);
+        summary.gender += u64::from(judgement.gender.is_some());
+        summary.computerized += u64::from(judgement.computerized_valid);
+    }
+    let data: Vec<String> = entries
+        .iter()
+        .map(|(nik, judgement)| match request.process {
+            Process::Limited => format!("{}:{}", quoted(nik), judgement.valid()),
+            Process::Full => format!(
+                "{}:{}",
+                quoted(nik),
+                sections(nik, judgement, settings.absent_null)
+            ),
+        })
+        .collect();
+    let text = format!(
+        r#"{{"message":"success","errors":[{}],"data":{{{}}},"summary":{}}}"#,
+        errors.join(","),
+        data.join(","),
+        counts(&summary)
+    );
+    (summary, text)
+}
+
+/// The text of a NIK: a string's, decoded, or an integer's, as written. None for everything else.
+fn text_of(element: &RawValue) -> Option<String> {
+    let raw = element.get();
+    match raw.as_bytes()[0] {
+        b'"' => Some(serde_json::from_str(raw).expect("checked when the request was read")),
+        b'-' | b'0'..=b'9' if !raw.contains(['.', 'e', 'E']) => Some(raw.to_owned()),
+        _ => None,
+    }
+}
+
+fn sections(nik: &str, judgement: &Judgement, absent_null: bool) -> String {
+    let absent = if absent_null { "null" } else { "\"None\"" };
+    let text = |value: Option<&str>| value.map_or(absent.to_owned(), quoted);
+    let area = judgement.area.as_ref();
+    let province = text(area.map(|area| area.province.as_str()));
+    let district = text(area.map(|area| area.regency.as_str()));
+    let subdistrict = text(area.and_then(|area| area.kecamatan.as_deref()));
+    let dob = text(judgement.dob.as_ref().map(|born| born.text.as_str()));
+    let age = judgement
+        .dob
+        .as_ref()
+        .map_or(absent.to_owned(), |born| born.age.to_string());
+    [
+        format!(r#"{{"data":{{"length":{{"value":{},"valid":{}}},"#, quoted(nik), judgement.length),
+        format!(r#""area":{{"value":{{"province":{province},"district":{district},"subdistrict":{subdistrict}}},"#),
+        format!(r#""valid":{}}},"#, area.is_some()),
+        format!(r#""dob":{{"value":{{"dob":{dob},"age":{age}}},"valid":{}}},"#, judgement.dob_valid),
+        format!(r#""gender":{{"value":{},"valid":{}}},"#, text(judgement.gender), judgement.gender.is_some()),
+        format!(r#""computerized":{{"value":{},"#, text(judgement.computerized.as_deref())),
+        format!(r#""valid":{}}}}},"valid":{}}}"#, judgement.computerized_valid, judgement.valid()),
+    ]
+    .concat()
+}
+
+fn counts(summary: &Summary) -> String {
+    let Summary {
+        number,
+        number_processed,
+        error,
+        all_section,
+        length,
+        area,
+        dob,
+        gender,
+        computerized,
+    } = summary;
+    [
+        format!(r#"{{"number":{number},"number_processed":{number_processed},"error":{error},"valid":{{"#),
+        format!(r#""all_section":{all_section},"section":{{"length":{length},"area":{area},"#),
+        format!(r#""dob":{dob},"gender":{gender},"computerized":{computerized}}}}}}}"#),
+    ]
+    .concat()
+}
+
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).expect("a string is always JSON")
+}

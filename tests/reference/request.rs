@@ -1,0 +1,184 @@
+//! A request's bytes to its NIKs and process, or the first reason of the contract's table that fits.
+
+use super::Settings;
+use serde::de::{Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// How much the answer tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Process {
+    Limited,
+    Full,
+}
+
+/// Why a request has no result, in the order of the checks. `Internal` has no place here: the reference has no faults.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    Tombstone,
+    RequestTooLarge,
+    MalformedJson,
+    InvalidRequest,
+    UnknownProcess,
+    TooManyNiks,
+    ResultTooLarge,
+}
+
+impl Reason {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tombstone => "tombstone",
+            Self::RequestTooLarge => "request_too_large",
+            Self::MalformedJson => "malformed_json",
+            Self::InvalidRequest => "invalid_request",
+            Self::UnknownProcess => "unknown_process",
+            Self::TooManyNiks => "too_many_niks",
+            Self::ResultTooLarge => "result_too_large",
+        }
+    }
+}
+
+/// A request that can be answered.
+pub struct Request {
+    pub process: Process,
+    pub niks: Vec<Box<RawValue>>,
+    /// The `nik` array, every byte as sent: a failure carries it.
+    pub niks_as_sent: String,
+}
+
+/// A request that cannot.
+pub struct Failure {
+    pub reason: Reason,
+    /// The process, where it could be read: the counts of requests are kept by it.
+    pub process: Option<Process>,
+    /// The failure's `data`.
+    pub niks: String,
+}
+
+/// The checks, one after the other, in the order of the contract's table.
+pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failure> {
+    let unread = |reason| Failure {
+        reason,
+        process: None,
+        niks: "[]".to_owned(),
+    };
+
+    let Some(bytes) = value else {
+        return Err(unread(Reason::Tombstone));
+    };
+    if bytes.len() > settings.request_bytes {
+        return Err(unread(Reason::RequestTooLarge));
+    }
+    let document = json(bytes).ok_or_else(|| unread(Reason::MalformedJson))?;
+    if !document.get().starts_with('{') {
+        return Err(unread(Reason::InvalidRequest));
+    }
+
+    let members = members(document);
+    let values_of = |wanted: &str| -> Vec<&RawValue> {
+        members
+            .iter()
+            .filter(|(key, _)| key == wanted)
+            .map(|(_, value)| &**value)
+            .collect()
+    };
+    let nik = match values_of("nik")[..] {
+        [only] if only.get().starts_with('[') => Some(only),
+        _ => None,
+    };
+    let process = match values_of("process")[..] {
+        [only] if only.get().starts_with('"') => Some(only),
+        _ => None,
+    };
+
+    let process_text: Option<String> =
+        process.map(|process| serde_json::from_str(process.get()).expect("a checked text"));
+    let process = match process_text.as_deref() {
+        Some("limited") => Some(Process::Limited),
+        Some("full") => Some(Process::Full),
+        _ => None,
+    };
+    let niks_as_sent = nik.map_or("[]", RawValue::get).to_owned();
+    let failure = |reason| Failure {
+        reason,
+        process,
+        niks: niks_as_sent.clone(),
+    };
+    let (Some(nik), Some(_)) = (nik, process_text.as_ref()) else {
+        return Err(failure(Reason::InvalidRequest));
+    };
+    let Some(process) = process else {
+        return Err(failure(Reason::UnknownProcess));
+    };
+    let niks: Vec<Box<RawValue>> = serde_json::from_str(nik.get()).expect("a checked array");
+    if niks.len() > settings.niks_per_request {
+        return Err(failure(Reason::TooManyNiks));
+    }
+    Ok(Request {
+        process,
+        niks,
+        niks_as_sent,
+    })
+}
+
+/// The document without the whitespace around it, if it is JSON as the contract means it.
+///
+/// A `RawValue` takes the grammar of RFC 8259 and decides nothing else: no number is too large for it and no nesting too
+/// deep. It lets a lone surrogate pass, so strings are looked at once more here; so is the depth.
+fn json(bytes: &[u8]) -> Option<&RawValue> {
+    let text = std::str::from_utf8(bytes).ok()?;
+    let document: &RawValue = serde_json::from_str(text).ok()?;
+
+    let mut rest = document.get();
+    let mut depth = 0;
+    while let Some(first) = rest.chars().next() {
+        let mut step = first.len_utf8();
+        match first {
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth -= 1,
+            '"' => {
+                step = string_length(rest);
+                // Decoding refuses exactly what the grammar has let pass: surrogates that stand alone.
+                serde_json::from_str::<String>(&rest[..step]).ok()?;
+            }
+            _ => {}
+        }
+        if depth > 128 {
+            return None;
+        }
+        rest = &rest[step..];
+    }
+    Some(document)
+}
+
+/// The bytes of the string at the beginning of `text`, its quotation marks included.
+fn string_length(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let mut at = 1;
+    while bytes[at] != b'"' {
+        at += if bytes[at] == b'\\' { 2 } else { 1 };
+    }
+    at + 1
+}
+
+/// Every member of an object in order, keys decoded, none lost where a key comes again.
+fn members(object: &RawValue) -> Vec<(String, Box<RawValue>)> {
+    struct Members;
+    impl<'de> Visitor<'de> for Members {
+        type Value = Vec<(String, Box<RawValue>)>;
+
+        fn expecting(&self, text: &mut std::fmt::Formatter) -> std::fmt::Result {
+            text.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut members = Vec::new();
+            while let Some(member) = map.next_entry()? {
+                members.push(member);
+            }
+            Ok(members)
+        }
+    }
+    serde_json::Deserializer::from_str(object.get())
+        .deserialize_map(Members)
+        .expect("a checked object")
+}
