@@ -52,7 +52,7 @@ impl Clients {
             .set("queued.max.messages.kbytes", "65536");
         match kafka.group_protocol {
             GroupProtocol::Classic => config
-                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("partition.assignment.strategy", strategy(kafka))
                 .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
                 // How soon a member hears of another's leaving: it is what a takeover waits for.
                 .set(
@@ -141,6 +141,18 @@ impl Clients {
             }
         }
         config
+    }
+}
+
+/// How the group's leader deals partitions out.
+///
+/// A cooperative rebalance takes two rounds: a member that gave partitions up joins again to have them dealt out. A static
+/// member that crashes in between and comes back gets what it had, without that second round, and until the next
+/// rebalance nobody reads what it gave up. So static members take the eager way, of one round.
+fn strategy(kafka: &crate::config::Kafka) -> &'static str {
+    match kafka.instance_id {
+        Some(_) => "range",
+        None => "cooperative-sticky",
     }
 }
 

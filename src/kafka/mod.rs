@@ -37,6 +37,9 @@ pub use client::{check_property, features};
 const CLOSE_BUDGET: Duration = Duration::from_secs(5);
 /// Fenced again within this time, with the brokers up, there is a rival.
 const RIVAL_WINDOW: Duration = Duration::from_mins(1);
+/// The pause after a fence. A rival's start fences more than once: as it begins, as it ends our transaction, as it joins the
+/// group. Who came back in between would count one start as two, and of two rivals both would end.
+const FENCED_PAUSE: Duration = Duration::from_secs(3);
 /// The pauses between starts of a worker that ends again and again.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -195,7 +198,10 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
             pause
         };
         tracing::warn!(worker = index, %fault, "the worker starts anew");
-        stop.pause(pause);
+        stop.pause(match fault {
+            Fault::Fenced(_) => FENCED_PAUSE,
+            _ => pause,
+        });
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Ok(())
