@@ -8,6 +8,7 @@ mod codec;
 mod generate;
 mod house;
 mod judgement;
+mod limits;
 mod process;
 mod regions;
 mod sample;
