@@ -17,6 +17,7 @@ mod golden;
 mod golden_table;
 mod house;
 mod judgement;
+mod limits;
 mod process;
 mod reference;
 mod regions;
