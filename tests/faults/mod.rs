@@ -16,7 +16,7 @@ use rand_chacha::ChaCha8Rng;
 
 use crate::cluster::KafkaCluster;
 use brokers::Brokers;
-use fleet::Fleet;
+use fleet::{Fleet, Membership};
 use load::Load;
 use reconcile::{Verdict, reconcile};
 
@@ -98,7 +98,13 @@ fn run(time: Duration, seed: u64, count: usize, rate: u32, logs: &Path) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut brokers = Brokers::start(count);
     create_topics(&brokers.cluster);
-    let mut fleet = Fleet::start(&brokers.cluster, GROUP, logs.to_owned());
+    let membership = if seed.is_multiple_of(2) {
+        Membership::Static
+    } else {
+        Membership::Dynamic
+    };
+    println!("faults: members {membership:?}");
+    let mut fleet = Fleet::start(&brokers.cluster, GROUP, membership, logs.to_owned());
     let load = Load::start(&brokers.cluster, REQUESTS, rate, seed);
 
     let end = Instant::now() + time;
