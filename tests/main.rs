@@ -5,6 +5,7 @@ mod golden_table;
 mod reference;
 
 mod allocations;
+mod asyncapi;
 mod check;
 mod codec;
 mod generate;
