@@ -1,5 +1,6 @@
-//! Synthetic requests for the demo, the benches and `generate`: the same seed gives the same bytes. No NIK in them is
-//! anybody's: code, date and serial are drawn at random. Knows no Kafka and no clock; stands beside `pipeline`.
+//! Synthetic requests for the demo, the benches and `generate`: the same seed gives the same bytes.
+//! No NIK in them is anybody's: code, date and serial are drawn at random. Knows no Kafka and no
+//! clock; stands beside `pipeline`.
 
 use std::io::Write;
 
@@ -18,7 +19,8 @@ pub struct Options {
     pub niks_per_request: usize,
     /// The share of NIKs that are invalid, 0 to 1.
     pub invalid: f64,
-    /// The share of elements that cannot be read as a NIK, 0 to 1; the other shares are of the rest.
+    /// The share of elements that cannot be read as a NIK, 0 to 1; the other shares are of the
+    /// rest.
     pub unreadable: f64,
     /// The process of all requests; `None` is half of each.
     pub process: Option<Process>,
@@ -186,7 +188,8 @@ impl Generator {
         out.extend_from_slice(br#""}"#);
     }
 
-    /// As many texts as may be, as long as may be, told in full: each comes three times in the result.
+    /// As many texts as may be, as long as may be, told in full: each comes three times in the
+    /// result.
     fn long_texts(&mut self, out: &mut Vec<u8>, limits: Limits) {
         let count = limits.niks_per_request.max(1);
         let length = (limits.request_bytes / count).saturating_sub(4).max(16);
@@ -210,7 +213,8 @@ impl Generator {
         }
     }
 
-    /// Somebody born 1940 to 2005: of age today, and valid on any reference date of this century from 2006 on.
+    /// Somebody born 1940 to 2005: of age today, and valid on any reference date of this century
+    /// from 2006 on.
     fn valid_nik(&mut self) -> Vec<u8> {
         let code = self
             .codes

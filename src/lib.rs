@@ -4,10 +4,14 @@
 //! `region <- nik <- codec <- pipeline <- telemetry <- kafka <- app <- cli`; `config` is imported from `kafka` up.
 //! ARCHITECTURE.md walks one record through them.
 
+pub mod app;
 pub mod cli;
 pub mod codec;
+pub mod config;
 pub mod dataset;
 pub mod generate;
+pub mod kafka;
 pub mod nik;
 pub mod pipeline;
 pub mod region;
+pub mod telemetry;

@@ -1,3 +1,5 @@
 //! The `nik-stream` program: everything is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    nik_stream::cli::main()
+}

@@ -20,8 +20,8 @@ fn is_json(text: &str) -> bool {
     answer(text).0 != malformed
 }
 
-/// Whether `serde_json` does. Where it is asked for nothing it lets lone surrogates pass; asked for everything it refuses
-/// numbers that are no f64, which are JSON all the same.
+/// Whether `serde_json` does. Where it is asked for nothing it lets lone surrogates pass; asked for
+/// everything it refuses numbers that are no f64, which are JSON all the same.
 fn serde_says(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
         && serde_json::from_str::<Value>(text).map_or_else(

@@ -13,8 +13,9 @@ use crate::pipeline::process::Processor;
 
 /// Judges NIKs without Kafka.
 ///
-/// NIKs given as arguments get one result. Without any, standard input holds one request a line, and standard output gets
-/// for each line exactly the bytes that would be published: a result or a failure.
+/// NIKs given as arguments get one result. Without any, standard input holds one request a line,
+/// and standard output gets for each line exactly the bytes that would be published: a result or a
+/// failure.
 #[derive(clap::Args, Debug)]
 #[command(after_help = r#"Examples:
   nik-stream check 3273010101900001 3273014101900002
@@ -80,7 +81,8 @@ impl<W: Write> Answers<'_, W> {
     }
 
     fn lines(&mut self, mut input: impl BufRead) -> io::Result<()> {
-        // What is longer than a request may be is refused whatever follows: so much of a line is enough.
+        // What is longer than a request may be is refused whatever follows: so much of a line is
+        // enough.
         let enough = self
             .processor
             .settings()
@@ -106,7 +108,8 @@ impl<W: Write> Answers<'_, W> {
             }
             let taken = chunk.len();
             input.consume(taken);
-            // The next chunk may be long in coming: whoever types or pipes line by line gets each answer at once.
+            // The next chunk may be long in coming: whoever types or pipes line by line gets each
+            // answer at once.
             self.output.flush()?;
         }
         if line.is_empty() {

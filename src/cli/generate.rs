@@ -9,8 +9,8 @@ use crate::dataset;
 use crate::generate::{Generator, Options};
 use crate::region::{Regions, RetiredCodes};
 
-/// Writes request lines of synthetic NIKs: the codes are real and in force, dates and serials are drawn at random. The same
-/// arguments give the same bytes.
+/// Writes request lines of synthetic NIKs: the codes are real and in force, dates and serials are
+/// drawn at random. The same arguments give the same bytes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = r"Examples:
   nik-stream generate --count 3

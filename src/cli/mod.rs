@@ -1,15 +1,72 @@
 //! The command line: what each command takes and prints. Data goes to standard output, words to standard error.
 
 pub mod check;
+pub mod config;
+pub mod demo;
 pub mod generate;
 pub mod regions;
+pub mod run;
 
 use std::io;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Parser, Subcommand};
 
 use crate::codec::Process;
+use crate::config::Problems;
+use crate::dataset;
+use crate::pipeline::process::{Processor, Settings};
+use crate::region::RetiredCodes;
+use crate::telemetry::logging;
+
+/// Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly once.
+#[derive(Parser, Debug)]
+#[command(name = "nik-stream", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("NIK_STREAM_REVISION"), ")"))]
+#[command(after_help = "Example: nik-stream demo --duration 20")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Demo(demo::DemoArgs),
+    Run(run::RunArgs),
+    Check(check::CheckArgs),
+    Generate(generate::GenerateArgs),
+    Regions(regions::RegionsArgs),
+    Config(config::ConfigArgs),
+}
+
+/// The program: parses the arguments, runs the command, gives the exit code.
+///
+/// 0 done, 1 fault, 2 usage, 64 settings, 75 fenced by another instance, 130 second signal.
+pub fn main() -> ExitCode {
+    logging::hide_panic_texts();
+    let outcome = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => processor().and_then(|processor| check::run(&args, processor)),
+        Command::Generate(args) => generate::run(&args),
+        Command::Regions(args) => regions::run(&args),
+        Command::Config(args) => config::run(&args),
+    };
+    outcome.unwrap_or_else(|error| {
+        if let Some(problems) = error.downcast_ref::<Problems>() {
+            eprintln!("{problems}");
+            return ExitCode::from(crate::config::EXIT_CODE);
+        }
+        eprintln!("nik-stream: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// What judges without Kafka: by the default rules and limits.
+fn processor() -> anyhow::Result<Processor> {
+    let regions = dataset::regions(RetiredCodes::All)?;
+    Ok(Processor::new(regions.into(), Settings::default()))
+}
 
 /// The values of `--process`.
 fn process_parser() -> impl TypedValueParser<Value = Process> {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::written;
 use crate::dataset::{self, Manifest};
 use crate::region::{Code, Confidence, Description, Level, Retired, State, Tables};
 
@@ -34,7 +35,11 @@ enum Command {
 
 /// Answers on standard output; codes that nobody knows go to standard error.
 pub fn run(args: &RegionsArgs) -> anyhow::Result<ExitCode> {
-    answer(args, &mut io::stdout().lock(), &mut io::stderr().lock())
+    let (mut out, mut words) = (Vec::new(), Vec::new());
+    let exit = answer(args, &mut out, &mut words)?;
+    io::stderr().write_all(&words)?;
+    written(io::stdout().write_all(&out))?;
+    Ok(exit)
 }
 
 /// Answers on `out`; codes that nobody knows go to `words`.
@@ -153,7 +158,7 @@ fn info(manifest: &Manifest, out: &mut impl Write) -> io::Result<()> {
         "source",
         &format!("{} {} ({})", source.package, source.file, source.licence),
     )?;
-    field(out, "sha256", &format!("{} source", source.sha256))?;
+    field(out, "sha256", &format!("{} {}", source.sha256, source.file))?;
     for (file, sha256) in &manifest.files {
         field(out, "sha256", &format!("{sha256} {file}"))?;
     }

@@ -1,15 +1,18 @@
 //! What becomes of a request that cannot be processed.
 
-/// Why a request could not be processed. In the order of the checks: the first that fails names the reason.
+/// Why a request could not be processed. In the order of the checks: the first that fails names the
+/// reason.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Reason {
     /// The record has no value (null; a value of 0 bytes is `MalformedJson`).
     Tombstone,
     /// The request has more bytes than the limit.
     RequestTooLarge,
-    /// Not UTF-8 (a byte order mark counts), not JSON, nested deeper than 128, an escaped lone surrogate, or bytes after the object.
+    /// Not UTF-8 (a byte order mark counts), not JSON, nested deeper than 128, an escaped lone
+    /// surrogate, or bytes after the object.
     MalformedJson,
-    /// Not an object; `nik` missing, given twice or not an array; `process` missing, given twice or not text.
+    /// Not an object; `nik` missing, given twice or not an array; `process` missing, given twice or
+    /// not text.
     InvalidRequest,
     /// `process` is neither `limited` nor `full`.
     UnknownProcess,
@@ -49,7 +52,8 @@ impl Reason {
     }
 }
 
-/// Appends a failure's payload; `niks` are the bytes of the request's `nik` array, given back as they were sent.
+/// Appends a failure's payload; `niks` are the bytes of the request's `nik` array, given back as
+/// they were sent.
 pub fn write_failure(out: &mut Vec<u8>, niks: Option<&[u8]>) {
     out.extend_from_slice(br#"{"message":"failed","data":"#);
     out.extend_from_slice(niks.unwrap_or(b"[]"));

@@ -1,4 +1,5 @@
-//! A strict JSON scanner (RFC 8259): one pass, no recursion, no tree. It says where values lie and whether all is well.
+//! A strict JSON scanner (RFC 8259): one pass, no recursion, no tree. It says where values lie and
+//! whether all is well.
 
 use std::ops::Range;
 
@@ -43,7 +44,8 @@ pub(super) struct Scanner<'a> {
     document: &'a str,
     bytes: &'a [u8],
     at: usize,
-    /// Receives every string that has escapes, decoded. Decoding is the check of the escapes, so skipped strings end here too.
+    /// Receives every string that has escapes, decoded. Decoding is the check of the escapes, so
+    /// skipped strings end here too.
     arena: &'a mut String,
 }
 
@@ -210,6 +212,13 @@ impl<'a> Scanner<'a> {
     /// A string, its opening quote already behind.
     fn string(&mut self) -> Result<Text, Malformed> {
         let start = self.at;
+        // Nearly every string is a NIK: sixteen digits and the end are told at once.
+        if let Some((digits, [b'"', ..])) = self.bytes[start..].split_first_chunk::<16>()
+            && digits.iter().filter(|byte| byte.is_ascii_digit()).count() == 16
+        {
+            self.at += 17;
+            return Ok(Text::Plain(start..start + 16));
+        }
         self.at += plain_run(&self.bytes[start..]);
         if self.eat(b'"') {
             return Ok(Text::Plain(start..self.at - 1));
@@ -279,7 +288,8 @@ fn closing(objects: u128) -> u8 {
     if objects & 1 == 1 { b'}' } else { b']' }
 }
 
-/// How many bytes stand before the first that a JSON string cannot hold as it is: `"`, `\` or a control character.
+/// How many bytes stand before the first that a JSON string cannot hold as it is: `"`, `\` or a
+/// control character.
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
     while let Some(word) = bytes[run..].first_chunk() {
@@ -296,7 +306,8 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
         .unwrap_or(bytes.len() - run)
 }
 
-/// Eight bytes at once: the high bit of each special byte. Exact up to the first one, which is all that is asked.
+/// Eight bytes at once: the high bit of each special byte. Exact up to the first one, which is all
+/// that is asked.
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;

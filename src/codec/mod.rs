@@ -1,7 +1,8 @@
 //! Bytes to types and back: the only place that knows the wire's JSON.
 //!
-//! Own code instead of serde: it reads a request in one pass without a tree of values, and in steady state without a single
-//! allocation per record. The tests hold it to serde's verdict, byte by byte.
+//! Own code instead of serde: it reads a request in one pass without a tree of values, and in
+//! steady state without a single allocation per record. The tests hold it to serde's verdict, byte
+//! by byte.
 
 pub mod failure;
 mod json;

@@ -156,7 +156,8 @@ impl RequestReader {
         })
     }
 
-    /// Walks over the whole document and notes the elements of the list, at most one more than `limit`.
+    /// Walks over the whole document and notes the elements of the list, at most one more than
+    /// `limit`.
     fn scan(&mut self, document: &str, limit: usize) -> Result<Members, Malformed> {
         self.elements.clear();
         self.arena.clear();

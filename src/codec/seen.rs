@@ -7,17 +7,21 @@ use std::ops::Range;
 const FEW: usize = 8;
 /// 2^61 - 1, a prime: arithmetic modulo it needs no division.
 const PRIME: u64 = (1 << 61) - 1;
+const SEVEN_BYTES: u64 = u64::MAX >> 8;
 /// The end of a chain.
 const NONE: usize = usize::MAX;
 
 /// The keys written so far, as ranges of the output. Reused from request to request.
 ///
-/// Whoever sends requests chooses their NIKs, so a table under a known hash could be flooded: ten thousand keys in one chain
-/// are 50 million comparisons. `SipHash` would be safe and cost more than the rest of the work on a NIK. Here a key is a
-/// polynomial over a prime field, taken at a secret random point: two keys of n bytes meet for at most n / 7 + 1 of the 2^61
-/// points, whatever their author knows of this code, so chains stay short by proof and not by hope (Carter and Wegman 1979).
+/// Whoever sends requests chooses their NIKs, so a table under a known hash could be flooded: ten
+/// thousand keys in one chain are 50 million comparisons. `SipHash` would be safe and cost more than
+/// the rest of the work on a NIK. Here a key is a polynomial over a prime field, taken at a secret
+/// random point: two keys of n bytes meet for at most n / 7 + 2 of the 2^59 points, whatever their
+/// author knows of this code, so chains stay short by proof and not by hope (Carter and Wegman 1979;
+/// Poly1305 does the same for messages).
 #[derive(Clone)]
 pub(super) struct Seen {
+    /// Below 2^59, see [`times`].
     point: u64,
     keys: Vec<Key>,
     /// The first key of each chain; empty while there are few keys.
@@ -34,8 +38,9 @@ struct Key {
 
 impl Seen {
     pub(super) fn new() -> Self {
-        // The standard library's source of randomness: a fresh `RandomState` hashes with random keys.
-        let point = RandomState::new().hash_one(0) % PRIME;
+        // The standard library's source of randomness: a fresh `RandomState` hashes with random
+        // keys.
+        let point = RandomState::new().hash_one(0) >> 5;
         Self {
             point,
             keys: Vec::new(),
@@ -53,8 +58,8 @@ impl Seen {
         }
     }
 
-    /// Notes that `out` holds a key at `range`; false if it held the same one before.
-    pub(super) fn insert(&mut self, out: &[u8], range: Range<usize>) -> bool {
+    /// Notes that `out` holds the key `text` at `range`; false if it held the same one before.
+    pub(super) fn insert(&mut self, out: &[u8], range: Range<usize>, text: &str) -> bool {
         let key = &out[range.clone()];
         if self.chains.is_empty() {
             let new = self.keys.iter().all(|seen| out[seen.range.clone()] != *key);
@@ -67,7 +72,7 @@ impl Seen {
             }
             return new;
         }
-        let hash = self.hash(key);
+        let hash = self.hash(text.as_bytes());
         let chain = self.chain(hash);
         let first = self.chains[chain];
         let mut at = first;
@@ -94,33 +99,28 @@ impl Seen {
         hash as usize & (self.chains.len() - 1)
     }
 
-    /// The polynomial whose coefficients are the key's length and its bytes, seven at a time, at the secret point.
-    fn hash(&self, key: &[u8]) -> u64 {
-        let mut hash = key.len() as u64;
-        for part in key.chunks(7) {
-            let mut word = [0; 8];
-            word[..part.len()].copy_from_slice(part);
-            hash = times(hash, self.point) + u64::from_le_bytes(word);
+    /// The polynomial 1, word, word, ..., 0 at the secret point. A word is seven bytes, the last one
+    /// what is left and how much that is: different texts have different polynomials.
+    fn hash(&self, text: &[u8]) -> u64 {
+        let mut hash = self.point;
+        let mut rest = text;
+        while let Some(word) = rest.first_chunk() {
+            hash = times(hash + (u64::from_le_bytes(*word) & SEVEN_BYTES), self.point);
+            rest = &rest[7..];
         }
-        times(hash, self.point)
+        let last = rest
+            .iter()
+            .fold(rest.len() as u64, |word, byte| word << 8 | u64::from(*byte));
+        times(hash + last, self.point)
     }
 }
 
-/// `a * b` modulo [`PRIME`], for a below 2^62 and b below the prime.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the lower half is masked, the upper is below 2^62"
-)]
+/// A number that is `a * b` modulo [`PRIME`], for a below 2^63 and b below 2^59; itself below 2^62.
+#[expect(clippy::cast_possible_truncation, reason = "each part fits")]
 fn times(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
-    // 2^61 is 1 modulo the prime: what is above bit 61 is added to what is below.
-    let folded = (product as u64 & PRIME) + (product >> 61) as u64;
-    let folded = (folded & PRIME) + (folded >> 61);
-    if folded >= PRIME {
-        folded - PRIME
-    } else {
-        folded
-    }
+    // 2^61 is 1 modulo the prime: what lies above it is added to what lies below.
+    (product as u64 & PRIME) + (product >> 61) as u64
 }
 
 #[cfg(test)]
@@ -129,26 +129,27 @@ mod tests {
 
     #[test]
     fn products_are_those_of_long_division() {
-        let numbers = [0, 1, 2, 3, 1 << 60, PRIME - 2, PRIME - 1];
-        let larger = [PRIME, PRIME + 1, 1 << 61, (1 << 62) - 1];
-        for a in numbers.into_iter().chain(larger) {
-            for b in numbers {
+        let larger = [PRIME - 1, PRIME, PRIME + 1, 1 << 62, (1 << 63) - 1];
+        for a in [0, 1, 2, 3, 1 << 60].into_iter().chain(larger) {
+            for b in [0, 1, 2, 3, 1 << 58, (1 << 59) - 1] {
                 let expected = u128::from(a) * u128::from(b) % u128::from(PRIME);
-                assert_eq!(u128::from(times(a, b)), expected, "{a} * {b}");
+                assert_eq!(u128::from(times(a, b) % PRIME), expected, "{a} * {b}");
+                assert!(times(a, b) < 1 << 62, "{a} * {b}");
             }
         }
     }
 
     /// Puts ten thousand keys in and says how many share the fullest chain.
-    fn fullest_chain(key: impl Fn(usize) -> Vec<u8>) -> usize {
+    fn fullest_chain(key: impl Fn(usize) -> String) -> usize {
         let (mut seen, mut out) = (Seen::new(), Vec::new());
         seen.clear(10_000);
         for index in 0..10_000 {
             let start = out.len();
-            out.extend(key(index));
+            let key = key(index);
+            out.extend(key.as_bytes());
             let end = out.len();
-            assert!(seen.insert(&out, start..end), "a new key");
-            assert!(!seen.insert(&out, start..end), "the same again");
+            assert!(seen.insert(&out, start..end, &key), "a new key");
+            assert!(!seen.insert(&out, start..end, &key), "the same again");
         }
         let mut chains = vec![0; seen.chains.len()];
         for key in &seen.keys {
@@ -159,14 +160,12 @@ mod tests {
 
     #[test]
     fn keys_that_differ_in_one_place_or_in_length_alone_spread_over_the_chains() {
-        let serials = fullest_chain(|index| format!("327301010190{index:04}").into_bytes());
-        let areas = fullest_chain(|index| format!("{index:06}0101900001").into_bytes());
-        let lengths = fullest_chain(|index| vec![b'0'; index]);
-        let zeros = fullest_chain(|index| {
-            [vec![0; 7 * (index % 100)], index.to_le_bytes().into()].concat()
-        });
-        let high_bits = fullest_chain(|index| (index << 40).to_le_bytes().repeat(2));
-        for chain in [serials, areas, lengths, zeros, high_bits] {
+        let serials = fullest_chain(|index| format!("327301010190{index:04}"));
+        let areas = fullest_chain(|index| format!("{index:06}0101900001"));
+        let lengths = fullest_chain(|index| "\0".repeat(index));
+        let ends = fullest_chain(|index| "\0".repeat(7 * (index % 100)) + &index.to_string());
+        let starts = fullest_chain(|index| index.to_string() + &"\0".repeat(7 * (index % 100)));
+        for chain in [serials, areas, lengths, ends, starts] {
             assert!(chain < 30, "{chain} keys in one chain of 32,768");
         }
     }

@@ -43,6 +43,10 @@ pub(super) fn boolean(out: &mut Vec<u8>, value: bool) {
 
 /// A number in decimal.
 pub(super) fn integer(out: &mut Vec<u8>, mut number: u64) {
+    if let Ok(digit @ 0..10) = u8::try_from(number) {
+        out.push(b'0' + digit); // as most counts are
+        return;
+    }
     let mut digits = [0; 20]; // u64::MAX has 20
     let mut at = digits.len();
     loop {

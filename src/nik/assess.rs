@@ -52,7 +52,8 @@ impl Assessment<'_> {
     }
 }
 
-/// Judges a NIK by the codes `regions` knows, on the day `reference`. Younger than `min_age` years is an invalid `dob`.
+/// Judges a NIK by the codes `regions` knows, on the day `reference`. Younger than `min_age` years
+/// is an invalid `dob`.
 ///
 /// The five sections are independent of each other: none is skipped because another is wrong.
 pub fn assess<'a>(

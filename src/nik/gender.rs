@@ -16,9 +16,9 @@ pub enum Gender {
 ///
 /// Source: PP 37/2007 art. 37 (a woman's day of birth plus 40).
 pub(super) fn read(nik: &Nik<'_>) -> Section<Option<Gender>> {
-    Section::known(match nik.birth().first() {
-        Some(b'0'..=b'3') => Some(Gender::Man),
-        Some(b'4'..=b'7') => Some(Gender::Woman),
-        _ => None,
-    })
+    const GENDERS: [Option<Gender>; 8] = {
+        let (man, woman) = (Some(Gender::Man), Some(Gender::Woman));
+        [man, man, man, man, woman, woman, woman, woman]
+    };
+    Section::known(GENDERS.get(nik.gender()).copied().flatten())
 }

@@ -5,10 +5,12 @@ use std::fmt;
 /// Characters of the area code, and of the birth date behind it.
 const PART: usize = 6;
 
-/// A text that can be read as a NIK: at least 7 characters (Unicode scalar values), the 7th to the 12th, as far as they
-/// exist, ASCII digits. Whether it is a valid one is for [`assess`](super::assess()) to say.
+/// A text that can be read as a NIK: at least 7 characters (Unicode scalar values), the 7th to the
+/// 12th, as far as they exist, ASCII digits. Whether it is a valid one is for
+/// [`assess`](super::assess()) to say.
 ///
-/// The digits are personal data: `Debug` hides them, there is no `Display`, and only [`Nik::as_str`] gives them away.
+/// The digits are personal data: `Debug` hides them, there is no `Display`, and only
+/// [`Nik::as_str`] gives them away.
 ///
 /// ```
 /// use nik_stream::nik::Nik;
@@ -22,17 +24,25 @@ pub struct Nik<'a> {
     text: &'a str,
     /// The byte at which the 7th character starts: 6, unless the first six are not all ASCII.
     birth_at: usize,
+    /// Whether it is 16 ASCII digits, as nearly all are: then no part needs another look.
+    sixteen_digits: bool,
 }
 
 impl<'a> Nik<'a> {
     /// Reads a text as a NIK; `None` is an element for `errors`.
     pub fn new(text: &'a str) -> Option<Self> {
+        let sixteen_digits = text.as_bytes().try_into().is_ok_and(all_digits::<16>);
         let birth_at = match text.as_bytes().first_chunk::<PART>() {
+            _ if sixteen_digits => PART,
             Some(head) if head.is_ascii() && text.len() > PART => PART,
             _ => text.char_indices().nth(PART)?.0,
         };
-        let nik = Self { text, birth_at };
-        nik.birth().iter().all(u8::is_ascii_digit).then_some(nik)
+        let nik = Self {
+            text,
+            birth_at,
+            sixteen_digits,
+        };
+        (sixteen_digits || nik.birth().iter().all(u8::is_ascii_digit)).then_some(nik)
     }
 
     /// The NIK as it was sent.
@@ -40,17 +50,33 @@ impl<'a> Nik<'a> {
         self.text
     }
 
-    /// The number in the first six characters, 0 to 999,999; `None` unless all six are ASCII digits.
+    /// Whether the whole text is 16 ASCII digits.
+    pub(super) fn is_sixteen_digits(&self) -> bool {
+        self.sixteen_digits
+    }
+
+    /// The number in the first six characters, 0 to 999,999; `None` unless all six are ASCII
+    /// digits.
     pub(super) fn area(&self) -> Option<u32> {
         let code: &[u8; PART] = self.text.as_bytes()[..self.birth_at].try_into().ok()?;
-        code.iter().all(u8::is_ascii_digit).then(|| {
-            code.iter()
-                .fold(0, |code, digit| code * 10 + u32::from(digit - b'0'))
-        })
+        let digits = self.sixteen_digits || all_digits(code);
+        let [province, regency, kecamatan] = pairs(*code);
+        digits.then_some((province * 100 + regency) * 100 + kecamatan)
+    }
+
+    /// The 7th character's number, 0 to 9.
+    pub(super) fn gender(&self) -> usize {
+        usize::from(self.text.as_bytes()[self.birth_at] - b'0')
+    }
+
+    /// The numbers in the 7th to the 12th character, each 0 to 99: day, month and year. `None` if
+    /// there are fewer.
+    pub(super) fn birth_date(&self) -> Option<[u32; 3]> {
+        self.birth().try_into().ok().map(pairs)
     }
 
     /// The 7th to the 12th character as far as they exist: one to six ASCII digits.
-    pub(super) fn birth(&self) -> &'a [u8] {
+    fn birth(&self) -> &'a [u8] {
         let rest = &self.text.as_bytes()[self.birth_at..];
         &rest[..rest.len().min(PART)]
     }
@@ -60,12 +86,17 @@ impl<'a> Nik<'a> {
         // One byte a character up to here: `new` saw ASCII digits.
         self.text.get(self.birth_at + PART..).unwrap_or_default()
     }
+}
 
-    /// Whether the whole text is 16 ASCII digits.
-    pub(super) fn is_sixteen_digits(&self) -> bool {
-        let digits: Option<&[u8; 16]> = self.text.as_bytes().try_into().ok();
-        digits.is_some_and(|digits| digits.iter().all(u8::is_ascii_digit))
-    }
+/// Counts instead of stopping at the first that is none: a few instructions for all of them.
+pub(super) fn all_digits<const N: usize>(bytes: &[u8; N]) -> bool {
+    bytes.iter().filter(|byte| byte.is_ascii_digit()).count() == N
+}
+
+/// The numbers that each two of six digits make; nothing sensible for bytes that are no digits.
+fn pairs(digits: [u8; PART]) -> [u32; 3] {
+    let digits = digits.map(|digit| u32::from(digit.wrapping_sub(b'0')));
+    [0, 2, 4].map(|at| digits[at] * 10 + digits[at + 1])
 }
 
 impl fmt::Debug for Nik<'_> {

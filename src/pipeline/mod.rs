@@ -1,3 +1,4 @@
 //! What happens to a record, without knowing where it comes from.
 
+pub mod epoch;
 pub mod process;

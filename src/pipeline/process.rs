@@ -53,7 +53,8 @@ pub enum Outcome {
     },
 }
 
-/// Processes records, one after the other: one for each worker, as it keeps its buffers. Clones share what is large.
+/// Processes records, one after the other: one for each worker, as it keeps its buffers. Clones
+/// share what is large.
 #[derive(Clone)]
 pub struct Processor {
     regions: Arc<Regions>,
@@ -79,9 +80,10 @@ impl Processor {
         &self.settings
     }
 
-    /// Replaces what is in `out` by the outcome of one request: `value` are the record's bytes, `None` a tombstone; ages and
-    /// centuries are those of the day `reference`. The same arguments give the same bytes. Never panics: a fault in this
-    /// program is an outcome too, [`Reason::Internal`].
+    /// Replaces what is in `out` by the outcome of one request: `value` are the record's bytes,
+    /// `None` a tombstone; ages and centuries are those of the day `reference`. The same arguments
+    /// give the same bytes. Never panics: a fault in this program is an outcome too,
+    /// [`Reason::Internal`].
     pub fn process(&mut self, value: Option<&[u8]>, reference: Date, out: &mut Vec<u8>) -> Outcome {
         guarded(out, |out| match self.answer(value, reference, out) {
             Ok((process, summary)) => Outcome::Result { process, summary },
@@ -89,8 +91,9 @@ impl Processor {
         })
     }
 
-    /// Replaces what is in `out` by the failure of a request that was processed, and whose result was then refused:
-    /// [`Reason::ResultTooLarge`], by the broker. `with_niks` gives its list back, if it can be read.
+    /// Replaces what is in `out` by the failure of a request that was processed, and whose result
+    /// was then refused: [`Reason::ResultTooLarge`], by the broker. `with_niks` gives its list
+    /// back, if it can be read.
     pub fn refuse(
         &mut self,
         value: Option<&[u8]>,
@@ -174,8 +177,8 @@ impl Processor {
     }
 }
 
-/// Runs `work` on an emptied `out`; if it panics, the outcome is an internal failure. Nothing broken stays behind: every
-/// buffer is emptied before it is used again.
+/// Runs `work` on an emptied `out`; if it panics, the outcome is an internal failure. Nothing
+/// broken stays behind: every buffer is emptied before it is used again.
 fn guarded(out: &mut Vec<u8>, work: impl FnOnce(&mut Vec<u8>) -> Outcome) -> Outcome {
     out.clear();
     catch_unwind(AssertUnwindSafe(|| work(out))).unwrap_or_else(|_| {

@@ -1,7 +1,7 @@
 //! The code of a region: two digits a level, as a NIK carries them in its first six characters.
 //!
-//! Source: Permendagri 58/2021 and its successors, which list the codes as `PP.RR.KK`; UU 24/2013 and PP 40/2019 art. 30,
-//! which put the code of the place of first registration into the NIK.
+//! Source: Permendagri 58/2021 and its successors, which list the codes as `PP.RR.KK`; PP 40/2019 art. 30, which puts the code
+//! of the place of first registration into the NIK.
 
 use std::fmt;
 use std::str::FromStr;

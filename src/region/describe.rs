@@ -1,7 +1,8 @@
 //! What a code of any level means: for people who ask, off the path of the NIKs.
 
 use super::code::{Code, Level};
-use super::parse::{Retired, Tables};
+use super::parse::Tables;
+use super::row::Retired;
 
 /// A code with everything the tables know about it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,13 +2,14 @@
 //!
 //! A NIK is issued once, for life, with the code of that day, so the codes no longer in force count like those in force.
 //!
-//! Source: UU 24/2013 (the NIK is for life); PP 40/2019 art. 30; Kepmendagri 300.2.2-2138/2025 as amended by
+//! Source: UU 23/2006 art. 13 (a NIK is for life); PP 40/2019 art. 30; Kepmendagri 300.2.2-2138/2025 as amended by
 //! 300.2.2-2430/2025 (the codes in force).
 
 mod code;
 mod describe;
 mod index;
 mod parse;
+mod row;
 
 use std::collections::HashMap;
 
@@ -17,7 +18,8 @@ use index::Index;
 pub use code::{Code, CodeError, Level};
 pub use describe::{Description, Parent};
 pub use index::AreaId;
-pub use parse::{Confidence, Current, ParseError, Problem, RETIRED_HEADER, Retired, Table, Tables};
+pub use parse::{ParseError, Problem, Table, Tables};
+pub use row::{Confidence, Current, RETIRED_HEADER, Retired};
 
 /// Which codes no longer in force count as known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

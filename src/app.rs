@@ -1,0 +1,184 @@
+//! The program put together: data, counters, the HTTP door and the workers, from the settings to the last commit.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Settings;
+use crate::dataset;
+use crate::kafka::{self, Fault, Running, Stop};
+use crate::pipeline::process::Processor;
+use crate::region::{Level, State};
+use crate::telemetry::health::Health;
+use crate::telemetry::http::{self, View};
+use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
+
+/// The program's version.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The source revision it was built from.
+pub const REVISION: &str = env!("NIK_STREAM_REVISION");
+
+/// How long a stop may take in all: the last epoch's commit, and the leaving of the group.
+const STOP_BUDGET: Duration = Duration::from_millis(14_500);
+/// The exit code of a second signal.
+const IMPATIENT: i32 = 130;
+
+/// Why the program ended by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum Ended {
+    /// Another instance uses the same names.
+    #[error(
+        "another instance uses this transactional.id (kafka.group_id with kafka.instance_id): {0}"
+    )]
+    Fenced(String),
+    /// A fault that a new start of the workers would not mend.
+    #[error("{0}")]
+    Fault(String),
+}
+
+/// The running program.
+pub struct App {
+    running: Running,
+    /// Asked for from outside, by a signal or the caller.
+    stop: Stop,
+    /// Passed on to the workers by [`App::wait`].
+    halt: Stop,
+    health: Arc<Health>,
+    /// Where `/metrics` is.
+    pub address: SocketAddr,
+    /// The counters.
+    pub metrics: Arc<Metrics>,
+}
+
+impl App {
+    /// Starts everything: returns once the door is open and the workers are joining.
+    pub fn start(settings: &Settings, stop: &Stop) -> Result<Self> {
+        let manifest = dataset::manifest().context("the region data's manifest")?;
+        let regions =
+            Arc::new(dataset::regions(settings.rules.retired_codes).context("the region data")?);
+        let (librdkafka, features) = kafka::features();
+        let mut counts = Vec::new();
+        for level in Level::ALL {
+            for state in State::ALL {
+                counts.push((level.as_str(), state.as_str(), regions.count(level, state)));
+            }
+        }
+        let metrics = Arc::new(Metrics::new(
+            &BuildInfo {
+                version: VERSION,
+                revision: REVISION,
+                librdkafka: &librdkafka,
+            },
+            &RegionsInfo {
+                release: &manifest.release,
+                sha256: &manifest.sha256,
+                counts: &counts,
+            },
+        ));
+        let health = Arc::new(Health::new(settings.kafka.worker_count()));
+        let listen = settings.http.listen;
+        let listener = TcpListener::bind(listen)
+            .with_context(|| format!("http.listen = {listen} cannot be opened"))?;
+        let address = listener.local_addr()?;
+        tracing::info!(
+            version = VERSION, revision = REVISION, librdkafka, features,
+            guarantee = ?settings.delivery.guarantee,
+            requests = settings.topics.requests, results = settings.topics.results, failures = settings.topics.failures,
+            group = settings.kafka.group_id, workers = settings.kafka.worker_count(),
+            regions = manifest.release, metrics = %format!("http://{address}/metrics"),
+            "nik-stream starts"
+        );
+        let view = View {
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
+        };
+        open_door(listener, view, stop.clone())?;
+        let processor = Processor::new(regions, settings.process());
+        let halt = Stop::default();
+        let running = kafka::start(settings, processor, &metrics, &health, &halt)?;
+        Ok(Self {
+            running,
+            stop: stop.clone(),
+            halt,
+            health,
+            address,
+            metrics,
+        })
+    }
+
+    /// Why the program is not ready; empty when it is.
+    pub fn problems(&self) -> Vec<String> {
+        self.health.problems()
+    }
+
+    /// Works until the stop is requested or a worker ends for good; then stops in order.
+    pub fn wait(self) -> Result<(), Ended> {
+        let mut ended = Ok(());
+        while !self.stop.requested() {
+            if let Some(end) = self.running.next_end(Duration::from_millis(50)) {
+                ended = end;
+                break;
+            }
+        }
+        self.health.set_stopping();
+        self.halt.request();
+        tracing::info!("stopping: the open epochs are committed first");
+        let started = Instant::now();
+        if self.running.finish(started + STOP_BUDGET) {
+            tracing::info!(seconds = started.elapsed().as_secs_f64(), "stopped");
+        } else {
+            tracing::warn!(
+                "the brokers do not answer: open epochs are given up, their requests will be processed again"
+            );
+        }
+        ended.map_err(|fault| match fault {
+            Fault::Fenced(text) => Ended::Fenced(text),
+            fault => Ended::Fault(fault.to_string()),
+        })
+    }
+}
+
+/// Serves HTTP and listens for signals, on a thread of its own that lives as long as the process.
+fn open_door(listener: TcpListener, view: View, stop: Stop) -> Result<()> {
+    listener.set_nonblocking(true)?;
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    // Signals are caught from here on, not only once the thread runs.
+    let (mut terminate, mut interrupt) = {
+        let _inside = runtime.enter();
+        (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        )
+    };
+    let work = async move {
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+                if stop.requested() {
+                    std::process::exit(IMPATIENT);
+                }
+                stop.request();
+            }
+        });
+        let served = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => http::serve(listener, view).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = served {
+            tracing::error!(%error, "the HTTP door is shut; the stream goes on");
+        }
+    };
+    std::thread::Builder::new()
+        .name("http".to_owned())
+        .spawn(move || runtime.block_on(work))?;
+    Ok(())
+}

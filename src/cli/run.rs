@@ -1,0 +1,40 @@
+//! `nik-stream run`: the service.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use super::config::Files;
+use crate::app::{App, Ended};
+use crate::kafka::Stop;
+use crate::telemetry::logging;
+
+/// Another instance uses this one's names.
+const FENCED: u8 = 75;
+
+/// Runs the service until SIGTERM or SIGINT: finishes the open epochs, leaves the group, exits 0.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  nik-stream run --config config/production.toml
+  NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS=kafka:9092 nik-stream run
+
+Exit: 0 stopped as asked, 1 fault, 64 settings, 75 fenced by another instance, 130 second signal")]
+pub struct RunArgs {
+    #[command(flatten)]
+    files: Files,
+}
+
+/// Runs the command.
+pub fn run(args: &RunArgs) -> Result<ExitCode> {
+    let settings = args.files.load()?.settings;
+    logging::init(settings.log.format, &settings.log.level)?;
+    let app = App::start(&settings, &Stop::default())?;
+    match app.wait() {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(fenced @ Ended::Fenced(_)) => {
+            tracing::error!("{fenced}");
+            Ok(FENCED.into())
+        }
+        Err(fault) => Err(fault.into()),
+    }
+}

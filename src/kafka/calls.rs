@@ -1,0 +1,77 @@
+//! Calls that may hang: each runs on a helper thread, with a deadline.
+//!
+//! A transactional call can hang far past its own timeout after a broker's restart (librdkafka #5456). The worker must
+//! not hang with it: it leaves the producer behind, on this thread, and starts anew with another.
+
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use super::fault::Fault;
+use super::native::CallError;
+
+type Job = Box<dyn FnOnce() -> Result<(), CallError> + Send>;
+
+/// What a call may take beyond its own timeout.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// The helper thread of one producer. Dropped while a call hangs, it leaves the thread behind.
+pub(super) struct Calls {
+    jobs: Sender<Job>,
+    results: Receiver<Result<(), CallError>>,
+}
+
+impl Calls {
+    /// Starts the thread; it ends when this value is dropped.
+    pub(super) fn start(worker: usize) -> Result<Self, Fault> {
+        let (jobs, todo) = mpsc::channel::<Job>();
+        let (done, results) = mpsc::channel();
+        std::thread::Builder::new()
+            .name(format!("calls-{worker}"))
+            .spawn(move || {
+                for job in todo {
+                    if done.send(job()).is_err() {
+                        return;
+                    }
+                }
+            })
+            .map_err(|error| Fault::Fatal(format!("no thread can be started: {error}")))?;
+        Ok(Self { jobs, results })
+    }
+
+    /// Makes one call and waits for it; `timeout` is the call's own.
+    pub(super) fn make(
+        &self,
+        timeout: Duration,
+        job: impl FnOnce() -> Result<(), CallError> + Send + 'static,
+    ) -> Result<Result<(), CallError>, Fault> {
+        let gone =
+            || Fault::Restart("the helper thread of the transactional calls is gone".to_owned());
+        self.jobs.send(Box::new(job)).map_err(|_| gone())?;
+        self.results
+            .recv_timeout(timeout + GRACE)
+            .map_err(|error| match error {
+                RecvTimeoutError::Timeout => {
+                    Fault::Restart("a transactional call hangs past its timeout".to_owned())
+                }
+                RecvTimeoutError::Disconnected => gone(),
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_hangs_ends_in_a_new_start_and_not_in_a_hanging_worker() {
+        let calls = Calls::start(0).unwrap();
+        assert!(calls.make(Duration::ZERO, || Ok(())).unwrap().is_ok());
+        let (release, hang) = mpsc::channel::<()>();
+        let outcome = calls.make(Duration::ZERO, move || {
+            let _ = hang.recv();
+            Ok(())
+        });
+        assert!(matches!(outcome, Err(Fault::Restart(_))));
+        drop(release);
+    }
+}

@@ -1,0 +1,177 @@
+//! The settings of librdkafka's clients: ours, each with its reason, then the operator's own on top.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaConfRes;
+
+use crate::config::{GroupProtocol, Guarantee, Settings};
+
+/// What a batch holds beside the largest result: key, headers, framing.
+const BATCH_MARGIN: usize = 1 << 20;
+
+/// Makes the clients' settings.
+pub(super) struct Clients {
+    settings: Settings,
+    /// What distinguishes this instance's transactional ids.
+    instance: String,
+}
+
+impl Clients {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let instance = settings.kafka.instance_id.clone().unwrap_or_else(|| {
+            // No name that is stable across restarts: a fresh one, so that no other instance is fenced.
+            let since = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
+            format!("{:x}-{:x}", std::process::id(), since.as_nanos())
+        });
+        Self {
+            settings: settings.clone(),
+            instance,
+        }
+    }
+
+    /// The consumer of a worker.
+    pub(super) fn consumer(&self, worker: usize) -> ClientConfig {
+        let kafka = &self.settings.kafka;
+        let mut config = self.common();
+        config
+            .set("group.id", &kafka.group_id)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "false")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            .set("check.crcs", "true")
+            // The default of a second throttles a fast consumer about threefold.
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.wait.max.ms", "100")
+            .set("queued.min.messages", "100000")
+            .set("queued.max.messages.kbytes", "65536");
+        match kafka.group_protocol {
+            GroupProtocol::Classic => config
+                .set("partition.assignment.strategy", "cooperative-sticky")
+                .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
+                // How soon a member hears of another's leaving: it is what a takeover waits for.
+                .set(
+                    "heartbeat.interval.ms",
+                    (kafka.session_timeout_ms / 4).min(500).to_string(),
+                ),
+            GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
+        };
+        if let Some(instance) = &kafka.instance_id {
+            config.set("group.instance.id", format!("{instance}-{worker}"));
+        }
+        overridden(config, [&kafka.librdkafka, &kafka.consumer])
+    }
+
+    /// The producer of a worker.
+    pub(super) fn producer(&self, worker: usize) -> ClientConfig {
+        let kafka = &self.settings.kafka;
+        let largest = self.settings.limits.result_bytes + BATCH_MARGIN;
+        let mut config = self.common();
+        config
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", largest.to_string())
+            .set("compression.type", "lz4")
+            .set("partitioner", "murmur2_random")
+            .set("queue.buffering.max.messages", "200000")
+            // Only refusals are of interest: a flush tells that all else arrived.
+            .set("delivery.report.only.error", "true")
+            // After a commit the broker answers "concurrent transactions" until its markers are written.
+            .set("retry.backoff.ms", "10");
+        match self.settings.delivery.guarantee {
+            Guarantee::ExactlyOnce => config
+                .set(
+                    "transactional.id",
+                    format!("{}-{}-{worker}", kafka.group_id, self.instance),
+                )
+                .set("transaction.timeout.ms", "15000")
+                .set("linger.ms", "5"),
+            Guarantee::AtLeastOnce => config
+                .set("linger.ms", "5")
+                .set("message.timeout.ms", "25000"),
+        };
+        overridden(config, [&kafka.librdkafka, &kafka.producer])
+    }
+
+    /// A client that only looks at metadata.
+    pub(super) fn watch(&self) -> ClientConfig {
+        let mut config = self.common();
+        config.set("statistics.interval.ms", "0");
+        overridden(config, [&self.settings.kafka.librdkafka])
+    }
+
+    fn common(&self) -> ClientConfig {
+        let kafka = &self.settings.kafka;
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &kafka.bootstrap_servers)
+            .set("client.id", "nik-stream")
+            .set("statistics.interval.ms", "5000")
+            .set("reconnect.backoff.max.ms", "2000")
+            // New partitions are picked up within this time.
+            .set("topic.metadata.refresh.interval.ms", "10000");
+        let security = &kafka.security;
+        config.set("security.protocol", security.protocol.as_str());
+        let optional = [
+            ("ssl.ca.location", &security.ca_file),
+            ("ssl.certificate.location", &security.certificate_file),
+            ("ssl.key.location", &security.key_file),
+        ];
+        for (key, file) in optional {
+            if let Some(file) = file {
+                config.set(key, file.to_string_lossy());
+            }
+        }
+        if let Some(name) = &security.username {
+            config.set("sasl.username", name);
+        }
+        if let Some(mechanism) = security.sasl_mechanism {
+            config.set("sasl.mechanism", mechanism.as_str());
+        }
+        for (key, secret) in [
+            ("ssl.key.password", &security.key_password),
+            ("sasl.password", &security.password),
+        ] {
+            if let Some(secret) = secret {
+                config.set(key, secret.expose());
+            }
+        }
+        config
+    }
+}
+
+/// The operator's own properties come last: those of one client over those of both.
+fn overridden<const N: usize>(
+    mut config: ClientConfig,
+    tables: [&crate::config::Properties; N],
+) -> ClientConfig {
+    for (key, value) in tables.into_iter().flat_map(crate::config::Properties::iter) {
+        config.set(key, value);
+    }
+    config
+}
+
+/// What librdkafka itself says against a property of the operator's.
+pub fn check_property(name: &str, value: &str) -> Result<(), String> {
+    match ClientConfig::new().set(name, value).create_native_config() {
+        Ok(_) => Ok(()),
+        Err(KafkaError::ClientConfig(RDKafkaConfRes::RD_KAFKA_CONF_UNKNOWN, ..)) => {
+            Err("librdkafka knows no such property".to_owned())
+        }
+        Err(KafkaError::ClientConfig(_, reason, ..)) => Err(format!("librdkafka: {reason}")),
+        Err(other) => Err(other.to_string()),
+    }
+}
+
+/// librdkafka's version and the features it was built with.
+pub fn features() -> (String, String) {
+    let (_, version) = rdkafka::util::get_rdkafka_version();
+    let features = ClientConfig::new()
+        .create_native_config()
+        .and_then(|config| config.get("builtin.features"));
+    (version, features.unwrap_or_default())
+}

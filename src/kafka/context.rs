@@ -1,0 +1,213 @@
+//! What librdkafka reports from inside: log lines, statistics, changes of the assignment, refused deliveries.
+
+use std::collections::{HashMap, VecDeque};
+use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel as Level;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use rdkafka::statistics::Statistics;
+use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::telemetry::metrics::Metrics;
+
+/// A change of the assignment that the worker has yet to follow.
+#[derive(Debug)]
+pub(super) enum Change {
+    Assigned(Vec<i32>),
+    Revoked(Vec<i32>),
+}
+
+/// The consumer's ear. It only notes changes of the assignment: the worker follows them between two polls, where it can
+/// first commit what it has done. (librdkafka waits with the group's next step until the worker has answered.)
+pub(super) struct ConsumerEvents {
+    topic: String,
+    metrics: Arc<Metrics>,
+    changes: Mutex<VecDeque<Change>>,
+    /// The positions this worker committed, for the lag.
+    committed: Mutex<HashMap<i32, i64>>,
+    closing: AtomicBool,
+}
+
+/// A lock whose holders never panic half-way through a change.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ConsumerEvents {
+    pub(super) fn new(topic: &str, metrics: Arc<Metrics>) -> Self {
+        Self {
+            topic: topic.to_owned(),
+            metrics,
+            changes: Mutex::default(),
+            committed: Mutex::default(),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    /// The oldest change not yet followed.
+    pub(super) fn next_change(&self) -> Option<Change> {
+        lock(&self.changes).pop_front()
+    }
+
+    /// From now on changes are followed at once: what was to be committed has been.
+    pub(super) fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+    }
+
+    /// Notes committed positions.
+    pub(super) fn committed(&self, positions: impl Iterator<Item = (i32, i64)>) {
+        lock(&self.committed).extend(positions);
+    }
+
+    /// Forgets the positions of partitions that go to another worker.
+    pub(super) fn forget(&self, partitions: &[i32]) {
+        lock(&self.committed).retain(|partition, _| !partitions.contains(partition));
+    }
+}
+
+impl ClientContext for ConsumerEvents {
+    fn log(&self, level: Level, facility: &str, text: &str) {
+        log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&error, reason);
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let Some(topic) = statistics.topics.get(&self.topic) else {
+            return;
+        };
+        let committed = lock(&self.committed);
+        for partition in topic.partitions.values() {
+            // librdkafka's own lag ignores transactional commits, so ours is counted from our own positions.
+            let position = match committed.get(&partition.partition) {
+                Some(&position) => position,
+                None if partition.committed_offset >= 0 => partition.committed_offset,
+                None => partition.lo_offset,
+            };
+            let end = if partition.ls_offset >= 0 {
+                partition.ls_offset
+            } else {
+                partition.hi_offset
+            };
+            if partition.desired && end >= 0 && position >= 0 {
+                self.metrics
+                    .set_lag(partition.partition, (end - position).max(0));
+            }
+        }
+    }
+}
+
+impl ConsumerContext for ConsumerEvents {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        err: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        if self.closing.load(Ordering::SeqCst) {
+            unassign(consumer, list);
+            return;
+        }
+        let partitions = list
+            .elements()
+            .iter()
+            .map(TopicPartitionListElem::partition)
+            .collect();
+        lock(&self.changes).push_back(match err {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assigned(partitions),
+            _ => Change::Revoked(partitions),
+        });
+    }
+}
+
+/// Takes `list` into the assignment, as the group's protocol wants it.
+pub(super) fn assign(
+    consumer: &BaseConsumer<ConsumerEvents>,
+    list: &TopicPartitionList,
+) -> Result<(), KafkaError> {
+    match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
+    }
+}
+
+/// Gives `list` up, as the group's protocol wants it.
+pub(super) fn unassign(consumer: &BaseConsumer<ConsumerEvents>, list: &TopicPartitionList) {
+    let done = match consumer.rebalance_protocol() {
+        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
+    };
+    if let Err(error) = done {
+        tracing::warn!(%error, "partitions could not be given up");
+    }
+}
+
+/// A record of ours that the broker did not take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refused {
+    /// What it was sent with.
+    pub tag: usize,
+    pub code: Code,
+}
+
+/// The producer's ear: it keeps what was not delivered.
+#[derive(Default)]
+pub(super) struct ProducerEvents {
+    refused: Mutex<Vec<Refused>>,
+}
+
+impl ProducerEvents {
+    /// What was refused since the last call.
+    pub(super) fn take_refused(&self) -> Vec<Refused> {
+        mem::take(&mut *lock(&self.refused))
+    }
+}
+
+impl ClientContext for ProducerEvents {
+    fn log(&self, level: Level, facility: &str, text: &str) {
+        log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&error, reason);
+    }
+
+    fn stats(&self, _: Statistics) {}
+}
+
+impl ProducerContext for ProducerEvents {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
+        if let Err((error, _)) = result {
+            let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+            lock(&self.refused).push(Refused { tag, code });
+        }
+    }
+}
+
+/// librdkafka's log line, into ours. It writes of brokers, topics and groups, never of a record's content.
+pub(super) fn log(level: Level, facility: &str, text: &str) {
+    match level {
+        Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
+            tracing::error!(target: "librdkafka", facility, "{text}");
+        }
+        Level::Warning => tracing::warn!(target: "librdkafka", facility, "{text}"),
+        Level::Notice | Level::Info => tracing::info!(target: "librdkafka", facility, "{text}"),
+        Level::Debug => tracing::debug!(target: "librdkafka", facility, "{text}"),
+    }
+}
+
+/// An error of a client as a whole: librdkafka goes on by itself; what it means for a record shows elsewhere.
+pub(super) fn report(error: &KafkaError, reason: &str) {
+    tracing::warn!(target: "librdkafka", %error, "{reason}");
+}

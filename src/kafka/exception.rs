@@ -1,0 +1,206 @@
+//! Records whose outcomes a broker refused, and what is tried instead when their epoch is processed again.
+
+use std::collections::HashMap;
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::context::Refused;
+use super::dead_letter::Cut;
+use crate::codec::Reason;
+use crate::pipeline::process::Outcome;
+
+/// A record's place in the requests: partition and offset.
+pub(super) type Place = (i32, i64);
+
+/// What is tried with a record that was refused. It is sent alone, so that a refusal concerns no other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Exception {
+    /// Its timestamp was refused: the clock's instead.
+    pub clock: bool,
+    /// How often its size was refused.
+    shrunk: u8,
+}
+
+/// What is sent instead of an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Instead {
+    /// The outcome itself.
+    Nothing,
+    /// A smaller failure.
+    Smaller(Reason, Cut),
+    /// Nothing smaller is left.
+    Exhausted,
+}
+
+impl Exception {
+    /// What is sent instead of `outcome`.
+    pub(super) fn instead(self, outcome: &Outcome) -> Instead {
+        let (reason, steps) = match *outcome {
+            _ if self.shrunk == 0 => return Instead::Nothing,
+            Outcome::Result { .. } => (Reason::ResultTooLarge, self.shrunk - 1),
+            Outcome::Failure { reason, .. } => (reason, self.shrunk),
+        };
+        Cut::after(steps).map_or(Instead::Exhausted, |cut| Instead::Smaller(reason, cut))
+    }
+
+    fn escalate(&mut self, code: Code) {
+        if code == Code::InvalidTimestamp {
+            self.clock = true;
+        } else {
+            self.shrunk = self.shrunk.saturating_add(1);
+        }
+    }
+}
+
+/// Whether a refusal concerns the record itself, for good.
+pub(super) fn is_for_good(code: Code) -> bool {
+    matches!(code, Code::MessageSizeTooLarge | Code::InvalidTimestamp)
+}
+
+/// The exceptions of the open epoch: next to always none.
+#[derive(Debug, Default)]
+pub(super) struct Exceptions(HashMap<Place, Exception>);
+
+impl Exceptions {
+    /// What is known of a record.
+    pub(super) fn of(&self, place: Place) -> Option<Exception> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get(&place).copied()
+    }
+
+    /// Notes the client's own refusal: it concerns this record without doubt.
+    pub(super) fn refused_here(&mut self, place: Place, code: Code) {
+        self.0.entry(place).or_default().escalate(code);
+    }
+
+    /// Notes a broker's refusal. A record's first may be a neighbour's of the same batch; from then on it is sent alone,
+    /// so that its second is its own.
+    pub(super) fn refused_there(&mut self, refused: Refused) {
+        if is_for_good(refused.code) {
+            self.0
+                .entry(untag(refused.tag))
+                .and_modify(|exception| exception.escalate(refused.code))
+                .or_default();
+        }
+    }
+
+    /// Forgets the records before `positions`: they are committed.
+    pub(super) fn committed(&mut self, positions: impl Iterator<Item = Place>) {
+        if !self.0.is_empty() {
+            let next: HashMap<i32, i64> = positions.collect();
+            self.0.retain(|(partition, offset), _| {
+                next.get(partition).is_none_or(|next| offset >= next)
+            });
+        }
+    }
+}
+
+const OFFSET_BITS: u32 = 48;
+
+/// A record's place as one number: 16 bits of partition, 48 of offset.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "places are not negative, and usize has 64 bits"
+)]
+pub(super) fn tag((partition, offset): Place) -> usize {
+    const { assert!(usize::BITS == 64, "a record's place is packed into 64 bits") };
+    (partition as usize) << OFFSET_BITS | (offset as usize & ((1 << OFFSET_BITS) - 1))
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    reason = "the inverse of `tag`"
+)]
+fn untag(tag: usize) -> Place {
+    (
+        (tag >> OFFSET_BITS) as i32,
+        (tag & ((1 << OFFSET_BITS) - 1)) as i64,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::Process;
+    use crate::nik::Summary;
+
+    fn result() -> Outcome {
+        Outcome::Result {
+            process: Process::Full,
+            summary: Summary::default(),
+        }
+    }
+
+    const FAILURE: Outcome = Outcome::Failure {
+        reason: Reason::TooManyNiks,
+        process: None,
+    };
+
+    #[test]
+    fn a_records_place_survives_the_way_through_a_delivery_report() {
+        for place in [(0, 0), (3, 42), (65_535, (1 << 48) - 1)] {
+            assert_eq!(untag(tag(place)), place);
+        }
+    }
+
+    #[test]
+    fn the_first_refusal_by_a_broker_only_sends_a_record_alone() {
+        let mut exceptions = Exceptions::default();
+        let refused = Refused {
+            tag: tag((3, 42)),
+            code: Code::MessageSizeTooLarge,
+        };
+        exceptions.refused_there(refused);
+        assert_eq!(
+            exceptions.of((3, 42)).unwrap().instead(&result()),
+            Instead::Nothing
+        );
+        exceptions.refused_there(refused);
+        let instead = exceptions.of((3, 42)).unwrap().instead(&result());
+        assert_eq!(
+            instead,
+            Instead::Smaller(Reason::ResultTooLarge, Cut::Whole)
+        );
+        assert_eq!(exceptions.of((3, 43)), None);
+    }
+
+    #[test]
+    fn a_failure_that_is_refused_loses_its_original_its_list_and_its_own_headers_in_turn() {
+        let mut exceptions = Exceptions::default();
+        let mut next = || {
+            exceptions.refused_here((3, 42), Code::MessageSizeTooLarge);
+            exceptions.of((3, 42)).unwrap().instead(&FAILURE)
+        };
+        for cut in [
+            Cut::WithoutOriginal,
+            Cut::WithoutList,
+            Cut::WithoutOwnHeaders,
+        ] {
+            assert_eq!(next(), Instead::Smaller(Reason::TooManyNiks, cut));
+        }
+        assert_eq!(next(), Instead::Exhausted);
+    }
+
+    #[test]
+    fn a_refused_timestamp_becomes_the_clocks_and_the_outcome_stays() {
+        let mut exceptions = Exceptions::default();
+        exceptions.refused_here((3, 42), Code::InvalidTimestamp);
+        let exception = exceptions.of((3, 42)).unwrap();
+        assert!(exception.clock);
+        assert_eq!(exception.instead(&result()), Instead::Nothing);
+    }
+
+    #[test]
+    fn exceptions_end_with_the_commit_of_their_record() {
+        let mut exceptions = Exceptions::default();
+        exceptions.refused_here((3, 42), Code::InvalidTimestamp);
+        exceptions.refused_here((5, 7), Code::InvalidTimestamp);
+        exceptions.committed([(3, 43)].into_iter());
+        assert_eq!(exceptions.of((3, 42)), None);
+        assert!(exceptions.of((5, 7)).is_some());
+    }
+}

@@ -1,0 +1,202 @@
+//! The only place that knows Kafka: records come in by `source`, outcomes go out by `sink`, `worker` joins them.
+
+mod calls;
+mod client;
+mod context;
+mod dead_letter;
+mod exception;
+mod fault;
+mod native;
+mod route;
+mod sink;
+mod source;
+mod stop;
+mod worker;
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crate::config::{Guarantee, ReferenceDate, Settings};
+use crate::nik::Date;
+use crate::pipeline::epoch::Cadence;
+use crate::pipeline::process::Processor;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
+use client::Clients;
+pub(crate) use fault::Fault;
+use route::{Counts, Watch};
+pub use stop::Stop;
+use worker::Worker;
+
+pub use client::{check_property, features};
+
+/// How long a stopping worker may take to leave the group and close its clients.
+const CLOSE_BUDGET: Duration = Duration::from_secs(5);
+/// Fenced again within this time, with the brokers up, there is a rival.
+const RIVAL_WINDOW: Duration = Duration::from_mins(1);
+/// The pauses between starts of a worker that ends again and again.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What all workers share.
+struct Shared {
+    clients: Clients,
+    requests: String,
+    failures: String,
+    requests_c: CString,
+    results_c: CString,
+    failures_c: CString,
+    group: String,
+    guarantee: Guarantee,
+    cadence: Cadence,
+    reference: ReferenceDate,
+    processor: Processor,
+    counts: Arc<Counts>,
+    metrics: Arc<Metrics>,
+    health: Arc<Health>,
+}
+
+impl ReferenceDate {
+    /// The day at which a record is judged: `timestamp` is its own, `now_ms` the clock's, in milliseconds since 1970.
+    fn date(self, timestamp: Option<i64>, now_ms: i64) -> Date {
+        match self {
+            ReferenceDate::Record => Date::from_unix_ms_jakarta(timestamp.unwrap_or(now_ms)),
+            ReferenceDate::Now => Date::from_unix_ms_jakarta(now_ms),
+            ReferenceDate::Date(date) => date,
+        }
+    }
+}
+
+/// The running workers.
+pub(crate) struct Running {
+    threads: Vec<JoinHandle<()>>,
+    ended: Receiver<Result<(), Fault>>,
+}
+
+/// Starts the workers, one thread each, and the watch over the topics.
+pub(crate) fn start(
+    settings: &Settings,
+    processor: Processor,
+    metrics: &Arc<Metrics>,
+    health: &Arc<Health>,
+    stop: &Stop,
+) -> Result<Running, Fault> {
+    let topics = &settings.topics;
+    let c_string = |text: &str| {
+        CString::new(text)
+            .map_err(|_| Fault::Fatal("a topic's name holds a NUL character".to_owned()))
+    };
+    let shared = Arc::new(Shared {
+        clients: Clients::new(settings),
+        requests: topics.requests.clone(),
+        failures: topics.failures.clone(),
+        requests_c: c_string(&topics.requests)?,
+        results_c: c_string(&topics.results)?,
+        failures_c: c_string(&topics.failures)?,
+        group: settings.kafka.group_id.clone(),
+        guarantee: settings.delivery.guarantee,
+        cadence: Cadence {
+            interval: Duration::from_millis(settings.delivery.commit_interval_ms),
+            min_interval: Duration::from_millis(settings.delivery.commit_min_interval_ms),
+            records: settings.delivery.commit_records,
+            bytes: settings.delivery.commit_bytes,
+        },
+        reference: settings.rules.reference_date,
+        processor,
+        counts: Arc::default(),
+        metrics: Arc::clone(metrics),
+        health: Arc::clone(health),
+    });
+    let watch = Watch::new(
+        &shared.clients.watch(),
+        [
+            topics.requests.clone(),
+            topics.results.clone(),
+            topics.failures.clone(),
+        ],
+        Arc::clone(&shared.counts),
+        Arc::clone(health),
+        Arc::clone(metrics),
+    )?;
+    let mut threads = vec![spawn("watch".to_owned(), {
+        let stop = stop.clone();
+        move || watch.run(|| stop.requested())
+    })?];
+    let (done, ended) = mpsc::channel();
+    for index in 0..settings.kafka.worker_count() {
+        let (shared, stop, done) = (Arc::clone(&shared), stop.clone(), done.clone());
+        threads.push(spawn(format!("worker-{index}"), move || {
+            let work = std::panic::AssertUnwindSafe(|| supervise(index, &shared, &stop));
+            let outcome = std::panic::catch_unwind(work)
+                .unwrap_or_else(|_| Err(Fault::Fatal("a worker panicked, see the log".to_owned())));
+            let _ = done.send(outcome); // nobody listens any more when the program is ending
+        })?);
+    }
+    Ok(Running { threads, ended })
+}
+
+fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fault> {
+    let thread = std::thread::Builder::new().name(name).spawn(work);
+    thread.map_err(|error| Fault::Fatal(format!("no thread can be started: {error}")))
+}
+
+impl Running {
+    /// The end of the next worker to end, if one ends within `timeout`.
+    pub(crate) fn next_end(&self, timeout: Duration) -> Option<Result<(), Fault>> {
+        self.ended.recv_timeout(timeout).ok()
+    }
+
+    /// Waits for all threads; `false` when `deadline` comes first.
+    pub(crate) fn finish(self, deadline: Instant) -> bool {
+        while Instant::now() < deadline {
+            if self.threads.iter().all(JoinHandle::is_finished) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        false
+    }
+}
+
+/// Runs one worker, and starts it anew from the committed positions whenever a fault ends it.
+fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Fault> {
+    let mut fenced: Option<(Instant, u64)> = None;
+    let mut pause = SHORTEST_PAUSE;
+    while !stop.requested() {
+        let started = Instant::now();
+        let outcome = Worker::start(index, shared).and_then(|mut worker| {
+            let outcome = worker.run(stop);
+            worker.close(CLOSE_BUDGET);
+            outcome
+        });
+        let fault = match outcome {
+            Ok(()) => return Ok(()),
+            Err(fault @ Fault::Fatal(_)) => return Err(fault),
+            Err(fault) => fault,
+        };
+        if stop.requested() {
+            tracing::warn!(worker = index, %fault, "the last epoch is given up; its requests will be processed again");
+            return Ok(());
+        }
+        if let Fault::Fenced(_) = fault {
+            // Brokers that were away for long fence, too: only a second time with them up proves a rival.
+            let outages = shared.counts.outages();
+            if fenced.is_some_and(|(at, before)| at.elapsed() < RIVAL_WINDOW && before == outages) {
+                return Err(fault);
+            }
+            fenced = Some((Instant::now(), outages));
+        }
+        pause = if started.elapsed() > RIVAL_WINDOW {
+            SHORTEST_PAUSE
+        } else {
+            pause
+        };
+        tracing::warn!(worker = index, %fault, "the worker starts anew");
+        stop.pause(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+    Ok(())
+}

@@ -1,0 +1,237 @@
+//! Which partition an outcome goes to, and whether the topics are there: a watch over the cluster's metadata.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use super::context::{log, report};
+use super::fault::Fault;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
+
+/// The partition counts of the three topics, as last seen; 0 before.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    requests: AtomicI32,
+    results: AtomicI32,
+    failures: AtomicI32,
+    /// A worker waits for the next look.
+    wanted: AtomicBool,
+    /// How often no broker answered.
+    outages: AtomicU64,
+}
+
+/// An output topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    Results,
+    Failures,
+}
+
+impl Counts {
+    /// The partition for the outcome of a record of `partition`: the same one where the counts agree; else the key's
+    /// (`None`: librdkafka's murmur2, the same as Kafka's own clients); without a key the input's modulo the count.
+    pub(super) fn route(&self, output: Output, partition: i32, has_key: bool) -> Option<i32> {
+        let requests = self.requests.load(Ordering::Relaxed);
+        let count = match output {
+            Output::Results => self.results.load(Ordering::Relaxed),
+            Output::Failures => self.failures.load(Ordering::Relaxed),
+        };
+        if count == requests || count == 0 {
+            Some(partition)
+        } else if has_key {
+            None
+        } else {
+            Some(partition % count)
+        }
+    }
+
+    /// How often no broker answered.
+    pub(super) fn outages(&self) -> u64 {
+        self.outages.load(Ordering::Relaxed)
+    }
+
+    /// Waits until `partition`, of which there is a record, is known; `false` when `stopped` comes first.
+    pub(super) fn wait_for(&self, partition: i32, stopped: impl Fn() -> bool) -> bool {
+        while partition >= self.requests.load(Ordering::Relaxed) {
+            if stopped() {
+                return false;
+            }
+            self.wanted.store(true, Ordering::Relaxed);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        true
+    }
+}
+
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        report(&error, reason);
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
+/// Looks at the cluster's metadata again and again.
+pub(super) struct Watch {
+    client: BaseConsumer<Quiet>,
+    topics: [String; 3],
+    counts: Arc<Counts>,
+    health: Arc<Health>,
+    metrics: Arc<Metrics>,
+    said: Vec<String>,
+}
+
+/// How often to look: soon while something is wrong.
+const CALM: Duration = Duration::from_secs(5);
+const EAGER: Duration = Duration::from_millis(500);
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Watch {
+    /// A watch over `topics`: requests, results, failures.
+    pub(super) fn new(
+        config: &ClientConfig,
+        topics: [String; 3],
+        counts: Arc<Counts>,
+        health: Arc<Health>,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Fault> {
+        let client = config.create_with_context(Quiet)?;
+        Ok(Self {
+            client,
+            topics,
+            counts,
+            health,
+            metrics,
+            said: Vec::new(),
+        })
+    }
+
+    /// Looks until `stopped`.
+    pub(super) fn run(mut self, stopped: impl Fn() -> bool) {
+        while !stopped() {
+            let problems = self.look();
+            let pause = Instant::now() + if problems.is_empty() { CALM } else { EAGER };
+            if problems != self.said {
+                for problem in &problems {
+                    tracing::error!("{problem}");
+                }
+                if problems.is_empty() && !self.said.is_empty() {
+                    tracing::info!("brokers and topics are well again");
+                }
+                self.said.clone_from(&problems);
+            }
+            self.health.set_cluster(problems);
+            while Instant::now() < pause
+                && !stopped()
+                && !self.counts.wanted.swap(false, Ordering::Relaxed)
+            {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    /// What is wrong with brokers and topics.
+    fn look(&mut self) -> Vec<String> {
+        // Serves the client's log lines; no record can come.
+        let _ = self.client.poll(Duration::ZERO);
+        let mut problems = Vec::new();
+        let mut found = [0; 3];
+        for (topic, found) in self.topics.iter().zip(&mut found) {
+            match self.client.fetch_metadata(Some(topic), TIMEOUT) {
+                Ok(metadata) => {
+                    self.metrics
+                        .brokers_up
+                        .set(i64::try_from(metadata.brokers().len()).unwrap_or(0));
+                    let seen = metadata.topics().first();
+                    match seen
+                        .and_then(rdkafka::metadata::MetadataTopic::error)
+                        .map(Code::from)
+                    {
+                        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                            problems.push(format!("topic {topic} does not exist"));
+                        }
+                        Some(Code::TopicAuthorizationFailed) => {
+                            problems.push(format!("not authorized to describe topic {topic}"));
+                        }
+                        Some(code) => problems.push(format!("topic {topic}: {code}")),
+                        None => {
+                            let count = seen.map_or(0, |topic| topic.partitions().len());
+                            *found = i32::try_from(count).unwrap_or(i32::MAX);
+                        }
+                    }
+                }
+                Err(error) => {
+                    self.metrics.brokers_up.set(0);
+                    self.counts.outages.fetch_add(1, Ordering::Relaxed);
+                    return vec![format!("no broker answers: {error}")];
+                }
+            }
+        }
+        if problems.is_empty() {
+            self.note(found);
+        }
+        problems
+    }
+
+    fn note(&self, [requests, results, failures]: [i32; 3]) {
+        let counts = &self.counts;
+        let before = counts.requests.swap(requests, Ordering::Relaxed);
+        counts.results.store(results, Ordering::Relaxed);
+        counts.failures.store(failures, Ordering::Relaxed);
+        if before != requests && (results, failures) != (requests, requests) {
+            tracing::warn!(
+                requests,
+                results,
+                failures,
+                "partition counts differ: outcomes go by their key, so order holds within a key only"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(requests: i32, results: i32, failures: i32) -> Counts {
+        let count = AtomicI32::new;
+        Counts {
+            requests: count(requests),
+            results: count(results),
+            failures: count(failures),
+            ..Counts::default()
+        }
+    }
+
+    #[test]
+    fn an_outcome_keeps_its_partition_where_the_counts_agree() {
+        let counts = counts(6, 6, 4);
+        assert_eq!(counts.route(Output::Results, 5, true), Some(5));
+        assert_eq!(counts.route(Output::Results, 5, false), Some(5));
+    }
+
+    #[test]
+    fn where_the_counts_differ_it_goes_by_its_key_or_else_by_its_partition_modulo_the_count() {
+        let counts = counts(6, 6, 4);
+        assert_eq!(counts.route(Output::Failures, 5, true), None);
+        assert_eq!(counts.route(Output::Failures, 5, false), Some(1));
+    }
+
+    #[test]
+    fn a_worker_waits_for_a_partition_that_was_just_added_or_for_the_stop() {
+        assert!(counts(6, 6, 6).wait_for(5, || false));
+        assert!(!counts(6, 6, 6).wait_for(6, || true));
+    }
+}

@@ -1,0 +1,151 @@
+//! Where outcomes go: a producer, and the transaction around an epoch.
+
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rdkafka::config::ClientConfig;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::producer::{Producer, ThreadedProducer};
+
+use super::calls::Calls;
+use super::context::{ProducerEvents, Refused};
+use super::exception::is_for_good;
+use super::fault::Fault;
+use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
+use super::source::finishes_within;
+
+/// The longest a transactional call may take; beyond `transaction.timeout.ms` the broker has aborted by itself.
+const CALL_TIMEOUT: Duration = Duration::from_secs(12);
+/// How long `init_transactions` may take: it waits for the end of an earlier transaction.
+const INIT_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one try waits; the brokers' answers decide about the next.
+const TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest the producer's queue may stay full, and a flush may take.
+const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One worker's producer.
+pub(super) struct Sink {
+    producer: Arc<ThreadedProducer<ProducerEvents>>,
+    calls: Option<Calls>,
+    /// A transaction is open.
+    open: bool,
+}
+
+impl Sink {
+    /// Connects. With a transactional id in `config`, ends what an earlier producer of that id left open: until then the
+    /// positions it committed are not stable, so this stands before the group is joined.
+    pub(super) fn connect(config: &ClientConfig, worker: usize) -> Result<Self, Fault> {
+        let transactional = config.get("transactional.id").is_some();
+        let producer = Arc::new(config.create_with_context(ProducerEvents::default())?);
+        let calls = if transactional {
+            Some(Calls::start(worker)?)
+        } else {
+            None
+        };
+        let sink = Self {
+            producer,
+            calls,
+            open: false,
+        };
+        if transactional {
+            sink.call(INIT_TIMEOUT, native::init_transactions)?;
+        }
+        Ok(sink)
+    }
+
+    /// Queues one record. While the queue is full it waits: the consumer's queue fills, and the broker is asked for less.
+    ///
+    /// Returns the broker client's own refusal of this one record, if any.
+    pub(super) fn send(&mut self, mut record: Outgoing<'_>) -> Result<Result<(), Code>, Fault> {
+        if self.calls.is_some() && !self.open {
+            native::begin_transaction(self.producer.client())?;
+            self.open = true;
+        }
+        let mut deadline = None;
+        loop {
+            match native::produce(self.producer.client(), record) {
+                Ok(()) => return Ok(Ok(())),
+                // Full; or the producer has not seen a partition that was added just now.
+                Err((Code::QueueFull | Code::UnknownPartition, back)) => record = back,
+                Err((code, _)) if is_for_good(code) => return Ok(Err(code)),
+                Err((code, _)) => {
+                    return Err(Fault::Abort(format!("a record cannot be queued: {code:?}")));
+                }
+            }
+            if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + DELIVERY_TIMEOUT) {
+                return Err(Fault::Restart(
+                    "the producer's queue does not drain".to_owned(),
+                ));
+            }
+            sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Waits until the broker has taken everything sent; returns what it refused.
+    pub(super) fn settle(&self) -> Result<Vec<Refused>, Fault> {
+        if !native::flush(self.producer.client(), DELIVERY_TIMEOUT) {
+            return Err(Fault::Restart(
+                "records are not delivered in time".to_owned(),
+            ));
+        }
+        Ok(self.producer.context().take_refused())
+    }
+
+    /// Commits what was sent together with `positions`; `membership` is the group's fence against a zombie.
+    pub(super) fn commit(
+        &mut self,
+        positions: Offsets,
+        membership: GroupMetadata,
+    ) -> Result<(), Fault> {
+        let fenced = Arc::new((positions, membership));
+        self.call(CALL_TIMEOUT, move |producer, timeout| {
+            native::send_offsets(producer, &fenced.0, &fenced.1, timeout)
+        })?;
+        self.call(CALL_TIMEOUT, native::commit_transaction)?;
+        self.open = false;
+        Ok(())
+    }
+
+    /// Gives up what was sent since the last commit. (Without transactions it stays sent.)
+    pub(super) fn abort(&mut self) -> Result<(), Fault> {
+        if self.open {
+            self.call(CALL_TIMEOUT, native::abort_transaction)?;
+            self.open = false;
+        }
+        self.producer.context().take_refused();
+        Ok(())
+    }
+
+    /// Makes a transactional call, again and again while librdkafka says it may be repeated.
+    fn call<J>(&self, limit: Duration, job: J) -> Result<(), Fault>
+    where
+        J: Fn(&rdkafka::client::Client<ProducerEvents>, Duration) -> Result<(), CallError>
+            + Clone
+            + Send
+            + 'static,
+    {
+        let Some(calls) = &self.calls else {
+            return Ok(());
+        };
+        let deadline = Instant::now() + limit;
+        loop {
+            let (producer, job) = (Arc::clone(&self.producer), job.clone());
+            match calls.make(TRY_TIMEOUT, move || job(producer.client(), TRY_TIMEOUT))? {
+                Ok(()) => return Ok(()),
+                Err(error) if error.retriable && Instant::now() < deadline => {
+                    tracing::debug!(%error, "made again");
+                    sleep(Duration::from_millis(20));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Lets the producer go, in at most `budget`: one whose brokers hang is left behind.
+    pub(super) fn close(self, budget: Duration) {
+        if !finishes_within(budget, move || drop(self)) {
+            tracing::warn!("the producer could not be closed in time and is left behind");
+        }
+    }
+}

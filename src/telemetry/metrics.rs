@@ -1,0 +1,306 @@
+//! Every metric of the program, by the names of `interface.md`: the only place where one is made.
+
+use std::time::Duration;
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+use crate::codec::{Process, Reason};
+use crate::pipeline::epoch::Tally;
+
+/// The metrics of one running program.
+pub struct Metrics {
+    registry: Registry,
+    number: IntCounter,
+    number_processed: IntCounter,
+    error: IntCounter,
+    all_section: IntCounter,
+    sections: IntCounterVec,
+    requests: IntCounterVec,
+    failures: IntCounterVec,
+    /// Epochs committed.
+    pub commits: IntCounter,
+    /// Epochs given up and processed again.
+    pub aborts: IntCounter,
+    /// Changes of the assignment.
+    pub rebalances: IntCounter,
+    commit_duration: Histogram,
+    latency: Histogram,
+    epoch_records: Histogram,
+    lag: IntGaugeVec,
+    assigned: IntGaugeVec,
+    /// Brokers the program is connected to.
+    pub brokers_up: IntGauge,
+}
+
+const SECTIONS: [&str; 5] = ["length", "area", "dob", "gender", "computerized"];
+
+/// Registers a metric. The names are constants of this file, so a clash is a mistake in it.
+fn made<M: prometheus::core::Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<M>,
+) -> M {
+    let metric = metric.expect("names and labels of this file are well-formed");
+    registry
+        .register(Box::new(metric.clone()))
+        .expect("names of this file are unique");
+    metric
+}
+
+impl Metrics {
+    /// All metrics at 0, every value of a label present.
+    ///
+    /// # Panics
+    /// When a name in this file is malformed or given twice: at every start, or never.
+    #[expect(clippy::too_many_lines, reason = "a plain list")]
+    pub fn new(build: &BuildInfo<'_>, regions: &RegionsInfo<'_>) -> Self {
+        let registry = Registry::new();
+        let counter = |name, help| made(&registry, IntCounter::new(name, help));
+        let gauge = |name, help| made(&registry, IntGauge::new(name, help));
+        let counters = |name, help, labels: &[&str]| {
+            made(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let gauges = |name, help, labels: &[&str]| {
+            made(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let histogram = |name, help, buckets: &[f64]| {
+            let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+            made(&registry, Histogram::with_opts(options))
+        };
+        let seconds = &[
+            0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
+            300.0,
+        ];
+        let info = gauges(
+            "nik_stream_build_info",
+            "Always 1: the version that runs, its source revision and librdkafka's version.",
+            &["version", "revision", "librdkafka"],
+        );
+        info.with_label_values(&[build.version, build.revision, build.librdkafka])
+            .set(1);
+        let info = gauges(
+            "nik_stream_regions_info",
+            "Always 1: the release and the checksum of the region data in use.",
+            &["release", "sha256"],
+        );
+        info.with_label_values(&[regions.release, regions.sha256])
+            .set(1);
+        let levels = gauges(
+            "nik_stream_regions",
+            "Region codes known, by level and state.",
+            &["level", "state"],
+        );
+        for &(level, state, count) in regions.counts {
+            levels
+                .with_label_values(&[level, state])
+                .set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        #[cfg(target_os = "linux")]
+        registry
+            .register(Box::new(
+                prometheus::process_collector::ProcessCollector::for_self(),
+            ))
+            .expect("registered once");
+
+        let metrics = Self {
+            number: counter(
+                "nik_summary_number_total",
+                "Elements in the lists of all requests answered with a result.",
+            ),
+            number_processed: counter(
+                "nik_summary_number_processed_total",
+                "Elements of those lists that could be read as a NIK.",
+            ),
+            error: counter(
+                "nik_summary_error_total",
+                "Elements of those lists that could not be read as a NIK.",
+            ),
+            all_section: counter(
+                "nik_summary_valid_all_section_total",
+                "NIKs valid in all five sections.",
+            ),
+            sections: counters(
+                "nik_summary_valid_section_total",
+                "NIKs valid in one section.",
+                &["section"],
+            ),
+            requests: counters(
+                "nik_stream_requests_total",
+                "Requests whose outcome is committed, by outcome and by the process asked for.",
+                &["outcome", "process"],
+            ),
+            failures: counters(
+                "nik_stream_failures_total",
+                "Dead letters committed, by reason.",
+                &["reason"],
+            ),
+            commits: counter("nik_stream_commits_total", "Epochs committed."),
+            aborts: counter(
+                "nik_stream_aborts_total",
+                "Epochs given up, whose records are processed again.",
+            ),
+            rebalances: counter(
+                "nik_stream_rebalances_total",
+                "Changes of the partitions assigned to a worker.",
+            ),
+            commit_duration: histogram(
+                "nik_stream_commit_duration_seconds",
+                "Seconds from the end of an epoch to its commit.",
+                &[
+                    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
+                ],
+            ),
+            latency: histogram(
+                "nik_stream_latency_seconds",
+                "Seconds from a request's timestamp to the commit of its outcome.",
+                seconds,
+            ),
+            epoch_records: histogram(
+                "nik_stream_epoch_records",
+                "Records of a committed epoch.",
+                &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5],
+            ),
+            lag: gauges(
+                "nik_stream_lag_records",
+                "Records not yet committed: the partition's last stable offset less the position committed.",
+                &["partition"],
+            ),
+            assigned: gauges(
+                "nik_stream_assigned",
+                "1 while the partition is assigned to this instance, else 0.",
+                &["partition"],
+            ),
+            brokers_up: gauge(
+                "nik_stream_brokers_up",
+                "Brokers that the cluster's metadata lists and that answer; 0 when none answers.",
+            ),
+            registry,
+        };
+        for section in SECTIONS {
+            metrics.sections.with_label_values(&[section]);
+        }
+        for reason in Reason::ALL {
+            metrics.failures.with_label_values(&[reason.as_str()]);
+        }
+        for process in Process::ALL {
+            metrics
+                .requests
+                .with_label_values(&["result", process.as_str()]);
+            metrics
+                .requests
+                .with_label_values(&["failure", process.as_str()]);
+        }
+        metrics.requests.with_label_values(&["failure", "none"]);
+        metrics
+    }
+
+    /// Counts a committed epoch: called once its outcomes are visible to a `read_committed` reader, never before.
+    pub fn committed(&self, epoch: &Committed<'_>) {
+        let tally = epoch.tally;
+        self.number.inc_by(tally.summary.number);
+        self.number_processed.inc_by(tally.summary.number_processed);
+        self.error.inc_by(tally.summary.error);
+        self.all_section.inc_by(tally.summary.all_section);
+        let summary = &tally.summary;
+        let valid = [
+            summary.length,
+            summary.area,
+            summary.dob,
+            summary.gender,
+            summary.computerized,
+        ];
+        for (section, count) in SECTIONS.into_iter().zip(valid) {
+            self.sections.with_label_values(&[section]).inc_by(count);
+        }
+        for process in Process::ALL {
+            let count = |outcome, count| {
+                self.requests
+                    .with_label_values(&[outcome, process.as_str()])
+                    .inc_by(count);
+            };
+            count("result", tally.results[process as usize]);
+            count("failure", tally.failures[process as usize]);
+        }
+        self.requests
+            .with_label_values(&["failure", "none"])
+            .inc_by(tally.unread);
+        for reason in Reason::ALL {
+            self.failures
+                .with_label_values(&[reason.as_str()])
+                .inc_by(tally.reasons[reason as usize]);
+        }
+        self.commits.inc();
+        self.commit_duration.observe(epoch.duration.as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
+        self.epoch_records.observe(tally.outcomes() as f64);
+        let latency = self.latency.local();
+        for timestamp in epoch.timestamps {
+            #[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]
+            latency.observe((epoch.now_ms - timestamp).max(0) as f64 / 1e3);
+        }
+        latency.flush();
+    }
+
+    /// Notes that a partition was assigned to this instance, or taken from it.
+    pub fn set_assigned(&self, partition: i32, assigned: bool) {
+        let label = partition.to_string();
+        self.assigned
+            .with_label_values(&[&label])
+            .set(i64::from(assigned));
+        if !assigned {
+            // Another instance reports it from now on.
+            self.lag.with_label_values(&[&label]).set(0);
+        }
+    }
+
+    /// Notes how far a partition's commits are behind its end.
+    pub fn set_lag(&self, partition: i32, records: i64) {
+        self.lag
+            .with_label_values(&[&partition.to_string()])
+            .set(records);
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn render(&self) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.registry.gather())
+            .unwrap_or_else(|error| format!("# metrics cannot be written: {error}\n"))
+    }
+}
+
+/// What runs.
+#[derive(Debug)]
+pub struct BuildInfo<'a> {
+    /// The package's version.
+    pub version: &'a str,
+    /// The source revision, or `unknown`.
+    pub revision: &'a str,
+    /// librdkafka's version.
+    pub librdkafka: &'a str,
+}
+
+/// The region data in use.
+#[derive(Debug)]
+pub struct RegionsInfo<'a> {
+    /// The release.
+    pub release: &'a str,
+    /// The checksum of the release.
+    pub sha256: &'a str,
+    /// Level, state, how many codes.
+    pub counts: &'a [(&'a str, &'a str, usize)],
+}
+
+/// A committed epoch, to be counted.
+#[derive(Debug)]
+pub struct Committed<'a> {
+    /// Its counts.
+    pub tally: &'a Tally,
+    /// The timestamps of its requests, in milliseconds since 1970.
+    pub timestamps: &'a [i64],
+    /// The clock at its commit, in milliseconds since 1970.
+    pub now_ms: i64,
+    /// How long its commit took.
+    pub duration: Duration,
+}

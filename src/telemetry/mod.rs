@@ -1,0 +1,6 @@
+//! What operators see: counters, health, logs.
+
+pub mod health;
+pub mod http;
+pub mod logging;
+pub mod metrics;

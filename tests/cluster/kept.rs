@@ -1,0 +1,121 @@
+//! A child process that cannot outlive this one, however this one ends.
+//!
+//! The child runs under a small shell that reads a pipe which only this process holds. When this process is gone (a panic, a
+//! timeout of CI, kill -9) the pipe closes, and the shell kills the child and removes its directory. `PR_SET_PDEATHSIG` would do
+//! it without the shell, but needs `unsafe` between fork and exec.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::time::{Duration, Instant};
+
+// $1: the directory to remove when the owner is gone (may be empty), $2 and $3: where the output goes, then the command.
+const KEEPER: &str = r#"
+dir=$1 out=$2 err=$3; shift 3
+exec 3<&0
+"$@" </dev/null >>"$out" 2>>"$err" 3<&- &
+pid=$!
+{
+    read -r _ <&3
+    trap '' TERM # from the shell below, which sees the child end
+    kill -KILL $pid
+    while kill -0 $pid; do sleep 0.05; done
+    [ -z "$dir" ] || rm -rf "$dir"
+} >/dev/null 2>&1 &
+watcher=$!
+echo $pid
+wait $pid
+code=$?
+kill $watcher
+exit $code
+"#;
+
+/// The process, killed when dropped.
+pub struct Kept {
+    shell: Child,
+    pid: u32,
+    // Taken out of `shell`, whose `wait` would close it.
+    _lifeline: ChildStdin,
+}
+
+impl Kept {
+    /// Starts `program args` with the environment added; its words are appended to the files `out` and `err` of `dir`.
+    /// `temporary`: this directory goes when the owner dies without having dropped it.
+    pub fn start(
+        program: &str,
+        args: &[&str],
+        environment: &[(String, String)],
+        dir: &Path,
+        out: &str,
+        err: &str,
+        temporary: &Path,
+    ) -> Kept {
+        let mut shell = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .args([temporary, &dir.join(out), &dir.join(err)])
+            .arg(program)
+            .args(args)
+            .envs(environment.iter().map(|(key, value)| (key, value)))
+            .current_dir(dir)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .process_group(0) // Ctrl-C on a terminal reaches the owner alone, and the pipe then ends this
+            .spawn()
+            .expect("sh starts");
+        let mut line = String::new();
+        BufReader::new(shell.stdout.take().expect("piped"))
+            .read_line(&mut line)
+            .expect("the keeper says the process id");
+        let pid = line.trim().parse().expect("a process id");
+        let lifeline = shell.stdin.take().expect("piped");
+        Kept {
+            shell,
+            pid,
+            _lifeline: lifeline,
+        }
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.pid
+    }
+
+    /// Sends the signal (`TERM`, `KILL`, `STOP`, `CONT`, ...); a process that has ended takes it without effect.
+    pub fn signal(&self, name: &str) {
+        // The shell's own `kill`, as the program of that name is missing from slim images. The keeper holds the process as its
+        // child, so the number is not given away while this object lives and the process was not waited for.
+        let _ = Command::new("sh")
+            .args(["-c", "kill -s $0 $1", name, &self.pid.to_string()])
+            .stderr(Stdio::null())
+            .status();
+    }
+
+    /// The exit code, 128 + n after signal n; none while it runs.
+    pub fn ended(&mut self) -> Option<i32> {
+        self.shell
+            .try_wait()
+            .expect("the keeper can be waited for")
+            .map(|status| status.code().unwrap_or(-1))
+    }
+
+    /// The exit code, or none when it still runs after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+        let deadline = Instant::now() + limit;
+        loop {
+            match self.ended() {
+                None if Instant::now() < deadline => std::thread::sleep(Duration::from_millis(10)),
+                code => return code,
+            }
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if self.ended().is_none() {
+            self.signal("KILL");
+            let _ = self.shell.wait();
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! A real Apache Kafka for tests: brokers of their own, to be killed and paused at will, gone with the test.
+//!
+//! `script/kafka` fetches the jars and lays out the nodes; the brokers themselves are children of the test process. Tests that
+//! only need some Kafka take [`shared`] and topics of their own names.
+
+#![allow(dead_code, unused_imports)] // until the tests of `run` use all of it
+
+mod kept;
+mod ports;
+mod program;
+mod raw;
+mod records;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+use tempfile::TempDir;
+
+use kept::Kept;
+pub use program::{Program, ProgramSettings};
+pub use records::{NewRecord, Producer, Record};
+
+/// Half the CPU of the defaults until the broker is up, and small.
+const JVM: &str = "-Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// One broker or more; every one is killed, and the directory removed, when this is dropped or the test process ends.
+pub struct KafkaCluster {
+    brokers: Vec<Broker>,
+    dir: TempDir,
+}
+
+struct Broker {
+    port: u16,
+    dir: PathBuf,
+    process: Option<Kept>,
+}
+
+/// The cluster of one broker that tests share: not to be killed, which is why it comes as `&`.
+pub fn shared() -> &'static KafkaCluster {
+    static SHARED: OnceLock<KafkaCluster> = OnceLock::new();
+    SHARED.get_or_init(|| KafkaCluster::start(1))
+}
+
+/// A name that no other test uses: topics and groups on the shared cluster.
+pub fn unique(name: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+impl KafkaCluster {
+    /// Starts 1 broker, or 3 (replication 3, of which 2 must be in sync), and waits until all are members.
+    pub fn start(brokers: usize) -> KafkaCluster {
+        let dir = tempfile::Builder::new()
+            .prefix("nik-stream-kafka-")
+            .tempdir()
+            .expect("a temporary directory");
+        let first = ports::free(2 * u16::try_from(brokers).expect("a few brokers"));
+        let prepared = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/script/kafka"))
+            .args([
+                "prepare",
+                "--brokers",
+                &brokers.to_string(),
+                "--port",
+                &first.to_string(),
+                "--dir",
+            ])
+            .arg(dir.path())
+            .env("KAFKA_JVM", JVM)
+            .output()
+            .expect("script/kafka runs");
+        assert!(
+            prepared.status.success(),
+            "script/kafka prepare: {}",
+            String::from_utf8_lossy(&prepared.stderr)
+        );
+        let brokers = (1..=brokers)
+            .zip((first..).step_by(2))
+            .map(|(node, port)| Broker {
+                port,
+                dir: dir.path().join(node.to_string()),
+                process: None,
+            })
+            .collect();
+        let mut cluster = KafkaCluster { brokers, dir };
+        for node in 1..=cluster.brokers.len() {
+            cluster.launch(node);
+        }
+        cluster.wait_ready();
+        cluster
+    }
+
+    /// Addresses of all brokers, running or not.
+    pub fn bootstrap(&self) -> String {
+        self.brokers
+            .iter()
+            .map(|broker| format!("127.0.0.1:{}", broker.port))
+            .collect::<Vec<_>>()
+            .join(",")
+    }
+
+    /// Where everything of the cluster lies.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// The process ids of the brokers that run.
+    pub fn pids(&self) -> Vec<u32> {
+        self.brokers
+            .iter()
+            .filter_map(|broker| broker.process.as_ref())
+            .map(Kept::pid)
+            .collect()
+    }
+
+    /// Client settings that find this cluster and come back to it quickly.
+    pub fn client(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", self.bootstrap())
+            .set("reconnect.backoff.max.ms", "200");
+        config
+    }
+
+    /// Broker `node` (from 1) ends by kill -9.
+    pub fn kill(&mut self, node: usize) {
+        self.broker(node).process = None;
+    }
+
+    /// Broker `node` ends in good order (or is killed after 20 s: with too few others alive it cannot hand over).
+    pub fn stop(&mut self, node: usize) {
+        if let Some(mut process) = self.broker(node).process.take() {
+            process.signal("TERM");
+            process.wait(Duration::from_secs(20));
+        }
+    }
+
+    /// Starts broker `node` with the data it had, and waits until it is a member and every replica is in sync.
+    pub fn start_again(&mut self, node: usize) {
+        self.launch(node);
+        self.wait_ready();
+    }
+
+    /// Broker `node` stops in the middle of what it does, until [`Self::resume`].
+    pub fn pause(&mut self, node: usize) {
+        self.broker(node)
+            .process
+            .as_ref()
+            .expect("runs")
+            .signal("STOP");
+    }
+
+    pub fn resume(&mut self, node: usize) {
+        self.broker(node)
+            .process
+            .as_ref()
+            .expect("runs")
+            .signal("CONT");
+    }
+
+    /// Waits until [`Self::is_ready`].
+    pub fn wait_ready(&self) {
+        self.wait_for("the brokers and their partitions", || self.is_ready());
+    }
+
+    /// Whether every broker that was started knows all of them as members, and every partition has a leader (and all its replicas in
+    /// sync, if no broker is missing).
+    pub fn is_ready(&self) -> bool {
+        let running = self.pids().len();
+        let complete = running == self.brokers.len();
+        self.all_brokers(|metadata| {
+            let mut partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+            metadata.brokers().len() == running
+                && partitions.all(|partition| {
+                    partition.leader() >= 0
+                        && (!complete || partition.isr().len() == partition.replicas().len())
+                })
+        })
+    }
+
+    /// A topic with the settings given, replicated to all brokers (three at most).
+    pub fn create_topic(&self, name: &str, partitions: usize, settings: &[(&str, &str)]) {
+        let replication = i32::try_from(self.brokers.len().min(3)).expect("at most 3");
+        let count = i32::try_from(partitions).expect("a few partitions");
+        let topic = NewTopic::new(name, count, TopicReplication::Fixed(replication));
+        let topic = settings
+            .iter()
+            .fold(topic, |topic, (key, value)| topic.set(key, value));
+        for made in block_on(self.admin().create_topics(&[topic], &admin_options()))
+            .expect("the controller answers")
+        {
+            made.unwrap_or_else(|(topic, error)| panic!("could not create {topic}: {error}"));
+        }
+        self.wait_for_partitions(name, partitions);
+    }
+
+    /// More partitions for a topic: `partitions` in all.
+    pub fn grow_topic(&self, name: &str, partitions: usize) {
+        let growth = NewPartitions::new(name, partitions);
+        for grown in block_on(self.admin().create_partitions(&[growth], &admin_options()))
+            .expect("the controller answers")
+        {
+            grown.unwrap_or_else(|(topic, error)| panic!("could not grow {topic}: {error}"));
+        }
+        self.wait_for_partitions(name, partitions);
+    }
+
+    /// The committed positions of a group in a topic, by partition; partitions without one are left out.
+    pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
+        let consumer: BaseConsumer = self
+            .client()
+            .set("group.id", group)
+            .create()
+            .expect("a consumer");
+        let mut partitions = TopicPartitionList::new();
+        partitions.add_partition_range(topic, 0, self.partitions(topic) - 1);
+        let committed = consumer
+            .committed_offsets(partitions, PATIENCE)
+            .expect("the group's coordinator answers");
+        let offset = |offset| {
+            if let Offset::Offset(offset) = offset {
+                Some(offset)
+            } else {
+                None
+            }
+        };
+        committed
+            .elements()
+            .iter()
+            .filter_map(|element| Some((element.partition(), offset(element.offset())?)))
+            .collect()
+    }
+
+    /// The position behind the last record of each partition.
+    pub fn end_offsets(&self, topic: &str) -> BTreeMap<i32, i64> {
+        let probe: BaseConsumer = self.client().create().expect("a consumer");
+        let end = |partition| {
+            probe
+                .fetch_watermarks(topic, partition, PATIENCE)
+                .expect("a leader answers")
+                .1
+        };
+        (0..self.partitions(topic))
+            .map(|partition| (partition, end(partition)))
+            .collect()
+    }
+
+    /// How many partitions a topic has.
+    pub fn partitions(&self, topic: &str) -> i32 {
+        let probe: BaseConsumer = self.client().create().expect("a consumer");
+        let metadata = probe
+            .fetch_metadata(Some(topic), PATIENCE)
+            .expect("a broker answers");
+        i32::try_from(metadata.topics()[0].partitions().len()).expect("a few partitions")
+    }
+
+    fn wait_for_partitions(&self, topic: &str, partitions: usize) {
+        self.wait_for(topic, || {
+            self.all_brokers(|metadata| {
+                metadata
+                    .topics()
+                    .iter()
+                    .filter(|found| found.name() == topic)
+                    .any(|found| {
+                        found.partitions().len() == partitions
+                            && found
+                                .partitions()
+                                .iter()
+                                .all(|partition| partition.leader() >= 0)
+                    })
+            })
+        });
+    }
+
+    fn wait_for(&self, what: &str, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            let words = || {
+                self.brokers
+                    .iter()
+                    .map(Broker::last_words)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            };
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {what}; the brokers' last words:\n{}",
+                words()
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    // Each is asked, as each learns of a change in its own time.
+    fn all_brokers(&self, holds: impl Fn(&Metadata) -> bool) -> bool {
+        let mut running = self
+            .brokers
+            .iter()
+            .filter(|broker| broker.process.is_some());
+        running.all(|broker| broker.metadata().is_some_and(|metadata| holds(&metadata)))
+    }
+
+    fn admin(&self) -> AdminClient<DefaultClientContext> {
+        self.client().create().expect("an admin client")
+    }
+
+    fn broker(&mut self, node: usize) -> &mut Broker {
+        &mut self.brokers[node - 1]
+    }
+
+    /// Starts broker `node`; does not wait for it.
+    pub fn launch(&mut self, node: usize) {
+        let root = self.dir.path().to_owned();
+        let broker = self.broker(node);
+        assert!(broker.process.is_none(), "broker {node} runs");
+        let arguments = format!("@{}", broker.dir.join("java.args").display());
+        broker.process = Some(Kept::start(
+            "java",
+            &[&arguments],
+            &[],
+            &broker.dir,
+            "log",
+            "log",
+            &root,
+        ));
+    }
+}
+
+impl Broker {
+    // Asked alone: a client that knows the other brokers would ask any of them.
+    fn metadata(&self) -> Option<Metadata> {
+        std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        let mut config = ClientConfig::new();
+        let probe: BaseConsumer = config
+            .set("bootstrap.servers", format!("127.0.0.1:{}", self.port))
+            .create()
+            .ok()?;
+        probe.fetch_metadata(None, Duration::from_secs(2)).ok()
+    }
+
+    fn last_words(&self) -> String {
+        let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+fn admin_options() -> AdminOptions {
+    AdminOptions::new()
+        .request_timeout(Some(PATIENCE))
+        .operation_timeout(Some(PATIENCE))
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+        .block_on(future)
+}

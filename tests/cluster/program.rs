@@ -1,0 +1,176 @@
+//! The real program, `nik-stream run`, as a process of the test.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use super::kept::Kept;
+use super::{KafkaCluster, ports};
+
+/// What one instance is started with, as often as wanted.
+#[derive(Clone)]
+pub struct ProgramSettings {
+    environment: Vec<(String, String)>,
+    file: String,
+}
+
+/// A running instance; killed when dropped.
+pub struct Program {
+    process: Kept,
+    http: u16,
+    dir: TempDir,
+}
+
+impl ProgramSettings {
+    /// Finds the cluster; everything else as by default.
+    pub fn new(cluster: &KafkaCluster) -> ProgramSettings {
+        let settings = ProgramSettings {
+            environment: Vec::new(),
+            file: String::new(),
+        };
+        settings.set("kafka.bootstrap_servers", &cluster.bootstrap())
+    }
+
+    /// A setting by its dotted name, given by the environment.
+    #[must_use]
+    pub fn set(mut self, key: &str, value: &str) -> ProgramSettings {
+        let name = format!("NIK_STREAM__{}", key.to_uppercase().replace('.', "__"));
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// TOML for a settings file, for what the environment cannot say (names with dots).
+    #[must_use]
+    pub fn file(mut self, toml: &str) -> ProgramSettings {
+        toml.clone_into(&mut self.file);
+        self
+    }
+
+    /// Starts an instance, with a port of its own for HTTP.
+    pub fn run(&self) -> Program {
+        let dir = tempfile::Builder::new()
+            .prefix("nik-stream-run-")
+            .tempdir()
+            .expect("a temporary directory");
+        let file = dir.path().join("settings.toml");
+        std::fs::write(&file, &self.file).expect("written");
+        let http = ports::free(1);
+        let mut environment = self.environment.clone();
+        environment.push((
+            "NIK_STREAM__HTTP__LISTEN".to_owned(),
+            format!("127.0.0.1:{http}"),
+        ));
+        let arguments = ["run", "--config", file.to_str().expect("a plain path")];
+        let binary = env!("CARGO_BIN_EXE_nik-stream");
+        let process = Kept::start(
+            binary,
+            &arguments,
+            &environment,
+            dir.path(),
+            "stdout",
+            "stderr",
+            dir.path(),
+        );
+        Program { process, http, dir }
+    }
+}
+
+impl Program {
+    pub fn pid(&self) -> u32 {
+        self.process.pid()
+    }
+
+    /// Sends the signal: `TERM`, `INT`, `STOP`, `CONT`, ...
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
+    }
+
+    /// Ends it at once, as a crash would.
+    pub fn kill9(mut self) {
+        self.process.signal("KILL");
+        self.process
+            .wait(Duration::from_secs(10))
+            .expect("kill -9 ends it");
+    }
+
+    /// The exit code (128 + n after signal n), or none when it still runs after `limit`.
+    pub fn wait(&mut self, limit: Duration) -> Option<i32> {
+        self.process.wait(limit)
+    }
+
+    /// SIGTERM, then the exit code, or none when it still runs after `limit`.
+    pub fn stop(&mut self, limit: Duration) -> Option<i32> {
+        self.signal("TERM");
+        self.wait(limit)
+    }
+
+    /// Status and body of a GET; none when nobody answers.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.http)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        write!(
+            stream,
+            "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        )
+        .ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+    }
+
+    pub fn ready(&self) -> bool {
+        self.get("/readyz").is_some_and(|(status, _)| status == 200)
+    }
+
+    /// Waits until it is ready; panics with its words when it ends, or is not ready after `limit`.
+    pub fn wait_ready(&mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        while !self.ready() {
+            if let Some(code) = self.process.ended() {
+                panic!("ended with {code} before it was ready:\n{}", self.stderr());
+            }
+            assert!(
+                Instant::now() < deadline,
+                "not ready in {limit:?}: {:?}\n{}",
+                self.get("/readyz"),
+                self.stderr()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// The samples of `/metrics` by name and labels as written: `nik_stream_failures_total{reason="tombstone"}`.
+    pub fn metrics(&self) -> BTreeMap<String, f64> {
+        let (_, body) = self.get("/metrics").expect("the program answers");
+        let sample = |line: &str| {
+            Some((
+                line.rsplit_once(' ')?.0.to_owned(),
+                line.rsplit_once(' ')?.1.parse().ok()?,
+            ))
+        };
+        body.lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(sample)
+            .collect()
+    }
+
+    pub fn stdout(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stdout")).unwrap_or_default()
+    }
+
+    pub fn stderr(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("process {} said:\n{}", self.pid(), self.stderr());
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Records in and out of a cluster.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+
+use super::raw::{self, Header};
+use super::{KafkaCluster, PATIENCE};
+
+/// What a test sends. The default: no key, a null value, no headers, the clock's time, a partition of the partitioner's choice.
+#[derive(Clone, Debug, Default)]
+pub struct NewRecord {
+    pub partition: Option<i32>,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<Header>,
+    /// Milliseconds since 1970.
+    pub timestamp: Option<i64>,
+}
+
+/// What a reader sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub partition: i32,
+    pub offset: i64,
+    pub key: Option<Vec<u8>>,
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<Header>,
+    pub timestamp: Option<i64>,
+}
+
+/// An idempotent producer that counts what did not arrive.
+pub struct Producer(ThreadedProducer<Failures>);
+
+#[derive(Default)]
+struct Failures(AtomicU64);
+
+impl ClientContext for Failures {}
+
+impl ProducerContext for Failures {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if result.is_err() {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Producer {
+    /// Puts the record into the queue, waiting while that is full.
+    pub fn send(&self, topic: &str, record: &NewRecord) {
+        while let Err(error) = raw::produce(self.0.client().native_ptr(), topic, record) {
+            assert_eq!(
+                error,
+                RDKafkaErrorCode::QueueFull,
+                "could not send to {topic}"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until everything sent has arrived; panics if anything has not.
+    pub fn flush(&self) {
+        self.0
+            .flush(PATIENCE)
+            .expect("the brokers take the records");
+        assert_eq!(
+            self.0.context().0.load(Ordering::Relaxed),
+            0,
+            "records that did not arrive"
+        );
+    }
+
+    /// `work` within a transaction, which is committed, or aborted.
+    pub fn transaction(&self, commit: bool, work: impl FnOnce()) {
+        self.0.begin_transaction().expect("begins");
+        work();
+        if commit {
+            self.0.commit_transaction(PATIENCE).expect("commits");
+        } else {
+            // Everything is on the broker before the abort, so that a reader who saw aborted records would show here.
+            self.0
+                .flush(PATIENCE)
+                .expect("the brokers take the records");
+            self.0.abort_transaction(PATIENCE).expect("aborts");
+        }
+    }
+}
+
+impl KafkaCluster {
+    pub fn producer(&self) -> Producer {
+        let mut config = self.client();
+        config
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "2")
+            .set("compression.type", "lz4")
+            .set("partitioner", "murmur2_random")
+            .set("message.max.bytes", "5000000")
+            .set("topic.metadata.refresh.interval.ms", "2000"); // partitions that are added
+        Producer(
+            config
+                .create_with_context(Failures::default())
+                .expect("a producer"),
+        )
+    }
+
+    /// A producer that is ready for its first transaction.
+    pub fn transactional_producer(&self, id: &str) -> Producer {
+        let mut config = self.client();
+        config
+            .set("transactional.id", id)
+            .set("transaction.timeout.ms", "10000");
+        let producer: ThreadedProducer<Failures> = config
+            .create_with_context(Failures::default())
+            .expect("a producer");
+        producer
+            .init_transactions(PATIENCE)
+            .expect("the coordinator answers");
+        Producer(producer)
+    }
+
+    /// Sends the records and waits until they have arrived.
+    pub fn produce(&self, topic: &str, records: &[NewRecord]) {
+        let producer = self.producer();
+        for record in records {
+            producer.send(topic, record);
+        }
+        producer.flush();
+    }
+
+    /// Everything that a `read_committed` reader sees of a topic now, by partition and offset.
+    pub fn read_committed(&self, topic: &str) -> Vec<Record> {
+        let consumer: BaseConsumer = self
+            .client()
+            .set("group.id", "reader") // required by librdkafka, never joined
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            .set("fetch.queue.backoff.ms", "5")
+            .create()
+            .expect("a consumer");
+        let mut open = self.partitions(topic);
+        let mut assignment = TopicPartitionList::new();
+        for partition in 0..open {
+            assignment
+                .add_partition_offset(topic, partition, Offset::Beginning)
+                .expect("a position");
+        }
+        consumer.assign(&assignment).expect("assigned");
+
+        let mut records = Vec::new();
+        let deadline = Instant::now() + 2 * PATIENCE;
+        while open > 0 {
+            assert!(
+                Instant::now() < deadline,
+                "{topic} has no end: {} records, {open} partitions still open",
+                records.len()
+            );
+            match consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => records.push(Record {
+                    partition: message.partition(),
+                    offset: message.offset(),
+                    key: message.key().map(<[u8]>::to_vec),
+                    value: message.payload().map(<[u8]>::to_vec),
+                    headers: raw::headers(&message),
+                    timestamp: message.timestamp().to_millis(),
+                }),
+                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
+                Some(Err(_)) | None => {} // a broker that is away, for a while
+            }
+        }
+        records.sort_by_key(|record| (record.partition, record.offset));
+        records
+    }
+}

@@ -1,0 +1,75 @@
+//! `nik-stream config`, as an operator types it.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+use super::load;
+
+/// Runs `nik-stream config` in a directory of two files, with one variable.
+fn config(arguments: &[&str]) -> Output {
+    let directory = TempDir::new().unwrap();
+    let file = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
+    file(
+        "good.toml",
+        "[topics]\nrequests = \"a\"\n[kafka.librdkafka]\n\"client.rack\" = \"r1\"\n",
+    );
+    file(
+        "bad.toml",
+        "[topics]\nrequest = \"a\"\n[limits]\nrequest_bytes = 0\n",
+    );
+    Command::new(env!("CARGO_BIN_EXE_nik-stream"))
+        .arg("config")
+        .args(arguments)
+        .current_dir(directory.path())
+        .env_clear()
+        .env("NIK_STREAM__KAFKA__WORKERS", "3")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn check_says_ok_or_every_problem_with_exit_64() {
+    let good = config(&["check", "--config", "good.toml"]);
+    assert_eq!(good.status.code(), Some(0));
+    assert_eq!(good.stdout, b"ok\n");
+
+    let bad = config(&["check", "--config", "good.toml", "--config", "bad.toml"]);
+    assert_eq!(bad.status.code(), Some(64));
+    assert!(bad.stdout.is_empty());
+    assert_eq!(
+        String::from_utf8(bad.stderr).unwrap(),
+        "bad.toml: topics.request: unknown key, the nearest known one is topics.requests\n\
+         bad.toml: limits.request_bytes: expected a whole number from 1024 to 268435456\n"
+    );
+}
+
+#[test]
+fn show_prints_every_setting_with_its_origin_as_settings_again() {
+    let shown = config(&["show", "--config", "good.toml"]);
+    assert_eq!(shown.status.code(), Some(0));
+    let text = String::from_utf8(shown.stdout).unwrap();
+    for line in [
+        "[kafka]",
+        "bootstrap_servers = \"localhost:9092\" # default",
+        "instance_id = \"\" # default",
+        "workers = 3 # NIK_STREAM__KAFKA__WORKERS",
+        "[kafka.librdkafka]",
+        "\"client.rack\" = \"r1\" # good.toml",
+        "requests = \"a\" # good.toml",
+        "max_failure_ratio = 0.5 # default",
+        "reference_date = \"record\" # default",
+        "listen = \"127.0.0.1:9464\" # default",
+        "api = false # default",
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
+    let again = load(&[&text], &[]).unwrap();
+    assert_eq!(again.settings.kafka.workers, 3);
+    assert_eq!(
+        again.settings.kafka.librdkafka.iter().next(),
+        Some(("client.rack", "r1"))
+    );
+    assert_eq!(again.show().lines().count(), text.lines().count());
+}

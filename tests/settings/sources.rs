@@ -1,0 +1,179 @@
+//! Defaults, files, environment.
+
+use nik_stream::codec::Absent;
+use nik_stream::config::{GroupProtocol, Guarantee, ReferenceDate, Settings, load_from};
+use nik_stream::kafka::check_property;
+use nik_stream::nik::Date;
+use nik_stream::region::RetiredCodes;
+use nik_stream::telemetry::logging::Format;
+
+use super::load;
+
+fn settings(text: &str) -> Settings {
+    load(&[text], &[]).unwrap().settings
+}
+
+#[test]
+fn the_defaults_are_those_of_the_documented_interface() {
+    let settings = settings("");
+    assert_eq!(settings.kafka.bootstrap_servers, "localhost:9092");
+    assert_eq!(settings.kafka.group_id, "nik-stream");
+    assert_eq!(settings.kafka.instance_id, None);
+    assert!(settings.kafka.worker_count() >= 1);
+    assert_eq!(settings.kafka.group_protocol, GroupProtocol::Classic);
+    assert_eq!(settings.kafka.session_timeout_ms, 10_000);
+    assert_eq!(settings.kafka.security.protocol.as_str(), "plaintext");
+    assert_eq!(settings.kafka.librdkafka.iter().count(), 0);
+    assert_eq!(settings.topics.requests, "nik.requests");
+    assert_eq!(settings.topics.results, "nik.results");
+    assert_eq!(settings.topics.failures, "nik.failures");
+    assert_eq!(settings.delivery.guarantee, Guarantee::ExactlyOnce);
+    assert_eq!(settings.delivery.commit_interval_ms, 100);
+    assert_eq!(settings.delivery.commit_min_interval_ms, 10);
+    assert_eq!(settings.delivery.commit_records, 100_000);
+    assert_eq!(settings.delivery.commit_bytes, 32 << 20);
+    assert!((settings.delivery.max_failure_ratio - 0.5).abs() < f64::EPSILON);
+    assert_eq!(settings.delivery.failure_window, 1_000);
+    assert!(settings.delivery.has_breaker());
+    assert_eq!(settings.rules.min_age, 0);
+    assert_eq!(settings.rules.absent, Absent::Text);
+    assert_eq!(settings.rules.reference_date, ReferenceDate::Record);
+    assert_eq!(settings.rules.retired_codes, RetiredCodes::All);
+    assert_eq!(settings.limits.niks_per_request, 10_000);
+    assert_eq!(settings.limits.request_bytes, 1 << 20);
+    assert_eq!(settings.limits.result_bytes, 4 << 20);
+    assert_eq!(settings.http.listen.to_string(), "127.0.0.1:9464");
+    assert!(!settings.http.api);
+    assert_eq!(settings.log.format, Format::Auto);
+    assert_eq!(settings.log.level, "info");
+}
+
+#[test]
+fn a_later_file_wins_over_an_earlier_one_and_the_environment_over_both() {
+    let loaded = load(
+        &[
+            "[kafka]\ngroup_id = \"first\"\nworkers = 1\n[topics]\nrequests = \"a\"",
+            "[kafka]\ngroup_id = \"second\"\nworkers = 2",
+        ],
+        &[("KAFKA__WORKERS", "3")],
+    )
+    .unwrap();
+    assert_eq!(loaded.settings.topics.requests, "a");
+    assert_eq!(loaded.settings.kafka.group_id, "second");
+    assert_eq!(loaded.settings.kafka.workers, 3);
+    let origin = |key: &str| loaded.origins[key].rsplit('/').next().unwrap().to_owned();
+    assert_eq!(origin("topics.requests"), "0.toml");
+    assert_eq!(origin("kafka.group_id"), "1.toml");
+    assert_eq!(origin("kafka.workers"), "NIK_STREAM__KAFKA__WORKERS");
+    assert_eq!(origin("topics.results"), "default");
+}
+
+#[test]
+fn every_kind_of_value_comes_from_the_environment_as_well() {
+    let loaded = load(
+        &[],
+        &[
+            ("KAFKA__INSTANCE_ID", "nik-3"),
+            ("DELIVERY__GUARANTEE", "at_least_once"),
+            ("DELIVERY__MAX_FAILURE_RATIO", "1"),
+            ("RULES__REFERENCE_DATE", "2024-02-29"),
+            ("RULES__ABSENT", "null"),
+            ("HTTP__API", "true"),
+            ("HTTP__LISTEN", "[::]:80"),
+            ("KAFKA__LIBRDKAFKA__SOCKET_KEEPALIVE_ENABLE", "true"),
+        ],
+    )
+    .unwrap();
+    let settings = loaded.settings;
+    assert_eq!(settings.kafka.instance_id.as_deref(), Some("nik-3"));
+    assert_eq!(settings.delivery.guarantee, Guarantee::AtLeastOnce);
+    assert!(!settings.delivery.has_breaker());
+    let day = Date::parse("2024-02-29").unwrap();
+    assert_eq!(settings.rules.reference_date, ReferenceDate::Date(day));
+    assert_eq!(settings.rules.absent, Absent::Null);
+    assert!(settings.http.api);
+    assert_eq!(settings.http.listen.port(), 80);
+    let properties: Vec<_> = settings.kafka.librdkafka.iter().collect();
+    assert_eq!(properties, [("socket.keepalive.enable", "true")]);
+}
+
+#[test]
+fn variables_that_kubernetes_makes_for_a_service_of_this_name_are_no_settings() {
+    let variables = [
+        ("NIK_STREAM_PORT", "tcp://10.0.0.1:9464"),
+        ("NIK_STREAM_SERVICE_HOST", "10.0.0.1"),
+    ];
+    let variables = variables.map(|(name, value)| (name.into(), value.into()));
+    load_from(&[], variables, check_property).unwrap();
+}
+
+#[test]
+fn text_stays_the_text_it_was() {
+    let loaded = load(
+        &["[kafka.security]\nprotocol = \"sasl_plaintext\"\nsasl_mechanism = \"plain\"\nusername = \"0123\""],
+        &[("KAFKA__SECURITY__PASSWORD", "0123"), ("KAFKA__GROUP_ID", "1.10")],
+    )
+    .unwrap();
+    let security = loaded.settings.kafka.security;
+    assert_eq!(security.password.unwrap().expose(), "0123");
+    assert_eq!(security.username.unwrap(), "0123");
+    assert_eq!(security.sasl_mechanism.unwrap().as_str(), "PLAIN");
+    assert_eq!(loaded.settings.kafka.group_id, "1.10");
+}
+
+#[test]
+fn properties_of_librdkafka_keep_their_names_and_values_from_every_file() {
+    let loaded = load(
+        &[
+            "[kafka.librdkafka]\n\"linger.ms\" = 5\n\"client.id\" = \"one\"\nretries = 3\n[kafka.producer]\n\"linger.ms\" = 0.5",
+            "[kafka.librdkafka]\n\"client.id\" = \"two\"\nlog.connection.close = false\n[kafka.consumer]\n\"fetch.min.bytes\" = 1",
+        ],
+        &[("KAFKA__PRODUCER__LINGER_MS", "7")],
+    )
+    .unwrap();
+    let kafka = &loaded.settings.kafka;
+    let both: Vec<_> = kafka.librdkafka.iter().collect();
+    let of_both = [
+        ("client.id", "two"),
+        ("linger.ms", "5"),
+        ("log.connection.close", "false"),
+        ("retries", "3"),
+    ];
+    assert_eq!(both, of_both);
+    assert_eq!(
+        kafka.consumer.iter().collect::<Vec<_>>(),
+        [("fetch.min.bytes", "1")]
+    );
+    assert_eq!(
+        kafka.producer.iter().collect::<Vec<_>>(),
+        [("linger.ms", "7")]
+    );
+}
+
+#[test]
+fn an_empty_text_means_none() {
+    let loaded = load(
+        &["[kafka]\ninstance_id = \"a\""],
+        &[("KAFKA__INSTANCE_ID", "")],
+    )
+    .unwrap();
+    assert_eq!(loaded.settings.kafka.instance_id, None);
+}
+
+#[test]
+fn the_defaults_file_says_the_same_as_the_tree() {
+    // A field without a key or a key without a field would not load; what it says of each key's range is tried here.
+    let text = include_str!("../../config/default.toml");
+    let loaded = load(&[text], &[]).unwrap();
+    assert!(loaded.origins.values().all(|origin| origin != "default"));
+    let names: Vec<_> = text
+        .lines()
+        .filter(|line| !line.starts_with('#') && line.contains(" = "))
+        .collect();
+    assert_eq!(names.len(), loaded.origins.len());
+}
+
+#[test]
+fn every_settings_file_of_the_repository_loads() {
+    load(&[include_str!("../../config/compose.toml")], &[]).unwrap();
+}
