@@ -7,6 +7,7 @@
 
 mod agreement;
 mod allocations;
+mod asyncapi;
 mod check;
 mod cluster;
 mod cluster_itself;
