@@ -1,4 +1,4 @@
-//! `asyncapi.yaml` is an `AsyncAPI` document, says what the code says, and refers to the schemas that `schemas.rs` holds to the bytes.
+//! `asyncapi.yaml` is `AsyncAPI`, says what the code says, and refers to the schemas that `schemas.rs` holds to the bytes.
 
 use nik_stream::codec::Reason;
 use std::process::Command;
