@@ -8,6 +8,7 @@ mod reconcile;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rand::seq::SliceRandom;
@@ -63,6 +64,26 @@ const DECK: [Deed; 16] = [
     Deed::FreezeBroker,
     Deed::Grow,
 ];
+
+// The short form: a minute each, on one broker, with seeds of their own.
+
+#[test]
+fn in_a_minute_of_faults_static_members_lose_and_double_nothing() {
+    short(u64::from(std::process::id()) * 2);
+}
+
+#[test]
+fn in_a_minute_of_faults_dynamic_members_lose_and_double_nothing() {
+    short(u64::from(std::process::id()) * 2 + 1);
+}
+
+fn short(seed: u64) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let logs = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{seed}"));
+    println!("faults: seed {seed}");
+    run(Duration::from_mins(1), seed, 1, 200, &logs);
+}
 
 #[test]
 #[ignore = "takes minutes: script/faults"]
