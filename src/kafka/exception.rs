@@ -44,17 +44,21 @@ impl Exception {
     }
 
     fn escalate(&mut self, code: Code) {
-        if code == Code::InvalidTimestamp {
-            self.clock = true;
-        } else {
-            self.shrunk = self.shrunk.saturating_add(1);
+        match code {
+            Code::InvalidTimestamp => self.clock = true,
+            Code::MessageSizeTooLarge => self.shrunk = self.shrunk.saturating_add(1),
+            _ => {}
         }
     }
 }
 
-/// Whether a refusal concerns the record itself, for good.
+/// Whether a refusal concerns the record itself, for good. `InvalidRecord` is the code of each of several in a batch that
+/// were refused; sent alone, each gets the code that tells why.
 pub(super) fn is_for_good(code: Code) -> bool {
-    matches!(code, Code::MessageSizeTooLarge | Code::InvalidTimestamp)
+    matches!(
+        code,
+        Code::MessageSizeTooLarge | Code::InvalidTimestamp | Code::InvalidRecord
+    )
 }
 
 /// The exceptions of the open epoch: next to always none.
@@ -192,6 +196,16 @@ mod tests {
         let exception = exceptions.of((3, 42)).unwrap();
         assert!(exception.clock);
         assert_eq!(exception.instead(&result()), Instead::Nothing);
+    }
+
+    #[test]
+    fn one_of_several_refused_in_a_batch_is_sent_alone_to_be_told_why() {
+        let mut exceptions = Exceptions::default();
+        for code in [Code::InvalidRecord, Code::InvalidTimestamp] {
+            let tag = tag((3, 42));
+            exceptions.refused_there(Refused { tag, code });
+        }
+        assert!(exceptions.of((3, 42)).unwrap().clock);
     }
 
     #[test]
