@@ -1,7 +1,7 @@
 //! Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly once.
 //!
 //! Layers, imports one way (kept by `tests/house.rs`):
-//! `region <- nik <- codec <- pipeline <- telemetry <- kafka <- app <- cli`; `config` is imported from `kafka` up.
+//! `region <- nik <- codec <- pipeline <- dataset, generate <- telemetry <- config <- kafka <- app <- cli`.
 //! ARCHITECTURE.md walks one record through them.
 
 pub mod app;

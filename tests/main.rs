@@ -19,7 +19,6 @@ mod golden;
 mod golden_table;
 mod house;
 mod judgement;
-mod limits;
 mod process;
 mod reference;
 mod regions;

@@ -44,7 +44,8 @@ enum Command {
 /// 0 done, 1 fault, 2 usage, 64 settings, 75 fenced by another instance, 130 second signal.
 pub fn main() -> ExitCode {
     logging::hide_panic_texts();
-    let outcome = match Cli::parse().command {
+    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
+    let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Check(args) => processor().and_then(|processor| check::run(&args, processor)),
@@ -60,6 +61,35 @@ pub fn main() -> ExitCode {
         eprintln!("nik-stream: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Ends the program with what is wrong with its arguments, or with the help that they ask for. An argument that is no
+/// option may be a NIK in the wrong place, and what is written here ends in logs: no long number is repeated.
+fn refuse(error: &clap::Error) -> ! {
+    let text = error.render().to_string();
+    let masked = mask(&text);
+    if masked == text || !error.use_stderr() {
+        error.exit();
+    }
+    eprint!("{masked}");
+    std::process::exit(error.exit_code());
+}
+
+/// `text` with a star for each digit of its long numbers.
+fn mask(text: &str) -> String {
+    const LONG: usize = 7;
+    let mut masked = String::with_capacity(text.len());
+    for run in text
+        .as_bytes()
+        .chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit())
+    {
+        if run.len() >= LONG && run[0].is_ascii_digit() {
+            masked.extend(run.iter().map(|_| '*'));
+        } else {
+            masked.push_str(&String::from_utf8_lossy(run));
+        }
+    }
+    masked
 }
 
 /// What judges without Kafka: by the default rules and limits.
@@ -79,5 +109,17 @@ fn written(result: io::Result<()>) -> anyhow::Result<ExitCode> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_long_number_of_the_arguments_is_repeated() {
+        let text = "invalid value '3273010101900001' for 'CODE': é 123456 and -1234567x";
+        let masked = "invalid value '****************' for 'CODE': é 123456 and -*******x";
+        assert_eq!(mask(text), masked);
     }
 }

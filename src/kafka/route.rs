@@ -187,10 +187,12 @@ impl Watch {
 
     fn note(&self, [requests, results, failures]: [i32; 3]) {
         let counts = &self.counts;
-        let before = counts.requests.swap(requests, Ordering::Relaxed);
-        counts.results.store(results, Ordering::Relaxed);
-        counts.failures.store(failures, Ordering::Relaxed);
-        if before != requests && (results, failures) != (requests, requests) {
+        let before = [
+            counts.requests.swap(requests, Ordering::Relaxed),
+            counts.results.swap(results, Ordering::Relaxed),
+            counts.failures.swap(failures, Ordering::Relaxed),
+        ];
+        if before != [requests, results, failures] && (results, failures) != (requests, requests) {
             tracing::warn!(
                 requests,
                 results,

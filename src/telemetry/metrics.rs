@@ -1,4 +1,4 @@
-//! Every metric of the program, by the names of `interface.md`: the only place where one is made.
+//! Every metric of the program, by the names that README.md lists: the only place where one is made.
 
 use std::time::Duration;
 
@@ -174,7 +174,7 @@ impl Metrics {
             ),
             brokers_up: gauge(
                 "nik_stream_brokers_up",
-                "Brokers that the cluster's metadata lists and that answer; 0 when none answers.",
+                "Brokers that the cluster's metadata lists; 0 while none answers.",
             ),
             registry,
         };
