@@ -1,17 +1,25 @@
 //! One test binary: a module a behaviour.
 
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the program's peers here use the plain client"
+)]
+
 mod agreement;
 mod allocations;
+mod asyncapi;
 mod check;
 mod cluster;
 mod cluster_itself;
 mod codec;
+mod docs;
 mod faults;
 mod generate;
 mod golden;
 mod golden_table;
 mod house;
 mod judgement;
+mod limits;
 mod process;
 mod reference;
 mod regions;

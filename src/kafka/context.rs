@@ -207,7 +207,20 @@ pub(super) fn log(level: Level, facility: &str, text: &str) {
     }
 }
 
-/// An error of a client as a whole: librdkafka goes on by itself; what it means for a record shows elsewhere.
+/// An error of a client as a whole: librdkafka goes on by itself; what it means for a record shows elsewhere. A broker's
+/// absence comes here many times a second from every client; the watch over the topics says it once.
 pub(super) fn report(error: &KafkaError, reason: &str) {
-    tracing::warn!(target: "librdkafka", %error, "{reason}");
+    const ABSENT: [Code; 3] = [
+        Code::BrokerTransportFailure,
+        Code::AllBrokersDown,
+        Code::OperationTimedOut,
+    ];
+    if error
+        .rdkafka_error_code()
+        .is_some_and(|code| ABSENT.contains(&code))
+    {
+        tracing::debug!(target: "librdkafka", %error, "{reason}");
+    } else {
+        tracing::warn!(target: "librdkafka", %error, "{reason}");
+    }
 }

@@ -107,14 +107,13 @@ impl Sink {
         Ok(())
     }
 
-    /// Gives up what was sent since the last commit. (Without transactions it stays sent.)
-    pub(super) fn abort(&mut self) -> Result<(), Fault> {
+    /// Gives up what was sent since the last commit; returns what the broker refused of it. (Without transactions it stays sent.)
+    pub(super) fn abort(&mut self) -> Result<Vec<Refused>, Fault> {
         if self.open {
             self.call(CALL_TIMEOUT, native::abort_transaction)?;
             self.open = false;
         }
-        self.producer.context().take_refused();
-        Ok(())
+        Ok(self.producer.context().take_refused())
     }
 
     /// Makes a transactional call, again and again while librdkafka says it may be repeated.

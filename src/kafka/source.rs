@@ -65,11 +65,8 @@ impl Source {
                     None => error.into(),
                 })
             }
-            // Brokers come back, topics appear: librdkafka goes on trying by itself.
-            Some(Err(error)) => {
-                tracing::warn!(%error, "the consumer reports an error and goes on");
-                Ok(Polled::Drained)
-            }
+            // Brokers come back, topics appear: librdkafka goes on trying by itself, and `report` has told of it.
+            Some(Err(_)) => Ok(Polled::Drained),
             None => Ok(self
                 .consumer
                 .context()

@@ -161,7 +161,10 @@ impl Worker {
     /// Gives the epoch up and goes back to its first records, as far as they stay with this worker after `change`.
     fn give_up(&mut self, cause: &str, change: Option<&Change>) -> Result<(), Fault> {
         let Self { source, desk } = self;
-        desk.sink.abort()?;
+        // A refusal ends the transaction, and whichever call comes next may be the one to notice.
+        for refused in desk.sink.abort()? {
+            desk.exceptions.refused_there(refused);
+        }
         if let Some(change) = change {
             source.follow(change)?;
         }

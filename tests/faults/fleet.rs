@@ -18,13 +18,22 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 const FENCING: Duration = Duration::from_mins(2);
 const FENCED: i32 = 75;
 
+/// What all members of the group are: static ones and dynamic ones do not mix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Membership {
+    Static,
+    Dynamic,
+}
+
 /// What is counted, by name.
 pub type Counts = BTreeMap<&'static str, u64>;
 
 /// All instances: the three that stay, guests that come and go, and old processes whose names were taken.
 pub struct Fleet {
     members: Vec<Member>,
-    dynamic: ProgramSettings,
+    settings: ProgramSettings,
+    membership: Membership,
+    guests: u32,
     logs: PathBuf,
     pub counts: Counts,
     /// What no instance should have done.
@@ -56,30 +65,41 @@ impl Member {
 }
 
 impl Fleet {
-    /// Two static members and a dynamic one, each with two workers, all ready. Their logs are kept in `logs`.
-    pub fn start(cluster: &KafkaCluster, group: &str, logs: PathBuf) -> Fleet {
-        let dynamic = ProgramSettings::new(cluster)
+    /// Three members, each with two workers, all ready. Their logs are kept in `logs`.
+    pub fn start(
+        cluster: &KafkaCluster,
+        group: &str,
+        membership: Membership,
+        logs: PathBuf,
+    ) -> Fleet {
+        let settings = ProgramSettings::new(cluster)
             .set("kafka.group_id", group)
             .set("kafka.workers", "2")
             .set("kafka.session_timeout_ms", &SESSION.as_millis().to_string())
             .set("log.format", "text");
         let mut fleet = Fleet {
             members: Vec::new(),
-            dynamic,
+            settings,
+            membership,
+            guests: 0,
             logs,
             counts: Counts::new(),
             misdeeds: Vec::new(),
         };
-        for name in ["static-a", "static-b", "dynamic"] {
-            let settings = match name {
-                "dynamic" => fleet.dynamic.clone(),
-                _ => fleet.dynamic.clone().set("kafka.instance_id", name),
-            };
+        for name in ["a", "b", "c"] {
+            let settings = fleet.settings_of(name);
             let mut program = settings.run();
             program.wait_ready(Duration::from_mins(1));
             fleet.add(name, settings, State::Up(program), None).stays = true;
         }
         fleet
+    }
+
+    fn settings_of(&self, name: &str) -> ProgramSettings {
+        match self.membership {
+            Membership::Static => self.settings.clone().set("kafka.instance_id", name),
+            Membership::Dynamic => self.settings.clone(),
+        }
     }
 
     fn add(
@@ -127,7 +147,7 @@ impl Fleet {
         }
     }
 
-    /// kill -9; back at once, or after the session, or in between. False when nobody could be chosen (also below).
+    /// kill -9; back at once, or after the session, or in between. False when it is not possible now (also below).
     pub fn kill(&mut self, random: &mut ChaCha8Rng) -> bool {
         let Some(index) = self.victim(random, |_| true) else {
             return false;
@@ -180,8 +200,9 @@ impl Fleet {
 
     /// A static member is frozen and replaced under its name, as an orchestrator does; then the old one comes back.
     pub fn usurp(&mut self, random: &mut ChaCha8Rng) -> bool {
+        let membership = self.membership;
         let Some(index) = self.victim(random, |member| {
-            member.name.starts_with("static") && !member.may_be_fenced()
+            membership == Membership::Static && !member.may_be_fenced()
         }) else {
             return false;
         };
@@ -200,12 +221,14 @@ impl Fleet {
         true
     }
 
-    /// Two dynamic instances join, and leave soon after, one way or the other.
+    /// Two instances join, and leave soon after, one way or the other.
     pub fn storm(&mut self, random: &mut ChaCha8Rng) -> bool {
         for _ in 0..2 {
-            let (settings, stay) = (self.dynamic.clone(), random.random_range(1_000..8_000));
+            self.guests += 1;
+            let name = format!("guest-{}", self.guests);
+            let (settings, stay) = (self.settings_of(&name), random.random_range(1_000..8_000));
             let program = settings.run();
-            self.add("guest", settings, State::Up(program), Some(in_ms(stay)));
+            self.add(&name, settings, State::Up(program), Some(in_ms(stay)));
             self.count("guest joined and left");
         }
         true

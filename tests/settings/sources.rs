@@ -78,7 +78,7 @@ fn every_kind_of_value_comes_from_the_environment_as_well() {
             ("DELIVERY__MAX_FAILURE_RATIO", "1"),
             ("RULES__REFERENCE_DATE", "2024-02-29"),
             ("RULES__ABSENT", "null"),
-            ("HTTP__API", "true"),
+            ("HTTP__API", "false"),
             ("HTTP__LISTEN", "[::]:80"),
             ("KAFKA__LIBRDKAFKA__SOCKET_KEEPALIVE_ENABLE", "true"),
         ],
@@ -91,7 +91,7 @@ fn every_kind_of_value_comes_from_the_environment_as_well() {
     let day = Date::parse("2024-02-29").unwrap();
     assert_eq!(settings.rules.reference_date, ReferenceDate::Date(day));
     assert_eq!(settings.rules.absent, Absent::Null);
-    assert!(settings.http.api);
+    assert!(!settings.http.api);
     assert_eq!(settings.http.listen.port(), 80);
     let properties: Vec<_> = settings.kafka.librdkafka.iter().collect();
     assert_eq!(properties, [("socket.keepalive.enable", "true")]);

@@ -156,6 +156,10 @@ impl Counts {
     }
 }
 
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the reason stands before the headers of the request"
+)]
 fn reason(message: &BorrowedMessage<'_>) -> String {
     let headers = message.headers().into_iter().flat_map(Headers::iter);
     let mut reasons = headers

@@ -1,0 +1,54 @@
+//! `asyncapi.yaml` is `AsyncAPI`, says what the code says, and refers to the schemas that `schemas.rs` holds to the bytes.
+
+use nik_stream::codec::Reason;
+use std::process::Command;
+
+const DOCUMENT: &str = include_str!("../asyncapi.yaml");
+
+#[test]
+fn every_reason_is_named_in_the_order_of_the_checks() {
+    let reasons: String = Reason::ALL
+        .map(|reason| format!("            - {}\n", reason.as_str()))
+        .concat();
+    assert!(
+        DOCUMENT.contains(&format!("          enum:\n{reasons}      ")),
+        "the list of nik-failure-reason is not\n{reasons}"
+    );
+}
+
+#[test]
+fn every_schema_is_a_message_s() {
+    for entry in
+        std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/schemas")).expect("schemas/")
+    {
+        let name = entry
+            .expect("an entry")
+            .file_name()
+            .into_string()
+            .expect("a name");
+        assert!(
+            DOCUMENT.contains(&format!("$ref: './schemas/{name}'")),
+            "nothing refers to {name}"
+        );
+    }
+}
+
+#[test]
+fn the_version_is_the_package_s() {
+    assert!(DOCUMENT.contains(&format!("\n  version: {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+/// Where Node is, or was when the parser was installed; CI must have it.
+#[test]
+fn the_official_parser_has_nothing_to_report() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/script/asyncapi-check");
+    let output = Command::new(script)
+        .output()
+        .expect("script/asyncapi-check runs");
+    let words = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) => {}
+        Some(3) if std::env::var_os("CI").is_none() => println!("not checked: {words}"),
+        _ => panic!("{words}"),
+    }
+}

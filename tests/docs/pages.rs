@@ -1,0 +1,98 @@
+//! The pages as tables, blocks and names; the sources as doc comments.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+pub const README: &str = include_str!("../../README.md");
+pub const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
+pub const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
+
+/// The rows of the table of README.md whose header is `header`, cell by cell.
+pub fn table(header: &str) -> Vec<Vec<String>> {
+    let mut lines = README.lines().skip_while(|line| *line != header);
+    assert!(lines.next().is_some(), "README.md has no table {header}");
+    let rows = lines.skip(1).take_while(|line| line.starts_with('|'));
+    let cells = |row: &str| row.trim_matches('|').split('|').map(cell).collect();
+    rows.map(cells).collect()
+}
+
+fn cell(text: &str) -> String {
+    text.trim().to_owned()
+}
+
+/// The first two cells of each row, without the marks of code.
+pub fn pairs(header: &str) -> Vec<(String, String)> {
+    table(header)
+        .into_iter()
+        .map(|row| (row[0].replace('`', ""), row[1].replace('`', "")))
+        .collect()
+}
+
+/// The text below a heading of README.md, up to the next one.
+pub fn section(heading: &str) -> &'static str {
+    let start = README
+        .find(&format!("\n## {heading}\n"))
+        .unwrap_or_else(|| panic!("README.md has no heading {heading}"));
+    let text = &README[start + 1..];
+    text.find("\n## ").map_or(text, |end| &text[..end])
+}
+
+/// The fenced blocks of a page: language and text.
+pub fn blocks(page: &str) -> Vec<(&str, &str)> {
+    let mut fences = page.split("\n```");
+    fences.next();
+    let mut blocks = Vec::new();
+    while let (Some(inside), Some(_outside)) = (fences.next(), fences.next()) {
+        blocks.push(inside.split_once('\n').expect("a block has a line"));
+    }
+    blocks
+}
+
+/// What stands as code in the text of a page, outside of its blocks.
+pub fn names(page: &str) -> Vec<&str> {
+    let text = page.split("\n```").step_by(2);
+    text.flat_map(|text| text.split('`').skip(1).step_by(2))
+        .collect()
+}
+
+/// A file of this repository.
+pub fn file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+pub fn read(path: &str) -> String {
+    fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every file in a directory of this repository, by its name from the root.
+pub fn files(directory: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(file(directory)).expect(directory) {
+        let entry = entry.expect(directory);
+        let name = format!("{directory}/{}", entry.file_name().to_string_lossy());
+        if entry.path().is_dir() {
+            found.extend(files(&name));
+        } else {
+            found.push(name);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The doc comment above the line that begins with `item`: one text a paragraph.
+pub fn doc(path: &str, item: &str) -> Vec<String> {
+    let text = read(path);
+    let mut lines: Vec<&str> = Vec::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(line) = line.strip_prefix("///") {
+            lines.push(line.trim());
+        } else if line.starts_with(item) {
+            let paragraphs = lines.split(|line| line.is_empty());
+            return paragraphs.map(|lines| lines.join(" ")).collect();
+        } else if !line.starts_with("#[") {
+            lines.clear();
+        }
+    }
+    panic!("{path} has no {item}")
+}

@@ -1,0 +1,99 @@
+//! How large a request and a result may be, and what becomes of a larger one.
+
+use nik_stream::codec::{Limits, Process, Reason};
+use nik_stream::pipeline::process::{Outcome, Settings};
+
+use crate::sample::{answer, answer_under, processor};
+
+const EMPTY: &str = r#"{"message":"failed","data":[]}"#;
+
+#[test]
+fn a_request_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
+    let request = br#"{"nik":[],"process":"full"}"#;
+    let limited_to = |request_bytes| {
+        let limits = Limits {
+            request_bytes,
+            ..Limits::default()
+        };
+        answer_under(
+            Settings {
+                limits,
+                ..Settings::default()
+            },
+            request,
+        )
+    };
+    assert!(matches!(
+        limited_to(request.len()).0,
+        Outcome::Result { .. }
+    ));
+    let refused = Outcome::Failure {
+        reason: Reason::RequestTooLarge,
+        process: None,
+    };
+    assert_eq!(limited_to(request.len() - 1), (refused, EMPTY.to_owned()));
+}
+
+#[test]
+fn ten_thousand_niks_are_answered_and_one_more_are_refused_with_their_list() {
+    let list = |count| format!("[{}]", vec!["1"; count].join(","));
+    let request = |count| format!(r#"{{"process":"full","nik":{}}}"#, list(count));
+    let (outcome, _) = answer(&request(10_000));
+    assert!(matches!(outcome, Outcome::Result { summary, .. } if summary.error == 10_000));
+    let failed = format!(r#"{{"message":"failed","data":{}}}"#, list(10_001));
+    let refused = Outcome::Failure {
+        reason: Reason::TooManyNiks,
+        process: Some(Process::Full),
+    };
+    assert_eq!(answer(&request(10_001)), (refused, failed));
+}
+
+#[test]
+fn a_result_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
+    let request = br#"{"nik":["3273010101900001"],"process":"full"}"#;
+    let limited_to = |result_bytes| {
+        answer_under(
+            Settings {
+                result_bytes,
+                ..Settings::default()
+            },
+            request,
+        )
+    };
+    let length = limited_to(usize::MAX).1.len();
+    assert!(matches!(limited_to(length).0, Outcome::Result { .. }));
+    let refused = Outcome::Failure {
+        reason: Reason::ResultTooLarge,
+        process: Some(Process::Full),
+    };
+    let list = r#"{"message":"failed","data":["3273010101900001"]}"#;
+    assert_eq!(limited_to(length - 1), (refused, list.to_owned()));
+    assert_eq!(limited_to(list.len()), (refused, list.to_owned()));
+    assert_eq!(limited_to(list.len() - 1), (refused, EMPTY.to_owned()));
+}
+
+#[test]
+fn a_result_that_the_broker_refuses_becomes_a_failure_with_its_list_or_without() {
+    let mut processor = processor(Settings::default());
+    let request = br#"{"process":"limited","nik":[ 1 ]}"#;
+    let mut out = b"the result that was refused".to_vec();
+    let refused = Outcome::Failure {
+        reason: Reason::ResultTooLarge,
+        process: Some(Process::Limited),
+    };
+    for (with_niks, bytes) in [
+        (true, r#"{"message":"failed","data":[ 1 ]}"#),
+        (false, EMPTY),
+    ] {
+        let outcome = processor.refuse(Some(request), Reason::ResultTooLarge, with_niks, &mut out);
+        assert_eq!((outcome, &*out), (refused, bytes.as_bytes()));
+    }
+    let unread = Outcome::Failure {
+        reason: Reason::ResultTooLarge,
+        process: None,
+    };
+    for value in [None, Some(&b"{"[..])] {
+        let outcome = processor.refuse(value, Reason::ResultTooLarge, true, &mut out);
+        assert_eq!((outcome, &*out), (unread, EMPTY.as_bytes()));
+    }
+}
