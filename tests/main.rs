@@ -25,4 +25,5 @@ mod regions;
 mod sample;
 mod schemas;
 mod settings;
+mod stream;
 mod timings;

@@ -1,0 +1,143 @@
+//! Holds the outcomes against the requests: none lost, none doubled, each with the bytes that the judgement gives, in order.
+
+use std::collections::{BTreeMap, HashMap};
+
+use nik_stream::dataset;
+use nik_stream::nik::Date;
+use nik_stream::pipeline::epoch::Tally;
+use nik_stream::pipeline::process::{Outcome, Processor, Settings};
+use nik_stream::region::RetiredCodes;
+
+use super::load::{Load, number};
+use super::reader::Reader;
+use super::stage::Stage;
+use crate::cluster::{KafkaCluster, NewRecord, Record};
+
+/// What is wrong with the outcomes; all 0 when they are exactly those of the requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Differences {
+    /// Requests without an outcome.
+    pub lost: usize,
+    /// Outcomes of a request after its first.
+    pub doubled: usize,
+    /// Outcomes that are not what their request asks for: topic, bytes, partition, timestamp or header.
+    pub wrong: usize,
+    /// Outcomes before that of an earlier request of their partition. (A repetition is one.)
+    pub unordered: usize,
+}
+
+/// The judgement, as `nik-stream run` makes it by default.
+pub fn judge() -> Processor {
+    let regions = dataset::regions(RetiredCodes::All).expect("the data in the program");
+    Processor::new(regions.into(), Settings::default())
+}
+
+/// The outcome of one request and its bytes.
+pub fn outcome(judge: &mut Processor, request: &NewRecord) -> (Outcome, Vec<u8>) {
+    let date = Date::from_unix_ms_jakarta(request.timestamp.expect("a dated request"));
+    let mut bytes = Vec::new();
+    let outcome = judge.process(request.value.as_deref(), date, &mut bytes);
+    (outcome, bytes)
+}
+
+/// Compares what came out with what went in. Requests are known by the numbers in their keys.
+pub fn differences(
+    sent: &[NewRecord],
+    (results, failures): &(Vec<Record>, Vec<Record>),
+) -> Differences {
+    let mut differences = Differences::default();
+    let by_number: HashMap<_, _> = sent
+        .iter()
+        .map(|request| (number(request.key.as_deref()), request))
+        .collect();
+    let mut judge = judge();
+    let mut seen: HashMap<usize, usize> = HashMap::new();
+    for (records, is_failures) in [(results, false), (failures, true)] {
+        let mut last: HashMap<i32, usize> = HashMap::new();
+        for record in records {
+            let key = number(record.key.as_deref());
+            let (Some(number), Some(request)) = (key, by_number.get(&key)) else {
+                differences.wrong += 1;
+                continue;
+            };
+            *seen.entry(number).or_default() += 1;
+            if last
+                .insert(record.partition, number)
+                .is_some_and(|last| last >= number)
+            {
+                differences.unordered += 1;
+            }
+            let (outcome, bytes) = outcome(&mut judge, request);
+            let right = matches!(outcome, Outcome::Failure { .. }) == is_failures
+                && record.value.as_ref() == Some(&bytes)
+                && Some(record.partition) == request.partition
+                && record.timestamp == request.timestamp
+                && record.headers.ends_with(&request.headers);
+            differences.wrong += usize::from(!right);
+        }
+    }
+    differences.lost = sent.len() - seen.len();
+    differences.doubled = seen.values().map(|count| count - 1).sum();
+    differences
+}
+
+/// Stops the load and waits for the last outcome; then there is exactly one of each.
+pub fn assert_exact(cluster: &KafkaCluster, stage: &Stage, load: Load, reader: &Reader) {
+    let sent = load.finish();
+    reader.wait_for(sent.len());
+    let found = differences(&sent, &stage.outcomes(cluster));
+    assert_eq!(found, Differences::default(), "of {}", sent.len());
+}
+
+/// What the counters of an instance say that has answered exactly these requests.
+pub fn counters<'a>(requests: impl IntoIterator<Item = &'a NewRecord>) -> BTreeMap<String, u64> {
+    let (mut judge, mut tally) = (judge(), Tally::default());
+    for request in requests {
+        tally.add(&outcome(&mut judge, request).0);
+    }
+    let summary = tally.summary;
+    let section = |name: &str| format!("nik_summary_valid_section_total{{section=\"{name}\"}}");
+    let requests = |outcome: &str, process: &str| {
+        format!("nik_stream_requests_total{{outcome=\"{outcome}\",process=\"{process}\"}}")
+    };
+    BTreeMap::from([
+        ("nik_summary_number_total".to_owned(), summary.number),
+        (
+            "nik_summary_number_processed_total".to_owned(),
+            summary.number_processed,
+        ),
+        ("nik_summary_error_total".to_owned(), summary.error),
+        (
+            "nik_summary_valid_all_section_total".to_owned(),
+            summary.all_section,
+        ),
+        (section("length"), summary.length),
+        (section("area"), summary.area),
+        (section("dob"), summary.dob),
+        (section("gender"), summary.gender),
+        (section("computerized"), summary.computerized),
+        (requests("result", "limited"), tally.results[0]),
+        (requests("result", "full"), tally.results[1]),
+        (requests("failure", "limited"), tally.failures[0]),
+        (requests("failure", "full"), tally.failures[1]),
+        (requests("failure", "none"), tally.unread),
+    ])
+}
+
+/// Those of an instance's counters that [`counters`] foretells.
+pub fn counted(metrics: &BTreeMap<String, f64>) -> BTreeMap<String, u64> {
+    metrics
+        .iter()
+        .filter(|(name, _)| {
+            name.starts_with("nik_summary_") || name.starts_with("nik_stream_requests_total")
+        })
+        .map(|(name, &value)| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a counter of a short test"
+            )]
+            (name.clone(), value as u64)
+        })
+        .collect()
+}

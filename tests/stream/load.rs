@@ -1,0 +1,150 @@
+//! Requests at a steady rate: valid, invalid and broken ones, each with a number of its own as its key.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use nik_stream::codec::Limits;
+use nik_stream::dataset;
+use nik_stream::generate::{Fault, Generator, Options};
+use nik_stream::region::RetiredCodes;
+
+use super::stage::PATIENCE;
+use crate::cluster::{KafkaCluster, NewRecord, Producer};
+
+/// One request in so many is broken.
+const BROKEN_EVERY: usize = 10;
+/// What is wrong with those, in turn.
+const FAULTS: [Fault; 5] = [
+    Fault::Tombstone,
+    Fault::Empty,
+    Fault::NotJson,
+    Fault::NotARequest,
+    Fault::UnknownProcess,
+];
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// The key of the request of this number.
+pub fn key(number: usize) -> Vec<u8> {
+    format!("{number:07}").into_bytes()
+}
+
+/// The number in a key.
+pub fn number(key: Option<&[u8]>) -> Option<usize> {
+    str::from_utf8(key?).ok()?.parse().ok()
+}
+
+/// The requests of the numbers from `first` on, over `partitions` in turn, dated on one day each, back through ten years.
+pub struct Requests {
+    generator: Generator,
+    partitions: usize,
+    next: usize,
+    now_ms: i64,
+}
+
+impl Requests {
+    pub fn new(first: usize, partitions: usize) -> Requests {
+        let regions = dataset::regions(RetiredCodes::All).expect("the data in the program");
+        let options = Options {
+            niks_per_request: 3,
+            unreadable: 0.05,
+            ..Options::default()
+        };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.expect("after 1970").as_millis();
+        Requests {
+            generator: Generator::new(&regions, first as u64, options),
+            partitions,
+            next: first,
+            now_ms: i64::try_from(now).expect("a date"),
+        }
+    }
+}
+
+impl Iterator for Requests {
+    type Item = NewRecord;
+
+    fn next(&mut self) -> Option<NewRecord> {
+        let number = self.next;
+        self.next += 1;
+        let value = if number % BROKEN_EVERY == BROKEN_EVERY - 1 {
+            let fault = FAULTS[number / BROKEN_EVERY % FAULTS.len()];
+            self.generator.broken(fault, Limits::default())
+        } else {
+            let mut value = Vec::new();
+            self.generator.request(&mut value);
+            Some(value)
+        };
+        let signed = i64::try_from(number).expect("a few requests");
+        Some(NewRecord {
+            partition: Some(i32::try_from(number % self.partitions).expect("a few partitions")),
+            key: Some(key(number)),
+            value,
+            headers: vec![(b"number".to_vec(), Some(key(number)))],
+            timestamp: Some(self.now_ms - signed % 3_650 * DAY_MS - signed),
+        })
+    }
+}
+
+/// A producer at work; everything it sent, in order.
+pub struct Load {
+    sent: Arc<Mutex<Vec<NewRecord>>>,
+    end: Arc<AtomicBool>,
+    thread: JoinHandle<Producer>,
+}
+
+impl Load {
+    /// Sends `rate` requests a second, numbered from 0.
+    pub fn start(cluster: &KafkaCluster, topic: &str, partitions: usize, rate: u32) -> Load {
+        let producer = cluster.producer();
+        let (sent, end) = (
+            Arc::<Mutex<Vec<NewRecord>>>::default(),
+            Arc::<AtomicBool>::default(),
+        );
+        let thread = std::thread::spawn({
+            let (sent, end, topic) = (Arc::clone(&sent), Arc::clone(&end), topic.to_owned());
+            move || {
+                let mut requests = Requests::new(0, partitions);
+                let start = Instant::now();
+                let mut due = Duration::ZERO;
+                while !end.load(Ordering::Relaxed) {
+                    if start.elapsed() < due {
+                        std::thread::sleep(Duration::from_millis(5));
+                        continue;
+                    }
+                    due += Duration::from_secs(1) / rate;
+                    let request = requests.next().expect("without end");
+                    producer.send(&topic, &request);
+                    sent.lock().expect("no panic").push(request);
+                }
+                producer
+            }
+        });
+        Load { sent, end, thread }
+    }
+
+    /// How many were sent so far.
+    pub fn sent(&self) -> usize {
+        self.sent.lock().expect("no panic").len()
+    }
+
+    /// Waits until `more` requests than now are sent.
+    pub fn wait_for(&self, more: usize) {
+        let (count, deadline) = (self.sent() + more, Instant::now() + PATIENCE);
+        while self.sent() < count {
+            assert!(
+                Instant::now() < deadline && !self.thread.is_finished(),
+                "the load has stopped"
+            );
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Stops; what was sent has arrived.
+    pub fn finish(self) -> Vec<NewRecord> {
+        self.end.store(true, Ordering::Relaxed);
+        self.thread.join().expect("no panic").flush();
+        std::mem::take(&mut *self.sent.lock().expect("no panic"))
+    }
+}

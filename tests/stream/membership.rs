@@ -1,0 +1,229 @@
+//! Instances and partitions come and go, topics appear: the members of the group follow without a restart.
+
+use std::time::Duration;
+
+use super::audit::{Differences, assert_exact, differences};
+use super::load::{Load, Requests};
+use super::reader::Reader;
+use super::stage::{PATIENCE, Stage, TOPIC, assigned, ready, stop, wait_until};
+use crate::cluster::{NewRecord, shared};
+
+const PARTITIONS: usize = 4;
+const RATE: u32 = 300;
+
+#[test]
+fn partitions_that_are_added_are_read_and_written() {
+    let stage = Stage::new(shared(), "grown", 2);
+    let program = stage.run();
+    let mut sent: Vec<_> = Requests::new(0, 2).take(200).collect();
+    shared().produce(&stage.requests, &sent);
+    for topic in stage.topics() {
+        shared().grow_topic(topic, 5);
+    }
+    // Before the program has heard of it, and after.
+    let more: Vec<_> = Requests::new(1_000, 5).take(200).collect();
+    shared().produce(&stage.requests, &more);
+    sent.extend(more);
+    wait_until("all partitions are assigned", || assigned(&program) == 5);
+    let more: Vec<_> = Requests::new(2_000, 5).take(200).collect();
+    shared().produce(&stage.requests, &more);
+    sent.extend(more);
+    stage.wait_for_outcomes(shared(), sent.len());
+    let found = differences(&sent, &stage.outcomes(shared()));
+    assert_eq!(found, Differences::default());
+    stop(program);
+}
+
+#[test]
+fn an_output_that_lags_behind_in_partitions_gets_outcomes_by_key_until_it_has_grown() {
+    let stage = Stage::new(shared(), "lagging", 2);
+    let program = stage.run();
+    shared().grow_topic(&stage.requests, 3);
+    let request = |number| NewRecord {
+        partition: Some(2),
+        ..Requests::new(number, 1).next().expect("without end")
+    };
+    shared().produce(&stage.requests, &[request(0)]);
+    let (results, _) = stage.wait_for_outcomes(shared(), 1);
+    assert!(results[0].partition < 2);
+    shared().grow_topic(&stage.results, 3);
+    let mut count = 1;
+    wait_until("the new partition is used", || {
+        shared().produce(&stage.requests, &[request(10 * count)]);
+        count += 1;
+        let (results, _) = stage.wait_for_outcomes(shared(), count);
+        results.iter().any(|result| result.partition == 2)
+    });
+    stop(program);
+}
+
+#[test]
+fn missing_topics_are_named_and_once_they_are_made_all_is_well() {
+    let stage = Stage::named(shared(), "missing");
+    let program = stage.settings().run();
+    wait_until("each missing topic is named", || {
+        let Some((503, body)) = program.get("/readyz") else {
+            return false;
+        };
+        stage.topics().iter().all(|topic| body.contains(*topic))
+    });
+    for topic in stage.topics() {
+        assert!(
+            program
+                .stderr()
+                .contains(&format!("topic {topic} does not exist"))
+        );
+    }
+    // The requests first: they can be read, and their outcomes have no place yet.
+    shared().create_topic(&stage.requests, PARTITIONS, &TOPIC);
+    let sent: Vec<_> = Requests::new(0, PARTITIONS).take(200).collect();
+    shared().produce(&stage.requests, &sent);
+    wait_until("the others are still named", || {
+        let (status, body) = program.get("/readyz").expect("an answer");
+        status == 503 && body.contains(&stage.results) && !body.contains(&stage.requests)
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    shared().create_topic(&stage.failures, PARTITIONS, &TOPIC);
+    shared().create_topic(&stage.results, PARTITIONS, &TOPIC);
+    wait_until("it is ready", || program.ready());
+    let outcomes = stage.wait_for_outcomes(shared(), sent.len());
+    assert_eq!(differences(&sent, &outcomes), Differences::default());
+    stop(program);
+}
+
+#[test]
+fn workers_without_a_partition_are_ready_and_wait_in_reserve() {
+    let stage = Stage::new(shared(), "reserve", 1);
+    let settings = stage.settings().set("kafka.workers", "3");
+    let load = Load::start(shared(), &stage.requests, 1, RATE);
+    let reader = Reader::start(shared(), &stage);
+    let (first, second) = (ready(&settings), ready(&settings));
+    load.wait_for(100);
+    assert!(first.ready() && second.ready());
+    let (one, other) = if assigned(&first) == 1 {
+        (first, second)
+    } else {
+        (second, first)
+    };
+    assert_eq!((assigned(&one), assigned(&other)), (1, 0));
+    stop(one);
+    wait_until("the reserve has the partition", || assigned(&other) == 1);
+    load.wait_for(100);
+    assert_exact(shared(), &stage, load, &reader);
+    stop(other);
+}
+
+#[test]
+fn the_group_protocol_of_the_brokers_keeps_exactly_once() {
+    let stage = Stage::new(shared(), "kip848", PARTITIONS);
+    let settings = stage
+        .settings_without_session()
+        .set("kafka.group_protocol", "consumer");
+    let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
+    let reader = Reader::start(shared(), &stage);
+    let (stopped, killed) = (ready(&settings), ready(&settings));
+    load.wait_for(RATE as usize);
+    let last = ready(&settings);
+    load.wait_for(100);
+    stop(stopped);
+    load.wait_for(100);
+    killed.kill9();
+    wait_until("the last has all partitions", || {
+        assigned(&last) == PARTITIONS
+    });
+    load.wait_for(100);
+    assert_exact(shared(), &stage, load, &reader);
+    stop(last);
+}
+
+#[test]
+fn a_static_member_is_back_long_before_its_session_ends() {
+    let stage = Stage::new(shared(), "static", PARTITIONS);
+    let settings = stage.settings().set("kafka.session_timeout_ms", "600000");
+    let named = |name| settings.clone().set("kafka.instance_id", name);
+    let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
+    let reader = Reader::start(shared(), &stage);
+    let (first, second) = (ready(&named("first")), ready(&named("second")));
+    wait_until("both have partitions", || {
+        assigned(&first) > 0 && assigned(&second) > 0
+    });
+    let (share, rebalances) = (
+        assigned(&first),
+        second.metrics()["nik_stream_rebalances_total"],
+    );
+    load.wait_for(100);
+    first.kill9();
+    let first = ready(&named("first"));
+    wait_until("it has its partitions", || assigned(&first) == share);
+    load.wait_for(100);
+    stop(first);
+    let first = ready(&named("first"));
+    load.wait_for(100);
+    assert_exact(shared(), &stage, load, &reader);
+    let metrics = second.metrics();
+    assert_eq!(
+        metrics["nik_stream_rebalances_total"], rebalances,
+        "the other kept what it had"
+    );
+    stop(first);
+    stop(second);
+}
+
+#[test]
+fn a_static_member_that_crashes_in_the_middle_of_a_rebalance_leaves_no_partition_unread() {
+    let stage = Stage::new(shared(), "orphans", PARTITIONS);
+    let named = |name: &str| stage.settings().set("kafka.instance_id", name);
+    let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
+    let reader = Reader::start(shared(), &stage);
+    let first = ready(&named("first"));
+    load.wait_for(100);
+    let mut second = named("second").run();
+    while !first.stderr().contains("Revoked") {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    first.kill9();
+    let first = ready(&named("first"));
+    second.wait_ready(PATIENCE);
+    assert_exact(shared(), &stage, load, &reader);
+    stop(first);
+    stop(second);
+}
+
+#[test]
+fn at_least_once_loses_nothing_when_killed_and_doubles_nothing_when_stopped() {
+    let stage = Stage::new(shared(), "at-least-once", PARTITIONS);
+    let settings = stage
+        .settings()
+        .set("delivery.guarantee", "at_least_once")
+        .set("kafka.instance_id", "only");
+    let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
+    let reader = Reader::start(shared(), &stage);
+    for _ in 0..3 {
+        let program = ready(&settings);
+        reader.wait_for(reader.count() + 150);
+        stop(program);
+    }
+    let program = ready(&settings);
+    reader.wait_for(load.sent());
+    stop(program);
+    // Everything so far is there once. (What is repeated later would be an earlier number after a later one.)
+    let once = stage.outcomes(shared());
+    for _ in 0..3 {
+        let program = settings.run();
+        reader.wait_for(reader.count() + 150);
+        program.kill9();
+    }
+    let sent = load.finish();
+    let done: Vec<_> = sent[..once.0.len() + once.1.len()].to_vec();
+    let early = differences(&done, &once);
+    assert_eq!(
+        (early.lost, early.doubled, early.unordered),
+        (early.wrong, 0, 0)
+    );
+    let program = ready(&settings);
+    wait_until("nothing is lost", || {
+        differences(&sent, &stage.outcomes(shared())).lost == 0
+    });
+    assert_eq!(differences(&sent, &stage.outcomes(shared())).wrong, 0);
+    stop(program);
+}

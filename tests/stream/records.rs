@@ -1,0 +1,220 @@
+//! One record in, one record out: what of a request comes back with its outcome, untouched, and where it goes.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::audit::{Differences, differences};
+use super::load::{Requests, number};
+use super::stage::{Stage, stop};
+use crate::cluster::{NewRecord, Record, shared, unique};
+
+const VALID: &str = r#"{"nik":["3273010101900001"],"process":"limited"}"#;
+
+fn request(value: &str) -> NewRecord {
+    NewRecord {
+        partition: Some(0),
+        value: Some(value.into()),
+        ..NewRecord::default()
+    }
+}
+
+/// Sends the records to an instance and gives their outcomes: results and failures.
+fn outcomes(stage: &Stage, records: &[NewRecord]) -> (Vec<Record>, Vec<Record>) {
+    let program = stage.run();
+    shared().produce(&stage.requests, records);
+    let outcomes = stage.wait_for_outcomes(shared(), records.len());
+    stop(program);
+    outcomes
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_millis()).expect("a date")
+}
+
+#[test]
+fn key_partition_timestamp_and_headers_come_back_untouched() {
+    let stage = Stage::new(shared(), "untouched", 4);
+    let headers = vec![
+        (b"twice".to_vec(), Some(b"one".to_vec())),
+        (b"\xc3\x28 not UTF-8".to_vec(), Some(b"\xff\0two".to_vec())),
+        (b"twice".to_vec(), None),
+        (b"".to_vec(), Some(Vec::new())),
+        (b"twice".to_vec(), Some(b"one".to_vec())),
+    ];
+    let sent = [(3, VALID), (2, "[]")].map(|(partition, value)| NewRecord {
+        partition: Some(partition),
+        key: Some(vec![0xff, 0, b'k']),
+        headers: headers.clone(),
+        timestamp: Some(1_234_567_890_123),
+        ..request(value)
+    });
+    let (results, failures) = outcomes(&stage, &sent);
+    for (sent, outcome) in sent.iter().zip([&results[0], &failures[0]]) {
+        assert_eq!(Some(outcome.partition), sent.partition);
+        assert_eq!(outcome.key, sent.key);
+        assert_eq!(outcome.timestamp, sent.timestamp);
+    }
+    assert_eq!(results[0].headers, headers);
+    assert_eq!(failures[0].headers[7..], headers);
+}
+
+#[test]
+fn an_empty_key_stays_empty_and_no_key_stays_none() {
+    let stage = Stage::new(shared(), "keys", 1);
+    let keys = [Some(Vec::new()), None, Some(b"key".to_vec())];
+    let sent = keys.clone().map(|key| NewRecord {
+        key,
+        ..request(VALID)
+    });
+    let (results, _) = outcomes(&stage, &sent);
+    assert_eq!(results.len(), 3);
+    for (result, key) in results.iter().zip(keys) {
+        assert_eq!(result.key, key);
+        assert!(result.headers.is_empty(), "none were sent");
+    }
+}
+
+#[test]
+fn no_timestamp_and_one_far_ahead_become_the_clocks() {
+    const MINUTE: i64 = 60_000;
+    let stage = Stage::new(shared(), "timestamps", 1);
+    let start = now_ms();
+    let (kept, changed) = (start + 9 * MINUTE, start + 12 * MINUTE);
+    let sent = [1, kept, changed, -1].map(|timestamp| NewRecord {
+        timestamp: Some(timestamp),
+        ..request(VALID)
+    });
+    let (results, _) = outcomes(&stage, &sent);
+    let clock = start..=now_ms();
+    let timestamps: Vec<_> = results.iter().map(|result| result.timestamp).collect();
+    assert_eq!(timestamps[..2], [Some(1), Some(kept)]);
+    for timestamp in &timestamps[2..] {
+        assert!(timestamp.is_some_and(|timestamp| clock.contains(&timestamp)));
+    }
+}
+
+/// Keys and Kafka's own `Utils.murmur2` of them, from its tests.
+const MURMUR2: [(&str, i32); 7] = [
+    ("21", -973_932_308),
+    ("foobar", -790_332_482),
+    ("a-little-bit-long-string", -985_981_536),
+    ("a-little-bit-longer-string", -1_486_304_829),
+    (
+        "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
+        -58_897_971,
+    ),
+    ("abc", 479_470_107),
+    ("", 275_646_681),
+];
+
+#[test]
+fn where_partition_counts_differ_the_key_decides_as_javas_clients_do_and_else_the_modulo() {
+    const INPUT: i32 = 4;
+    let stage = Stage::with(shared(), "routes", [5, 7, 3]);
+    let mut sent = Vec::new();
+    for value in [VALID, "[]"] {
+        for (key, _) in MURMUR2 {
+            sent.push(NewRecord {
+                partition: Some(INPUT),
+                key: Some(key.into()),
+                ..request(value)
+            });
+        }
+        sent.push(NewRecord {
+            partition: Some(INPUT),
+            ..request(value)
+        });
+    }
+    let (results, failures) = outcomes(&stage, &sent);
+    for (outcomes, count) in [(results, 7), (failures, 3)] {
+        assert_eq!(outcomes.len(), MURMUR2.len() + 1);
+        for outcome in outcomes {
+            let hash = |key: &Vec<u8>| {
+                let found = MURMUR2.iter().find(|(known, _)| known.as_bytes() == key);
+                found.expect("a key that was sent").1 & i32::MAX
+            };
+            let expected = outcome.key.as_ref().map_or(INPUT, hash) % count;
+            assert_eq!(outcome.partition, expected, "{:?}", outcome.key);
+        }
+    }
+}
+
+#[test]
+fn requests_of_a_transaction_that_was_aborted_have_no_outcome() {
+    let stage = Stage::new(shared(), "aborted", 2);
+    let program = stage.run();
+    let producer = shared().transactional_producer(&unique("aborting"));
+    let mut requests = Requests::new(0, 2);
+    for committed in [false, true, false, false, true, false] {
+        producer.transaction(committed, || {
+            for request in requests.by_ref().take(20) {
+                producer.send(&stage.requests, &request);
+            }
+        });
+    }
+    let (results, failures) = stage.wait_for_outcomes(shared(), 40);
+    let mut numbers: Vec<_> = results
+        .iter()
+        .chain(&failures)
+        .map(|outcome| number(outcome.key.as_deref()).expect("a number"))
+        .collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (20..40).chain(80..100).collect::<Vec<_>>());
+    stop(program);
+}
+
+#[test]
+fn outcomes_are_the_bytes_that_the_judgement_gives_on_the_day_of_the_record() {
+    let stage = Stage::new(shared(), "bytes", 3);
+    let sent: Vec<_> = Requests::new(0, 3).take(1_000).collect();
+    let found = differences(&sent, &outcomes(&stage, &sent));
+    assert_eq!(found, Differences::default());
+}
+
+#[test]
+fn outcomes_are_the_bytes_that_check_prints() {
+    let stage = Stage::new(shared(), "checked", 1);
+    let sent: Vec<_> = Requests::new(0, 1)
+        .filter(|request| request.value.is_some())
+        .take(200)
+        .map(|request| NewRecord {
+            timestamp: Some(951_760_000_000), // 29 February 2000 in Jakarta, and still the 28th in London
+            ..request
+        })
+        .collect();
+    let (mut outcomes, failures) = outcomes(&stage, &sent);
+    outcomes.extend(failures);
+    outcomes.sort_by_key(|outcome| outcome.key.clone());
+
+    let mut check = Command::new(env!("CARGO_BIN_EXE_nik-stream"))
+        .args(["check", "--reference-date", "2000-02-29"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("starts");
+    let mut lines = check.stdin.take().expect("piped");
+    for request in &sent {
+        lines
+            .write_all(request.value.as_deref().expect("no tombstone"))
+            .expect("written");
+        lines.write_all(b"\n").expect("written");
+    }
+    drop(lines);
+    let printed = check.wait_with_output().expect("ends").stdout;
+    let printed: Vec<_> = printed
+        .trim_ascii_end()
+        .split(|&byte| byte == b'\n')
+        .collect();
+    assert_eq!(printed.len(), outcomes.len());
+    for (printed, outcome) in printed.into_iter().zip(outcomes) {
+        let published = outcome.value.expect("a value");
+        assert_eq!(
+            String::from_utf8_lossy(printed),
+            String::from_utf8_lossy(&published),
+            "{:?}",
+            outcome.key
+        );
+    }
+}

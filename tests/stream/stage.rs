@@ -1,0 +1,178 @@
+//! Three topics and a group of a test's own on a cluster, and the program's settings for them.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use crate::cluster::{KafkaCluster, Program, ProgramSettings, Record, unique};
+
+/// How long anything may take that is not expected to take long: other work shares the machine.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What every topic of a stage has: room for the largest result, and no end to old timestamps.
+pub const TOPIC: [(&str, &str); 3] = [
+    ("max.message.bytes", "6000000"),
+    ("retention.ms", "-1"),
+    ("segment.ms", "1000000000000000"), // else timestamps that lie years apart begin a segment each
+];
+
+/// A test's topics and group.
+pub struct Stage {
+    pub requests: String,
+    pub results: String,
+    pub failures: String,
+    pub group: String,
+    client: ClientConfig,
+    settings: ProgramSettings,
+}
+
+impl Stage {
+    /// The names; the topics are yet to be made.
+    pub fn named(cluster: &KafkaCluster, name: &str) -> Stage {
+        let name = unique(name);
+        let [requests, results, failures] =
+            ["requests", "results", "failures"].map(|topic| format!("{name}.{topic}"));
+        let settings = ProgramSettings::new(cluster)
+            .set("topics.requests", &requests)
+            .set("topics.results", &results)
+            .set("topics.failures", &failures)
+            .set("kafka.group_id", &name)
+            .set("kafka.workers", "2")
+            .set("kafka.producer.transaction_timeout_ms", "10000")
+            // Most tests have more dead letters than a sound stream.
+            .set("delivery.max_failure_ratio", "1");
+        Stage {
+            requests,
+            results,
+            failures,
+            group: name,
+            client: cluster.client(),
+            settings,
+        }
+    }
+
+    /// A stage whose three topics have this many partitions each.
+    pub fn new(cluster: &KafkaCluster, name: &str, partitions: usize) -> Stage {
+        Self::with(cluster, name, [partitions; 3])
+    }
+
+    /// A stage whose requests, results and failures have these numbers of partitions.
+    pub fn with(cluster: &KafkaCluster, name: &str, partitions: [usize; 3]) -> Stage {
+        let stage = Self::named(cluster, name);
+        for (topic, partitions) in stage.topics().into_iter().zip(partitions) {
+            cluster.create_topic(topic, partitions, &TOPIC);
+        }
+        stage
+    }
+
+    pub fn topics(&self) -> [&str; 3] {
+        [&self.requests, &self.results, &self.failures]
+    }
+
+    /// Settings for an instance: two workers, a dynamic member unless the test says otherwise.
+    pub fn settings(&self) -> ProgramSettings {
+        self.settings
+            .clone()
+            .set("kafka.session_timeout_ms", "6000")
+    }
+
+    /// Settings without a session: the group protocol "consumer" leaves it to the brokers.
+    pub fn settings_without_session(&self) -> ProgramSettings {
+        self.settings.clone()
+    }
+
+    /// Starts an instance and waits until it has its partitions.
+    pub fn run(&self) -> Program {
+        ready(&self.settings())
+    }
+
+    /// What a `read_committed` reader sees of results and failures once no transaction is open.
+    pub fn outcomes(&self, cluster: &KafkaCluster) -> (Vec<Record>, Vec<Record>) {
+        self.wait_settled();
+        (
+            cluster.read_committed(&self.results),
+            cluster.read_committed(&self.failures),
+        )
+    }
+
+    /// Waits until the outcomes are exactly `count`, and reads them.
+    pub fn wait_for_outcomes(
+        &self,
+        cluster: &KafkaCluster,
+        count: usize,
+    ) -> (Vec<Record>, Vec<Record>) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let (results, failures) = (
+                cluster.read_committed(&self.results),
+                cluster.read_committed(&self.failures),
+            );
+            let found = results.len() + failures.len();
+            if found >= count {
+                assert_eq!(found, count, "outcomes");
+                return (results, failures);
+            }
+            assert!(Instant::now() < deadline, "{found} outcomes of {count}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Waits until every transaction in the outputs has ended: nothing is hidden from a committed reader any more.
+    pub fn wait_settled(&self) {
+        let [stable, all]: [BaseConsumer; 2] =
+            ["read_committed", "read_uncommitted"].map(|level| {
+                let mut client = self.client.clone();
+                client
+                    .set("isolation.level", level)
+                    .create()
+                    .expect("a consumer")
+            });
+        let ends = |consumer: &BaseConsumer| {
+            let mut ends = Vec::new();
+            for topic in [&self.results, &self.failures] {
+                let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).ok()?;
+                for partition in metadata.topics()[0].partitions() {
+                    let (_, end) = consumer
+                        .fetch_watermarks(topic, partition.id(), PATIENCE)
+                        .ok()?;
+                    ends.push(end);
+                }
+            }
+            Some(ends)
+        };
+        wait_until("open transactions end", || {
+            ends(&all).is_some_and(|all| ends(&stable) == Some(all))
+        });
+    }
+}
+
+/// Starts an instance and waits until it has its partitions.
+pub fn ready(settings: &ProgramSettings) -> Program {
+    let mut program = settings.run();
+    program.wait_ready(PATIENCE);
+    program
+}
+
+/// The number of partitions that an instance says are its own.
+pub fn assigned(program: &Program) -> usize {
+    let metrics = program.metrics();
+    let is_assigned =
+        |(name, value): &(&String, &f64)| name.starts_with("nik_stream_assigned{") && **value > 0.0;
+    metrics.iter().filter(is_assigned).count()
+}
+
+/// Waits until `holds`, for as long as [`PATIENCE`].
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// SIGTERM: the program ends well, within the time that a stop may take.
+pub fn stop(mut program: Program) {
+    let code = program.stop(Duration::from_secs(15));
+    assert_eq!(code, Some(0), "{}", program.stderr());
+}

@@ -1,0 +1,54 @@
+//! SIGTERM under load: what is open is committed, the group left, and nothing holds the process for long.
+
+use std::time::Duration;
+
+use super::audit::assert_exact;
+use super::load::Load;
+use super::reader::Reader;
+use super::stage::{Stage, assigned, ready, stop};
+use crate::cluster::{KafkaCluster, shared};
+
+const PARTITIONS: usize = 4;
+const RATE: u32 = 400;
+
+#[test]
+fn a_stop_under_load_ends_well_and_leaves_the_group_at_once() {
+    let stage = Stage::new(shared(), "stopped", PARTITIONS);
+    // So long a session that only a member that left is replaced in time.
+    let settings = stage.settings().set("kafka.session_timeout_ms", "60000");
+    let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
+    let reader = Reader::start(shared(), &stage);
+    let mut programs = [ready(&settings), ready(&settings)];
+    for _ in 0..3 {
+        load.wait_for(300);
+        let [first, second] = programs;
+        stop(first);
+        reader.wait_for(load.sent());
+        assert_eq!(assigned(&second), PARTITIONS);
+        programs = [second, ready(&settings)];
+    }
+    assert_exact(shared(), &stage, load, &reader);
+    programs.into_iter().for_each(stop);
+}
+
+#[test]
+fn a_hung_broker_holds_no_stop_and_a_second_signal_ends_it_at_once() {
+    let mut cluster = KafkaCluster::start(1);
+    let stage = Stage::new(&cluster, "hung", PARTITIONS);
+    let load = Load::start(&cluster, &stage.requests, PARTITIONS, RATE);
+    let reader = Reader::start(&cluster, &stage);
+    let (mut patient, mut impatient) = (stage.run(), stage.run());
+    load.wait_for(RATE as usize);
+    cluster.pause(1);
+    patient.signal("TERM");
+    impatient.signal("TERM");
+    std::thread::sleep(Duration::from_millis(500));
+    assert_eq!(impatient.wait(Duration::ZERO), None, "nothing to wait for");
+    impatient.signal("TERM");
+    assert_eq!(impatient.wait(Duration::from_secs(3)), Some(130));
+    assert_eq!(patient.wait(Duration::from_secs(15)), Some(0));
+    cluster.resume(1);
+    let program = stage.run();
+    assert_exact(&cluster, &stage, load, &reader);
+    stop(program);
+}
