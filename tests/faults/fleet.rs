@@ -18,7 +18,6 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 const FENCING: Duration = Duration::from_mins(2);
 const FENCED: i32 = 75;
 
-/// What is counted, by name.
 /// What all members of the group are: static ones and dynamic ones do not mix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Membership {
@@ -26,6 +25,7 @@ pub enum Membership {
     Dynamic,
 }
 
+/// What is counted, by name.
 pub type Counts = BTreeMap<&'static str, u64>;
 
 /// All instances: the three that stay, guests that come and go, and old processes whose names were taken.
@@ -147,7 +147,7 @@ impl Fleet {
         }
     }
 
-    /// kill -9; back at once, or after the session, or in between. False when nobody could be chosen (also below).
+    /// kill -9; back at once, or after the session, or in between. False when it is not possible now (also below).
     pub fn kill(&mut self, random: &mut ChaCha8Rng) -> bool {
         let Some(index) = self.victim(random, |_| true) else {
             return false;
