@@ -1,20 +1,9 @@
-//! Pipeline and reference give the same bytes for any request: near-valid ones in every disguise, and broken ones.
-//!
-//! `PROPTEST_CASES=1000000 cargo test --release agreement` asks for longer.
+//! Requests to ask with: near-valid ones in every disguise, and broken ones; and days to ask on.
 
-use crate::golden::{kind, shown};
-use crate::reference::fast::Fast;
-use crate::reference::regions::{Regions, Retired};
-use crate::reference::{Answer, Settings, answer};
 use chrono::NaiveDate;
-use nik_stream::dataset;
-use nik_stream::nik::Date;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use proptest::test_runner::TestRunner;
-use std::cell::RefCell;
-use std::collections::HashMap;
 
 /// Area codes of every kind: in force, retired with and without a name, unknown.
 const AREAS: [&str; 10] = [
@@ -32,15 +21,37 @@ const ODD: [char; 26] = [
 const BYTES: &[u8] =
     b"\"\\{}[]:,0129-+.eEtfnu/ \t\n\r\x00\x1f\x7f\x80\xbf\xc0\xc3\xe2\xed\xf0\xf4\xff\xef\xbb";
 
+/// Days on which a century, a year of age or a month ends: birth dates and reference dates meet there.
+const BORDERS: [(i32, u32, u32); 12] = [
+    (1999, 12, 31),
+    (2000, 1, 1),
+    (2000, 2, 28),
+    (2000, 2, 29),
+    (2000, 3, 1),
+    (2024, 2, 29),
+    (2025, 2, 28),
+    (2025, 3, 1),
+    (2025, 6, 14),
+    (2025, 6, 15),
+    (2025, 6, 16),
+    (2100, 3, 1),
+];
+
 /// A NIK's text, its parts inside and outside their borders.
 fn nik() -> impl Strategy<Value = String> {
     let area = prop_oneof![3 => select(&AREAS[..]).prop_map(str::to_owned), 1 => (0..1_000_000).prop_map(|code| format!("{code:06}"))];
-    let day = prop_oneof![4 => 1..32, 4 => 41..72, 1 => 0..100];
-    let month = prop_oneof![8 => 1..13, 1 => 0..100];
+    let usual = (1..32_u32, 1..13_u32, 0..100);
+    let odd = (0..60_u32, 0..100_u32, 0..100);
+    let border = select(&BORDERS[..]).prop_map(|(year, month, day)| (day, month, year % 100));
+    let born = (
+        prop_oneof![3 => usual, 1 => odd, 2 => border],
+        any::<bool>(),
+    )
+        .prop_map(|((day, month, year), woman)| {
+            format!("{:02}{month:02}{year:02}", day + 40 * u32::from(woman))
+        });
     let serial = prop_oneof![4 => 0..10_000, 1 => Just(0)];
-    (area, day, month, 0..100, serial).prop_map(|(area, day, month, year, serial)| {
-        format!("{area}{day:02}{month:02}{year:02}{serial:04}")
-    })
+    (area, born, serial).prop_map(|(area, born, serial)| format!("{area}{born}{serial:04}"))
 }
 
 /// A NIK with a character replaced, put in, or everything behind it cut off; or any text.
@@ -217,7 +228,7 @@ fn request() -> impl Strategy<Value = String> {
 }
 
 /// A request with a few bytes wrong, or none.
-fn damaged() -> impl Strategy<Value = Vec<u8>> {
+pub fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let damage = (
         any::<Index>(),
         prop_oneof![3 => select(BYTES), 1 => any::<u8>()],
@@ -239,134 +250,8 @@ fn damaged() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// Days on both sides of every border that birth dates have, and any others.
-fn day() -> impl Strategy<Value = NaiveDate> {
-    let borders = [
-        (1999, 12, 31),
-        (2000, 1, 1),
-        (2000, 2, 28),
-        (2000, 2, 29),
-        (2024, 2, 29),
-        (2025, 2, 28),
-        (2025, 3, 1),
-    ];
-    prop_oneof![2 => Just((2025, 6, 15)), 1 => select(borders.to_vec()), 1 => (1890..2160, 1..13_u32, 1..29_u32)]
+/// The border days and any others.
+pub fn day() -> impl Strategy<Value = NaiveDate> {
+    prop_oneof![3 => select(&BORDERS[..]), 1 => (1890..2160, 1..13_u32, 1..29_u32)]
         .prop_map(|(year, month, day)| NaiveDate::from_ymd_opt(year, month, day).expect("a day"))
-}
-
-/// Pipeline and reference under the same settings.
-struct Pair {
-    settings: Settings,
-    regions: &'static Regions,
-    fast: Fast,
-}
-
-impl Pair {
-    fn new(settings: Settings, retired: Retired) -> Self {
-        let fast = Fast::new(&settings, retired);
-        Self {
-            settings,
-            regions: Regions::of_the_project(retired),
-            fast,
-        }
-    }
-
-    fn answers(&mut self, request: &[u8], day: NaiveDate) -> [Answer; 2] {
-        let date = Date::parse(&day.to_string()).expect("a date");
-        [
-            self.fast.answer(Some(request), date),
-            answer(Some(request), day, &self.settings, self.regions),
-        ]
-    }
-}
-
-/// As it comes; strict; and with limits that small requests reach.
-fn pairs() -> [Pair; 3] {
-    let strict = Settings {
-        min_age: 17,
-        absent_null: true,
-        ..Settings::default()
-    };
-    let small = Settings {
-        niks_per_request: 3,
-        request_bytes: 400,
-        result_bytes: 400,
-        ..Settings::default()
-    };
-    [
-        Pair::new(Settings::default(), Retired::All),
-        Pair::new(strict, Retired::Confirmed),
-        Pair::new(small, Retired::None),
-    ]
-}
-
-#[test]
-fn any_request_has_one_answer() {
-    let pairs = RefCell::new(pairs());
-    let mut counts = HashMap::new();
-    let counted = RefCell::new(&mut counts);
-    let config = ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    let question = (damaged(), day(), 0..3_usize);
-    TestRunner::new(ProptestConfig {
-        cases: config.cases.max(4096),
-        ..config
-    })
-    .run(&question, |(request, day, pair)| {
-        let [fast, slow] = pairs.borrow_mut()[pair].answers(&request, day);
-        *counted.borrow_mut().entry(kind(&slow)).or_insert(0) += 1;
-        prop_assert_eq!(
-            shown(&fast.bytes),
-            shown(&slow.bytes),
-            "request {}",
-            shown(&request)
-        );
-        prop_assert_eq!(fast.kind, slow.kind, "request {}", shown(&request));
-        Ok(())
-    })
-    .unwrap_or_else(|problem| panic!("{problem}"));
-    println!("{counts:?}");
-    // Requests that all fail for the same reason would agree about nothing.
-    for kind in [
-        "limited",
-        "full",
-        "malformed_json",
-        "invalid_request",
-        "unknown_process",
-        "too_many_niks",
-        "request_too_large",
-        "result_too_large",
-    ] {
-        assert!(
-            counts.get(kind).is_some_and(|count| *count >= 20),
-            "too few of {kind}: {counts:?}"
-        );
-    }
-}
-
-#[test]
-fn every_number_of_every_regency_has_one_answer() {
-    let tables = [dataset::CURRENT_TSV, dataset::RETIRED_TSV];
-    let lines = tables.iter().flat_map(|table| table.lines());
-    let mut regencies: Vec<&str> = lines
-        .filter_map(|line| line.split('\t').next())
-        .filter(|code| code.len() == 4)
-        .collect();
-    regencies.extend(["0000", "0099", "1000", "1199", "9700", "9999"]);
-    let day = NaiveDate::from_ymd_opt(2025, 6, 15).expect("a day");
-    for mut pair in pairs().into_iter().take(2) {
-        for regencies in regencies.chunks(100) {
-            let niks: Vec<String> = regencies
-                .iter()
-                .flat_map(|regency| {
-                    (0..100).map(move |number| format!("\"{regency}{number:02}0101900001\""))
-                })
-                .collect();
-            let request = format!(r#"{{"nik":[{}],"process":"full"}}"#, niks.join(","));
-            let [fast, slow] = pair.answers(request.as_bytes(), day);
-            assert!(fast == slow, "one of {regencies:?}");
-        }
-    }
 }
