@@ -54,6 +54,11 @@ impl Clients {
             GroupProtocol::Classic => config
                 .set("partition.assignment.strategy", strategy(kafka))
                 .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
+                // Its default; librdkafka takes no session that is longer.
+                .set(
+                    "max.poll.interval.ms",
+                    kafka.session_timeout_ms.max(300_000).to_string(),
+                )
                 // How soon a member hears of another's leaving: it is what a takeover waits for.
                 .set(
                     "heartbeat.interval.ms",

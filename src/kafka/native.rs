@@ -148,10 +148,13 @@ impl GroupMetadata {
         // SAFETY: see the module's argument; the result is owned by us.
         let metadata = unsafe { sys::rd_kafka_consumer_group_metadata(consumer.native_ptr()) };
         let metadata = GroupMetadata(NonNull::new(metadata)?);
-        // SAFETY: `metadata` is alive.
-        let generation =
-            unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(metadata.0.as_ptr()) };
-        (generation >= 0).then_some(metadata)
+        (metadata.generation() >= 0).then_some(metadata)
+    }
+
+    /// The generation of the group; 0 while joining by the protocol "consumer".
+    pub(super) fn generation(&self) -> i32 {
+        // SAFETY: the metadata is alive, and only read.
+        unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.0.as_ptr()) }
     }
 }
 

@@ -31,6 +31,8 @@ pub(super) struct Source {
     consumer: BaseConsumer<ConsumerEvents>,
     topic: String,
     assigned: Vec<i32>,
+    /// The group's protocol tells of an assignment only where there is one.
+    hides_empty: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -48,6 +50,7 @@ impl Source {
             consumer,
             topic: topic.to_owned(),
             assigned: Vec::new(),
+            hides_empty: config.get("group.protocol") == Some("consumer"),
             metrics,
         })
     }
@@ -78,6 +81,15 @@ impl Source {
     /// This worker's membership now; `None` while it is no member.
     pub(super) fn membership(&self) -> Option<GroupMetadata> {
         GroupMetadata::of(self.consumer.client())
+    }
+
+    /// Whether the group has taken this worker in, has nothing for it and does not say so.
+    pub(super) fn is_in_reserve(&self) -> bool {
+        self.hides_empty
+            && self.assigned.is_empty()
+            && self
+                .membership()
+                .is_some_and(|membership| membership.generation() > 0)
     }
 
     /// Whether the group took the assignment away without asking (session over): what was done must not be committed.

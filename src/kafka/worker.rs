@@ -95,6 +95,9 @@ impl Worker {
             Polled::Record(message) => desk.take(&message, stop)?,
             Polled::Changed(change) => return self.rebalance(&change),
             Polled::Drained if desk.patience().is_zero() => return self.commit(),
+            Polled::Drained if source.is_in_reserve() => {
+                desk.shared.health.set_joined(desk.index, true);
+            }
             Polled::Drained => {}
         }
         if self
