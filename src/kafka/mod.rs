@@ -28,11 +28,14 @@ use crate::telemetry::metrics::Metrics;
 use client::Clients;
 pub(crate) use fault::Fault;
 use route::{Counts, Watch};
+use stop::Farewell;
 pub use stop::Stop;
 use worker::Worker;
 
 pub use client::{check_property, features};
 
+/// How long a stopping worker waits for the last commits of the others.
+const FAREWELL_BUDGET: Duration = Duration::from_secs(3);
 /// How long a stopping worker may take to leave the group and close its clients.
 const CLOSE_BUDGET: Duration = Duration::from_secs(5);
 /// Fenced again within this time, with the brokers up, there is a rival.
@@ -60,6 +63,7 @@ struct Shared {
     counts: Arc<Counts>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    farewell: Farewell,
 }
 
 impl ReferenceDate {
@@ -112,6 +116,7 @@ pub(crate) fn start(
         counts: Arc::default(),
         metrics: Arc::clone(metrics),
         health: Arc::clone(health),
+        farewell: Farewell::of(settings.kafka.worker_count()),
     });
     let watch = Watch::new(
         &shared.clients.watch(),
@@ -135,6 +140,7 @@ pub(crate) fn start(
             let work = std::panic::AssertUnwindSafe(|| supervise(index, &shared, &stop));
             let outcome = std::panic::catch_unwind(work)
                 .unwrap_or_else(|_| Err(Fault::Fatal("a worker panicked, see the log".to_owned())));
+            shared.farewell.say(index);
             let _ = done.send(outcome); // nobody listens any more when the program is ending
         })?);
     }
@@ -172,6 +178,9 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
         let started = Instant::now();
         let outcome = Worker::start(index, shared).and_then(|mut worker| {
             let outcome = worker.run(stop);
+            if outcome.is_ok() {
+                shared.farewell.say_and_wait(index, FAREWELL_BUDGET);
+            }
             worker.close(CLOSE_BUDGET);
             outcome
         });

@@ -17,6 +17,9 @@ use crate::telemetry::metrics::Metrics;
 /// How long going back in a partition may take.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a rebalance may hold a commit up: longer than the embedded broker's takes, which is nearly a session.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(12);
+
 /// What a poll brought.
 pub(super) enum Polled<'a> {
     Record(BorrowedMessage<'a>),
@@ -152,13 +155,23 @@ impl Source {
         Ok(())
     }
 
-    /// Commits positions outside of a transaction.
+    /// Commits positions outside of a transaction. Between two generations the group takes none, and gets on without this
+    /// thread: to give the epoch up for that would double its outcomes.
     pub(super) fn commit(&self, positions: impl Iterator<Item = (i32, i64)>) -> Result<(), Fault> {
         let list =
             self.list(positions.map(|(partition, offset)| (partition, Offset::Offset(offset))))?;
-        self.consumer
-            .commit(&list, CommitMode::Sync)
-            .map_err(|error| Fault::Abort(error.to_string()))
+        let deadline = Instant::now() + COMMIT_TIMEOUT;
+        loop {
+            match self.consumer.commit(&list, CommitMode::Sync) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::ConsumerCommit(
+                    Code::RebalanceInProgress | Code::IllegalGeneration | Code::StaleMemberEpoch,
+                )) if !self.lost() && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(20));
+                }
+                Err(error) => return Err(Fault::Abort(error.to_string())),
+            }
+        }
     }
 
     /// Notes positions that were committed, for the lag.

@@ -4,6 +4,32 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+/// Where workers wait for each other before they leave the group: whoever leaves while another has yet to commit its last
+/// epoch begins a rebalance, in which the group may refuse that commit.
+#[derive(Debug)]
+pub(super) struct Farewell(Box<[AtomicBool]>);
+
+impl Farewell {
+    /// The farewell of so many workers.
+    pub(super) fn of(workers: usize) -> Self {
+        Self((0..workers).map(|_| AtomicBool::new(false)).collect())
+    }
+
+    /// Notes that this worker commits no more.
+    pub(super) fn say(&self, worker: usize) {
+        self.0[worker].store(true, Ordering::SeqCst);
+    }
+
+    /// Says it, and waits for the others, but no longer than `budget`.
+    pub(super) fn say_and_wait(&self, worker: usize, budget: Duration) {
+        self.say(worker);
+        let end = Instant::now() + budget;
+        while Instant::now() < end && !self.0.iter().all(|said| said.load(Ordering::SeqCst)) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
 /// A flag that is raised once. Clones share it.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
