@@ -27,11 +27,16 @@ pub struct Program {
 impl ProgramSettings {
     /// Finds the cluster; everything else as by default.
     pub fn new(cluster: &KafkaCluster) -> ProgramSettings {
+        Self::at(&cluster.bootstrap())
+    }
+
+    /// Finds the brokers at these addresses; everything else as by default.
+    pub fn at(bootstrap: &str) -> ProgramSettings {
         let settings = ProgramSettings {
             environment: Vec::new(),
             file: String::new(),
         };
-        settings.set("kafka.bootstrap_servers", &cluster.bootstrap())
+        settings.set("kafka.bootstrap_servers", bootstrap)
     }
 
     /// A setting by its dotted name, given by the environment.

@@ -1,13 +1,15 @@
 //! The service, `nik-stream run`, on a real Kafka: one outcome for each request, whatever breaks.
 
-#![allow(dead_code)]
 mod audit;
+mod brokers;
 mod counters;
 mod crashes;
 mod dead_letters;
+mod embedded;
 mod fences;
 mod load;
 mod membership;
+mod privacy;
 mod reader;
 mod records;
 mod refused;

@@ -1,0 +1,180 @@
+//! The embedded broker: `demo` as a newcomer starts it, and `run` at least once beside a broker of the test's own.
+
+use std::collections::BTreeMap;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::mocking::MockCluster;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+
+use super::load::{Requests, key, number};
+use super::stage::{PATIENCE, ready, stop, wait_until};
+use crate::cluster::ProgramSettings;
+
+/// `nik-stream demo`, killed when dropped.
+struct Demo(Child);
+
+impl Demo {
+    fn start(arguments: &[&str]) -> Demo {
+        let demo = Command::new(env!("CARGO_BIN_EXE_nik-stream"))
+            .args(["demo", "--port", "0", "--rate", "300"])
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn();
+        Demo(demo.expect("starts"))
+    }
+
+    fn terminate(&self) {
+        let kill = format!("kill -TERM {}", self.0.id());
+        Command::new("sh")
+            .args(["-c", &kill])
+            .status()
+            .expect("sh runs");
+    }
+
+    /// Waits for its end, and gives what it printed.
+    fn output(mut self) -> String {
+        let deadline = Instant::now() + 2 * PATIENCE;
+        while self.0.try_wait().expect("a child").is_none() {
+            assert!(Instant::now() < deadline, "the demo does not end");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let mut printed = String::new();
+        let mut stdout = self.0.stdout.take().expect("piped");
+        std::io::Read::read_to_string(&mut stdout, &mut printed).expect("text");
+        assert_eq!(self.0.wait().expect("ended").code(), Some(0), "{printed}");
+        printed
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.0.kill(); // it may have ended
+        let _ = self.0.wait();
+    }
+}
+
+/// The number at the end of the line that begins so.
+fn figure(printed: &str, line: &str) -> u64 {
+    let line = printed
+        .lines()
+        .find_map(|found| found.trim().strip_prefix(line));
+    let line = line.unwrap_or_else(|| panic!("no such line:\n{printed}"));
+    let digits = line.trim_start_matches(':').split_whitespace().next();
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .expect("a number")
+}
+
+#[test]
+fn the_demo_ends_by_itself_with_nothing_lost_and_nothing_doubled() {
+    let printed = Demo::start(&["--duration", "5"]).output();
+    assert!(
+        figure(&printed, "requests sent by the demo") > 100,
+        "{printed}"
+    );
+    assert_eq!(figure(&printed, "difference"), 0, "{printed}");
+}
+
+#[test]
+fn a_demo_that_is_interrupted_reconciles_all_the_same() {
+    let demo = Demo::start(&[]);
+    std::thread::sleep(Duration::from_secs(6));
+    demo.terminate();
+    let printed = demo.output();
+    assert!(
+        figure(&printed, "requests sent by the demo") > 0,
+        "{printed}"
+    );
+    assert_eq!(figure(&printed, "difference"), 0, "{printed}");
+}
+
+const TOPICS: [&str; 3] = ["requests", "results", "failures"];
+const PARTITIONS: i32 = 3;
+
+/// How often each request was answered so far.
+fn answers(bootstrap: &str) -> BTreeMap<usize, usize> {
+    let reader: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "reader") // required by librdkafka, never joined
+        .set("enable.partition.eof", "true")
+        .create()
+        .expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    for topic in &TOPICS[1..] {
+        for partition in 0..PARTITIONS {
+            list.add_partition_offset(topic, partition, Offset::Beginning)
+                .expect("a position");
+        }
+    }
+    reader.assign(&list).expect("assigned");
+    let (mut answers, mut open) = (BTreeMap::new(), list.count());
+    while open > 0 {
+        match reader.poll(PATIENCE).expect("records or an end") {
+            Ok(message) => {
+                let number = number(message.key()).expect("a number");
+                *answers.entry(number).or_default() += 1;
+            }
+            Err(rdkafka::error::KafkaError::PartitionEOF(_)) => open -= 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    answers
+}
+
+#[test]
+fn at_least_once_a_clean_stop_under_load_loses_and_doubles_nothing() {
+    let mock = MockCluster::new(1).expect("an embedded broker");
+    let bootstrap = mock.bootstrap_servers();
+    let mut settings = ProgramSettings::at(&bootstrap)
+        .set("delivery.guarantee", "at_least_once")
+        .set("delivery.max_failure_ratio", "1")
+        .set("kafka.session_timeout_ms", "6000")
+        .set("kafka.workers", "2");
+    for (topic, kind) in TOPICS.into_iter().zip(["requests", "results", "failures"]) {
+        mock.create_topic(topic, PARTITIONS, 1).expect("a topic");
+        settings = settings.set(&format!("topics.{kind}"), topic);
+    }
+    let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+        .set("bootstrap.servers", &bootstrap)
+        .set("linger.ms", "2")
+        .create()
+        .expect("a producer");
+    let ended = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let load = scope.spawn(|| {
+            let mut sent = 0;
+            for request in Requests::new(0, 3) {
+                if ended.load(Ordering::Relaxed) {
+                    break;
+                }
+                let key = key(sent);
+                let mut record = BaseRecord::to("requests").key(&key);
+                record.partition = request.partition;
+                record.payload = request.value.as_deref();
+                producer.send(record).expect("room in the queue");
+                sent += 1;
+                std::thread::sleep(Duration::from_millis(3));
+            }
+            producer.flush(PATIENCE).expect("delivered");
+            sent
+        });
+        for life in 1..=3 {
+            let program = ready(&settings);
+            wait_until("it has answered more", || {
+                answers(&bootstrap).len() > life * 300
+            });
+            stop(program);
+        }
+        ended.store(true, Ordering::Relaxed);
+        load.join().expect("no panic")
+    });
+    let program = ready(&settings);
+    wait_until("all is answered", || answers(&bootstrap).len() == sent);
+    stop(program);
+    assert_eq!(answers(&bootstrap).values().sum::<usize>(), sent);
+}

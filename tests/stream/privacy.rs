@@ -1,0 +1,172 @@
+//! No number of a request in what operators see: every log line at every level, every metric, every header of ours.
+
+use std::collections::HashSet;
+
+use super::stage::{Stage, ready, wait_until};
+use crate::cluster::{NewRecord, Record, shared};
+
+/// Sixteen digits that begin as no clock, offset or address does, each different.
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> String {
+        self.0 += 1;
+        let number = 3_273_010_101_900_000 + self.0;
+        number.to_string()
+    }
+}
+
+/// Requests with numbers wherever there is a place for one.
+fn requests(numbers: &mut Numbers) -> Vec<NewRecord> {
+    let mut texts = Vec::new();
+    for template in [
+        r#"{"nik":["N"],"process":"full"}"#,
+        r#"{"nik":[N],"process":"limited"}"#,
+        r#"{"nik":["NN"," N","xN",-N,N.5,{"N":"N"},[N],"short N"],"process":"full"}"#,
+        r#"{"nik":["N"],"process":"N"}"#,
+        r#"{"nik":["N"],"process":N}"#,
+        r#"{"nik":["N"],"nik":["N"],"process":"full"}"#,
+        r#"{"N":["N"],"nik":["N"],"process":"full","x":{"N":N}}"#,
+        r#"{"N":"N"}"#,
+        r#"["N"]"#,
+        r#""N""#,
+        r"N",
+        r#"{"nik":["N"#,
+        r#"{"nik":["N"],"process":"full"} N"#,
+        r#"{"nik":["N\ud800"],"process":"full"}"#,
+        r#"{"nik":[0N],"process":"full"}"#,
+        r#"{"N":N,"N":N,}"#,
+        "{\"nik\":[\"N\u{1}\"],\"process\":\"full\"}",
+        r"N N N",
+    ] {
+        let mut text = template.to_owned();
+        while text.contains('N') {
+            text = text.replacen('N', &numbers.next(), 1);
+        }
+        texts.push(text.into_bytes());
+    }
+    // Too many, too many for the answer's topic, too large, and not UTF-8.
+    for count in [10_001, 300] {
+        let list: Vec<_> = (0..count).map(|_| numbers.next()).collect();
+        texts.push(format!(r#"{{"nik":[{}],"process":"full"}}"#, list.join(",")).into_bytes());
+    }
+    texts.push(format!("{}{}", numbers.next(), " ".repeat(1 << 20)).into_bytes());
+    texts.push([numbers.next().as_bytes(), b"\xff"].concat());
+    let mut requests: Vec<_> = texts.into_iter().map(Some).collect();
+    requests.push(None);
+    requests
+        .into_iter()
+        .map(|value| NewRecord {
+            key: Some(numbers.next().into_bytes()),
+            value,
+            headers: vec![
+                (
+                    numbers.next().into_bytes(),
+                    Some(numbers.next().into_bytes()),
+                ),
+                (
+                    b"nik-failure-reason".to_vec(),
+                    Some(numbers.next().into_bytes()),
+                ),
+            ],
+            ..NewRecord::default()
+        })
+        .collect()
+}
+
+/// Every run of sixteen digits within a longer one, too, that begins as the numbers do.
+fn numbers_in(text: &[u8]) -> HashSet<String> {
+    text.windows(16)
+        .filter(|window| window.starts_with(b"3273") && window.iter().all(u8::is_ascii_digit))
+        .map(|window| String::from_utf8_lossy(window).into_owned())
+        .collect()
+}
+
+fn assert_none(place: &str, text: &[u8]) {
+    let found = numbers_in(text);
+    assert!(found.is_empty(), "{place}: {found:?}");
+}
+
+#[test]
+fn no_number_of_a_request_is_seen_by_an_operator() {
+    for (guarantee, level) in [
+        ("exactly_once", "trace"),
+        ("at_least_once", "debug,librdkafka=trace"),
+    ] {
+        // The broker refuses a result, and says so. (At least once that doubles its neighbours.)
+        let limit = if guarantee == "exactly_once" {
+            "20000"
+        } else {
+            "6000000"
+        };
+        let stage = Stage::named(shared(), "private");
+        for (topic, limit) in stage
+            .topics()
+            .into_iter()
+            .zip(["6000000", limit, "6000000"])
+        {
+            shared().create_topic(topic, 1, &[("max.message.bytes", limit)]);
+        }
+        let settings = stage
+            .settings()
+            .set("delivery.guarantee", guarantee)
+            .set("log.level", level)
+            .set("kafka.producer.compression_type", "none")
+            .set("kafka.librdkafka.debug", "all");
+        let mut program = ready(&settings);
+        let sent = requests(&mut Numbers(0));
+        shared().produce(&stage.requests, &sent);
+        let (results, failures) = stage.wait_for_outcomes(shared(), sent.len());
+        // There is something to be found.
+        assert!(results.len() >= 3 && failures.len() >= 15);
+        assert!(
+            results
+                .iter()
+                .all(|result| !numbers_in(result.value.as_deref().unwrap()).is_empty())
+        );
+
+        wait_until("all is counted", || {
+            program
+                .get("/metrics")
+                .is_some_and(|(_, body)| body.contains("nik_stream_commits_total"))
+        });
+        for path in [
+            "/metrics",
+            "/readyz",
+            "/livez",
+            "/",
+            "/api/status",
+            "/3273010101900001",
+        ] {
+            let (_, body) = program.get(path).expect("an answer");
+            assert_none(path, body.as_bytes());
+        }
+        for (sent, failure) in failures.iter().flat_map(|failure| {
+            let sent = sent.iter().find(|sent| sent.key == failure.key);
+            sent.map(|sent| (sent, failure))
+        }) {
+            assert_headers(sent, failure);
+        }
+        assert_eq!(program.stop(std::time::Duration::from_secs(15)), Some(0));
+        let (words, data) = (program.stderr(), program.stdout());
+        assert!(
+            words.lines().count() > 100,
+            "the log is not at its most talkative"
+        );
+        assert_none("standard error", words.as_bytes());
+        assert_none("standard output", data.as_bytes());
+    }
+}
+
+/// Ours hold no number; the request's own, and the original, do as they did.
+fn assert_headers(sent: &NewRecord, failure: &Record) {
+    let own = &sent.headers[..1];
+    assert!(failure.headers.ends_with(own));
+    let ours = &failure.headers[..failure.headers.len() - own.len()];
+    for (name, value) in ours {
+        assert_none("a header's name", name);
+        if name != b"nik-failure-original" {
+            assert_none("a header's value", value.as_deref().expect("a value"));
+        }
+    }
+}
