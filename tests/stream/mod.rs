@@ -6,6 +6,7 @@ mod counters;
 mod crashes;
 mod dead_letters;
 mod fences;
+mod held_back;
 mod load;
 mod membership;
 mod reader;
