@@ -82,7 +82,8 @@ fn each_reason_comes_with_where_it_stood_and_the_original() {
     let list = |count| vec![r#""3273010101900001""#; count].join(",");
     let full = |count| format!(r#"{{"nik":[{}],"process":"full"}}"#, list(count));
     let (too_large, too_many) = (vec![b' '; 2 << 20], full(10_001));
-    let cases: [(Option<&[u8]>, &str, Option<String>); 12] = [
+    type Case<'a> = (Option<&'a [u8]>, &'static str, Option<String>);
+    let cases: [Case<'_>; 12] = [
         (None, "tombstone", None),
         (Some(b""), "malformed_json", None),
         (Some(&too_large), "request_too_large", None),
