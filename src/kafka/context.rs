@@ -140,10 +140,28 @@ pub(super) fn assign(
     }
 }
 
-/// Gives `list` up, as the group's protocol wants it.
+/// Whether the group's protocol lets partitions be added to the assignment one after the other.
+pub(super) fn takes_more(consumer: &BaseConsumer<ConsumerEvents>) -> bool {
+    matches!(
+        consumer.rebalance_protocol(),
+        RebalanceProtocol::Cooperative
+    )
+}
+
+/// Gives `list` up, as the group's protocol wants it. Partitions of it that were never taken are passed over: librdkafka
+/// would refuse the whole list.
 pub(super) fn unassign(consumer: &BaseConsumer<ConsumerEvents>, list: &TopicPartitionList) {
     let done = match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_unassign(list),
+        RebalanceProtocol::Cooperative => consumer.assignment().and_then(|taken| {
+            let mut given_up = TopicPartitionList::new();
+            for element in list.elements() {
+                let (topic, partition) = (element.topic(), element.partition());
+                if taken.find_partition(topic, partition).is_some() {
+                    given_up.add_partition(topic, partition);
+                }
+            }
+            consumer.incremental_unassign(&given_up)
+        }),
         RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
     };
     if let Err(error) = done {

@@ -1,5 +1,6 @@
 //! Where records come from: a consumer in a group, and its place in it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,16 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::context::{Change, ConsumerEvents, assign, unassign};
+use super::context::{Change, ConsumerEvents, assign, takes_more, unassign};
 use super::fault::Fault;
 use super::native::{self, GroupMetadata};
 use crate::telemetry::metrics::Metrics;
 
+/// How long the group's positions are waited for at first, and at most before its other partitions are looked after again.
+const FIRST_LOOK: Duration = Duration::from_millis(100);
+const LONGEST_LOOK: Duration = Duration::from_secs(1);
+/// Beyond this no transaction of a crashed member is open any more.
+const POSITION_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long going back in a partition may take.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -34,6 +40,11 @@ pub(super) struct Source {
     consumer: BaseConsumer<ConsumerEvents>,
     topic: String,
     assigned: Vec<i32>,
+    /// Those of them that are not read yet, as their positions are not known.
+    waiting: VecDeque<i32>,
+    /// When to look for the next of these positions, and how long that may take.
+    next_look: Instant,
+    look: Duration,
     /// The group's protocol tells of an assignment only where there is one.
     hides_empty: bool,
     metrics: Arc<Metrics>,
@@ -53,6 +64,9 @@ impl Source {
             consumer,
             topic: topic.to_owned(),
             assigned: Vec::new(),
+            waiting: VecDeque::new(),
+            next_look: Instant::now(),
+            look: FIRST_LOOK,
             hides_empty: config.get("group.protocol") == Some("consumer"),
             metrics,
         })
@@ -105,15 +119,8 @@ impl Source {
         self.metrics.rebalances.inc();
         match change {
             Change::Assigned(partitions) => {
-                assign(
-                    &self.consumer,
-                    &self.list(
-                        partitions
-                            .iter()
-                            .map(|&partition| (partition, Offset::Stored)),
-                    )?,
-                )?;
                 self.assigned.extend(partitions);
+                self.start(partitions)?;
             }
             Change::Revoked(partitions) => {
                 unassign(
@@ -127,6 +134,8 @@ impl Source {
                 self.consumer.context().forget(partitions);
                 self.assigned
                     .retain(|partition| !partitions.contains(partition));
+                self.waiting
+                    .retain(|partition| !partitions.contains(partition));
             }
         }
         let (partitions, assigned) = match change {
@@ -137,6 +146,86 @@ impl Source {
             self.metrics.set_assigned(partition, assigned);
         }
         Ok(())
+    }
+
+    /// Reads `partitions` from the group's positions on.
+    ///
+    /// librdkafka would look the positions up by itself, but an answer "not stable yet" that comes after another change of the
+    /// assignment it takes for "no position", and begins the partition anew: everything in it would be answered twice
+    /// (2.12.1, `rd_kafka_assignment_apply_offsets`). So it is told where to begin.
+    fn start(&mut self, partitions: &[i32]) -> Result<(), Fault> {
+        let known = self.positions(partitions, FIRST_LOOK)?;
+        let known = match known {
+            Some(list) => list,
+            None if takes_more(&self.consumer) => {
+                // A crashed member's transaction is still open: its partitions wait, the others do not.
+                self.waiting.extend(partitions);
+                TopicPartitionList::new()
+            }
+            None => {
+                let started = Instant::now();
+                loop {
+                    if let Some(list) = self.positions(partitions, LONGEST_LOOK)? {
+                        break list;
+                    }
+                    if started.elapsed() > POSITION_TIMEOUT {
+                        return Err(Fault::Restart("no positions of the group".to_owned()));
+                    }
+                }
+            }
+        };
+        Ok(assign(&self.consumer, &known)?)
+    }
+
+    /// Starts the next of the partitions whose positions were not known, if its position is known by now.
+    pub(super) fn start_waiting(&mut self) -> Result<(), Fault> {
+        let due = !self.waiting.is_empty() && Instant::now() >= self.next_look;
+        let Some(partition) = due.then(|| self.waiting.pop_front()).flatten() else {
+            return Ok(());
+        };
+        match self.positions(&[partition], self.look)? {
+            // (To take a partition would hide from `lost` that all were taken away.)
+            Some(list) if !self.lost() => {
+                assign(&self.consumer, &list)?;
+                self.look = FIRST_LOOK;
+            }
+            _ => {
+                self.waiting.push_back(partition);
+                // The other partitions have most of the time.
+                self.next_look = Instant::now() + 4 * self.look;
+                self.look = (self.look * 2).min(LONGEST_LOOK);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the group goes on reading; none while a transaction that is open may still move it, or no broker answers.
+    fn positions(
+        &self,
+        partitions: &[i32],
+        timeout: Duration,
+    ) -> Result<Option<TopicPartitionList>, Fault> {
+        let list = self.list(
+            partitions
+                .iter()
+                .map(|&partition| (partition, Offset::Invalid)),
+        )?;
+        let Ok(committed) = self.consumer.committed_offsets(list, timeout) else {
+            return Ok(None);
+        };
+        if committed
+            .elements()
+            .iter()
+            .any(|element| element.error().is_err())
+        {
+            return Ok(None);
+        }
+        let positions = committed.elements();
+        let begin = positions.iter().map(|element| match element.offset() {
+            Offset::Offset(offset) => (element.partition(), Offset::Offset(offset)),
+            _ => (element.partition(), Offset::Beginning),
+        });
+        self.list(begin).map(Some)
     }
 
     /// Goes back to `starts`, as far as their partitions are still assigned.

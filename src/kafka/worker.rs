@@ -90,6 +90,7 @@ impl Worker {
     /// Takes one record, or does what else there is to do.
     fn step(&mut self, stop: &Stop) -> Result<(), Fault> {
         let Self { source, desk } = self;
+        source.start_waiting()?;
         desk.begin(source);
         match source.poll(desk.patience())? {
             Polled::Record(message) => desk.take(&message, stop)?,

@@ -219,6 +219,8 @@ impl KafkaCluster {
         let consumer: BaseConsumer = self
             .client()
             .set("group.id", group)
+            // An open transaction may hold newer positions back: what is asked for is what stands.
+            .set("isolation.level", "read_uncommitted")
             .create()
             .expect("a consumer");
         let mut partitions = TopicPartitionList::new();

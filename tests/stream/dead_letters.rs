@@ -77,12 +77,15 @@ fn assert_headers(
     assert!(failure.headers == expected, "{reason}: a header's value");
 }
 
+// A request, why it fails, and the list that comes back.
+type Case<'a> = (Option<&'a [u8]>, &'static str, Option<String>);
+
 #[test]
 fn each_reason_comes_with_where_it_stood_and_the_original() {
     let list = |count| vec![r#""3273010101900001""#; count].join(",");
     let full = |count| format!(r#"{{"nik":[{}],"process":"full"}}"#, list(count));
     let (too_large, too_many) = (vec![b' '; 2 << 20], full(10_001));
-    let cases: [(Option<&[u8]>, &str, Option<String>); 12] = [
+    let cases: [Case<'_>; 12] = [
         (None, "tombstone", None),
         (Some(b""), "malformed_json", None),
         (Some(&too_large), "request_too_large", None),

@@ -161,8 +161,8 @@ fn a_static_member_is_back_long_before_its_session_ends() {
     load.wait_for(100);
     assert_exact(shared(), &stage, load, &reader);
     let metrics = second.metrics();
-    assert_eq!(
-        metrics["nik_stream_rebalances_total"], rebalances,
+    assert!(
+        (metrics["nik_stream_rebalances_total"] - rebalances).abs() < 0.5,
         "the other kept what it had"
     );
     stop(first);

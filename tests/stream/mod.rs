@@ -7,6 +7,7 @@ mod crashes;
 mod dead_letters;
 mod embedded;
 mod fences;
+mod held_back;
 mod load;
 mod membership;
 mod privacy;
