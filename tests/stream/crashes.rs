@@ -1,12 +1,12 @@
 //! Kill -9 in mid load: for a `read_committed` reader each request has one outcome all the same.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::audit::assert_exact;
 use super::load::Load;
 use super::reader::Reader;
-use super::stage::{Stage, assigned, ready, stop, wait_until};
+use super::stage::{End, Stage, assigned, ready, stop, wait_until};
 use crate::cluster::shared;
 
 const PARTITIONS: usize = 4;
@@ -15,12 +15,12 @@ const RATE: u32 = 400;
 /// Runs `work` while the group's committed positions are compared with what can be read: an offset is never committed without
 /// its outcome. (Both become visible in one transaction, each partition in its own moment.)
 fn while_positions_are_watched(stage: &Stage, reader: &Reader, work: impl FnOnce()) {
-    let end = AtomicBool::new(false);
-    let end = &end;
+    let end = End::default();
+    let ended = end.flag();
     std::thread::scope(|scope| {
         let watch = scope.spawn(move || {
             let mut looks = 0;
-            while !end.load(Ordering::Relaxed) {
+            while !ended.load(Ordering::Relaxed) {
                 let committed = shared().committed(&stage.group, &stage.requests);
                 wait_until("the outcomes before each committed position show", || {
                     let seen = reader.by_partition();
@@ -33,8 +33,9 @@ fn while_positions_are_watched(stage: &Stage, reader: &Reader, work: impl FnOnce
             }
             looks
         });
+        let end = end; // dropped here when the work fails, so that the watch ends
         work();
-        end.store(true, Ordering::Relaxed);
+        drop(end);
         assert!(watch.join().expect("positions within what can be read") > 3);
     });
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -11,7 +11,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use super::load::{Requests, key, number};
-use super::stage::{PATIENCE, ready, stop, wait_until};
+use super::stage::{End, PATIENCE, ready, stop, wait_until};
 use crate::cluster::ProgramSettings;
 
 /// `nik-stream demo`, killed when dropped.
@@ -144,7 +144,8 @@ fn at_least_once_a_clean_stop_under_load_loses_and_doubles_nothing() {
         .set("linger.ms", "2")
         .create()
         .expect("a producer");
-    let ended = AtomicBool::new(false);
+    let end = End::default();
+    let ended = end.flag();
     let sent = std::thread::scope(|scope| {
         let load = scope.spawn(|| {
             let mut sent = 0;
@@ -163,6 +164,7 @@ fn at_least_once_a_clean_stop_under_load_loses_and_doubles_nothing() {
             producer.flush(PATIENCE).expect("delivered");
             sent
         });
+        let end = end; // dropped here when a life fails, so that the load ends
         for life in 1..=3 {
             let program = ready(&settings);
             wait_until("it has answered more", || {
@@ -170,7 +172,7 @@ fn at_least_once_a_clean_stop_under_load_loses_and_doubles_nothing() {
             });
             stop(program);
         }
-        ended.store(true, Ordering::Relaxed);
+        drop(end);
         load.join().expect("no panic")
     });
     let program = ready(&settings);

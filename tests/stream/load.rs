@@ -1,6 +1,6 @@
 //! Requests at a steady rate: valid, invalid and broken ones, each with a number of its own as its key.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +10,7 @@ use nik_stream::dataset;
 use nik_stream::generate::{Fault, Generator, Options};
 use nik_stream::region::RetiredCodes;
 
-use super::stage::PATIENCE;
+use super::stage::{End, PATIENCE};
 use crate::cluster::{KafkaCluster, NewRecord, Producer};
 
 /// One request in so many is broken.
@@ -90,7 +90,7 @@ impl Iterator for Requests {
 /// A producer at work; everything it sent, in order.
 pub struct Load {
     sent: Arc<Mutex<Vec<NewRecord>>>,
-    end: Arc<AtomicBool>,
+    end: End,
     thread: JoinHandle<Producer>,
 }
 
@@ -98,12 +98,9 @@ impl Load {
     /// Sends `rate` requests a second, numbered from 0.
     pub fn start(cluster: &KafkaCluster, topic: &str, partitions: usize, rate: u32) -> Load {
         let producer = cluster.producer();
-        let (sent, end) = (
-            Arc::<Mutex<Vec<NewRecord>>>::default(),
-            Arc::<AtomicBool>::default(),
-        );
+        let (sent, end) = (Arc::<Mutex<Vec<NewRecord>>>::default(), End::default());
         let thread = std::thread::spawn({
-            let (sent, end, topic) = (Arc::clone(&sent), Arc::clone(&end), topic.to_owned());
+            let (sent, end, topic) = (Arc::clone(&sent), end.flag(), topic.to_owned());
             move || {
                 let mut requests = Requests::new(0, partitions);
                 let start = Instant::now();
@@ -143,7 +140,7 @@ impl Load {
 
     /// Stops; what was sent has arrived.
     pub fn finish(self) -> Vec<NewRecord> {
-        self.end.store(true, Ordering::Relaxed);
+        drop(self.end);
         self.thread.join().expect("no panic").flush();
         std::mem::take(&mut *self.sent.lock().expect("no panic"))
     }

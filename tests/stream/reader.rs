@@ -1,22 +1,20 @@
 //! A `read_committed` reader that runs beside the program and counts the outcomes it sees.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::stage::{PATIENCE, Stage};
+use super::stage::{End, PATIENCE, Stage};
 use crate::cluster::KafkaCluster;
 
 /// The reader, at work until dropped.
 pub struct Reader {
     seen: Arc<Mutex<BTreeMap<i32, i64>>>,
-    end: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
+    _end: End,
 }
 
 impl Reader {
@@ -39,12 +37,9 @@ impl Reader {
             }
         }
         consumer.assign(&list).expect("assigned");
-        let (seen, end) = (
-            Arc::<Mutex<BTreeMap<i32, i64>>>::default(),
-            Arc::<AtomicBool>::default(),
-        );
-        let thread = std::thread::spawn({
-            let (seen, end) = (Arc::clone(&seen), Arc::clone(&end));
+        let (seen, end) = (Arc::<Mutex<BTreeMap<i32, i64>>>::default(), End::default());
+        std::thread::spawn({
+            let (seen, end) = (Arc::clone(&seen), end.flag());
             move || {
                 while !end.load(Ordering::Relaxed) {
                     // An error is a broker that is away, for a while.
@@ -56,11 +51,7 @@ impl Reader {
                 }
             }
         });
-        Reader {
-            seen,
-            end,
-            thread: Some(thread),
-        }
+        Reader { seen, _end: end }
     }
 
     /// How many outcomes were seen so far.
@@ -85,16 +76,5 @@ impl Reader {
             );
             std::thread::sleep(Duration::from_millis(20));
         }
-    }
-}
-
-impl Drop for Reader {
-    fn drop(&mut self) {
-        self.end.store(true, Ordering::Relaxed);
-        let ended = self
-            .thread
-            .take()
-            .is_none_or(|thread| thread.join().is_ok());
-        assert!(ended || std::thread::panicking(), "the reader panicked");
     }
 }

@@ -1,5 +1,7 @@
 //! Three topics and a group of a test's own on a cluster, and the program's settings for them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
@@ -16,6 +18,23 @@ pub const TOPIC: [(&str, &str); 3] = [
     ("retention.ms", "-1"),
     ("segment.ms", "1000000000000000"), // else timestamps that lie years apart begin a segment each
 ];
+
+/// Tells a thread to end, when dropped at the latest: a test that fails waits for none.
+#[derive(Default)]
+pub struct End(Arc<AtomicBool>);
+
+impl End {
+    /// What the thread looks at.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
 
 /// A test's topics and group.
 pub struct Stage {
