@@ -1,7 +1,5 @@
 //! Outcomes that the broker refuses for good, one among hundreds: it alone becomes another, its neighbours come out as they were.
 
-use std::time::Duration;
-
 use rand::distr::Alphanumeric;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -9,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use super::audit::{Differences, differences};
 use super::load::{Requests, key, number};
 use super::stage::{PATIENCE, Stage, TOPIC, ready, stop};
-use crate::cluster::{NewRecord, Record, shared};
+use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -227,10 +225,9 @@ fn a_timestamp_that_the_broker_refuses_becomes_the_clocks_and_its_neighbours_sta
     }
 }
 
-#[test]
-fn a_topic_that_takes_not_even_the_smallest_failure_ends_the_program_with_its_name() {
-    let stage = stage("tiny", [&[], &[], &[("max.message.bytes", "300")]]);
-    let mut program = stage.run();
+/// A stage whose failures' topic takes nothing, a request that fails, and the program's end over it.
+fn refused_to_the_end(stage: &Stage, settings: &ProgramSettings) {
+    let mut program = ready(settings);
     let request = NewRecord {
         key: Some(noise(0, 1_000).into_bytes()),
         value: Some(b"x".to_vec()),
@@ -243,5 +240,22 @@ fn a_topic_that_takes_not_even_the_smallest_failure_ends_the_program_with_its_na
         words.contains(&stage.failures) && words.contains("max.message.bytes"),
         "{words}"
     );
-    assert!(program.wait(Duration::ZERO).is_some());
+    let committed = shared().committed(&stage.group, &stage.requests);
+    assert!(
+        committed.values().all(|&next| next <= 0),
+        "positions past what has no outcome: {committed:?}"
+    );
+}
+
+#[test]
+fn a_topic_that_takes_not_even_the_smallest_failure_ends_the_program_with_its_name() {
+    let stage = stage("tiny", [&[], &[], &[("max.message.bytes", "300")]]);
+    refused_to_the_end(&stage, &stage.settings());
+}
+
+#[test]
+fn at_least_once_commits_no_position_before_the_broker_has_taken_the_outcome() {
+    let stage = stage("tinier", [&[], &[], &[("max.message.bytes", "300")]]);
+    let settings = stage.settings().set("delivery.guarantee", "at_least_once");
+    refused_to_the_end(&stage, &settings);
 }
