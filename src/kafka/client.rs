@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use rdkafka::config::ClientConfig;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
@@ -113,6 +113,7 @@ impl Clients {
         let kafka = &self.settings.kafka;
         let mut config = ClientConfig::new();
         config
+            .set_log_level(log_level())
             .set("bootstrap.servers", &kafka.bootstrap_servers)
             .set("client.id", "nik-stream")
             .set("statistics.interval.ms", "5000")
@@ -146,6 +147,20 @@ impl Clients {
             }
         }
         config
+    }
+}
+
+/// The finest lines of librdkafka's that the log takes. (The wrapper asks another logger, which this program has not.)
+fn log_level() -> RDKafkaLogLevel {
+    use tracing::{Level, enabled};
+    if enabled!(target: "librdkafka", Level::DEBUG) {
+        RDKafkaLogLevel::Debug
+    } else if enabled!(target: "librdkafka", Level::INFO) {
+        RDKafkaLogLevel::Info
+    } else if enabled!(target: "librdkafka", Level::WARN) {
+        RDKafkaLogLevel::Warning
+    } else {
+        RDKafkaLogLevel::Error
     }
 }
 
