@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::audit::assert_exact;
 use super::load::Load;
 use super::reader::Reader;
-use super::stage::{Stage, assigned, ready, stop};
+use super::stage::{Stage, assigned, ready, stop, wait_until};
 use crate::cluster::{KafkaCluster, shared};
 
 const PARTITIONS: usize = 4;
@@ -15,7 +15,7 @@ const RATE: u32 = 400;
 fn a_stop_under_load_ends_well_and_leaves_the_group_at_once() {
     let stage = Stage::new(shared(), "stopped", PARTITIONS);
     // So long a session that only a member that left is replaced in time.
-    let settings = stage.settings().set("kafka.session_timeout_ms", "60000");
+    let settings = stage.settings().set("kafka.session_timeout_ms", "600000");
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
     let mut programs = [ready(&settings), ready(&settings)];
@@ -24,7 +24,9 @@ fn a_stop_under_load_ends_well_and_leaves_the_group_at_once() {
         let [first, second] = programs;
         stop(first);
         reader.wait_for(load.sent());
-        assert_eq!(assigned(&second), PARTITIONS);
+        wait_until("the other has all partitions", || {
+            assigned(&second) == PARTITIONS
+        });
         programs = [second, ready(&settings)];
     }
     assert_exact(shared(), &stage, load, &reader);
