@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::fmt::Write;
 
-use nik_stream::codec::Reason;
+use nik_stream::codec::{Limits, Reason, RequestReader};
 use nik_stream::pipeline::process::{Outcome, Settings};
 use proptest::prelude::*;
 use serde::de::IgnoredAny;
@@ -231,5 +231,18 @@ fn ten_thousand_different_niks_and_ten_thousand_equal_ones_are_told_apart() {
         assert_eq!(result["data"].as_object().unwrap().len(), entries);
         assert_eq!(result["summary"]["number"], 10_000);
         assert_eq!(bytes, serde_json::to_string(&result).unwrap());
+    }
+}
+
+#[test]
+fn a_request_tells_how_many_elements_its_list_has() {
+    for (list, length) in [("", 0), ("1", 1), (r#"1,"3273010101900001",null"#, 3)] {
+        let request = format!(r#"{{"nik":[{list}],"process":"full"}}"#);
+        let mut reader = RequestReader::default();
+        let Ok(request) = reader.read(request.as_bytes(), Limits::default()) else {
+            panic!("refused: [{list}]");
+        };
+        let told = (request.len(), request.is_empty());
+        assert_eq!(told, (length, length == 0), "[{list}]");
     }
 }

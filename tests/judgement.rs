@@ -3,7 +3,7 @@
 use chrono::{Datelike, Days, NaiveDate, TimeDelta};
 use nik_stream::nik::birth_date::BirthDate;
 use nik_stream::nik::gender::Gender;
-use nik_stream::nik::{Assessment, Date, Nik, assess};
+use nik_stream::nik::{Assessment, Date, Nik, Summary, assess};
 use nik_stream::region::Regions;
 use proptest::prelude::*;
 
@@ -132,6 +132,7 @@ fn dates_are_written_year_month_day_and_must_exist() {
         Ok(Date::new(2024, 2, 29).unwrap())
     );
     assert_eq!(date("0001-01-01").to_string(), "0001-01-01");
+    assert_eq!(format!("{:?}", Date::MAX), "9999-12-31");
     for bad in [
         "",
         "2023-02-29",
@@ -329,6 +330,24 @@ fn a_nik_is_what_has_a_seventh_character_and_digits_up_to_the_twelfth() {
     ] {
         assert!(Nik::new(text).is_none(), "{text}");
     }
+}
+
+#[test]
+fn counts_add_up_each_to_its_own() {
+    let counts = |factor: u64| Summary {
+        number: 3 * factor,
+        number_processed: 4 * factor,
+        error: 5 * factor,
+        all_section: 6 * factor,
+        length: 7 * factor,
+        area: 8 * factor,
+        dob: 9 * factor,
+        gender: 10 * factor,
+        computerized: 11 * factor,
+    };
+    let mut sum = counts(1);
+    sum += counts(2);
+    assert_eq!(sum, counts(3));
 }
 
 #[test]

@@ -169,4 +169,33 @@ mod tests {
             assert!(chain < 30, "{chain} keys in one chain of 32,768");
         }
     }
+
+    #[test]
+    fn every_byte_and_the_length_tell_in_the_hash() {
+        let seen = Seen::new();
+        // No text is UTF-8 with these bytes, but none is as near to what a word can hold.
+        let text = [0xff; 24];
+        for length in 0..text.len() {
+            let hash = seen.hash(&text[..length]);
+            assert_ne!(hash, seen.hash(&text[..=length]), "one more than {length}");
+            for at in 0..length {
+                let mut other = text;
+                other[at] = b'1';
+                assert_ne!(hash, seen.hash(&other[..length]), "{at} of {length}");
+            }
+        }
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart_by_their_bytes() {
+        let mut seen = Seen::new();
+        seen.point = 0; // every hash is 0
+        seen.clear(FEW + 1);
+        let out = b"3273010101900001327301010190000232730101019000013273010101900002";
+        for (start, new) in [(0, true), (16, true), (32, false), (48, false)] {
+            let range = start..start + 16;
+            let text = str::from_utf8(&out[range.clone()]).expect("digits");
+            assert_eq!(seen.insert(out, range, text), new, "{start}");
+        }
+    }
 }
