@@ -1,7 +1,8 @@
 //! A strict JSON scanner (RFC 8259): one pass, no recursion, no tree. It says where values lie and
 //! whether all is well.
 
-use std::ops::Range;
+use super::Span;
+use crate::nik::number::all_digits;
 
 /// How many arrays and objects may be open at once.
 pub(super) const MAX_DEPTH: u32 = 128;
@@ -11,19 +12,19 @@ pub(super) const MAX_DEPTH: u32 = 128;
 pub(super) struct Malformed;
 
 /// The text a JSON string stands for.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Text {
     /// Without escapes: these bytes of the document.
-    Plain(Range<usize>),
+    Plain(Span),
     /// With escapes: these bytes of the arena, where they stand decoded.
-    Decoded(Range<usize>),
+    Decoded(Span),
 }
 
 impl Text {
-    pub(super) fn of<'a>(&self, document: &'a str, arena: &'a str) -> &'a str {
+    pub(super) fn of<'a>(self, document: &'a str, arena: &'a str) -> &'a str {
         match self {
-            Self::Plain(range) => &document[range.clone()],
-            Self::Decoded(range) => &arena[range.clone()],
+            Self::Plain(span) => &document[span.range()],
+            Self::Decoded(span) => &arena[span.range()],
         }
     }
 }
@@ -39,7 +40,8 @@ pub(super) enum Value {
     Other,
 }
 
-/// A walk over a document. Before a value and behind it the caller skips the whitespace.
+/// A walk over a document of at most [`Span::REACH`] bytes. Before a value and behind it the caller
+/// skips the whitespace.
 pub(super) struct Scanner<'a> {
     document: &'a str,
     bytes: &'a [u8],
@@ -69,7 +71,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// The text of a string that was read.
-    pub(super) fn text(&self, text: &Text) -> &str {
+    pub(super) fn text(&self, text: Text) -> &str {
         text.of(self.document, self.arena)
     }
 
@@ -112,6 +114,18 @@ impl<'a> Scanner<'a> {
         self.expect(b':')?;
         self.whitespace();
         Ok(key)
+    }
+
+    /// Steps over a string of sixteen digits, as nearly every NIK is, at once; false if the next
+    /// value is anything else.
+    pub(super) fn sixteen_digits(&mut self) -> bool {
+        let next = self.bytes[self.at..].first_chunk::<18>();
+        let found = next.is_some_and(|next| match next {
+            [b'"', digits @ .., b'"'] => all_digits(digits),
+            _ => false,
+        });
+        self.at += if found { 18 } else { 0 };
+        found
     }
 
     /// Any value; `outer` containers are open around it.
@@ -212,23 +226,16 @@ impl<'a> Scanner<'a> {
     /// A string, its opening quote already behind.
     fn string(&mut self) -> Result<Text, Malformed> {
         let start = self.at;
-        // Nearly every string is a NIK: sixteen digits and the end are told at once.
-        if let Some((digits, [b'"', ..])) = self.bytes[start..].split_first_chunk::<16>()
-            && digits.iter().filter(|byte| byte.is_ascii_digit()).count() == 16
-        {
-            self.at += 17;
-            return Ok(Text::Plain(start..start + 16));
-        }
         self.at += plain_run(&self.bytes[start..]);
         if self.eat(b'"') {
-            return Ok(Text::Plain(start..self.at - 1));
+            return Ok(Text::Plain(Span::new(start, self.at - 1)));
         }
         let decoded = self.arena.len();
         let mut run = start;
         loop {
             self.arena.push_str(&self.document[run..self.at]);
             if self.eat(b'"') {
-                return Ok(Text::Decoded(decoded..self.arena.len()));
+                return Ok(Text::Decoded(Span::new(decoded, self.arena.len())));
             }
             self.expect(b'\\')?; // else a bare control character, or the end
             let escaped = self.escape()?;

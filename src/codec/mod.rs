@@ -9,8 +9,10 @@ mod json;
 pub mod request;
 pub mod result;
 mod seen;
+mod span;
 mod write;
 
 pub use failure::{Reason, write_failure};
 pub use request::{Limits, Process, Refusal, Request, RequestReader};
 pub use result::{Absent, ResultWriter};
+pub use span::Span;

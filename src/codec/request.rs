@@ -1,9 +1,7 @@
 //! A request, from bytes.
 
-use std::ops::Range;
-
-use super::Reason;
 use super::json::{Malformed, Scanner, Text, Value};
+use super::{Reason, Span};
 use crate::nik::Nik;
 
 /// How the answer is to be given.
@@ -54,14 +52,14 @@ impl Default for Limits {
 }
 
 /// A request that is refused, and what of it could be read.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Refusal {
     /// The first check that failed.
     pub reason: Reason,
     /// The process, where the request holds exactly one that exists.
     pub process: Option<Process>,
     /// Where in the request its `nik` array stands, if it holds exactly one.
-    pub niks: Option<Range<usize>>,
+    pub niks: Option<Span>,
 }
 
 /// Reads requests, one after the other, in buffers it keeps.
@@ -75,7 +73,7 @@ pub struct RequestReader {
 /// Where an element of the list stands.
 #[derive(Clone)]
 struct Element {
-    raw: Range<usize>,
+    raw: Span,
     /// What it says, if it is a string or an integer.
     text: Option<Text>,
 }
@@ -85,32 +83,29 @@ pub struct Request<'a> {
     /// How the answer is to be given.
     pub process: Process,
     /// Where in the request its `nik` array stands.
-    pub niks: Range<usize>,
+    pub niks: Span,
     document: &'a str,
-    arena: &'a str,
-    elements: &'a [Element],
+    reader: &'a RequestReader,
 }
 
 impl<'a> Request<'a> {
     /// How many elements the list has.
     pub fn len(&self) -> usize {
-        self.elements.len()
+        self.reader.elements.len()
     }
 
     /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
-        self.elements.is_empty()
+        self.reader.elements.is_empty()
     }
 
     /// The elements of the list: the NIK, or the bytes of an element that cannot be read as one.
     pub fn elements(&self) -> impl Iterator<Item = Result<Nik<'a>, &'a [u8]>> {
-        let (document, arena) = (self.document, self.arena);
-        self.elements.iter().map(move |element| {
-            let nik = element
-                .text
-                .as_ref()
-                .and_then(|text| Nik::new(text.of(document, arena)));
-            nik.ok_or(&document.as_bytes()[element.raw.clone()])
+        let (document, reader) = (self.document, self.reader);
+        reader.elements.iter().map(move |element| {
+            let text = element.text.map(|text| text.of(document, &reader.arena));
+            text.and_then(Nik::new)
+                .ok_or(&document.as_bytes()[element.raw.range()])
         })
     }
 }
@@ -123,7 +118,7 @@ impl RequestReader {
             process: None,
             niks: None,
         };
-        if bytes.len() > limits.request_bytes {
+        if bytes.len() > limits.request_bytes.min(Span::REACH) {
             return Err(refuse(Reason::RequestTooLarge));
         }
         let document = str::from_utf8(bytes).map_err(|_| refuse(Reason::MalformedJson))?;
@@ -131,17 +126,18 @@ impl RequestReader {
             .scan(document, limits.niks_per_request)
             .map_err(|_| refuse(Reason::MalformedJson))?;
         let refuse = |reason| {
-            let process = members.process.as_ref().copied().flatten();
+            let process = members.process.good().flatten();
+            let niks = members.niks.good();
             Err(Refusal {
                 reason,
                 process,
-                niks: members.niks.as_ref().cloned(),
+                niks,
             })
         };
-        let (Member::Good(niks), Member::Good(process)) = (&members.niks, &members.process) else {
+        let (Member::Good(niks), Member::Good(process)) = (members.niks, members.process) else {
             return refuse(Reason::InvalidRequest);
         };
-        let Some(process) = *process else {
+        let Some(process) = process else {
             return refuse(Reason::UnknownProcess);
         };
         if self.elements.len() > limits.niks_per_request {
@@ -149,10 +145,9 @@ impl RequestReader {
         }
         Ok(Request {
             process,
-            niks: niks.clone(),
+            niks,
             document,
-            arena: &self.arena,
-            elements: &self.elements,
+            reader: self,
         })
     }
 
@@ -188,7 +183,7 @@ impl RequestReader {
 /// The members of the object that matter.
 #[derive(Default)]
 struct Members {
-    niks: Member<Range<usize>>,
+    niks: Member<Span>,
     /// `Good(None)`: a text that names no process.
     process: Member<Option<Process>>,
 }
@@ -201,11 +196,12 @@ impl Members {
         limit: usize,
     ) -> Result<(), Malformed> {
         let key = scanner.key()?;
-        match scanner.text(&key) {
+        match scanner.text(key) {
             "nik" if scanner.peek() == Some(b'[') => {
                 let start = scanner.position();
                 read_list(scanner, elements, limit)?;
-                self.niks.give(Some(start..scanner.position()));
+                let span = Span::new(start, scanner.position());
+                self.niks.give(Some(span));
             }
             "nik" => {
                 scanner.value(1)?;
@@ -214,7 +210,7 @@ impl Members {
             "process" => match scanner.value(1)? {
                 Value::Text(text) => self
                     .process
-                    .give(Some(Process::from_text(scanner.text(&text)))),
+                    .give(Some(Process::from_text(scanner.text(text)))),
                 Value::Integer | Value::Other => self.process.give(None),
             },
             _ => {
@@ -237,14 +233,17 @@ fn read_list(
     }
     loop {
         let start = scanner.position();
-        let value = scanner.value(2)?;
-        let raw = start..scanner.position();
-        if elements.len() <= limit {
-            let text = match value {
+        let text = if scanner.sixteen_digits() {
+            Some(Text::Plain(Span::new(start + 1, scanner.position() - 1)))
+        } else {
+            match scanner.value(2)? {
                 Value::Text(text) => Some(text),
-                Value::Integer => Some(Text::Plain(raw.clone())),
+                Value::Integer => Some(Text::Plain(Span::new(start, scanner.position()))),
                 Value::Other => None,
-            };
+            }
+        };
+        if elements.len() <= limit {
+            let raw = Span::new(start, scanner.position());
             elements.push(Element { raw, text });
         }
         scanner.whitespace();
@@ -257,7 +256,7 @@ fn read_list(
 }
 
 /// A member that an object should have exactly once.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 enum Member<T> {
     #[default]
     Missing,
@@ -266,15 +265,15 @@ enum Member<T> {
     Bad,
 }
 
-impl<T> Member<T> {
+impl<T: Copy> Member<T> {
     fn give(&mut self, value: Option<T>) {
-        *self = match (&*self, value) {
+        *self = match (*self, value) {
             (Self::Missing, Some(value)) => Self::Good(value),
             _ => Self::Bad,
         };
     }
 
-    fn as_ref(&self) -> Option<&T> {
+    fn good(self) -> Option<T> {
         match self {
             Self::Good(value) => Some(value),
             Self::Missing | Self::Bad => None,

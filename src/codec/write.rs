@@ -42,20 +42,21 @@ pub(super) fn boolean(out: &mut Vec<u8>, value: bool) {
 }
 
 /// A number in decimal.
-pub(super) fn integer(out: &mut Vec<u8>, mut number: u64) {
-    if let Ok(digit @ 0..10) = u8::try_from(number) {
-        out.push(b'0' + digit); // as most counts are
-        return;
+#[inline]
+pub(super) fn integer(out: &mut Vec<u8>, number: u64) {
+    match u8::try_from(number) {
+        Ok(digit @ 0..10) => out.push(b'0' + digit), // as most counts are
+        _ => digits(out, number),
     }
+}
+
+fn digits(out: &mut Vec<u8>, mut number: u64) {
     let mut digits = [0; 20]; // u64::MAX has 20
     let mut at = digits.len();
-    loop {
+    while number > 0 {
         at -= 1;
         digits[at] = b'0' + (number % 10) as u8;
         number /= 10;
-        if number == 0 {
-            break;
-        }
     }
     out.extend_from_slice(&digits[at..]);
 }

@@ -89,7 +89,7 @@ impl<'a> Nik<'a> {
 }
 
 /// Counts instead of stopping at the first that is none: a few instructions for all of them.
-pub(super) fn all_digits<const N: usize>(bytes: &[u8; N]) -> bool {
+pub(crate) fn all_digits<const N: usize>(bytes: &[u8; N]) -> bool {
     bytes.iter().filter(|byte| byte.is_ascii_digit()).count() == N
 }
 

@@ -1,11 +1,10 @@
 //! One record's fate: the bytes of a request in, the bytes of its one outcome out.
 
-use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::codec::{
-    Absent, Limits, Process, Reason, Refusal, RequestReader, ResultWriter, write_failure,
+    Absent, Limits, Process, Reason, Refusal, RequestReader, ResultWriter, Span, write_failure,
 };
 use crate::nik::{Date, Summary, assess};
 use crate::region::Regions;
@@ -163,7 +162,7 @@ impl Processor {
 
     /// Writes the failure, without the list if it would be longer with it than a result may be.
     fn fail(&self, value: Option<&[u8]>, refusal: Refusal, out: &mut Vec<u8>) -> Outcome {
-        let list = |range: Range<usize>| value.and_then(|bytes| bytes.get(range));
+        let list = |niks: Span| value.and_then(|bytes| bytes.get(niks.range()));
         out.clear();
         write_failure(out, refusal.niks.and_then(list));
         if out.len() > self.settings.result_bytes {
