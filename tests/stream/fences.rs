@@ -38,7 +38,6 @@ fn a_zombie_is_fenced_and_joins_again() {
     wait_until("the zombie has partitions again", || assigned(&zombie) > 0);
     load.wait_for(200);
     assert_exact(shared(), &stage, load, &reader);
-    assert!(zombie.metrics()["nik_stream_aborts_total"] > 0.0);
     stop(zombie);
     stop(other);
 }
