@@ -121,31 +121,24 @@ impl Source {
             Change::Assigned(partitions) => {
                 self.assigned.extend(partitions);
                 self.start(partitions)?;
+                self.tell(partitions, true);
             }
             Change::Revoked(partitions) => {
-                unassign(
-                    &self.consumer,
-                    &self.list(
-                        partitions
-                            .iter()
-                            .map(|&partition| (partition, Offset::Invalid)),
-                    )?,
-                );
+                let list = self.list(partitions.iter().map(|&it| (it, Offset::Invalid)))?;
+                unassign(&self.consumer, &list);
                 self.consumer.context().forget(partitions);
-                self.assigned
-                    .retain(|partition| !partitions.contains(partition));
-                self.waiting
-                    .retain(|partition| !partitions.contains(partition));
+                self.assigned.retain(|it| !partitions.contains(it));
+                self.waiting.retain(|it| !partitions.contains(it));
+                self.tell(partitions, false);
             }
         }
-        let (partitions, assigned) = match change {
-            Change::Assigned(partitions) => (partitions, true),
-            Change::Revoked(partitions) => (partitions, false),
-        };
+        Ok(())
+    }
+
+    fn tell(&self, partitions: &[i32], assigned: bool) {
         for &partition in partitions {
             self.metrics.set_assigned(partition, assigned);
         }
-        Ok(())
     }
 
     /// Reads `partitions` from the group's positions on.
@@ -205,11 +198,7 @@ impl Source {
         partitions: &[i32],
         timeout: Duration,
     ) -> Result<Option<TopicPartitionList>, Fault> {
-        let list = self.list(
-            partitions
-                .iter()
-                .map(|&partition| (partition, Offset::Invalid)),
-        )?;
+        let list = self.list(partitions.iter().map(|&it| (it, Offset::Invalid)))?;
         let Ok(committed) = self.consumer.committed_offsets(list, timeout) else {
             return Ok(None);
         };
@@ -270,19 +259,16 @@ impl Source {
 
     /// Leaves the group, in at most `budget`: a consumer whose brokers hang is left behind.
     pub(super) fn leave(self, budget: Duration) {
-        self.assigned
-            .iter()
-            .for_each(|&partition| self.metrics.set_assigned(partition, false));
+        self.tell(&self.assigned, false);
         let consumer = self.consumer;
         consumer.context().close();
-        // Changes noted and not yet followed would keep the group waiting for ever.
-        while let Some(change) = consumer.context().next_change() {
-            if let Change::Revoked(_) = change
-                && let Ok(list) = consumer.assignment()
-            {
-                unassign(&consumer, &list);
-            }
+        // A change that was not answered, as a fault came in between, would keep the group waiting for ever. There are two
+        // answers; librdkafka passes over the one that it did not ask for.
+        let nothing = TopicPartitionList::new();
+        if let Err(error) = assign(&consumer, &nothing) {
+            tracing::debug!(%error, "nothing to take");
         }
+        unassign(&consumer, &consumer.assignment().unwrap_or(nothing));
         if !finishes_within(budget, move || drop(consumer)) {
             tracing::warn!(
                 seconds = budget.as_secs(),
