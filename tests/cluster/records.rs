@@ -34,6 +34,18 @@ pub struct Record {
     pub timestamp: Option<i64>,
 }
 
+impl From<Record> for NewRecord {
+    fn from(record: Record) -> NewRecord {
+        NewRecord {
+            partition: Some(record.partition),
+            key: record.key,
+            value: record.value,
+            headers: record.headers,
+            timestamp: record.timestamp,
+        }
+    }
+}
+
 /// An idempotent producer that counts what did not arrive.
 pub struct Producer(ThreadedProducer<Failures>);
 

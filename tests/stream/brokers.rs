@@ -37,7 +37,6 @@ fn of_three_brokers_each_is_killed_and_comes_back() {
 }
 
 #[test]
-#[ignore = "an open defect (issue 4): after such an outage a few outcomes of ten thousand were doubled"]
 fn the_only_broker_is_away_for_longer_than_a_transaction_may_last() {
     let mut cluster = KafkaCluster::start(1);
     let stage = Stage::new(&cluster, "away", PARTITIONS);

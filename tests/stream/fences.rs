@@ -1,15 +1,22 @@
 //! Those who work on although another took their place, the frozen and the doubled, are fenced: nothing of theirs counts.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::audit::assert_exact;
-use super::load::Load;
+use super::audit::{Differences, assert_exact, differences};
+use super::load::{Load, Requests};
 use super::reader::Reader;
 use super::stage::{PATIENCE, Stage, assigned, ready, stop, wait_until};
-use crate::cluster::shared;
+use crate::cluster::{Program, shared};
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
+
+/// How often a program says that it met a fence: the group's first, or the producer's.
+fn given_up(program: &Program) -> usize {
+    let log = program.stderr();
+    log.matches("epoch given up").count() + log.matches("the worker starts anew").count()
+}
 
 #[test]
 fn a_zombie_is_fenced_and_joins_again() {
@@ -28,18 +35,57 @@ fn a_zombie_is_fenced_and_joins_again() {
             assigned(&zombie) > 0 && assigned(&other) > 0
         });
         load.wait_for(RATE as usize);
+        let before = given_up(&zombie);
         zombie.signal("STOP");
         wait_until("the other has all partitions", || {
             assigned(&other) == PARTITIONS
         });
         std::thread::sleep(absence);
         zombie.signal("CONT");
+        wait_until("it gives its epoch up", || given_up(&zombie) > before);
     }
     wait_until("the zombie has partitions again", || assigned(&zombie) > 0);
     load.wait_for(200);
     assert_exact(shared(), &stage, load, &reader);
     stop(zombie);
     stop(other);
+}
+
+/// The transactional ids that begin with `group`: the keys of the coordinator's log (its version in 2 bytes, the id's length in 2).
+fn transactional_ids(group: &str) -> BTreeSet<String> {
+    let log = shared().read_committed("__transaction_state");
+    let ids = log.into_iter().filter_map(|record| record.key);
+    ids.map(|key| String::from_utf8_lossy(&key[4..]).into_owned())
+        .filter(|id| id.starts_with(group))
+        .collect()
+}
+
+#[test]
+fn a_worker_that_is_fenced_in_the_middle_of_a_rebalance_leaves_the_group() {
+    let stage = Stage::new(shared(), "fenced", PARTITIONS);
+    // So long a session that only a member that left is replaced in time; epochs so long that one is open at the rebalance.
+    let settings = stage
+        .settings()
+        .set("kafka.session_timeout_ms", "600000")
+        .set("delivery.commit_interval_ms", "10000")
+        .set("delivery.commit_min_interval_ms", "10000");
+    let first = ready(&settings);
+    let requests: Vec<_> = Requests::new(0, PARTITIONS).take(400).collect();
+    shared().produce(&stage.requests, &requests);
+    wait_until("its outcomes are sent", || {
+        let ends = [&stage.results, &stage.failures].map(|topic| shared().end_offsets(topic));
+        ends.iter().flat_map(|ends| ends.values()).sum::<i64>() >= 400
+    });
+    let ids = transactional_ids(&stage.group);
+    assert_eq!(ids.len(), 2, "of two workers: {ids:?}");
+    let rivals = ids.iter().map(|id| shared().transactional_producer(id));
+    let rivals: Vec<_> = rivals.collect();
+    let second = ready(&settings);
+    let outcomes = stage.wait_for_outcomes(shared(), requests.len());
+    assert_eq!(differences(&requests, &outcomes), Differences::default());
+    drop(rivals);
+    stop(first);
+    stop(second);
 }
 
 #[test]
