@@ -1,5 +1,6 @@
 //! The settings of librdkafka's clients: ours, each with its reason, then the operator's own on top.
 
+use std::ffi::CString;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -104,9 +105,7 @@ impl Clients {
 
     /// A client that only looks at metadata.
     pub(super) fn watch(&self) -> ClientConfig {
-        let mut config = self.common();
-        config.set("statistics.interval.ms", "0");
-        overridden(config, [&self.settings.kafka.librdkafka])
+        overridden(self.common(), [&self.settings.kafka.librdkafka])
     }
 
     fn common(&self) -> ClientConfig {
@@ -148,6 +147,12 @@ impl Clients {
         }
         config
     }
+}
+
+/// Where a client's cluster is reached first.
+pub(super) fn bootstrap(config: &ClientConfig) -> CString {
+    let servers = config.get("bootstrap.servers").unwrap_or_default();
+    CString::new(servers).unwrap_or_default() // with a NUL in it no client would have been made
 }
 
 /// The finest lines of librdkafka's that the log takes. (The wrapper asks another logger, which this program has not.)

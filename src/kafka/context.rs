@@ -11,7 +11,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtoc
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
-use rdkafka::statistics::Statistics;
+use rdkafka::statistics::{Broker, Statistics};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -33,6 +33,8 @@ pub(super) struct ConsumerEvents {
     /// The positions this worker committed, for the lag.
     committed: Mutex<HashMap<i32, i64>>,
     closing: AtomicBool,
+    /// The client knows no broker any more.
+    lost: AtomicBool,
 }
 
 /// A lock whose holders never panic half-way through a change.
@@ -48,7 +50,13 @@ impl ConsumerEvents {
             changes: Mutex::default(),
             committed: Mutex::default(),
             closing: AtomicBool::new(false),
+            lost: AtomicBool::new(false),
         }
+    }
+
+    /// Whether the client was last seen to know no broker any more; says so once.
+    pub(super) fn take_lost(&self) -> bool {
+        self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::Relaxed)
     }
 
     /// The oldest change not yet followed.
@@ -82,6 +90,7 @@ impl ClientContext for ConsumerEvents {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.lost.store(knows_none(&statistics), Ordering::Relaxed);
         let Some(topic) = statistics.topics.get(&self.topic) else {
             return;
         };
@@ -104,6 +113,12 @@ impl ClientContext for ConsumerEvents {
             }
         }
     }
+}
+
+/// Whether a client knows no broker, neither from its settings nor from the cluster.
+pub(super) fn knows_none(statistics: &Statistics) -> bool {
+    let known = |broker: &Broker| matches!(broker.source.as_str(), "configured" | "learned");
+    !statistics.brokers.values().any(known)
 }
 
 impl ConsumerContext for ConsumerEvents {

@@ -19,6 +19,8 @@ pub(super) struct Exception {
     pub clock: bool,
     /// How often its size was refused.
     shrunk: u8,
+    /// It was refused alone, and not for its size or timestamp: nothing that could be changed would help.
+    invalid: bool,
 }
 
 /// What is sent instead of an outcome.
@@ -30,12 +32,15 @@ pub(super) enum Instead {
     Smaller(Reason, Cut),
     /// Nothing smaller is left.
     Exhausted,
+    /// The topic takes no such record, whatever its size.
+    Invalid,
 }
 
 impl Exception {
     /// What is sent instead of `outcome`.
     pub(super) fn instead(self, outcome: &Outcome) -> Instead {
         let (reason, steps) = match *outcome {
+            _ if self.invalid => return Instead::Invalid,
             _ if self.shrunk == 0 => return Instead::Nothing,
             Outcome::Result { .. } => (Reason::ResultTooLarge, self.shrunk - 1),
             Outcome::Failure { reason, .. } => (reason, self.shrunk),
@@ -47,7 +52,7 @@ impl Exception {
         match code {
             Code::InvalidTimestamp => self.clock = true,
             Code::MessageSizeTooLarge => self.shrunk = self.shrunk.saturating_add(1),
-            _ => {}
+            _ => self.invalid = true,
         }
     }
 }
@@ -66,6 +71,11 @@ pub(super) fn is_for_good(code: Code) -> bool {
 pub(super) struct Exceptions(HashMap<Place, Exception>);
 
 impl Exceptions {
+    /// Whether no record is known to be refused.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// What is known of a record.
     pub(super) fn of(&self, place: Place) -> Option<Exception> {
         if self.0.is_empty() {

@@ -13,6 +13,7 @@ mod source;
 mod stop;
 mod worker;
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
@@ -27,7 +28,9 @@ use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 use client::Clients;
 pub(crate) use fault::Fault;
-use route::{Counts, Watch};
+use native::Offsets;
+use route::{Counts, Output, Watch};
+use sink::Sink;
 use stop::Farewell;
 pub use stop::Stop;
 use worker::Worker;
@@ -52,6 +55,7 @@ struct Shared {
     clients: Clients,
     requests: String,
     failures: String,
+    group_c: CString,
     requests_c: CString,
     results_c: CString,
     failures_c: CString,
@@ -64,6 +68,31 @@ struct Shared {
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     farewell: Farewell,
+}
+
+impl Shared {
+    /// Ends what an aborted transaction may have left in the outputs of the records at `starts`.
+    fn sweep(&self, sink: &mut Sink, starts: &[(i32, i64)]) -> Result<(), Fault> {
+        if starts.is_empty() {
+            return Ok(());
+        }
+        let mut places = BTreeSet::new();
+        for output in Output::ALL {
+            for &(partition, _) in starts {
+                let reach = self.counts.reach(output, partition);
+                places.extend(reach.map(|partition| (self.topic(output).as_c_str(), partition)));
+            }
+        }
+        let positions = Offsets::new(&self.requests_c, starts.iter().copied());
+        sink.sweep(places.into_iter(), &self.group_c, positions)
+    }
+
+    fn topic(&self, output: Output) -> &CString {
+        match output {
+            Output::Results => &self.results_c,
+            Output::Failures => &self.failures_c,
+        }
+    }
 }
 
 impl ReferenceDate {
@@ -93,13 +122,15 @@ pub(crate) fn start(
 ) -> Result<Running, Fault> {
     let topics = &settings.topics;
     let c_string = |text: &str| {
-        CString::new(text)
-            .map_err(|_| Fault::Fatal("a topic's name holds a NUL character".to_owned()))
+        CString::new(text).map_err(|_| {
+            Fault::Fatal("a topic's or the group's name holds a NUL character".to_owned())
+        })
     };
     let shared = Arc::new(Shared {
         clients: Clients::new(settings),
         requests: topics.requests.clone(),
         failures: topics.failures.clone(),
+        group_c: c_string(&settings.kafka.group_id)?,
         requests_c: c_string(&topics.requests)?,
         results_c: c_string(&topics.results)?,
         failures_c: c_string(&topics.failures)?,
@@ -174,14 +205,15 @@ impl Running {
 fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Fault> {
     let mut fenced: Option<(Instant, u64)> = None;
     let mut pause = SHORTEST_PAUSE;
+    let mut left_behind = Vec::new();
     while !stop.requested() {
         let started = Instant::now();
-        let outcome = Worker::start(index, shared).and_then(|mut worker| {
+        let outcome = Worker::start(index, shared, &left_behind).and_then(|mut worker| {
             let outcome = worker.run(stop);
             if outcome.is_ok() {
                 shared.farewell.say_and_wait(index, FAREWELL_BUDGET);
             }
-            worker.close(CLOSE_BUDGET);
+            left_behind = worker.close(CLOSE_BUDGET);
             outcome
         });
         let fault = match outcome {

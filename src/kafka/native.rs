@@ -11,7 +11,7 @@
 //! - Slices handed in are read during the call only (`RD_KAFKA_MSG_F_COPY`); slices handed out borrow the message.
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, CString, c_char, c_void};
+use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
@@ -64,6 +64,16 @@ fn checked(call: &'static str, error: *mut sys::rd_kafka_error_t) -> Result<(), 
 
 fn millis(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// Tells a client of `brokers` that it has forgotten.
+///
+/// A broker that has just come back may name no broker at all in its metadata. librdkafka then drops all it knows, those of
+/// `bootstrap.servers` included, and never connects again (2.12.1; its issue 5301).
+pub(super) fn remind_of<C: ClientContext>(client: &Client<C>, brokers: &CStr) {
+    // SAFETY: see the module's argument; the text is copied.
+    let added = unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
+    tracing::warn!(added, "librdkafka knew no broker any more");
 }
 
 /// Ends an earlier transaction of this transactional id and fences its other producers.
@@ -149,6 +159,13 @@ impl GroupMetadata {
         let metadata = unsafe { sys::rd_kafka_consumer_group_metadata(consumer.native_ptr()) };
         let metadata = GroupMetadata(NonNull::new(metadata)?);
         (metadata.generation() >= 0).then_some(metadata)
+    }
+
+    /// A membership of nobody: it passes no fence, and is for transactions that are aborted.
+    pub(super) fn of_nobody(group: &CStr) -> Self {
+        // SAFETY: the name is copied; the result is owned by us.
+        let metadata = unsafe { sys::rd_kafka_consumer_group_metadata_new(group.as_ptr()) };
+        GroupMetadata(NonNull::new(metadata).expect("librdkafka aborts when out of memory"))
     }
 
     /// The generation of the group; 0 while joining by the protocol "consumer".
@@ -304,7 +321,7 @@ fn raw(bytes: Option<&[u8]>) -> (*const c_void, usize) {
 
 /// A record to be produced.
 pub(super) struct Outgoing<'a> {
-    pub topic: &'a CString,
+    pub topic: &'a CStr,
     /// `None`: by murmur2 of the key, as Kafka's own clients do.
     pub partition: Option<i32>,
     pub key: Option<&'a [u8]>,

@@ -1,5 +1,7 @@
 //! Which partition an outcome goes to, and whether the topics are there: a watch over the cluster's metadata.
 
+use std::ffi::CString;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -8,9 +10,12 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::statistics::Statistics;
 
-use super::context::{log, report};
+use super::client::bootstrap;
+use super::context::{knows_none, log, report};
 use super::fault::Fault;
+use super::native;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
@@ -33,21 +38,37 @@ pub(super) enum Output {
     Failures,
 }
 
+impl Output {
+    pub(super) const ALL: [Output; 2] = [Output::Results, Output::Failures];
+}
+
 impl Counts {
     /// The partition for the outcome of a record of `partition`: the same one where the counts agree; else the key's
     /// (`None`: librdkafka's murmur2, the same as Kafka's own clients); without a key the input's modulo the count.
     pub(super) fn route(&self, output: Output, partition: i32, has_key: bool) -> Option<i32> {
         let requests = self.requests.load(Ordering::Relaxed);
-        let count = match output {
-            Output::Results => self.results.load(Ordering::Relaxed),
-            Output::Failures => self.failures.load(Ordering::Relaxed),
-        };
+        let count = self.of(output);
         if count == requests || count == 0 {
             Some(partition)
         } else if has_key {
             None
         } else {
             Some(partition % count)
+        }
+    }
+
+    /// The partitions that outcomes of records of `partition` can be in.
+    pub(super) fn reach(&self, output: Output, partition: i32) -> Range<i32> {
+        match self.route(output, partition, true) {
+            Some(partition) => partition..partition + 1,
+            None => 0..self.of(output),
+        }
+    }
+
+    fn of(&self, output: Output) -> i32 {
+        match output {
+            Output::Results => self.results.load(Ordering::Relaxed),
+            Output::Failures => self.failures.load(Ordering::Relaxed),
         }
     }
 
@@ -69,9 +90,17 @@ impl Counts {
     }
 }
 
-struct Quiet;
+#[derive(Default)]
+struct Quiet {
+    /// The client knows no broker any more.
+    lost: AtomicBool,
+}
 
 impl ClientContext for Quiet {
+    fn stats(&self, statistics: Statistics) {
+        self.lost.store(knows_none(&statistics), Ordering::Relaxed);
+    }
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         log(level, facility, text);
     }
@@ -86,6 +115,7 @@ impl ConsumerContext for Quiet {}
 /// Looks at the cluster's metadata again and again.
 pub(super) struct Watch {
     client: BaseConsumer<Quiet>,
+    bootstrap: CString,
     topics: [String; 3],
     counts: Arc<Counts>,
     health: Arc<Health>,
@@ -107,9 +137,10 @@ impl Watch {
         health: Arc<Health>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
-        let client = config.create_with_context(Quiet)?;
+        let client = config.create_with_context(Quiet::default())?;
         Ok(Self {
             client,
+            bootstrap: bootstrap(config),
             topics,
             counts,
             health,
@@ -144,8 +175,11 @@ impl Watch {
 
     /// What is wrong with brokers and topics.
     fn look(&mut self) -> Vec<String> {
-        // Serves the client's log lines; no record can come.
+        // Serves the client's log lines and statistics; no record can come.
         let _ = self.client.poll(Duration::ZERO);
+        if self.client.context().lost.swap(false, Ordering::Relaxed) {
+            native::remind_of(self.client.client(), &self.bootstrap);
+        }
         let mut problems = Vec::new();
         let mut found = [0; 3];
         for (topic, found) in self.topics.iter().zip(&mut found) {
@@ -222,6 +256,7 @@ mod tests {
         let counts = counts(6, 6, 4);
         assert_eq!(counts.route(Output::Results, 5, true), Some(5));
         assert_eq!(counts.route(Output::Results, 5, false), Some(5));
+        assert_eq!(counts.reach(Output::Results, 5), 5..6);
     }
 
     #[test]
@@ -229,6 +264,7 @@ mod tests {
         let counts = counts(6, 6, 4);
         assert_eq!(counts.route(Output::Failures, 5, true), None);
         assert_eq!(counts.route(Output::Failures, 5, false), Some(1));
+        assert_eq!(counts.reach(Output::Failures, 5), 0..4);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Where outcomes go: a producer, and the transaction around an epoch.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ pub(super) struct Sink {
     calls: Option<Calls>,
     /// A transaction is open.
     open: bool,
+    /// Its commit was asked for, and the answer is not known.
+    in_doubt: bool,
 }
 
 impl Sink {
@@ -47,6 +50,7 @@ impl Sink {
             producer,
             calls,
             open: false,
+            in_doubt: false,
         };
         if transactional {
             sink.call(INIT_TIMEOUT, native::init_transactions)?;
@@ -102,9 +106,55 @@ impl Sink {
         self.call(CALL_TIMEOUT, move |producer, timeout| {
             native::send_offsets(producer, &fenced.0, &fenced.1, timeout)
         })?;
-        self.call(CALL_TIMEOUT, native::commit_transaction)?;
-        self.open = false;
-        Ok(())
+        self.in_doubt = true;
+        let committed = self.call(CALL_TIMEOUT, native::commit_transaction);
+        self.in_doubt = matches!(committed, Err(Fault::Restart(_)));
+        self.open = committed.is_err();
+        committed
+    }
+
+    /// Whether a transaction may have been committed all the same, though its commit failed.
+    pub(super) fn is_in_doubt(&self) -> bool {
+        self.in_doubt
+    }
+
+    /// Aborts once more: a transaction that holds a record of no meaning in each of `places`, and `positions` of `group`.
+    ///
+    /// A coordinator takes a partition that has no leader for deleted, and leaves the abort marker out (Kafka 4.3.1,
+    /// `TransactionMarkerChannelManager`: "likely deleted already"). What the aborted transaction left there would be committed
+    /// by the next one, and its positions would keep the group's from ever being stable. The marker of this one ends both.
+    pub(super) fn sweep<'a>(
+        &mut self,
+        places: impl Iterator<Item = (&'a CStr, i32)>,
+        group: &CStr,
+        positions: Offsets,
+    ) -> Result<(), Fault> {
+        if self.calls.is_none() {
+            return Ok(());
+        }
+        for (topic, partition) in places {
+            let refused = self.send(Outgoing {
+                topic,
+                partition: Some(partition),
+                key: Some(b"aborted"), // a compacted topic takes none without a key
+                value: b"",
+                timestamp: None,
+                headers: None,
+                tag: 0,
+            })?;
+            refused.map_err(|code| Fault::Restart(code.to_string()))?;
+        }
+        if let Some(refused) = self.settle()?.first() {
+            return Err(Fault::Restart(refused.code.to_string()));
+        }
+        let nobodys = Arc::new((positions, GroupMetadata::of_nobody(group)));
+        // Refused or not: the group's partition is part of the transaction now.
+        match self.call(CALL_TIMEOUT, move |producer, timeout| {
+            native::send_offsets(producer, &nobodys.0, &nobodys.1, timeout)
+        }) {
+            Ok(()) | Err(Fault::Abort(_)) => self.abort().map(drop),
+            Err(fault) => Err(fault),
+        }
     }
 
     /// Gives up what was sent since the last commit; returns what the broker refused of it. (Without transactions it stays sent.)

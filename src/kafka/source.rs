@@ -1,6 +1,7 @@
 //! Where records come from: a consumer in a group, and its place in it.
 
 use std::collections::VecDeque;
+use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::client::bootstrap;
 use super::context::{Change, ConsumerEvents, assign, takes_more, unassign};
 use super::fault::Fault;
 use super::native::{self, GroupMetadata};
@@ -39,6 +41,7 @@ pub(super) enum Polled<'a> {
 pub(super) struct Source {
     consumer: BaseConsumer<ConsumerEvents>,
     topic: String,
+    bootstrap: CString,
     assigned: Vec<i32>,
     /// Those of them that are not read yet, as their positions are not known.
     waiting: VecDeque<i32>,
@@ -63,6 +66,7 @@ impl Source {
         Ok(Self {
             consumer,
             topic: topic.to_owned(),
+            bootstrap: bootstrap(config),
             assigned: Vec::new(),
             waiting: VecDeque::new(),
             next_look: Instant::now(),
@@ -92,6 +96,13 @@ impl Source {
                 .context()
                 .next_change()
                 .map_or(Polled::Drained, Polled::Changed)),
+        }
+    }
+
+    /// Helps a consumer that has forgotten all brokers.
+    pub(super) fn find_brokers(&self) {
+        if self.consumer.context().take_lost() {
+            native::remind_of(self.consumer.client(), &self.bootstrap);
         }
     }
 
@@ -161,7 +172,7 @@ impl Source {
                     if let Some(list) = self.positions(partitions, LONGEST_LOOK)? {
                         break list;
                     }
-                    if started.elapsed() > POSITION_TIMEOUT {
+                    if self.lost() || started.elapsed() > POSITION_TIMEOUT {
                         return Err(Fault::Restart("no positions of the group".to_owned()));
                     }
                 }

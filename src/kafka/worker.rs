@@ -1,6 +1,5 @@
 //! One worker: a consumer, the judgement and a producer, joined by one loop on one thread.
 
-use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -49,9 +48,15 @@ struct Desk {
 }
 
 impl Worker {
-    /// Connects and joins the group. The transaction that a crash left open is ended first.
-    pub(super) fn start(index: usize, shared: &Arc<Shared>) -> Result<Self, Fault> {
-        let sink = Sink::connect(&shared.clients.producer(index), index)?;
+    /// Connects and joins the group. The transaction that a crash left open is ended first, and so is what an earlier worker
+    /// of this index may have left behind of the records at `left_behind`.
+    pub(super) fn start(
+        index: usize,
+        shared: &Arc<Shared>,
+        left_behind: &[(i32, i64)],
+    ) -> Result<Self, Fault> {
+        let mut sink = Sink::connect(&shared.clients.producer(index), index)?;
+        shared.sweep(&mut sink, left_behind)?;
         let source = Source::join(
             &shared.clients.consumer(index),
             &shared.requests,
@@ -90,6 +95,7 @@ impl Worker {
     /// Takes one record, or does what else there is to do.
     fn step(&mut self, stop: &Stop) -> Result<(), Fault> {
         let Self { source, desk } = self;
+        source.find_brokers();
         source.start_waiting()?;
         desk.begin(source);
         match source.poll(desk.patience())? {
@@ -181,6 +187,10 @@ impl Worker {
             );
             desk.shared.metrics.aborts.inc();
             source.rewind(desk.epoch.starts())?;
+            if desk.exceptions.is_empty() {
+                let starts: Vec<_> = desk.epoch.starts().collect();
+                desk.shared.sweep(&mut desk.sink, &starts)?;
+            }
             desk.epoch.clear();
             std::thread::sleep(
                 (Duration::from_millis(10) * (1 << desk.given_up_in_a_row.min(8)))
@@ -191,11 +201,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Leaves the group and lets the clients go, each in at most half of `budget`.
-    pub(super) fn close(self, budget: Duration) {
-        self.desk.shared.health.set_joined(self.desk.index, false);
-        self.source.leave(budget / 2);
-        self.desk.sink.close(budget / 2);
+    /// Leaves the group and lets the clients go, each in at most half of `budget`. Returns where the records begin of which
+    /// something may be left behind in the outputs: the open epoch's, unless it may have been committed.
+    pub(super) fn close(self, budget: Duration) -> Vec<(i32, i64)> {
+        let Self { source, desk } = self;
+        desk.shared.health.set_joined(desk.index, false);
+        let aborted = Some(&desk.epoch).filter(|_| !desk.sink.is_in_doubt());
+        let left_behind = aborted.map(|epoch| epoch.starts().collect());
+        source.leave(budget / 2);
+        desk.sink.close(budget / 2);
+        left_behind.unwrap_or_default()
     }
 }
 
@@ -251,6 +266,7 @@ impl Desk {
                     );
                 }
                 Instead::Exhausted => return Err(self.exhausted(id)),
+                Instead::Invalid => return Err(self.invalid(id, &outcome)),
             }
             if exception.is_some() {
                 self.settle()?; // what was sent before it stays out of its batch
@@ -317,6 +333,18 @@ impl Desk {
         ))
     }
 
+    fn invalid(&self, (partition, offset): Place, outcome: &Outcome) -> Fault {
+        let topic = match outcome {
+            Outcome::Result { .. } => self.shared.topic(Output::Results),
+            Outcome::Failure { .. } => self.shared.topic(Output::Failures),
+        };
+        Fault::Fatal(format!(
+            "topic {} refuses the outcome of partition {partition} offset {offset} as invalid: a compacted topic takes no record \
+             without a key",
+            topic.to_string_lossy()
+        ))
+    }
+
     /// Waits until the broker has taken all that was sent. What it refused is treated as an exception when its epoch is
     /// processed again.
     fn settle(&mut self) -> Result<(), Fault> {
@@ -358,13 +386,4 @@ fn now_ms() -> i64 {
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-}
-
-impl Shared {
-    fn topic(&self, output: Output) -> &CString {
-        match output {
-            Output::Results => &self.results_c,
-            Output::Failures => &self.failures_c,
-        }
-    }
 }

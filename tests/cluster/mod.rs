@@ -27,6 +27,7 @@ use tempfile::TempDir;
 
 use kept::Kept;
 pub use program::{Program, ProgramSettings};
+pub use raw::remind_of;
 pub use records::{NewRecord, Producer, Record};
 
 /// Half the CPU of the defaults until the broker is up, and small.

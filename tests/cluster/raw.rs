@@ -84,6 +84,15 @@ pub fn produce(
     }
 }
 
+/// Tells a client of `brokers`, which it may have forgotten: librdkafka's issue 5301, which the program has to cope with as well.
+///
+/// `client` is alive; the wrapper holds it while this runs.
+pub fn remind_of(client: *mut RDKafka, brokers: &str) {
+    let brokers = CString::new(brokers).expect("addresses");
+    // SAFETY: the text is copied.
+    unsafe { sys::rd_kafka_brokers_add(client, brokers.as_ptr()) };
+}
+
 /// The headers in order, with their names as bytes.
 pub fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
     let mut headers = null_mut();

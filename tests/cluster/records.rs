@@ -47,7 +47,7 @@ impl From<Record> for NewRecord {
 }
 
 /// An idempotent producer that counts what did not arrive.
-pub struct Producer(ThreadedProducer<Failures>);
+pub struct Producer(ThreadedProducer<Failures>, String);
 
 #[derive(Default)]
 struct Failures(AtomicU64);
@@ -75,6 +75,11 @@ impl Producer {
             );
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Helps a producer whose brokers were away.
+    pub fn find_brokers(&self) {
+        raw::remind_of(self.0.client().native_ptr(), &self.1);
     }
 
     /// Waits until everything sent has arrived; panics if anything has not.
@@ -119,6 +124,7 @@ impl KafkaCluster {
             config
                 .create_with_context(Failures::default())
                 .expect("a producer"),
+            self.bootstrap(),
         )
     }
 
@@ -134,7 +140,7 @@ impl KafkaCluster {
         producer
             .init_transactions(PATIENCE)
             .expect("the coordinator answers");
-        Producer(producer)
+        Producer(producer, self.bootstrap())
     }
 
     /// Sends the records and waits until they have arrived.

@@ -105,7 +105,12 @@ impl Load {
                 let mut requests = Requests::new(0, partitions);
                 let start = Instant::now();
                 let mut due = Duration::ZERO;
+                let mut reminded = Instant::now();
                 while !end.load(Ordering::Relaxed) {
+                    if reminded.elapsed() > Duration::from_secs(5) {
+                        producer.find_brokers();
+                        reminded = Instant::now();
+                    }
                     if start.elapsed() < due {
                         std::thread::sleep(Duration::from_millis(5));
                         continue;

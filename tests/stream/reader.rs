@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::stage::{End, PATIENCE, Stage};
-use crate::cluster::KafkaCluster;
+use crate::cluster::{KafkaCluster, remind_of};
 
 /// The reader, at work until dropped.
 pub struct Reader {
@@ -37,11 +37,17 @@ impl Reader {
             }
         }
         consumer.assign(&list).expect("assigned");
+        let bootstrap = cluster.bootstrap();
         let (seen, end) = (Arc::<Mutex<BTreeMap<i32, i64>>>::default(), End::default());
         std::thread::spawn({
             let (seen, end) = (Arc::clone(&seen), end.flag());
             move || {
+                let mut reminded = Instant::now();
                 while !end.load(Ordering::Relaxed) {
+                    if reminded.elapsed() > Duration::from_secs(5) {
+                        remind_of(consumer.client().native_ptr(), &bootstrap);
+                        reminded = Instant::now();
+                    }
                     // An error is a broker that is away, for a while.
                     let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) else {
                         continue;

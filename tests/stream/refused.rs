@@ -225,11 +225,11 @@ fn a_timestamp_that_the_broker_refuses_becomes_the_clocks_and_its_neighbours_sta
     }
 }
 
-/// A stage whose failures' topic takes nothing, a request that fails, and the program's end over it.
-fn refused_to_the_end(stage: &Stage, settings: &ProgramSettings) {
+/// The program's end over a request that fails and whose failure the topic never takes; `word` is among its last.
+fn refused_to_the_end(stage: &Stage, settings: &ProgramSettings, key: Option<&str>, word: &str) {
     let mut program = ready(settings);
     let request = NewRecord {
-        key: Some(noise(0, 1_000).into_bytes()),
+        key: key.map(|key| key.as_bytes().to_vec()),
         value: Some(b"x".to_vec()),
         ..NewRecord::default()
     };
@@ -237,7 +237,7 @@ fn refused_to_the_end(stage: &Stage, settings: &ProgramSettings) {
     assert_eq!(program.wait(PATIENCE), Some(1));
     let words = program.stderr();
     assert!(
-        words.contains(&stage.failures) && words.contains("max.message.bytes"),
+        words.contains(&stage.failures) && words.contains(word),
         "{words}"
     );
     let committed = shared().committed(&stage.group, &stage.requests);
@@ -250,12 +250,20 @@ fn refused_to_the_end(stage: &Stage, settings: &ProgramSettings) {
 #[test]
 fn a_topic_that_takes_not_even_the_smallest_failure_ends_the_program_with_its_name() {
     let stage = stage("tiny", [&[], &[], &[("max.message.bytes", "300")]]);
-    refused_to_the_end(&stage, &stage.settings());
+    let key = noise(0, 1_000);
+    refused_to_the_end(&stage, &stage.settings(), Some(&key), "max.message.bytes");
+}
+
+#[test]
+fn a_compacted_topic_that_takes_nothing_without_a_key_ends_the_program_with_its_name() {
+    let stage = stage("compacted", [&[], &[], &[("cleanup.policy", "compact")]]);
+    refused_to_the_end(&stage, &stage.settings(), None, "compacted");
 }
 
 #[test]
 fn at_least_once_commits_no_position_before_the_broker_has_taken_the_outcome() {
     let stage = stage("tinier", [&[], &[], &[("max.message.bytes", "300")]]);
     let settings = stage.settings().set("delivery.guarantee", "at_least_once");
-    refused_to_the_end(&stage, &settings);
+    let key = noise(0, 1_000);
+    refused_to_the_end(&stage, &settings, Some(&key), "max.message.bytes");
 }
