@@ -72,20 +72,26 @@ fn a_worker_that_is_fenced_in_the_middle_of_a_rebalance_leaves_the_group() {
         .set("delivery.commit_interval_ms", "10000")
         .set("delivery.commit_min_interval_ms", "10000");
     let first = ready(&settings);
+    let ids = transactional_ids(&stage.group);
+    assert_eq!(ids.len(), 2, "of two workers: {ids:?}");
     let requests: Vec<_> = Requests::new(0, PARTITIONS).take(400).collect();
     shared().produce(&stage.requests, &requests);
     wait_until("its outcomes are sent", || {
         let ends = [&stage.results, &stage.failures].map(|topic| shared().end_offsets(topic));
         ends.iter().flat_map(|ends| ends.values()).sum::<i64>() >= 400
     });
-    let ids = transactional_ids(&stage.group);
-    assert_eq!(ids.len(), 2, "of two workers: {ids:?}");
     let rivals = ids.iter().map(|id| shared().transactional_producer(id));
     let rivals: Vec<_> = rivals.collect();
     let second = ready(&settings);
     let outcomes = stage.wait_for_outcomes(shared(), requests.len());
     assert_eq!(differences(&requests, &outcomes), Differences::default());
     drop(rivals);
+    let log = first.stderr();
+    let mut lines = log.lines();
+    let rebalance = |line: &&str| line.contains("Revoked");
+    lines.find(rebalance).expect("a rebalance");
+    let next = lines.find(|line| line.contains("starts anew"));
+    assert!(next.is_some_and(|line| line.contains("fenced")), "{log}");
     stop(first);
     stop(second);
 }
