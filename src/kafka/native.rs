@@ -168,6 +168,17 @@ impl GroupMetadata {
         GroupMetadata(NonNull::new(metadata).expect("librdkafka aborts when out of memory"))
     }
 
+    /// Whether the group knows this member; a session that is over ends that at once.
+    pub(super) fn is_known(&self) -> bool {
+        // SAFETY: the metadata is alive, and so is its text as long as it is.
+        let member = unsafe {
+            CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(
+                self.0.as_ptr(),
+            ))
+        };
+        !member.is_empty()
+    }
+
     /// The generation of the group; 0 while joining by the protocol "consumer".
     pub(super) fn generation(&self) -> i32 {
         // SAFETY: the metadata is alive, and only read.

@@ -172,7 +172,8 @@ impl Source {
                     if let Some(list) = self.positions(partitions, LONGEST_LOOK)? {
                         break list;
                     }
-                    if self.lost() || started.elapsed() > POSITION_TIMEOUT {
+                    let known = self.membership().is_some_and(|it| it.is_known());
+                    if !known || started.elapsed() > POSITION_TIMEOUT {
                         return Err(Fault::Restart("no positions of the group".to_owned()));
                     }
                 }

@@ -154,11 +154,20 @@ impl KafkaCluster {
 
     /// Everything that a `read_committed` reader sees of a topic now, by partition and offset.
     pub fn read_committed(&self, topic: &str) -> Vec<Record> {
+        self.read(topic, "read_committed")
+    }
+
+    /// The same, with what is in open and aborted transactions.
+    pub fn read_uncommitted(&self, topic: &str) -> Vec<Record> {
+        self.read(topic, "read_uncommitted")
+    }
+
+    fn read(&self, topic: &str, isolation: &str) -> Vec<Record> {
         let consumer: BaseConsumer = self
             .client()
             .set("group.id", "reader") // required by librdkafka, never joined
             .set("enable.auto.commit", "false")
-            .set("isolation.level", "read_committed")
+            .set("isolation.level", isolation)
             .set("enable.partition.eof", "true")
             .set("fetch.queue.backoff.ms", "5")
             .create()
