@@ -13,6 +13,7 @@ use crate::dataset;
 use crate::kafka::{self, Fault, Running, Stop};
 use crate::pipeline::process::Processor;
 use crate::region::{Level, State};
+use crate::telemetry::breaker::SharedBreaker;
 use crate::telemetry::health::Health;
 use crate::telemetry::http::{self, View};
 use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
@@ -79,7 +80,10 @@ impl App {
                 counts: &counts,
             },
         ));
-        let health = Arc::new(Health::new(settings.kafka.worker_count()));
+        let breaker = settings.delivery.breaker();
+        let breaker = Arc::new(SharedBreaker::new(breaker, Arc::clone(&metrics)));
+        let workers = settings.kafka.worker_count();
+        let health = Arc::new(Health::new(workers, Arc::clone(&breaker)));
         let listen = settings.http.listen;
         let listener = TcpListener::bind(listen)
             .with_context(|| format!("http.listen = {listen} cannot be opened"))?;
@@ -88,18 +92,20 @@ impl App {
             version = VERSION, revision = REVISION, librdkafka, features,
             guarantee = ?settings.delivery.guarantee,
             requests = settings.topics.requests, results = settings.topics.results, failures = settings.topics.failures,
-            group = settings.kafka.group_id, workers = settings.kafka.worker_count(),
+            group = settings.kafka.group_id, workers,
             regions = manifest.release, metrics = %format!("http://{address}/metrics"),
             "nik-stream starts"
         );
         let view = View {
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
+            breaker: Arc::clone(&breaker),
+            resume_from_anywhere: settings.http.breaker_resume_from_anywhere,
         };
         open_door(listener, view, stop.clone())?;
         let processor = Processor::new(regions, settings.process());
         let halt = Stop::default();
-        let running = kafka::start(settings, processor, &metrics, &health, &halt)?;
+        let running = kafka::start(settings, processor, &metrics, &health, &breaker, &halt)?;
         Ok(Self {
             running,
             stop: stop.clone(),

@@ -145,8 +145,11 @@ fn the_endpoints_are_those_of_the_router() {
     let source = read("src/telemetry/http.rs");
     let routes = source.split(".route(\"").skip(1);
     let routes: Vec<String> = routes
-        .filter_map(|rest| rest.split('"').next())
-        .map(|path| format!("`GET {path}`"))
+        .filter_map(|rest| rest.split_once("\", "))
+        .map(|(path, handler)| {
+            let method = handler.split('(').next().unwrap_or_default();
+            format!("`{} {path}`", method.to_uppercase())
+        })
         .collect();
     let told: Vec<String> = table("| endpoint | answers |")
         .into_iter()

@@ -23,6 +23,7 @@ use crate::config::{Guarantee, ReferenceDate, Settings};
 use crate::nik::Date;
 use crate::pipeline::epoch::Cadence;
 use crate::pipeline::process::Processor;
+use crate::telemetry::breaker::SharedBreaker;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 use client::Clients;
@@ -63,6 +64,7 @@ struct Shared {
     counts: Arc<Counts>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    breaker: Arc<SharedBreaker>,
     farewell: Farewell,
 }
 
@@ -89,6 +91,7 @@ pub(crate) fn start(
     processor: Processor,
     metrics: &Arc<Metrics>,
     health: &Arc<Health>,
+    breaker: &Arc<SharedBreaker>,
     stop: &Stop,
 ) -> Result<Running, Fault> {
     let topics = &settings.topics;
@@ -116,6 +119,7 @@ pub(crate) fn start(
         counts: Arc::default(),
         metrics: Arc::clone(metrics),
         health: Arc::clone(health),
+        breaker: Arc::clone(breaker),
         farewell: Farewell::of(settings.kafka.worker_count()),
     });
     let watch = Watch::new(

@@ -47,6 +47,8 @@ pub(super) struct Source {
     look: Duration,
     /// The group's protocol tells of an assignment only where there is one.
     hides_empty: bool,
+    /// Nothing is read, for now.
+    paused: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -68,6 +70,7 @@ impl Source {
             next_look: Instant::now(),
             look: FIRST_LOOK,
             hides_empty: config.get("group.protocol") == Some("consumer"),
+            paused: false,
             metrics,
         })
     }
@@ -109,6 +112,23 @@ impl Source {
                 .is_some_and(|membership| membership.generation() > 0)
     }
 
+    /// Whether reading pauses.
+    pub(super) fn is_paused(&self) -> bool {
+        self.paused
+    }
+
+    /// Pauses reading in all partitions, also those that are yet to come, or goes on.
+    pub(super) fn set_paused(&mut self, paused: bool) -> Result<(), Fault> {
+        self.paused = paused;
+        let list = self.consumer.assignment()?;
+        if paused {
+            self.consumer.pause(&list)?;
+        } else {
+            self.consumer.resume(&list)?;
+        }
+        Ok(())
+    }
+
     /// Whether the group took the assignment away without asking (session over): what was done must not be committed.
     pub(super) fn lost(&self) -> bool {
         self.consumer.assignment_lost()
@@ -125,6 +145,10 @@ impl Source {
             }
             Change::Revoked(partitions) => {
                 let list = self.list(partitions.iter().map(|&it| (it, Offset::Invalid)))?;
+                if self.paused {
+                    // librdkafka would keep the pause for the day the partition comes back.
+                    self.consumer.resume(&list)?;
+                }
                 unassign(&self.consumer, &list);
                 self.consumer.context().forget(partitions);
                 self.assigned.retain(|it| !partitions.contains(it));
@@ -167,7 +191,16 @@ impl Source {
                 }
             }
         };
-        Ok(assign(&self.consumer, &known)?)
+        self.read(&known)
+    }
+
+    /// Takes partitions into the assignment, each from its position on.
+    fn read(&self, list: &TopicPartitionList) -> Result<(), Fault> {
+        assign(&self.consumer, list)?;
+        if self.paused && list.count() > 0 {
+            self.consumer.pause(list)?;
+        }
+        Ok(())
     }
 
     /// Starts the next of the partitions whose positions were not known, if its position is known by now.
@@ -179,7 +212,7 @@ impl Source {
         match self.positions(&[partition], self.look)? {
             // (To take a partition would hide from `lost` that all were taken away.)
             Some(list) if !self.lost() => {
-                assign(&self.consumer, &list)?;
+                self.read(&list)?;
                 self.look = FIRST_LOOK;
             }
             _ => {

@@ -1,5 +1,7 @@
 //! One worker: a consumer, the judgement and a producer, joined by one loop on one thread.
 
+mod detours;
+
 use std::ffi::CString;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -7,7 +9,6 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::Shared;
-use super::context::Change;
 use super::dead_letter::{self, Cut};
 use super::exception::{Exceptions, Instead, Place, tag};
 use super::fault::Fault;
@@ -23,8 +24,8 @@ use crate::telemetry::metrics::Committed;
 
 /// A request dated further ahead of the clock than this gets the clock's time on its outcome.
 const AHEAD_MS: i64 = 10 * 60 * 1000;
-/// The longest pause between two epochs that were given up one after the other.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest wait for a record: a stop, and the breaker, are looked at in between.
+const LONGEST_POLL: Duration = Duration::from_millis(100);
 
 /// One worker. A record borrows the source while the desk works on it.
 pub(super) struct Worker {
@@ -40,6 +41,8 @@ struct Desk {
     processor: Processor,
     payload: Vec<u8>,
     epoch: Epoch,
+    /// How many of its results the breaker was told of.
+    told: u64,
     /// The membership under which the epoch's records were read, taken before the first of them was.
     membership: Option<GroupMetadata>,
     last_commit: Instant,
@@ -64,6 +67,7 @@ impl Worker {
             processor: shared.processor.clone(),
             payload: Vec::new(),
             epoch: Epoch::default(),
+            told: 0,
             membership: None,
             last_commit: Instant::now(),
             last_duration: Duration::ZERO,
@@ -89,11 +93,17 @@ impl Worker {
 
     /// Takes one record, or does what else there is to do.
     fn step(&mut self, stop: &Stop) -> Result<(), Fault> {
+        self.heed_breaker()?;
         let Self { source, desk } = self;
         source.start_waiting()?;
         desk.begin(source);
-        match source.poll(desk.patience())? {
-            Polled::Record(message) => desk.take(&message, stop)?,
+        match source.poll(desk.patience().min(LONGEST_POLL))? {
+            Polled::Record(message) => {
+                if source.is_paused() || !desk.take(&message, stop)? {
+                    // Without an outcome: it is to come again, before any that stands behind it.
+                    source.rewind([(message.partition(), message.offset())].into_iter())?;
+                }
+            }
             Polled::Changed(change) => return self.rebalance(&change),
             Polled::Drained if desk.patience().is_zero() => return self.commit(),
             Polled::Drained if source.is_in_reserve() => {
@@ -134,63 +144,6 @@ impl Worker {
         Ok(())
     }
 
-    /// Follows a change of the assignment: first commits what was done, unless the partitions were lost already.
-    ///
-    /// A new assignment begins a new generation of the group, which the membership taken before the epoch is not of. What
-    /// was read since then is still ours, as the group waits for this answer, so the membership is taken anew. Of a lost
-    /// assignment nothing may be committed: another member may have read the same records.
-    fn rebalance(&mut self, change: &Change) -> Result<(), Fault> {
-        tracing::info!(
-            worker = self.desk.index,
-            ?change,
-            "the group changes the assignment"
-        );
-        let lost = matches!(change, Change::Revoked(_)) && self.source.lost();
-        let committed = if lost {
-            Err(Fault::Abort("the assignment was lost".to_owned()))
-        } else {
-            self.desk.membership = self.source.membership();
-            self.commit()
-        };
-        match committed {
-            Ok(()) => self.source.follow(change)?,
-            Err(Fault::Abort(cause)) => self.give_up(&cause, Some(change))?,
-            Err(fault) => return Err(fault),
-        }
-        let joined = matches!(change, Change::Assigned(_)) || !lost;
-        self.desk.shared.health.set_joined(self.desk.index, joined);
-        Ok(())
-    }
-
-    /// Gives the epoch up and goes back to its first records, as far as they stay with this worker after `change`.
-    fn give_up(&mut self, cause: &str, change: Option<&Change>) -> Result<(), Fault> {
-        let Self { source, desk } = self;
-        // A refusal ends the transaction, and whichever call comes next may be the one to notice.
-        for refused in desk.sink.abort()? {
-            desk.exceptions.refused_there(refused);
-        }
-        if let Some(change) = change {
-            source.follow(change)?;
-        }
-        if !desk.epoch.is_empty() {
-            tracing::warn!(
-                worker = desk.index,
-                records = desk.epoch.records(),
-                cause,
-                "epoch given up"
-            );
-            desk.shared.metrics.aborts.inc();
-            source.rewind(desk.epoch.starts())?;
-            desk.epoch.clear();
-            std::thread::sleep(
-                (Duration::from_millis(10) * (1 << desk.given_up_in_a_row.min(8)))
-                    .min(LONGEST_PAUSE),
-            );
-            desk.given_up_in_a_row += 1;
-        }
-        Ok(())
-    }
-
     /// Leaves the group and lets the clients go, each in at most half of `budget`.
     pub(super) fn close(self, budget: Duration) {
         self.desk.shared.health.set_joined(self.desk.index, false);
@@ -218,8 +171,8 @@ impl Desk {
             .patience(&cadence, self.last_commit, Instant::now())
     }
 
-    /// One record in, one outcome out.
-    fn take(&mut self, message: &BorrowedMessage<'_>, stop: &Stop) -> Result<(), Fault> {
+    /// One record in, one outcome out. Only the breaker's refusal leaves it without one: `false`.
+    fn take(&mut self, message: &BorrowedMessage<'_>, stop: &Stop) -> Result<bool, Fault> {
         let id = (message.partition(), message.offset());
         if !self.shared.counts.wait_for(id.0, || stop.requested()) {
             return Err(Fault::Abort(
@@ -232,6 +185,7 @@ impl Desk {
             .to_millis()
             .filter(|&timestamp| timestamp >= 0);
         let reference = self.shared.reference.date(timestamp, now_ms);
+        let mut allowed = false;
         loop {
             let exception = self.exceptions.of(id);
             let mut outcome =
@@ -251,6 +205,10 @@ impl Desk {
                     );
                 }
                 Instead::Exhausted => return Err(self.exhausted(id)),
+            }
+            allowed = allowed || self.allows(&outcome);
+            if !allowed {
+                return Ok(false);
             }
             if exception.is_some() {
                 self.settle()?; // what was sent before it stays out of its batch
@@ -280,11 +238,10 @@ impl Desk {
                 Ok(()) => {
                     self.epoch
                         .add(id, timestamp, self.payload.len(), &outcome, Instant::now());
-                    return if exception.is_some() {
-                        self.settle()
-                    } else {
-                        Ok(())
-                    };
+                    if exception.is_some() {
+                        self.settle()?;
+                    }
+                    return Ok(true);
                 }
                 Err(code) => self.exceptions.refused_here(id, code),
             }
@@ -307,6 +264,21 @@ impl Desk {
                 (Output::Failures, Some(headers))
             }
         }
+    }
+
+    /// Asks the breaker before a dead letter goes out, with the results that came before it.
+    fn allows(&mut self, outcome: &Outcome) -> bool {
+        matches!(outcome, Outcome::Result { .. }) || {
+            let results = self.untold_results();
+            self.shared.breaker.allows(results)
+        }
+    }
+
+    /// The results of the epoch that the breaker was not told of; now it is.
+    fn untold_results(&mut self) -> usize {
+        let results = self.epoch.tally().answered();
+        let untold = results - std::mem::replace(&mut self.told, results);
+        usize::try_from(untold).unwrap_or(usize::MAX)
     }
 
     fn exhausted(&self, (partition, offset): Place) -> Fault {
@@ -348,7 +320,15 @@ impl Desk {
             duration: self.last_duration,
         });
         self.exceptions.committed(self.epoch.positions());
+        let results = self.untold_results();
+        self.shared.breaker.succeeded(results);
+        self.clear();
+    }
+
+    /// Begins the next epoch.
+    fn clear(&mut self) {
         self.epoch.clear();
+        self.told = 0;
     }
 }
 

@@ -53,6 +53,11 @@ impl Tally {
         }
     }
 
+    /// All results.
+    pub fn answered(&self) -> u64 {
+        self.results.iter().sum()
+    }
+
     /// All failures.
     pub fn failed(&self) -> u64 {
         self.reasons.iter().sum()
@@ -60,7 +65,7 @@ impl Tally {
 
     /// All outcomes.
     pub fn outcomes(&self) -> u64 {
-        self.results.iter().sum::<u64>() + self.failed()
+        self.answered() + self.failed()
     }
 }
 

@@ -31,6 +31,8 @@ pub struct Metrics {
     epoch_records: Histogram,
     lag: IntGaugeVec,
     assigned: IntGaugeVec,
+    /// 1 while the flood breaker is open.
+    pub breaker_open: IntGauge,
     /// Brokers the program is connected to.
     pub brokers_up: IntGauge,
 }
@@ -171,6 +173,10 @@ impl Metrics {
                 "nik_stream_assigned",
                 "1 while the partition is assigned to this instance, else 0.",
                 &["partition"],
+            ),
+            breaker_open: gauge(
+                "nik_stream_breaker_open",
+                "1 while the flood breaker is open and the workers pause, else 0.",
             ),
             brokers_up: gauge(
                 "nik_stream_brokers_up",

@@ -1,5 +1,6 @@
 //! What operators see: counters, health, logs.
 
+pub mod breaker;
 pub mod health;
 pub mod http;
 pub mod logging;
