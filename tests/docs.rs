@@ -47,8 +47,7 @@ fn the_metrics_are_those_that_a_scrape_finds() {
         counts: &[("kecamatan", "current", 6)],
     };
     let metrics = Metrics::new(&build, &regions);
-    metrics.set_assigned(3, true);
-    metrics.set_lag(3, 42);
+    metrics.lag.assigned(0, &[3]);
     let mut found: BTreeMap<String, (String, BTreeSet<String>, String)> = BTreeMap::new();
     let text = metrics.render();
     for line in text.lines().filter(|line| !line.contains("process_")) {

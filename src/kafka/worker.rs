@@ -4,7 +4,7 @@ mod detours;
 
 use std::ffi::CString;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rdkafka::message::{BorrowedMessage, Message};
 
@@ -21,6 +21,7 @@ use crate::config::Guarantee;
 use crate::pipeline::epoch::{Cadence, Epoch};
 use crate::pipeline::process::{Outcome, Processor};
 use crate::telemetry::metrics::Committed;
+use crate::telemetry::now_ms;
 
 /// A request dated further ahead of the clock than this gets the clock's time on its outcome.
 const AHEAD_MS: i64 = 10 * 60 * 1000;
@@ -54,10 +55,15 @@ struct Desk {
 impl Worker {
     /// Connects and joins the group. The transaction that a crash left open is ended first.
     pub(super) fn start(index: usize, shared: &Arc<Shared>) -> Result<Self, Fault> {
-        let sink = Sink::connect(&shared.clients.producer(index), index)?;
+        let sink = Sink::connect(
+            &shared.clients.producer(index),
+            index,
+            Arc::clone(&shared.metrics),
+        )?;
         let source = Source::join(
             &shared.clients.consumer(index),
             &shared.requests,
+            index,
             Arc::clone(&shared.metrics),
         )?;
         let desk = Desk {
@@ -185,6 +191,10 @@ impl Desk {
             .to_millis()
             .filter(|&timestamp| timestamp >= 0);
         let reference = self.shared.reference.date(timestamp, now_ms);
+        let lag = &self.shared.metrics.lag;
+        if self.epoch.has_none_of(id.0) {
+            lag.taken(id.0, id.1, timestamp.unwrap_or(now_ms));
+        }
         let mut allowed = false;
         loop {
             let exception = self.exceptions.of(id);
@@ -208,6 +218,8 @@ impl Desk {
             }
             allowed = allowed || self.allows(&outcome);
             if !allowed {
+                let lag = &self.shared.metrics.lag;
+                lag.taken(id.0, id.1, timestamp.unwrap_or(now_ms));
                 return Ok(false);
             }
             if exception.is_some() {
@@ -330,14 +342,6 @@ impl Desk {
         self.epoch.clear();
         self.told = 0;
     }
-}
-
-/// The clock, in milliseconds since 1970.
-fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl Shared {

@@ -174,7 +174,7 @@ mod tests {
 
     use super::*;
 
-    const COOL_DOWN: Duration = Duration::from_secs(60);
+    const COOL_DOWN: Duration = Duration::from_mins(1);
 
     fn breaker(ratio: f64, window: usize) -> Breaker {
         Breaker::new(&Policy {

@@ -144,6 +144,12 @@ impl Epoch {
         self.records == 0
     }
 
+    /// Whether it holds none of this partition.
+    pub fn has_none_of(&self, partition: i32) -> bool {
+        let of = |span: &Span| span.partition == partition;
+        !self.spans.get(self.latest).is_some_and(of) && !self.spans.iter().any(of)
+    }
+
     /// How many records it holds.
     pub fn records(&self) -> usize {
         self.records

@@ -3,5 +3,16 @@
 pub mod breaker;
 pub mod health;
 pub mod http;
+pub mod lag;
 pub mod logging;
 pub mod metrics;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The clock, in milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
