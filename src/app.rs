@@ -16,6 +16,7 @@ use crate::region::{Level, State};
 use crate::telemetry::breaker::SharedBreaker;
 use crate::telemetry::health::Health;
 use crate::telemetry::http::{self, View};
+use crate::telemetry::logging;
 use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
 
 /// The program's version.
@@ -90,7 +91,7 @@ impl App {
         let address = listener.local_addr()?;
         tracing::info!(
             version = VERSION, revision = REVISION, librdkafka, features,
-            guarantee = ?settings.delivery.guarantee,
+            guarantee = settings.delivery.guarantee.as_str(),
             requests = settings.topics.requests, results = settings.topics.results, failures = settings.topics.failures,
             group = settings.kafka.group_id, workers,
             regions = manifest.release, metrics = %format!("http://{address}/metrics"),
@@ -141,6 +142,7 @@ impl App {
                 "the brokers do not answer: open epochs are given up, their requests will be processed again"
             );
         }
+        logging::tell_repeats();
         ended.map_err(|fault| match fault {
             Fault::Fenced(text) => Ended::Fenced(text),
             fault => Ended::Fault(fault.to_string()),

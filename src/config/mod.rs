@@ -104,6 +104,13 @@ names!(Guarantee {
     AtLeastOnce: "at_least_once"
 });
 
+impl Guarantee {
+    /// The name that the settings give it.
+    pub fn as_str(self) -> &'static str {
+        value::name_of(self)
+    }
+}
+
 /// How a NIK is judged and written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -6,6 +6,7 @@ pub mod http;
 pub mod lag;
 pub mod logging;
 pub mod metrics;
+mod repeats;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
