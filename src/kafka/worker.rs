@@ -105,10 +105,16 @@ impl Worker {
         desk.begin(source);
         match source.poll(desk.patience().min(LONGEST_POLL))? {
             Polled::Record(message) => {
-                if source.is_paused() || !desk.take(&message, stop)? {
-                    // Without an outcome: it is to come again, before any that stands behind it.
+                let taken = if source.is_paused() {
+                    Ok(false)
+                } else {
+                    desk.take(&message, stop)
+                };
+                if matches!(taken, Ok(false) | Err(Fault::Abort(_))) {
+                    // It may have no outcome and be in no epoch: it is to come again, before any that stands behind it.
                     source.rewind([(message.partition(), message.offset())].into_iter())?;
                 }
+                taken?;
             }
             Polled::Changed(change) => return self.rebalance(&change),
             Polled::Drained if desk.patience().is_zero() => return self.commit(),
@@ -151,8 +157,9 @@ impl Worker {
     }
 
     /// Leaves the group and lets the clients go, each in at most half of `budget`.
-    pub(super) fn close(self, budget: Duration) {
+    pub(super) fn close(mut self, budget: Duration) {
         self.desk.shared.health.set_joined(self.desk.index, false);
+        self.desk.drop_epoch(); // after a fault
         self.source.leave(budget / 2);
         self.desk.sink.close(budget / 2);
     }

@@ -8,6 +8,7 @@ mod crashes;
 mod dead_letters;
 mod embedded;
 mod fences;
+mod given_up;
 mod health;
 mod held_back;
 mod load;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Worker;
+use super::{Desk, Worker};
 use crate::kafka::context::Change;
 use crate::kafka::fault::Fault;
 
@@ -70,10 +70,7 @@ impl Worker {
             );
             desk.shared.metrics.aborts.inc();
             source.rewind(desk.epoch.starts())?;
-            let failures = desk.epoch.tally().failed();
-            let failures = usize::try_from(failures).unwrap_or(usize::MAX);
-            desk.shared.breaker.take_back(failures);
-            desk.clear();
+            desk.drop_epoch();
             std::thread::sleep(
                 (Duration::from_millis(10) * (1 << desk.given_up_in_a_row.min(8)))
                     .min(LONGEST_PAUSE),
@@ -81,5 +78,14 @@ impl Worker {
             desk.given_up_in_a_row += 1;
         }
         Ok(())
+    }
+}
+
+impl Desk {
+    /// Drops an epoch whose records will come again: to the breaker its failures are none.
+    pub(super) fn drop_epoch(&mut self) {
+        let failures = usize::try_from(self.epoch.tally().failed()).unwrap_or(usize::MAX);
+        self.shared.breaker.take_back(failures);
+        self.clear();
     }
 }
