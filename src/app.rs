@@ -13,8 +13,10 @@ use crate::dataset;
 use crate::kafka::{self, Fault, Running, Stop};
 use crate::pipeline::process::Processor;
 use crate::region::{Level, State};
+use crate::telemetry::breaker::SharedBreaker;
 use crate::telemetry::health::Health;
 use crate::telemetry::http::{self, View};
+use crate::telemetry::logging;
 use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
 
 /// The program's version.
@@ -79,27 +81,32 @@ impl App {
                 counts: &counts,
             },
         ));
-        let health = Arc::new(Health::new(settings.kafka.worker_count()));
+        let breaker = settings.delivery.breaker();
+        let breaker = Arc::new(SharedBreaker::new(breaker, Arc::clone(&metrics)));
+        let workers = settings.kafka.worker_count();
+        let health = Arc::new(Health::new(workers, Arc::clone(&breaker)));
         let listen = settings.http.listen;
         let listener = TcpListener::bind(listen)
             .with_context(|| format!("http.listen = {listen} cannot be opened"))?;
         let address = listener.local_addr()?;
         tracing::info!(
             version = VERSION, revision = REVISION, librdkafka, features,
-            guarantee = ?settings.delivery.guarantee,
+            guarantee = settings.delivery.guarantee.as_str(),
             requests = settings.topics.requests, results = settings.topics.results, failures = settings.topics.failures,
-            group = settings.kafka.group_id, workers = settings.kafka.worker_count(),
+            group = settings.kafka.group_id, workers,
             regions = manifest.release, metrics = %format!("http://{address}/metrics"),
             "nik-stream starts"
         );
         let view = View {
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
+            breaker: Arc::clone(&breaker),
+            resume_from_anywhere: settings.http.breaker_resume_from_anywhere,
         };
         open_door(listener, view, stop.clone())?;
         let processor = Processor::new(regions, settings.process());
         let halt = Stop::default();
-        let running = kafka::start(settings, processor, &metrics, &health, &halt)?;
+        let running = kafka::start(settings, processor, &metrics, &health, &breaker, &halt)?;
         Ok(Self {
             running,
             stop: stop.clone(),
@@ -135,6 +142,7 @@ impl App {
                 "the brokers do not answer: open epochs are given up, their requests will be processed again"
             );
         }
+        logging::tell_repeats();
         ended.map_err(|fault| match fault {
             Fault::Fenced(text) => Ended::Fenced(text),
             fault => Ended::Fault(fault.to_string()),

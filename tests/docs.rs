@@ -47,8 +47,7 @@ fn the_metrics_are_those_that_a_scrape_finds() {
         counts: &[("kecamatan", "current", 6)],
     };
     let metrics = Metrics::new(&build, &regions);
-    metrics.set_assigned(3, true);
-    metrics.set_lag(3, 42);
+    metrics.lag.assigned(0, &[3]);
     let mut found: BTreeMap<String, (String, BTreeSet<String>, String)> = BTreeMap::new();
     let text = metrics.render();
     for line in text.lines().filter(|line| !line.contains("process_")) {
@@ -145,8 +144,11 @@ fn the_endpoints_are_those_of_the_router() {
     let source = read("src/telemetry/http.rs");
     let routes = source.split(".route(\"").skip(1);
     let routes: Vec<String> = routes
-        .filter_map(|rest| rest.split('"').next())
-        .map(|path| format!("`GET {path}`"))
+        .filter_map(|rest| rest.split_once("\", "))
+        .map(|(path, handler)| {
+            let method = handler.split('(').next().unwrap_or_default();
+            format!("`{} {path}`", method.to_uppercase())
+        })
         .collect();
     let told: Vec<String> = table("| endpoint | answers |")
         .into_iter()

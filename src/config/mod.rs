@@ -13,6 +13,7 @@ mod show;
 mod value;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub use secret::{Properties, Secret};
 
 use crate::codec::Absent;
 use crate::nik::Date;
-use crate::pipeline::process;
+use crate::pipeline::{breaker, process};
 use crate::region::RetiredCodes;
 use crate::telemetry::logging::Format;
 use value::{choice, names, reference_date, share, text, whole};
@@ -79,9 +80,13 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    /// Whether the flood breaker is on: no share is more than 1.
-    pub fn has_breaker(&self) -> bool {
-        self.max_failure_ratio < 1.0
+    /// When the flood breaker opens.
+    pub fn breaker(&self) -> breaker::Policy {
+        breaker::Policy {
+            ratio: self.max_failure_ratio,
+            window: self.failure_window,
+            cool_down: Duration::from_millis(self.failure_cool_down_ms),
+        }
     }
 }
 
@@ -98,6 +103,13 @@ names!(Guarantee {
     ExactlyOnce: "exactly_once",
     AtLeastOnce: "at_least_once"
 });
+
+impl Guarantee {
+    /// The name that the settings give it.
+    pub fn as_str(self) -> &'static str {
+        value::name_of(self)
+    }
+}
 
 /// How a NIK is judged and written.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -157,6 +169,8 @@ pub struct Http {
     pub listen: SocketAddr,
     #[serde(deserialize_with = "value::switch")]
     pub api: bool,
+    #[serde(deserialize_with = "value::switch")]
+    pub breaker_resume_from_anywhere: bool,
 }
 
 names!(Format {

@@ -1,6 +1,6 @@
 //! What librdkafka reports from inside: log lines, statistics, changes of the assignment, refused deliveries.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,7 +15,9 @@ use rdkafka::statistics::{Broker, Statistics};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::telemetry::lag::Seen;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::now_ms;
 
 /// A change of the assignment that the worker has yet to follow.
 #[derive(Debug)]
@@ -28,10 +30,11 @@ pub(super) enum Change {
 /// first commit what it has done. (librdkafka waits with the group's next step until the worker has answered.)
 pub(super) struct ConsumerEvents {
     topic: String,
+    worker: usize,
     metrics: Arc<Metrics>,
     changes: Mutex<VecDeque<Change>>,
-    /// The positions this worker committed, for the lag.
-    committed: Mutex<HashMap<i32, i64>>,
+    /// Nothing is read, for now.
+    pub paused: AtomicBool,
     closing: AtomicBool,
     /// The client knows no broker any more.
     lost: AtomicBool,
@@ -43,12 +46,13 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl ConsumerEvents {
-    pub(super) fn new(topic: &str, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(topic: &str, worker: usize, metrics: Arc<Metrics>) -> Self {
         Self {
             topic: topic.to_owned(),
+            worker,
             metrics,
             changes: Mutex::default(),
-            committed: Mutex::default(),
+            paused: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             lost: AtomicBool::new(false),
         }
@@ -68,16 +72,6 @@ impl ConsumerEvents {
     pub(super) fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
     }
-
-    /// Notes committed positions.
-    pub(super) fn committed(&self, positions: impl Iterator<Item = (i32, i64)>) {
-        lock(&self.committed).extend(positions);
-    }
-
-    /// Forgets the positions of partitions that go to another worker.
-    pub(super) fn forget(&self, partitions: &[i32]) {
-        lock(&self.committed).retain(|partition, _| !partitions.contains(partition));
-    }
 }
 
 impl ClientContext for ConsumerEvents {
@@ -91,25 +85,27 @@ impl ClientContext for ConsumerEvents {
 
     fn stats(&self, statistics: Statistics) {
         self.lost.store(knows_none(&statistics), Ordering::Relaxed);
-        let Some(topic) = statistics.topics.get(&self.topic) else {
+        // A pause stops what these numbers come from.
+        let reads = !self.paused.load(Ordering::Relaxed);
+        let Some(topic) = statistics.topics.get(&self.topic).filter(|_| reads) else {
             return;
         };
-        let committed = lock(&self.committed);
-        for partition in topic.partitions.values() {
-            // librdkafka's own lag ignores transactional commits, so ours is counted from our own positions.
-            let position = match committed.get(&partition.partition) {
-                Some(&position) => position,
-                None if partition.committed_offset >= 0 => partition.committed_offset,
-                None => partition.lo_offset,
-            };
+        // librdkafka's own lag ignores transactional commits, so it is counted from our own positions.
+        for partition in topic.partitions.values().filter(|it| it.desired) {
             let end = if partition.ls_offset >= 0 {
                 partition.ls_offset
             } else {
                 partition.hi_offset
             };
-            if partition.desired && end >= 0 && position >= 0 {
-                self.metrics
-                    .set_lag(partition.partition, (end - position).max(0));
+            let (begin, next) = (partition.lo_offset, partition.next_offset);
+            if end >= 0 && begin >= 0 {
+                let seen = Seen {
+                    begin,
+                    end,
+                    next: (partition.fetchq_cnt == 0).then_some(next),
+                };
+                let lag = &self.metrics.lag;
+                lag.seen(Some(self.worker), partition.partition, seen, now_ms());
             }
         }
     }
@@ -193,12 +189,28 @@ pub(super) struct Refused {
 }
 
 /// The producer's ear: it keeps what was not delivered.
-#[derive(Default)]
 pub(super) struct ProducerEvents {
     refused: Mutex<Vec<Refused>>,
+    /// The part of this producer in the metrics of all queues: records and bytes.
+    queued: Mutex<[i64; 2]>,
+    metrics: Arc<Metrics>,
 }
 
 impl ProducerEvents {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            refused: Mutex::default(),
+            queued: Mutex::default(),
+            metrics,
+        }
+    }
+
+    fn set_queued(&self, now: [i64; 2]) {
+        let [records, bytes] = mem::replace(&mut *lock(&self.queued), now);
+        self.metrics.queue_records.add(now[0] - records);
+        self.metrics.queue_bytes.add(now[1] - bytes);
+    }
+
     /// What was refused since the last call.
     pub(super) fn take_refused(&self) -> Vec<Refused> {
         mem::take(&mut *lock(&self.refused))
@@ -214,7 +226,16 @@ impl ClientContext for ProducerEvents {
         report(&error, reason);
     }
 
-    fn stats(&self, _: Statistics) {}
+    fn stats(&self, statistics: Statistics) {
+        let part = |count: u64| i64::try_from(count).unwrap_or(0);
+        self.set_queued([statistics.msg_cnt, statistics.msg_size].map(part));
+    }
+}
+
+impl Drop for ProducerEvents {
+    fn drop(&mut self) {
+        self.set_queued([0, 0]);
+    }
 }
 
 impl ProducerContext for ProducerEvents {

@@ -24,6 +24,7 @@ use crate::config::{Guarantee, ReferenceDate, Settings};
 use crate::nik::Date;
 use crate::pipeline::epoch::Cadence;
 use crate::pipeline::process::Processor;
+use crate::telemetry::breaker::SharedBreaker;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 use client::Clients;
@@ -67,6 +68,7 @@ struct Shared {
     counts: Arc<Counts>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
+    breaker: Arc<SharedBreaker>,
     farewell: Farewell,
 }
 
@@ -118,6 +120,7 @@ pub(crate) fn start(
     processor: Processor,
     metrics: &Arc<Metrics>,
     health: &Arc<Health>,
+    breaker: &Arc<SharedBreaker>,
     stop: &Stop,
 ) -> Result<Running, Fault> {
     let topics = &settings.topics;
@@ -147,6 +150,7 @@ pub(crate) fn start(
         counts: Arc::default(),
         metrics: Arc::clone(metrics),
         health: Arc::clone(health),
+        breaker: Arc::clone(breaker),
         farewell: Farewell::of(settings.kafka.worker_count()),
     });
     let watch = Watch::new(

@@ -17,7 +17,9 @@ use super::context::{knows_none, log, report};
 use super::fault::Fault;
 use super::native;
 use crate::telemetry::health::Health;
+use crate::telemetry::lag::Seen;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::now_ms;
 
 /// The partition counts of the three topics, as last seen; 0 before.
 #[derive(Debug, Default)]
@@ -215,8 +217,28 @@ impl Watch {
         }
         if problems.is_empty() {
             self.note(found);
+            self.look_at_ends();
         }
         problems
+    }
+
+    /// Where the partitions end that are assigned here: a worker that pauses or hangs does not tell.
+    fn look_at_ends(&self) {
+        let lag = &self.metrics.lag;
+        for partition in lag.partitions() {
+            let Ok((begin, end)) =
+                self.client
+                    .fetch_watermarks(&self.topics[0], partition, TIMEOUT)
+            else {
+                return; // what is wrong shows at the next look
+            };
+            let seen = Seen {
+                begin,
+                end,
+                next: None,
+            };
+            lag.seen(None, partition, seen, now_ms());
+        }
     }
 
     fn note(&self, [requests, results, failures]: [i32; 3]) {

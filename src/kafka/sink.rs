@@ -15,6 +15,7 @@ use super::exception::is_for_good;
 use super::fault::Fault;
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use super::source::finishes_within;
+use crate::telemetry::metrics::Metrics;
 
 /// The longest a transactional call may take; beyond `transaction.timeout.ms` the broker has aborted by itself.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
@@ -38,9 +39,13 @@ pub(super) struct Sink {
 impl Sink {
     /// Connects. With a transactional id in `config`, ends what an earlier producer of that id left open: until then the
     /// positions it committed are not stable, so this stands before the group is joined.
-    pub(super) fn connect(config: &ClientConfig, worker: usize) -> Result<Self, Fault> {
+    pub(super) fn connect(
+        config: &ClientConfig,
+        worker: usize,
+        metrics: Arc<Metrics>,
+    ) -> Result<Self, Fault> {
         let transactional = config.get("transactional.id").is_some();
-        let producer = Arc::new(config.create_with_context(ProducerEvents::default())?);
+        let producer = Arc::new(config.create_with_context(ProducerEvents::new(metrics))?);
         let calls = if transactional {
             Some(Calls::start(worker)?)
         } else {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::CString;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -42,6 +43,7 @@ pub(super) struct Source {
     consumer: BaseConsumer<ConsumerEvents>,
     topic: String,
     bootstrap: CString,
+    worker: usize,
     assigned: Vec<i32>,
     /// Those of them that are not read yet, as their positions are not known.
     waiting: VecDeque<i32>,
@@ -58,15 +60,17 @@ impl Source {
     pub(super) fn join(
         config: &ClientConfig,
         topic: &str,
+        worker: usize,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
-        let events = ConsumerEvents::new(topic, Arc::clone(&metrics));
+        let events = ConsumerEvents::new(topic, worker, Arc::clone(&metrics));
         let consumer: BaseConsumer<_> = config.create_with_context(events)?;
         consumer.subscribe(&[topic])?;
         Ok(Self {
             consumer,
             topic: topic.to_owned(),
             bootstrap: bootstrap(config),
+            worker,
             assigned: Vec::new(),
             waiting: VecDeque::new(),
             next_look: Instant::now(),
@@ -120,6 +124,24 @@ impl Source {
                 .is_some_and(|membership| membership.generation() > 0)
     }
 
+    /// Whether reading pauses.
+    pub(super) fn is_paused(&self) -> bool {
+        self.consumer.context().paused.load(Ordering::Relaxed)
+    }
+
+    /// Pauses reading in all partitions, also those that are yet to come, or goes on.
+    pub(super) fn set_paused(&self, paused: bool) -> Result<(), Fault> {
+        let context = self.consumer.context();
+        context.paused.store(paused, Ordering::Relaxed);
+        let list = self.consumer.assignment()?;
+        if paused {
+            self.consumer.pause(&list)?;
+        } else {
+            self.consumer.resume(&list)?;
+        }
+        Ok(())
+    }
+
     /// Whether the group took the assignment away without asking (session over): what was done must not be committed.
     pub(super) fn lost(&self) -> bool {
         self.consumer.assignment_lost()
@@ -131,25 +153,22 @@ impl Source {
         match change {
             Change::Assigned(partitions) => {
                 self.assigned.extend(partitions);
+                self.metrics.lag.assigned(self.worker, partitions);
                 self.start(partitions)?;
-                self.tell(partitions, true);
             }
             Change::Revoked(partitions) => {
                 let list = self.list(partitions.iter().map(|&it| (it, Offset::Invalid)))?;
+                if self.is_paused() {
+                    // librdkafka would keep the pause for the day the partition comes back.
+                    self.consumer.resume(&list)?;
+                }
                 unassign(&self.consumer, &list);
-                self.consumer.context().forget(partitions);
                 self.assigned.retain(|it| !partitions.contains(it));
                 self.waiting.retain(|it| !partitions.contains(it));
-                self.tell(partitions, false);
+                self.metrics.lag.revoked(self.worker, partitions);
             }
         }
         Ok(())
-    }
-
-    fn tell(&self, partitions: &[i32], assigned: bool) {
-        for &partition in partitions {
-            self.metrics.set_assigned(partition, assigned);
-        }
     }
 
     /// Reads `partitions` from the group's positions on.
@@ -179,7 +198,21 @@ impl Source {
                 }
             }
         };
-        Ok(assign(&self.consumer, &known)?)
+        self.read(&known)
+    }
+
+    /// Takes partitions into the assignment, each from its position on.
+    fn read(&self, list: &TopicPartitionList) -> Result<(), Fault> {
+        assign(&self.consumer, list)?;
+        let begins = list.elements();
+        self.committed(begins.iter().map(|it| match it.offset() {
+            Offset::Offset(offset) => (it.partition(), offset),
+            _ => (it.partition(), 0),
+        }));
+        if self.is_paused() && list.count() > 0 {
+            self.consumer.pause(list)?;
+        }
+        Ok(())
     }
 
     /// Starts the next of the partitions whose positions were not known, if its position is known by now.
@@ -191,7 +224,7 @@ impl Source {
         match self.positions(&[partition], self.look)? {
             // (To take a partition would hide from `lost` that all were taken away.)
             Some(list) if !self.lost() => {
-                assign(&self.consumer, &list)?;
+                self.read(&list)?;
                 self.look = FIRST_LOOK;
             }
             _ => {
@@ -266,12 +299,12 @@ impl Source {
 
     /// Notes positions that were committed, for the lag.
     pub(super) fn committed(&self, positions: impl Iterator<Item = (i32, i64)>) {
-        self.consumer.context().committed(positions);
+        self.metrics.lag.committed(self.worker, positions);
     }
 
     /// Leaves the group, in at most `budget`: a consumer whose brokers hang is left behind.
     pub(super) fn leave(self, budget: Duration) {
-        self.tell(&self.assigned, false);
+        self.metrics.lag.revoked(self.worker, &self.assigned);
         let consumer = self.consumer;
         consumer.context().close();
         // A change that was not answered, as a fault came in between, would keep the group waiting for ever. There are two

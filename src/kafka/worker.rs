@@ -1,12 +1,13 @@
 //! One worker: a consumer, the judgement and a producer, joined by one loop on one thread.
 
+mod detours;
+
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::Shared;
-use super::context::Change;
 use super::dead_letter::{self, Cut};
 use super::exception::{Exceptions, Instead, Place, tag};
 use super::fault::Fault;
@@ -19,11 +20,12 @@ use crate::config::Guarantee;
 use crate::pipeline::epoch::{Cadence, Epoch};
 use crate::pipeline::process::{Outcome, Processor};
 use crate::telemetry::metrics::Committed;
+use crate::telemetry::now_ms;
 
 /// A request dated further ahead of the clock than this gets the clock's time on its outcome.
 const AHEAD_MS: i64 = 10 * 60 * 1000;
-/// The longest pause between two epochs that were given up one after the other.
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// The longest wait for a record: a stop, and the breaker, are looked at in between.
+const LONGEST_POLL: Duration = Duration::from_millis(100);
 
 /// One worker. A record borrows the source while the desk works on it.
 pub(super) struct Worker {
@@ -39,6 +41,8 @@ struct Desk {
     processor: Processor,
     payload: Vec<u8>,
     epoch: Epoch,
+    /// How many of its results the breaker was told of.
+    told: u64,
     /// The membership under which the epoch's records were read, taken before the first of them was.
     membership: Option<GroupMetadata>,
     last_commit: Instant,
@@ -55,11 +59,16 @@ impl Worker {
         shared: &Arc<Shared>,
         left_behind: &[(i32, i64)],
     ) -> Result<Self, Fault> {
-        let mut sink = Sink::connect(&shared.clients.producer(index), index)?;
+        let mut sink = Sink::connect(
+            &shared.clients.producer(index),
+            index,
+            Arc::clone(&shared.metrics),
+        )?;
         shared.sweep(&mut sink, left_behind)?;
         let source = Source::join(
             &shared.clients.consumer(index),
             &shared.requests,
+            index,
             Arc::clone(&shared.metrics),
         )?;
         let desk = Desk {
@@ -69,6 +78,7 @@ impl Worker {
             processor: shared.processor.clone(),
             payload: Vec::new(),
             epoch: Epoch::default(),
+            told: 0,
             membership: None,
             last_commit: Instant::now(),
             last_duration: Duration::ZERO,
@@ -94,12 +104,24 @@ impl Worker {
 
     /// Takes one record, or does what else there is to do.
     fn step(&mut self, stop: &Stop) -> Result<(), Fault> {
+        self.heed_breaker()?;
         let Self { source, desk } = self;
         source.find_brokers();
         source.start_waiting()?;
         desk.begin(source);
-        match source.poll(desk.patience())? {
-            Polled::Record(message) => desk.take(&message, stop)?,
+        match source.poll(desk.patience().min(LONGEST_POLL))? {
+            Polled::Record(message) => {
+                let taken = if source.is_paused() {
+                    Ok(false)
+                } else {
+                    desk.take(&message, stop)
+                };
+                if matches!(taken, Ok(false) | Err(Fault::Abort(_))) {
+                    // It may have no outcome and be in no epoch: it is to come again, before any that stands behind it.
+                    source.rewind([(message.partition(), message.offset())].into_iter())?;
+                }
+                taken?;
+            }
             Polled::Changed(change) => return self.rebalance(&change),
             Polled::Drained if desk.patience().is_zero() => return self.commit(),
             Polled::Drained if source.is_in_reserve() => {
@@ -140,74 +162,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Follows a change of the assignment: first commits what was done, unless the partitions were lost already.
-    ///
-    /// A new assignment begins a new generation of the group, which the membership taken before the epoch is not of. What
-    /// was read since then is still ours, as the group waits for this answer, so the membership is taken anew. Of a lost
-    /// assignment nothing may be committed: another member may have read the same records.
-    fn rebalance(&mut self, change: &Change) -> Result<(), Fault> {
-        tracing::info!(
-            worker = self.desk.index,
-            ?change,
-            "the group changes the assignment"
-        );
-        let lost = matches!(change, Change::Revoked(_)) && self.source.lost();
-        let committed = if lost {
-            Err(Fault::Abort("the assignment was lost".to_owned()))
-        } else {
-            self.desk.membership = self.source.membership();
-            self.commit()
-        };
-        match committed {
-            Ok(()) => self.source.follow(change)?,
-            Err(Fault::Abort(cause)) => self.give_up(&cause, Some(change))?,
-            Err(fault) => return Err(fault),
-        }
-        let joined = matches!(change, Change::Assigned(_)) || !lost;
-        self.desk.shared.health.set_joined(self.desk.index, joined);
-        Ok(())
-    }
-
-    /// Gives the epoch up and goes back to its first records, as far as they stay with this worker after `change`.
-    fn give_up(&mut self, cause: &str, change: Option<&Change>) -> Result<(), Fault> {
-        let Self { source, desk } = self;
-        // A refusal ends the transaction, and whichever call comes next may be the one to notice.
-        for refused in desk.sink.abort()? {
-            desk.exceptions.refused_there(refused);
-        }
-        if let Some(change) = change {
-            source.follow(change)?;
-        }
-        if !desk.epoch.is_empty() {
-            tracing::warn!(
-                worker = desk.index,
-                records = desk.epoch.records(),
-                cause,
-                "epoch given up"
-            );
-            desk.shared.metrics.aborts.inc();
-            source.rewind(desk.epoch.starts())?;
-            if desk.exceptions.is_empty() {
-                let starts: Vec<_> = desk.epoch.starts().collect();
-                desk.shared.sweep(&mut desk.sink, &starts)?;
-            }
-            desk.epoch.clear();
-            std::thread::sleep(
-                (Duration::from_millis(10) * (1 << desk.given_up_in_a_row.min(8)))
-                    .min(LONGEST_PAUSE),
-            );
-            desk.given_up_in_a_row += 1;
-        }
-        Ok(())
-    }
-
     /// Leaves the group and lets the clients go, each in at most half of `budget`. Returns where the records begin of which
     /// something may be left behind in the outputs: the open epoch's, unless it may have been committed.
     pub(super) fn close(self, budget: Duration) -> Vec<(i32, i64)> {
-        let Self { source, desk } = self;
+        let Self { source, mut desk } = self;
         desk.shared.health.set_joined(desk.index, false);
         let aborted = Some(&desk.epoch).filter(|_| !desk.sink.is_in_doubt());
         let left_behind = aborted.map(|epoch| epoch.starts().collect());
+        desk.drop_epoch(); // after a fault
         source.leave(budget / 2);
         desk.sink.close(budget / 2);
         left_behind.unwrap_or_default()
@@ -233,8 +195,8 @@ impl Desk {
             .patience(&cadence, self.last_commit, Instant::now())
     }
 
-    /// One record in, one outcome out.
-    fn take(&mut self, message: &BorrowedMessage<'_>, stop: &Stop) -> Result<(), Fault> {
+    /// One record in, one outcome out. Only the breaker's refusal leaves it without one: `false`.
+    fn take(&mut self, message: &BorrowedMessage<'_>, stop: &Stop) -> Result<bool, Fault> {
         let id = (message.partition(), message.offset());
         if !self.shared.counts.wait_for(id.0, || stop.requested()) {
             return Err(Fault::Abort(
@@ -247,6 +209,11 @@ impl Desk {
             .to_millis()
             .filter(|&timestamp| timestamp >= 0);
         let reference = self.shared.reference.date(timestamp, now_ms);
+        let lag = &self.shared.metrics.lag;
+        if self.epoch.has_none_of(id.0) {
+            lag.taken(id.0, id.1, timestamp.unwrap_or(now_ms));
+        }
+        let mut allowed = false;
         loop {
             let exception = self.exceptions.of(id);
             let mut outcome =
@@ -267,6 +234,12 @@ impl Desk {
                 }
                 Instead::Exhausted => return Err(self.exhausted(id)),
                 Instead::Invalid => return Err(self.invalid(id, &outcome)),
+            }
+            allowed = allowed || self.allows(&outcome);
+            if !allowed {
+                let lag = &self.shared.metrics.lag;
+                lag.taken(id.0, id.1, timestamp.unwrap_or(now_ms));
+                return Ok(false);
             }
             if exception.is_some() {
                 self.settle()?; // what was sent before it stays out of its batch
@@ -296,11 +269,10 @@ impl Desk {
                 Ok(()) => {
                     self.epoch
                         .add(id, timestamp, self.payload.len(), &outcome, Instant::now());
-                    return if exception.is_some() {
-                        self.settle()
-                    } else {
-                        Ok(())
-                    };
+                    if exception.is_some() {
+                        self.settle()?;
+                    }
+                    return Ok(true);
                 }
                 Err(code) => self.exceptions.refused_here(id, code),
             }
@@ -323,6 +295,21 @@ impl Desk {
                 (Output::Failures, Some(headers))
             }
         }
+    }
+
+    /// Asks the breaker before a dead letter goes out, with the results that came before it.
+    fn allows(&mut self, outcome: &Outcome) -> bool {
+        matches!(outcome, Outcome::Result { .. }) || {
+            let results = self.untold_results();
+            self.shared.breaker.allows(results)
+        }
+    }
+
+    /// The results of the epoch that the breaker was not told of; now it is.
+    fn untold_results(&mut self) -> usize {
+        let results = self.epoch.tally().answered();
+        let untold = results - std::mem::replace(&mut self.told, results);
+        usize::try_from(untold).unwrap_or(usize::MAX)
     }
 
     fn exhausted(&self, (partition, offset): Place) -> Fault {
@@ -376,14 +363,14 @@ impl Desk {
             duration: self.last_duration,
         });
         self.exceptions.committed(self.epoch.positions());
-        self.epoch.clear();
+        let results = self.untold_results();
+        self.shared.breaker.succeeded(results);
+        self.clear();
     }
-}
 
-/// The clock, in milliseconds since 1970.
-fn now_ms() -> i64 {
-    let since = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    /// Begins the next epoch.
+    fn clear(&mut self) {
+        self.epoch.clear();
+        self.told = 0;
+    }
 }

@@ -53,6 +53,11 @@ impl Tally {
         }
     }
 
+    /// All results.
+    pub fn answered(&self) -> u64 {
+        self.results.iter().sum()
+    }
+
     /// All failures.
     pub fn failed(&self) -> u64 {
         self.reasons.iter().sum()
@@ -60,7 +65,7 @@ impl Tally {
 
     /// All outcomes.
     pub fn outcomes(&self) -> u64 {
-        self.results.iter().sum::<u64>() + self.failed()
+        self.answered() + self.failed()
     }
 }
 
@@ -137,6 +142,12 @@ impl Epoch {
     /// Whether it holds no record.
     pub fn is_empty(&self) -> bool {
         self.records == 0
+    }
+
+    /// Whether it holds none of this partition.
+    pub fn has_none_of(&self, partition: i32) -> bool {
+        let of = |span: &Span| span.partition == partition;
+        !self.spans.get(self.latest).is_some_and(of) && !self.spans.iter().any(of)
     }
 
     /// How many records it holds.

@@ -1,4 +1,5 @@
 //! What happens to a record, without knowing where it comes from.
 
+pub mod breaker;
 pub mod epoch;
 pub mod process;

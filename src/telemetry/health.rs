@@ -1,25 +1,28 @@
 //! Whether the program does its job, and if not, why: what `/readyz` answers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::breaker::SharedBreaker;
 
 /// The state that the workers and the watch over the topics keep up to date.
-#[derive(Debug)]
 pub struct Health {
     /// Per worker: a member of the group, with its assignment taken.
     joined: Box<[AtomicBool]>,
     stopping: AtomicBool,
     /// What is wrong with brokers and topics; `None` until they were first looked at.
     cluster: Mutex<Option<Vec<String>>>,
+    breaker: Arc<SharedBreaker>,
 }
 
 impl Health {
     /// The health of a program of `workers` workers that has just started.
-    pub fn new(workers: usize) -> Self {
+    pub fn new(workers: usize, breaker: Arc<SharedBreaker>) -> Self {
         Self {
             joined: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             stopping: AtomicBool::new(false),
             cluster: Mutex::new(None),
+            breaker,
         }
     }
 
@@ -48,6 +51,7 @@ impl Health {
             None => problems.push("the brokers have not answered yet".to_owned()),
             Some(cluster) => problems.extend_from_slice(cluster),
         }
+        problems.extend(self.breaker.problem());
         for (worker, joined) in self.joined.iter().enumerate() {
             if !joined.load(Ordering::Relaxed) {
                 problems.push(format!(

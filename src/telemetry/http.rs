@@ -1,15 +1,17 @@
-//! The HTTP door for operators: `/metrics`, `/livez`, `/readyz`.
+//! The HTTP door for operators: `/metrics`, `/livez`, `/readyz`, `/breaker/resume`.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tokio::net::TcpListener;
 
+use super::breaker::SharedBreaker;
 use super::health::Health;
 use super::metrics::Metrics;
 
@@ -20,6 +22,10 @@ pub struct View {
     pub metrics: Arc<Metrics>,
     /// The readiness.
     pub health: Arc<Health>,
+    /// The flood breaker.
+    pub breaker: Arc<SharedBreaker>,
+    /// Whether an operator may resume it from another machine.
+    pub resume_from_anywhere: bool,
 }
 
 /// Serves as long as the process lives: a stopping program still tells that it stops.
@@ -31,7 +37,9 @@ pub async fn serve(listener: TcpListener, view: View) -> io::Result<()> {
         .route("/metrics", get(metrics))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
+        .route("/breaker/resume", post(resume))
         .with_state(view);
+    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, routes).await
 }
 
@@ -54,4 +62,100 @@ async fn ready(State(view): State<View>) -> Response {
     }
     let text = format!("not ready:\n{}\n", problems.join("\n"));
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+/// The operator accepts the dead letters of a flood. No page of another site may say so in the operator's browser.
+async fn resume(
+    State(view): State<View>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    headers: HeaderMap,
+) -> Response {
+    let local = peer.ip().to_canonical().is_loopback();
+    let foreign = headers
+        .get("sec-fetch-site")
+        .is_some_and(|site| site != "same-origin" && site != "none");
+    if foreign || !(local || view.resume_from_anywhere) {
+        let text = "only from this machine, unless http.breaker_resume_from_anywhere is true\n";
+        return (StatusCode::FORBIDDEN, text).into_response();
+    }
+    if view.breaker.accept() {
+        "resumed: dead letters go out until the flood is over\n".into_response()
+    } else {
+        (StatusCode::CONFLICT, "the breaker is not open\n").into_response()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::pipeline::breaker::Policy;
+    use crate::telemetry::metrics::{BuildInfo, RegionsInfo};
+
+    /// A breaker that is open.
+    fn view(resume_from_anywhere: bool) -> View {
+        let build = BuildInfo {
+            version: "",
+            revision: "",
+            librdkafka: "",
+        };
+        let regions = RegionsInfo {
+            release: "",
+            sha256: "",
+            counts: &[],
+        };
+        let metrics = Arc::new(Metrics::new(&build, &regions));
+        let policy = Policy {
+            ratio: 0.0,
+            window: 10,
+            cool_down: Duration::from_hours(1),
+        };
+        let breaker = Arc::new(SharedBreaker::new(policy, Arc::clone(&metrics)));
+        assert!(!breaker.allows(0));
+        View {
+            metrics,
+            health: Arc::new(Health::new(0, Arc::clone(&breaker))),
+            breaker,
+            resume_from_anywhere,
+        }
+    }
+
+    /// The answers to two such requests, one after the other.
+    fn answers(view: &View, peer: &str, site: Option<&str>) -> [u16; 2] {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.unwrap();
+        [(); 2].map(|()| {
+            let mut headers = HeaderMap::new();
+            if let Some(site) = site {
+                headers.insert("sec-fetch-site", site.parse().unwrap());
+            }
+            let peer = ConnectInfo((peer.parse::<std::net::IpAddr>().unwrap(), 1).into());
+            let answer = resume(State(view.clone()), peer, headers);
+            runtime.block_on(answer).status().as_u16()
+        })
+    }
+
+    #[test]
+    fn the_breaker_is_resumed_from_this_machine_only_unless_set_otherwise() {
+        for peer in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
+            assert_eq!(answers(&view(false), peer, None), [200, 409], "{peer}");
+        }
+        for peer in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
+            let shut = view(false);
+            assert_eq!(answers(&shut, peer, None), [403, 403], "{peer}");
+            assert!(shut.breaker.is_open());
+            assert_eq!(answers(&view(true), peer, None), [200, 409], "{peer}");
+        }
+    }
+
+    #[test]
+    fn no_page_of_another_site_resumes_the_breaker_in_an_operators_browser() {
+        for site in ["cross-site", "same-site"] {
+            assert_eq!(answers(&view(true), "127.0.0.1", Some(site)), [403, 403]);
+        }
+        for site in ["same-origin", "none"] {
+            assert_eq!(answers(&view(false), "127.0.0.1", Some(site)), [200, 409]);
+        }
+    }
 }

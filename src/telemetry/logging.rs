@@ -2,11 +2,16 @@
 
 use std::io::{self, IsTerminal, Write as _};
 use std::panic::{self, PanicHookInfo};
+use std::sync::OnceLock;
+use std::time::Instant;
 use std::{env, thread};
 
 use tracing::{Dispatch, dispatcher, error};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::repeats::{Repeats, TIME};
 
 /// How a line is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,6 +33,9 @@ pub enum LogError {
     /// There is one already.
     #[error("a log has been started already")]
     Twice,
+    /// No thread can be started.
+    #[error("the log's thread: {0}")]
+    Thread(io::Error),
 }
 
 /// Starts the log of this process: from here on `tracing`'s events are lines on standard error.
@@ -39,11 +47,39 @@ pub fn init(format: Format, level: &str) -> Result<(), LogError> {
         Format::Json => true,
     };
     let colour = terminal && env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-    let lines = lines(json, colour, level, io::stderr)?;
-    dispatcher::set_global_default(lines).map_err(|_| LogError::Twice)
+    let repeats = Repeats::default();
+    let lines = lines(json, colour, level, io::stderr, repeats.clone())?;
+    dispatcher::set_global_default(lines).map_err(|_| LogError::Twice)?;
+    REPEATS.get_or_init(|| repeats.clone());
+    let tell = move || {
+        loop {
+            thread::sleep(TIME / 10);
+            repeats.tell(Instant::now());
+        }
+    };
+    thread::Builder::new()
+        .name("log".to_owned())
+        .spawn(tell)
+        .map(drop)
+        .map_err(LogError::Thread)
 }
 
-fn lines<W>(json: bool, colour: bool, level: &str, writer: W) -> Result<Dispatch, ParseError>
+static REPEATS: OnceLock<Repeats> = OnceLock::new();
+
+/// Tells of all lines that were held back as repetitions: before the process ends.
+pub fn tell_repeats() {
+    if let Some(repeats) = REPEATS.get() {
+        repeats.tell(Instant::now() + TIME);
+    }
+}
+
+fn lines<W>(
+    json: bool,
+    colour: bool,
+    level: &str,
+    writer: W,
+    repeats: Repeats,
+) -> Result<Dispatch, ParseError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -53,9 +89,9 @@ where
         .with_writer(writer)
         .log_internal_errors(false);
     Ok(if json {
-        Dispatch::new(lines.json().flatten_event(true).finish())
+        Dispatch::new(lines.json().flatten_event(true).finish().with(repeats))
     } else {
-        Dispatch::new(lines.with_ansi(colour).finish())
+        Dispatch::new(lines.with_ansi(colour).finish().with(repeats))
     })
 }
 
@@ -103,9 +139,13 @@ mod tests {
 
     /// The lines that `work` logs.
     fn log(json: bool, level: &str, work: impl FnOnce()) -> Vec<String> {
+        log_with(Repeats::default(), json, level, work)
+    }
+
+    fn log_with(repeats: Repeats, json: bool, level: &str, work: impl FnOnce()) -> Vec<String> {
         let written = Written::default();
         let writer = written.clone();
-        let lines = lines(json, false, level, move || writer.clone()).unwrap();
+        let lines = lines(json, false, level, move || writer.clone(), repeats).unwrap();
         dispatcher::with_default(&lines, work);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes)
@@ -143,6 +183,43 @@ mod tests {
         assert_eq!(log(true, "info,librdkafka=debug", events).len(), 3);
         assert_eq!(log(true, "warn,librdkafka=info", events).len(), 1);
         assert_eq!(log(true, "off", events).len(), 0);
+    }
+
+    #[test]
+    fn a_line_that_is_repeated_is_written_ten_times_and_then_counted() {
+        let repeats = Repeats::default();
+        let lines = log_with(repeats.clone(), true, "info", || {
+            for broker in 0..25 {
+                tracing::error!(target: "librdkafka", facility = "FAIL", "broker {broker} is away");
+                if broker < 3 {
+                    tracing::warn!("seldom");
+                }
+            }
+            repeats.tell(Instant::now());
+            info!("in between");
+            repeats.tell(Instant::now() + TIME);
+            tracing::error!(target: "librdkafka", facility = "FAIL", "broker 26 is away");
+            repeats.tell(Instant::now() + 2 * TIME);
+        });
+        let has = |text: &str| lines.iter().filter(|it| it.contains(text)).count();
+        assert_eq!(
+            (has("is away"), has("seldom"), has("in between")),
+            (12, 3, 1)
+        );
+        assert_eq!(has("repeated"), 1);
+        let told: serde_json::Value = serde_json::from_str(&lines[14]).unwrap();
+        assert_eq!(told["times"], 15);
+        assert_eq!(told["level"], "ERROR");
+        assert_eq!(
+            told["message"],
+            "repeated: broker 0 is away facility=\"FAIL\""
+        );
+    }
+
+    #[test]
+    fn the_finest_lines_are_never_held_back() {
+        let lines = log(true, "debug", || (0..25).for_each(|_| debug!("again")));
+        assert_eq!(lines.len(), 25);
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Every metric of the program, by the names that README.md lists: the only place where one is made.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    TextEncoder,
+    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
 };
 
+use super::lag::Lag;
+use super::now_ms;
 use crate::codec::{Process, Reason};
 use crate::pipeline::epoch::Tally;
 
@@ -17,9 +20,11 @@ pub struct Metrics {
     number_processed: IntCounter,
     error: IntCounter,
     all_section: IntCounter,
-    sections: IntCounterVec,
-    requests: IntCounterVec,
-    failures: IntCounterVec,
+    sections: [IntCounter; SECTIONS.len()],
+    results: [IntCounter; Process::ALL.len()],
+    failures: [IntCounter; Process::ALL.len()],
+    unread: IntCounter,
+    reasons: [IntCounter; Reason::ALL.len()],
     /// Epochs committed.
     pub commits: IntCounter,
     /// Epochs given up and processed again.
@@ -29,10 +34,24 @@ pub struct Metrics {
     commit_duration: Histogram,
     latency: Histogram,
     epoch_records: Histogram,
-    lag: IntGaugeVec,
-    assigned: IntGaugeVec,
+    /// How far the partitions are behind.
+    pub lag: Lag,
+    partitions: Mutex<Partitions>,
+    /// Records in the producers' queues, and their bytes.
+    pub queue_records: IntGauge,
+    /// See above.
+    pub queue_bytes: IntGauge,
+    /// 1 while the flood breaker is open.
+    pub breaker_open: IntGauge,
     /// Brokers the program is connected to.
     pub brokers_up: IntGauge,
+}
+
+/// What a scrape says of each partition, made anew each time.
+struct Partitions {
+    assigned: IntGaugeVec,
+    records: IntGaugeVec,
+    seconds: GaugeVec,
 }
 
 const SECTIONS: [&str; 5] = ["length", "area", "dob", "gender", "computerized"];
@@ -104,7 +123,24 @@ impl Metrics {
             ))
             .expect("registered once");
 
-        let metrics = Self {
+        let sections = counters(
+            "nik_summary_valid_section_total",
+            "NIKs valid in one section.",
+            &["section"],
+        );
+        let requests = counters(
+            "nik_stream_requests_total",
+            "Requests whose outcome is committed, by outcome and by the process asked for.",
+            &["outcome", "process"],
+        );
+        let reasons = counters(
+            "nik_stream_failures_total",
+            "Dead letters committed, by reason.",
+            &["reason"],
+        );
+        let request = |outcome, process| requests.with_label_values(&[outcome, process]);
+
+        Self {
             number: counter(
                 "nik_summary_number_total",
                 "Elements in the lists of all requests answered with a result.",
@@ -121,21 +157,11 @@ impl Metrics {
                 "nik_summary_valid_all_section_total",
                 "NIKs valid in all five sections.",
             ),
-            sections: counters(
-                "nik_summary_valid_section_total",
-                "NIKs valid in one section.",
-                &["section"],
-            ),
-            requests: counters(
-                "nik_stream_requests_total",
-                "Requests whose outcome is committed, by outcome and by the process asked for.",
-                &["outcome", "process"],
-            ),
-            failures: counters(
-                "nik_stream_failures_total",
-                "Dead letters committed, by reason.",
-                &["reason"],
-            ),
+            sections: SECTIONS.map(|section| sections.with_label_values(&[section])),
+            results: Process::ALL.map(|process| request("result", process.as_str())),
+            failures: Process::ALL.map(|process| request("failure", process.as_str())),
+            unread: request("failure", "none"),
+            reasons: Reason::ALL.map(|reason| reasons.with_label_values(&[reason.as_str()])),
             commits: counter("nik_stream_commits_total", "Epochs committed."),
             aborts: counter(
                 "nik_stream_aborts_total",
@@ -162,38 +188,47 @@ impl Metrics {
                 "Records of a committed epoch.",
                 &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5],
             ),
-            lag: gauges(
-                "nik_stream_lag_records",
-                "Records not yet committed: the partition's last stable offset less the position committed.",
-                &["partition"],
+            lag: Lag::default(),
+            partitions: Mutex::new(Partitions {
+                assigned: gauges(
+                    "nik_stream_assigned",
+                    "1 while the partition is assigned to this instance, else 0.",
+                    &["partition"],
+                ),
+                records: gauges(
+                    "nik_stream_lag_records",
+                    "Records not yet committed: the partition's last stable offset less the position committed.",
+                    &["partition"],
+                ),
+                seconds: made(
+                    &registry,
+                    GaugeVec::new(
+                        Opts::new(
+                            "nik_stream_lag_seconds",
+                            "Age in seconds of the partition's oldest record not yet committed, by its timestamp; 0 when there is none.",
+                        ),
+                        &["partition"],
+                    ),
+                ),
+            }),
+            queue_records: gauge(
+                "nik_stream_producer_queue_records",
+                "Outcomes in the producers' queues, not yet taken by the brokers.",
             ),
-            assigned: gauges(
-                "nik_stream_assigned",
-                "1 while the partition is assigned to this instance, else 0.",
-                &["partition"],
+            queue_bytes: gauge(
+                "nik_stream_producer_queue_bytes",
+                "Bytes of the outcomes in the producers' queues.",
+            ),
+            breaker_open: gauge(
+                "nik_stream_breaker_open",
+                "1 while the flood breaker is open and the workers pause, else 0.",
             ),
             brokers_up: gauge(
                 "nik_stream_brokers_up",
                 "Brokers that the cluster's metadata lists; 0 while none answers.",
             ),
             registry,
-        };
-        for section in SECTIONS {
-            metrics.sections.with_label_values(&[section]);
         }
-        for reason in Reason::ALL {
-            metrics.failures.with_label_values(&[reason.as_str()]);
-        }
-        for process in Process::ALL {
-            metrics
-                .requests
-                .with_label_values(&["result", process.as_str()]);
-            metrics
-                .requests
-                .with_label_values(&["failure", process.as_str()]);
-        }
-        metrics.requests.with_label_values(&["failure", "none"]);
-        metrics
     }
 
     /// Counts a committed epoch: called once its outcomes are visible to a `read_committed` reader, never before.
@@ -211,26 +246,16 @@ impl Metrics {
             summary.gender,
             summary.computerized,
         ];
-        for (section, count) in SECTIONS.into_iter().zip(valid) {
-            self.sections.with_label_values(&[section]).inc_by(count);
-        }
-        for process in Process::ALL {
-            let count = |outcome, count| {
-                self.requests
-                    .with_label_values(&[outcome, process.as_str()])
-                    .inc_by(count);
-            };
-            count("result", tally.results[process as usize]);
-            count("failure", tally.failures[process as usize]);
-        }
-        self.requests
-            .with_label_values(&["failure", "none"])
-            .inc_by(tally.unread);
-        for reason in Reason::ALL {
-            self.failures
-                .with_label_values(&[reason.as_str()])
-                .inc_by(tally.reasons[reason as usize]);
-        }
+        let add = |counters: &[IntCounter], counts: &[u64]| {
+            for (counter, &count) in counters.iter().zip(counts) {
+                counter.inc_by(count);
+            }
+        };
+        add(&self.sections, &valid);
+        add(&self.results, &tally.results);
+        add(&self.failures, &tally.failures);
+        self.unread.inc_by(tally.unread);
+        add(&self.reasons, &tally.reasons);
         self.commits.inc();
         self.commit_duration.observe(epoch.duration.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
@@ -243,27 +268,26 @@ impl Metrics {
         latency.flush();
     }
 
-    /// Notes that a partition was assigned to this instance, or taken from it.
-    pub fn set_assigned(&self, partition: i32, assigned: bool) {
-        let label = partition.to_string();
-        self.assigned
-            .with_label_values(&[&label])
-            .set(i64::from(assigned));
-        if !assigned {
-            // Another instance reports it from now on.
-            self.lag.with_label_values(&[&label]).set(0);
-        }
-    }
-
-    /// Notes how far a partition's commits are behind its end.
-    pub fn set_lag(&self, partition: i32, records: i64) {
-        self.lag
-            .with_label_values(&[&partition.to_string()])
-            .set(records);
-    }
-
     /// The text that Prometheus scrapes.
     pub fn render(&self) -> String {
+        let partitions = self
+            .partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        // A partition that went to another instance has its lag there.
+        partitions.records.reset();
+        partitions.seconds.reset();
+        for behind in self.lag.read(now_ms()) {
+            let label = &[&behind.partition.to_string()];
+            let assigned = i64::from(behind.lag.is_some());
+            partitions.assigned.with_label_values(label).set(assigned);
+            if let Some((records, milliseconds)) = behind.lag {
+                partitions.records.with_label_values(label).set(records);
+                #[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]
+                let seconds = milliseconds as f64 / 1e3;
+                partitions.seconds.with_label_values(label).set(seconds);
+            }
+        }
         TextEncoder::new()
             .encode_to_string(&self.registry.gather())
             .unwrap_or_else(|error| format!("# metrics cannot be written: {error}\n"))

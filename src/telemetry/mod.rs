@@ -1,6 +1,19 @@
 //! What operators see: counters, health, logs.
 
+pub mod breaker;
 pub mod health;
 pub mod http;
+pub mod lag;
 pub mod logging;
 pub mod metrics;
+mod repeats;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The clock, in milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,15 +1,19 @@
 //! The service, `nik-stream run`, on a real Kafka: one outcome for each request, whatever breaks.
 
 mod audit;
+mod breaker;
 mod brokers;
 mod counters;
 mod crashes;
 mod dead_letters;
 mod embedded;
 mod fences;
+mod given_up;
+mod health;
 mod held_back;
 mod load;
 mod membership;
+mod metrics;
 mod privacy;
 mod reader;
 mod records;

@@ -1,0 +1,95 @@
+//! What a worker does beside its loop: it follows changes of the assignment, gives epochs up, heeds the breaker.
+
+use std::time::Duration;
+
+use super::{Desk, Worker};
+use crate::kafka::context::Change;
+use crate::kafka::fault::Fault;
+
+/// The longest pause between two epochs that were given up one after the other.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+impl Worker {
+    /// Pauses while the breaker is open, with all committed that has an outcome, and goes on when it is not. A paused worker
+    /// goes on polling: it stays a member of the group and follows its changes.
+    pub(super) fn heed_breaker(&mut self) -> Result<(), Fault> {
+        let open = self.desk.shared.breaker.is_open();
+        if open == self.source.is_paused() {
+            return Ok(());
+        }
+        if open {
+            self.commit()?;
+        }
+        self.source.set_paused(open)
+    }
+
+    /// Follows a change of the assignment: first commits what was done, unless the partitions were lost already.
+    ///
+    /// A new assignment begins a new generation of the group, which the membership taken before the epoch is not of. What
+    /// was read since then is still ours, as the group waits for this answer, so the membership is taken anew. Of a lost
+    /// assignment nothing may be committed: another member may have read the same records.
+    pub(super) fn rebalance(&mut self, change: &Change) -> Result<(), Fault> {
+        tracing::info!(
+            worker = self.desk.index,
+            ?change,
+            "the group changes the assignment"
+        );
+        let lost = matches!(change, Change::Revoked(_)) && self.source.lost();
+        let committed = if lost {
+            Err(Fault::Abort("the assignment was lost".to_owned()))
+        } else {
+            self.desk.membership = self.source.membership();
+            self.commit()
+        };
+        match committed {
+            Ok(()) => self.source.follow(change)?,
+            Err(Fault::Abort(cause)) => self.give_up(&cause, Some(change))?,
+            Err(fault) => return Err(fault),
+        }
+        let joined = matches!(change, Change::Assigned(_)) || !lost;
+        self.desk.shared.health.set_joined(self.desk.index, joined);
+        Ok(())
+    }
+
+    /// Gives the epoch up and goes back to its first records, as far as they stay with this worker after `change`.
+    pub(super) fn give_up(&mut self, cause: &str, change: Option<&Change>) -> Result<(), Fault> {
+        let Self { source, desk } = self;
+        // A refusal ends the transaction, and whichever call comes next may be the one to notice.
+        for refused in desk.sink.abort()? {
+            desk.exceptions.refused_there(refused);
+        }
+        if let Some(change) = change {
+            source.follow(change)?;
+        }
+        if !desk.epoch.is_empty() {
+            tracing::warn!(
+                worker = desk.index,
+                records = desk.epoch.records(),
+                cause,
+                "epoch given up"
+            );
+            desk.shared.metrics.aborts.inc();
+            source.rewind(desk.epoch.starts())?;
+            if desk.exceptions.is_empty() {
+                let starts: Vec<_> = desk.epoch.starts().collect();
+                desk.shared.sweep(&mut desk.sink, &starts)?;
+            }
+            desk.drop_epoch();
+            std::thread::sleep(
+                (Duration::from_millis(10) * (1 << desk.given_up_in_a_row.min(8)))
+                    .min(LONGEST_PAUSE),
+            );
+            desk.given_up_in_a_row += 1;
+        }
+        Ok(())
+    }
+}
+
+impl Desk {
+    /// Drops an epoch whose records will come again: to the breaker its failures are none.
+    pub(super) fn drop_epoch(&mut self) {
+        let failures = usize::try_from(self.epoch.tally().failed()).unwrap_or(usize::MAX);
+        self.shared.breaker.take_back(failures);
+        self.clear();
+    }
+}
