@@ -26,10 +26,10 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One worker's producer.
 pub(super) struct Sink {
-    producer: Arc<ThreadedProducer<ProducerEvents>>,
+    pub(super) producer: Arc<ThreadedProducer<ProducerEvents>>,
     calls: Option<Calls>,
     /// A transaction is open.
-    open: bool,
+    pub(super) open: bool,
 }
 
 impl Sink {

@@ -271,7 +271,7 @@ impl Desk {
                     .counts
                     .route(output, id.0, message.key().is_some()),
                 key: message.key(),
-                value: &self.payload,
+                value: Some(&self.payload),
                 timestamp: dated.filter(|_| !clock),
                 headers,
                 tag: tag(id),
