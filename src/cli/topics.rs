@@ -35,7 +35,7 @@ enum Command {
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   nik-stream topics create
-  nik-stream topics create --partitions 12 --replication 3 --retention 30d --config /etc/nik-stream.toml")]
+  nik-stream topics create --partitions 12 --replication 3 --retention 30d")]
 struct CreateArgs {
     #[command(flatten)]
     files: Files,

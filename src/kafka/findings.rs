@@ -240,9 +240,9 @@ impl Findings {
         };
         if to.retention().is_none_or(|failures| failures > kept) {
             let kept = span(kept);
-            let longer = to.retention().map_or("for ever".to_owned(), span);
+            let longer = long(to);
             self.warn(format!(
-                "topic {requests}: records are kept for {kept}, those of {failures} for {longer}: in between, an original that \
+                "topic {requests}: records are kept for {kept}, those of {failures} {longer}: in between, an original that \
                  was too large for its failure is lost (retention.ms)"
             ));
         }
@@ -252,13 +252,19 @@ impl Findings {
         let kept = Duration::from_secs(u64::try_from(minutes).unwrap_or(0) * 60);
         if topic.retention().is_none_or(|failures| failures > kept) {
             let kept = span(kept);
-            let longer = topic.retention().map_or("for ever".to_owned(), span);
+            let longer = long(topic);
             self.warn(format!(
                 "the brokers forget what was replayed {kept} after the last replay (offsets.retention.minutes), and failures in \
-                 {failures} are kept for {longer}: replay at least that often, or the next replay sends them again"
+                 {failures} are kept {longer}: replay at least that often, or the next replay sends them again"
             ));
         }
     }
+}
+
+/// For how long a topic keeps its records.
+fn long(topic: &Topic) -> String {
+    let bound = topic.retention().map(span);
+    bound.map_or("for ever".to_owned(), |span| format!("for {span}"))
 }
 
 /// A number of milliseconds that stands for a bound.

@@ -14,5 +14,5 @@ mod privacy;
 mod reader;
 mod records;
 mod refused;
-mod stage;
+pub mod stage;
 mod stops;
