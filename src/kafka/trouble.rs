@@ -73,10 +73,10 @@ pub enum Trouble {
         /// What was asked for.
         place: Place,
     },
-    /// The topic is younger than the positions.
+    /// What the position stands for is gone.
     #[error(
-        "the replays' position in partition {partition} of {topic} is {mark}, but the partition ends at {end}: the topic was \
-         made anew. Delete the group {group} (kafka-consumer-groups.sh --delete) to begin anew as well"
+        "the replays' position in partition {partition} of {topic} is {mark}, but the partition ends at {end}: it lost records, \
+         or somebody set the position. kafka-consumer-groups.sh --group {group} --reset-offsets sets it back"
     )]
     Ahead {
         /// The topic of failures.

@@ -1,5 +1,6 @@
 //! What operators type besides `run`, on a real Kafka: topics made and verified, dead letters listed, shown and replayed.
 
+mod findings;
 mod letters;
 mod originals;
 mod replay;

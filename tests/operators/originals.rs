@@ -1,12 +1,14 @@
 //! Where the request behind a failure comes from, once it is gone from where it stood.
 
 use rdkafka::admin::AdminOptions;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 
 use super::{
     JUNE, admin, broken, delete_records, done, fail, failed, replayed, requests, runtime, say,
 };
 use crate::cluster::{NewRecord, Record, shared};
-use crate::stream::stage::{PATIENCE, Stage, TOPIC};
+use crate::stream::stage::{PATIENCE, Stage, TOPIC, ready, stop};
 
 /// Requests that do not fit into their failures.
 fn large(numbers: std::ops::Range<u8>) -> Vec<NewRecord> {
@@ -77,7 +79,7 @@ fn what_stands_in_a_topic_made_anew_is_not_taken_for_the_original() {
         );
     }
     assert_eq!(replayed(&stage.settings(), &[])[..3], [6, 0, 0]);
-    let sent = requests(&stage).split_off(0);
+    let sent = requests(&stage);
     let sent = sent.iter().filter(|it| it.timestamp >= Some(JUNE)).count();
     assert_eq!(sent, 6);
 }
@@ -119,13 +121,51 @@ fn a_lost_original_is_told_once_and_stands_in_nobodys_way() {
     );
 }
 
+/// Sets the replays' position in partition 0, as another tool would.
+fn set_position(stage: &Stage, offset: i64, note: &str) {
+    let group = format!("{}-replay", stage.group);
+    let mut client = shared().client();
+    let client: BaseConsumer = client.set("group.id", group).create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    let mut position = list.add_partition(&stage.failures, 0);
+    position
+        .set_offset(Offset::Offset(offset))
+        .expect("an offset");
+    position.set_metadata(note);
+    client.commit(&list, CommitMode::Sync).expect("committed");
+}
+
 #[test]
 fn failures_in_a_topic_made_anew_are_not_taken_for_replayed_ones() {
     let stage = failed("renewed", 6);
     assert_eq!(replayed(&stage.settings(), &[])[0], 6);
     recreate(&stage.failures);
-    let said = say(&stage.settings(), &["dlq", "replay"]);
-    assert_eq!(said.code, Some(1));
-    let expected = format!("Delete the group {}-replay", stage.group);
-    assert!(said.words.contains(&expected), "{}", said.words);
+    let requests = broken(6).split_off(3);
+    shared().produce(&stage.requests, &requests);
+    let program = ready(&stage.settings());
+    // The replayed ones fail again, too.
+    stage.wait_for_outcomes(shared(), 9);
+    stop(program);
+    assert_eq!(replayed(&stage.settings(), &[]), [9, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_position_that_cannot_be_is_refused_and_one_that_was_set_back_replays_again() {
+    let stage = failed("position", 3);
+    for (offset, note, expected) in [
+        (999, "", "is 999, but the partition ends at"),
+        (0, "somebody's", "carries notes that no nik-stream wrote"),
+    ] {
+        set_position(&stage, offset, note);
+        for command in [&["dlq", "replay"][..], &["dlq", "replay", "--dry-run"]] {
+            let said = say(&stage.settings(), command);
+            assert_eq!(said.code, Some(1));
+            assert!(said.words.contains(expected), "{}", said.words);
+        }
+    }
+    assert_eq!(requests(&stage).len(), 3);
+    for sent in [[3, 0], [1, 2]] {
+        set_position(&stage, 0, "");
+        assert_eq!(replayed(&stage.settings(), &[])[..2], sent);
+    }
 }
