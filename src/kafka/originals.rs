@@ -1,6 +1,7 @@
 //! The request behind a failure: fetched from where it stood, else taken from the failure, else lost.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::Message;
@@ -14,6 +15,10 @@ use crate::codec::Reason;
 
 /// So many records are read over rather than gone around.
 const NEAR: i64 = 1000;
+
+/// How often, and how long after each other, the brokers are asked for a partition before it counts as gone.
+const LOOKS: usize = 3;
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// A request as it was sent.
 #[derive(Clone)]
@@ -72,17 +77,27 @@ impl Originals {
     fn is_held(&mut self, source: &Source) -> Result<bool, Trouble> {
         let place = (source.topic.clone(), source.place.partition);
         if !self.bounds.contains_key(&place) {
-            let found = match self.reader.bounds(&place.0, place.1) {
-                Ok(bounds) => Some(bounds),
-                Err(error) if error.rdkafka_error_code().is_some_and(is_absence) => None,
-                Err(error) => {
-                    return Err(Trouble::of(&format!("read topic {}", source.topic), &error));
-                }
-            };
+            let found = self.look(source)?;
             self.bounds.insert(place.clone(), found);
         }
         Ok(self.bounds[&place]
             .is_some_and(|(low, high)| (low..high).contains(&source.place.offset)))
+    }
+
+    /// What the partition holds; none if it is gone. A broker that has just started knows of none, so it is asked again.
+    fn look(&self, source: &Source) -> Result<Option<(i64, i64)>, Trouble> {
+        for _ in 0..LOOKS {
+            match self.reader.bounds(&source.topic, source.place.partition) {
+                Ok(bounds) => return Ok(Some(bounds)),
+                Err(error) if error.rdkafka_error_code().is_some_and(is_absence) => {
+                    std::thread::sleep(PAUSE);
+                }
+                Err(error) => {
+                    return Err(Trouble::of(&format!("read topic {}", source.topic), &error));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Where the original is to be had.
@@ -98,11 +113,16 @@ impl Originals {
 
     /// The original.
     pub(super) fn fetch(&mut self, letter: &Letter) -> Result<Original, Trouble> {
-        if self.is_held(&letter.request)?
-            && let Some(request) = self.read(&letter.request)?
-            && is_of(&request, letter)
-        {
-            return Ok(Original::There(request));
+        if self.is_held(&letter.request)? {
+            // Once more from a fresh place before it counts as gone: what is lost is passed over for good.
+            for _ in 0..2 {
+                match self.read(&letter.request)? {
+                    Some(request) if is_of(&request, letter) => {
+                        return Ok(Original::There(request));
+                    }
+                    _ => self.at = None,
+                }
+            }
         }
         Ok(kept(letter).map_or(Original::Lost, Original::Kept))
     }
@@ -117,7 +137,7 @@ impl Originals {
         if !near {
             self.reader.go_to(topic, wanted.partition, wanted.offset)?;
         }
-        while let Some(message) = self.reader.next(topic)? {
+        while let Some(message) = self.reader.next(topic, wanted.partition)? {
             let offset = message.offset();
             if offset < wanted.offset {
                 if near {

@@ -116,13 +116,21 @@ impl Reader {
             .map_err(|error| Trouble::of(&format!("read topic {topic}"), &error))
     }
 
-    /// The next record; `None` at the end of the partition.
-    pub(super) fn next(&self, topic: &str) -> Result<Option<BorrowedMessage<'_>>, Trouble> {
+    /// The next record of the partition gone to; `None` at its end.
+    pub(super) fn next(
+        &self,
+        topic: &str,
+        partition: i32,
+    ) -> Result<Option<BorrowedMessage<'_>>, Trouble> {
         let deadline = Instant::now() + SILENCE;
         loop {
             match self.client.poll(Duration::from_millis(200)) {
-                Some(Ok(message)) if message.topic() == topic => return Ok(Some(message)),
-                Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
+                Some(Ok(message))
+                    if message.topic() == topic && message.partition() == partition =>
+                {
+                    return Ok(Some(message));
+                }
+                Some(Err(KafkaError::PartitionEOF(at))) if at == partition => return Ok(None),
                 Some(Err(error)) => {
                     let refused = Trouble::of(&format!("read topic {topic}"), &error);
                     if matches!(refused, Trouble::NotAllowed(_)) {

@@ -64,7 +64,8 @@ pub(super) struct Sender {
     /// How many records a transaction holds.
     pub batch: usize,
     rate: u32,
-    started: Instant,
+    /// When the next may go.
+    due: Instant,
     pub sent: u64,
 }
 
@@ -85,7 +86,7 @@ impl Sender {
                 rate => BATCH_RECORDS.min(rate as usize),
             },
             rate,
-            started: Instant::now(),
+            due: Instant::now(),
             sent: 0,
         })
     }
@@ -95,6 +96,7 @@ impl Sender {
         let Some(last) = batch.last() else {
             return Ok(());
         };
+        self.pause(batch.len());
         self.begin()?;
         let mut refused = None;
         for (tag, ready) in batch.iter().enumerate() {
@@ -114,7 +116,6 @@ impl Sender {
         let Some(code) = refused else {
             self.commit(note, last.cursor)?;
             self.sent += batch.len() as u64;
-            self.pause();
             return Ok(());
         };
         self.sink.abort()?;
@@ -164,12 +165,13 @@ impl Sender {
         Ok(())
     }
 
-    /// Between two transactions, so that none stands open for it.
-    fn pause(&self) {
+    /// Waits until these may go: between two transactions, so that none stands open for it.
+    fn pause(&mut self, records: usize) {
+        std::thread::sleep(self.due.saturating_duration_since(Instant::now()));
         if self.rate > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a duration")]
-            let due = Duration::from_secs_f64(self.sent as f64 / f64::from(self.rate));
-            std::thread::sleep(due.saturating_sub(self.started.elapsed()));
+            let takes = Duration::from_secs_f64(records as f64 / f64::from(self.rate));
+            self.due = Instant::now() + takes;
         }
     }
 }

@@ -105,10 +105,9 @@ fn failures_are_listed_one_by_one_with_the_whereabouts_of_their_originals() {
         let place = place(&failures, &format!("k{partition}"));
         let request = format!("{}:{partition}:0", stage.requests);
         let time = "2025-06-01T00:00:00.000Z";
-        expected += &format!(
-            "{place:<12}  {time:<24}  {:<17}  {request:<30}  {original}\n",
-            "malformed_json"
-        );
+        let reason = "malformed_json";
+        let line = format!("{place:<12}  {time:<24}  {reason:<17}  {request:<30}  {original}\n");
+        expected.push_str(&line);
         lines.push(json!({
             "place": place, "time": time, "reason": "malformed_json", "request": request, "original": original,
         }));
@@ -150,7 +149,8 @@ fn records_of_others_are_passed_over_and_counted() {
 #[test]
 fn a_failure_is_shown_without_its_numbers_unless_they_are_asked_for() {
     let stage = Stage::new(shared(), "shown", 3);
-    let escaped: String = NIK.chars().map(|digit| format!("\\u003{digit}")).collect();
+    let escaped = NIK.chars().map(String::from).collect::<Vec<_>>();
+    let escaped = format!(r"\u003{}", escaped.join(r"\u003"));
     let value =
         format!(r#"{{"nik":["{NIK}",{NIK},"{escaped}","１２３４５６７８"],"process":"x"}}"#);
     let sent = NewRecord {
