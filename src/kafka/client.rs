@@ -117,7 +117,8 @@ impl Clients {
             .set("auto.offset.reset", "earliest")
             .set("check.crcs", "true")
             .set("fetch.queue.backoff.ms", "5")
-            .set("fetch.wait.max.ms", "100")
+            // A jump waits for the fetch before it, and nobody waits for new records.
+            .set("fetch.wait.max.ms", "5")
             // It jumps from place to place: little is fetched ahead.
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "16384");

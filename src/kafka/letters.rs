@@ -97,11 +97,11 @@ impl Letters {
         mut visit: impl FnMut(Seen, &mut Self) -> Result<ControlFlow<()>, Trouble>,
     ) -> Result<ControlFlow<()>, Trouble> {
         let mut next = from;
-        // Twice in a row nothing: what comes late of a place that was left must not pass for the end.
-        let mut ends = 0;
-        while next < end && ends < 2 {
+        // An end counts when it is come to from the last record anew: none that is told late must pass for it.
+        let (mut rounds, mut begun) = (0, from);
+        while next < end && (rounds < 2 || next > begun) {
+            (rounds, begun) = (rounds + 1, next);
             self.reader.go_to(&self.topic, partition, next)?;
-            ends += 1;
             while let Some(message) = self.reader.next(&self.topic, partition)? {
                 let offset = message.offset();
                 if offset >= end {
@@ -118,7 +118,7 @@ impl Letters {
                 if visit(seen, self)?.is_break() {
                     return Ok(ControlFlow::Break(()));
                 }
-                (next, ends) = (offset + 1, 0);
+                next = offset + 1;
                 if next == end {
                     break;
                 }
