@@ -24,6 +24,10 @@ const SILENCE: Duration = Duration::from_secs(30);
 /// How long a replay that crashed may hold the positions back: its transaction's timeout, and the brokers' look at it.
 const STABLE: Duration = Duration::from_secs(40);
 
+const TRY: Duration = Duration::from_secs(3);
+/// More complaints than wait at a time.
+const EVENTS: usize = 100;
+
 /// Keeps librdkafka's last complaint: it says why no broker answers.
 #[derive(Default)]
 pub(super) struct Ear {
@@ -77,7 +81,7 @@ impl Reader {
 
     fn unreachable(&self, error: &KafkaError) -> Trouble {
         // The complaints wait to be fetched; no record can come.
-        for _ in 0..100 {
+        for _ in 0..EVENTS {
             let _ = self.client.poll(Duration::ZERO);
         }
         let complaint = self.client.context().complaint.lock();
@@ -160,10 +164,25 @@ impl Reader {
         for &partition in partitions {
             list.add_partition(topic, partition);
         }
-        let committed = self
-            .client
-            .committed_offsets(list, STABLE)
-            .map_err(|error| Trouble::of(&doing, &error))?;
+        let deadline = Instant::now() + STABLE;
+        let committed = loop {
+            match self.client.committed_offsets(list.clone(), TRY) {
+                Ok(committed) => break committed,
+                Err(error) => {
+                    // A right that is missing is told beside the call, which only waits.
+                    let told = std::iter::from_fn(|| self.client.poll(Duration::ZERO));
+                    let told = told.take(EVENTS).filter_map(Result::err);
+                    for error in told.chain([error.clone()]) {
+                        if let refused @ Trouble::NotAllowed(_) = Trouble::of(&doing, &error) {
+                            return Err(refused);
+                        }
+                    }
+                    if Instant::now() > deadline {
+                        return Err(Trouble::of(&doing, &error));
+                    }
+                }
+            }
+        };
         let mut found = BTreeMap::new();
         for element in committed.elements() {
             element

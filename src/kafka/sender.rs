@@ -75,8 +75,18 @@ impl Sender {
         let c_string = |text: &str| {
             CString::new(text).map_err(|_| Fault::Fatal("a name holds a NUL character".to_owned()))
         };
+        let sink = Sink::connect(&letters.clients.replayer(), 0).map_err(|fault| match fault {
+            Fault::Fenced(text) => Trouble::Fenced(text),
+            fault => Trouble::Brokers {
+                doing: format!(
+                    "begin to send, by the transactional id {}",
+                    letters.clients.replay_name()
+                ),
+                why: fault.to_string(),
+            },
+        })?;
         Ok(Self {
-            sink: Sink::connect(&letters.clients.replayer(), 0)?,
+            sink,
             requests: c_string(&letters.requests)?,
             failures: letters.topic.clone(),
             group: c_string(&letters.clients.replay_name())?,
