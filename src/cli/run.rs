@@ -4,13 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use super::FENCED;
 use super::config::Files;
 use crate::app::{App, Ended};
 use crate::kafka::Stop;
 use crate::telemetry::logging;
-
-/// Another instance uses this one's names.
-const FENCED: u8 = 75;
 
 /// Runs the service until SIGTERM or SIGINT: finishes the open epochs, leaves the group, exits 0.
 #[derive(clap::Args, Debug)]

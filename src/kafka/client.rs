@@ -103,6 +103,50 @@ impl Clients {
         overridden(config, [&kafka.librdkafka, &kafka.producer])
     }
 
+    /// A reader outside of any group, for the commands: of what is committed, up to its end as it is.
+    pub(super) fn reader(&self) -> ClientConfig {
+        let kafka = &self.settings.kafka;
+        let mut config = self.common();
+        config
+            // Never joined: whose positions are asked for.
+            .set("group.id", self.replay_name())
+            .set("statistics.interval.ms", "0")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "earliest")
+            .set("check.crcs", "true")
+            .set("fetch.queue.backoff.ms", "5")
+            // A jump waits for the fetch before it, and nobody waits for new records.
+            .set("fetch.wait.max.ms", "5")
+            // It jumps from place to place: little is fetched ahead.
+            .set("queued.min.messages", "1000")
+            .set("queued.max.messages.kbytes", "16384");
+        overridden(config, [&kafka.librdkafka, &kafka.consumer])
+    }
+
+    /// The producer of replays: transactional whatever the guarantee of the service is.
+    pub(super) fn replayer(&self) -> ClientConfig {
+        let mut clients = Self {
+            settings: self.settings.clone(),
+            instance: String::new(),
+        };
+        clients.settings.delivery.guarantee = Guarantee::ExactlyOnce;
+        let mut config = clients.producer(0);
+        config
+            .set("transactional.id", self.replay_name())
+            .set("statistics.interval.ms", "0")
+            // The broker's limit counts, as these records stood in its topic before.
+            .set("message.max.bytes", "1000000000");
+        config
+    }
+
+    /// The group and the transactional id of replays: one for all of them, so that two at once fence each other.
+    pub(super) fn replay_name(&self) -> String {
+        format!("{}-replay", self.settings.kafka.group_id)
+    }
+
     /// A client that only looks at metadata.
     pub(super) fn watch(&self) -> ClientConfig {
         overridden(self.common(), [&self.settings.kafka.librdkafka])

@@ -193,11 +193,12 @@ pub(super) struct ProducerEvents {
     refused: Mutex<Vec<Refused>>,
     /// The part of this producer in the metrics of all queues: records and bytes.
     queued: Mutex<[i64; 2]>,
-    metrics: Arc<Metrics>,
+    /// None: a command's producer, of which nobody asks.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl ProducerEvents {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(metrics: Option<Arc<Metrics>>) -> Self {
         Self {
             refused: Mutex::default(),
             queued: Mutex::default(),
@@ -207,8 +208,10 @@ impl ProducerEvents {
 
     fn set_queued(&self, now: [i64; 2]) {
         let [records, bytes] = mem::replace(&mut *lock(&self.queued), now);
-        self.metrics.queue_records.add(now[0] - records);
-        self.metrics.queue_bytes.add(now[1] - bytes);
+        if let Some(metrics) = &self.metrics {
+            metrics.queue_records.add(now[0] - records);
+            metrics.queue_bytes.add(now[1] - bytes);
+        }
     }
 
     /// What was refused since the last call.

@@ -1,7 +1,8 @@
-//! The headers of a failure record: why, whence, and the request itself where it fits.
+//! The headers of a failure record: why, whence, and the request itself where it fits. Written, and read again.
 
 use rdkafka::message::{BorrowedMessage, Message};
 
+use super::letter::{Header, Letter, Place, Source};
 use super::native::{Headers, each_header};
 use crate::codec::Reason;
 
@@ -102,4 +103,48 @@ pub(super) fn headers(
         headers.push(&name, value.as_deref());
     }
     headers
+}
+
+/// Reads the failure that `message` is; `None` if it has not the headers of one.
+pub(super) fn read(message: &BorrowedMessage<'_>) -> Option<Letter> {
+    let mut ours: [Option<Vec<u8>>; NAMES.len()] = Default::default();
+    let mut headers: Vec<Header> = Vec::new();
+    each_header(message, |name, value| {
+        let value = value.map(<[u8]>::to_vec);
+        match NAMES.iter().position(|given| given.as_bytes() == name) {
+            // Ours stand once, and first.
+            Some(index) if ours[index].is_none() => ours[index] = value,
+            Some(_) => {}
+            None => headers.push((name.to_vec(), value)),
+        }
+    });
+    let [topic, partition, offset, group, sentence, reason, original] = ours;
+    let text = |value: Option<Vec<u8>>| String::from_utf8(value?).ok();
+    let reason = text(reason)?;
+    let is_reason = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    if !reason.bytes().all(is_reason) || reason.is_empty() || reason.len() > LONGEST {
+        return None;
+    }
+    Some(Letter {
+        place: Place {
+            partition: message.partition(),
+            offset: message.offset(),
+        },
+        timestamp: message.timestamp().to_millis(),
+        // What is longer is no failure of ours: what is shown of it stays short.
+        request: Source {
+            topic: text(topic).filter(|topic| topic.len() <= LONGEST)?,
+            place: Place {
+                partition: text(partition)?.parse().ok()?,
+                offset: text(offset)?.parse().ok()?,
+            },
+        },
+        group: text(group)?,
+        sentence: text(sentence)?,
+        reason,
+        key: message.key().map(<[u8]>::to_vec),
+        data: message.payload().map(<[u8]>::to_vec),
+        original,
+        headers,
+    })
 }

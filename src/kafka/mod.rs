@@ -1,16 +1,26 @@
 //! The only place that knows Kafka: records come in by `source`, outcomes go out by `sink`, `worker` joins them.
 
+pub mod admin;
 mod calls;
 mod client;
 mod context;
 mod dead_letter;
 mod exception;
 mod fault;
+pub mod findings;
+pub mod letter;
+pub mod letters;
 mod native;
+pub mod originals;
+mod progress;
+mod reader;
+pub mod replay;
 mod route;
+mod sender;
 mod sink;
 mod source;
 mod stop;
+mod trouble;
 mod worker;
 
 use std::collections::BTreeSet;
@@ -34,6 +44,7 @@ use route::{Counts, Output, Watch};
 use sink::Sink;
 use stop::Farewell;
 pub use stop::Stop;
+pub use trouble::Trouble;
 use worker::Worker;
 
 pub use client::{check_property, features};

@@ -20,6 +20,7 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::PARTITION_UA;
+use rdkafka::topic_partition_list::TopicPartitionList;
 use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
 
 /// The error of a transactional call, with librdkafka's own sorting.
@@ -161,9 +162,9 @@ impl GroupMetadata {
         (metadata.generation() >= 0).then_some(metadata)
     }
 
-    /// A membership of nobody: it passes no fence, and is for transactions that are aborted.
-    pub(super) fn of_nobody(group: &CStr) -> Self {
-        // SAFETY: the name is copied; the result is owned by us.
+    /// A group without members: only the transactional id fences what is committed for it.
+    pub(super) fn without_members(group: &CStr) -> Self {
+        // SAFETY: the name is copied during the call; the result is owned by us.
         let metadata = unsafe { sys::rd_kafka_consumer_group_metadata_new(group.as_ptr()) };
         GroupMetadata(NonNull::new(metadata).expect("librdkafka aborts when out of memory"))
     }
@@ -218,6 +219,13 @@ impl Offsets {
             }
             Offsets(list)
         }
+    }
+
+    /// A copy of `list`, with the notes that its positions carry.
+    pub(super) fn copy_of(list: &TopicPartitionList) -> Self {
+        // SAFETY: the source is alive and only read; the copy is owned by us.
+        let copy = unsafe { sys::rd_kafka_topic_partition_list_copy(list.ptr()) };
+        Offsets(NonNull::new(copy).expect("librdkafka aborts when out of memory"))
     }
 }
 
@@ -336,7 +344,7 @@ pub(super) struct Outgoing<'a> {
     /// `None`: by murmur2 of the key, as Kafka's own clients do.
     pub partition: Option<i32>,
     pub key: Option<&'a [u8]>,
-    pub value: &'a [u8],
+    pub value: Option<&'a [u8]>,
     /// Milliseconds since 1970; `None`: the clock. (librdkafka reads 0 as the clock, too.)
     pub timestamp: Option<i64>,
     pub headers: Option<Headers>,
@@ -350,7 +358,7 @@ pub(super) fn produce<'a, C: ClientContext>(
     record: Outgoing<'a>,
 ) -> Result<(), (RDKafkaErrorCode, Outgoing<'a>)> {
     let (key, key_length) = raw(record.key);
-    let (value, value_length) = raw(Some(record.value));
+    let (value, value_length) = raw(record.value);
     let headers = record
         .headers
         .as_ref()

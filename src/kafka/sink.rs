@@ -28,10 +28,10 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One worker's producer.
 pub(super) struct Sink {
-    producer: Arc<ThreadedProducer<ProducerEvents>>,
+    pub(super) producer: Arc<ThreadedProducer<ProducerEvents>>,
     calls: Option<Calls>,
     /// A transaction is open.
-    open: bool,
+    pub(super) open: bool,
     /// Its commit was asked for, and the answer is not known.
     in_doubt: bool,
 }
@@ -42,7 +42,7 @@ impl Sink {
     pub(super) fn connect(
         config: &ClientConfig,
         worker: usize,
-        metrics: Arc<Metrics>,
+        metrics: Option<Arc<Metrics>>,
     ) -> Result<Self, Fault> {
         let transactional = config.get("transactional.id").is_some();
         let producer = Arc::new(config.create_with_context(ProducerEvents::new(metrics))?);
@@ -142,7 +142,7 @@ impl Sink {
                 topic,
                 partition: Some(partition),
                 key: Some(b"aborted"), // a compacted topic takes none without a key
-                value: b"",
+                value: Some(b""),
                 timestamp: None,
                 headers: None,
                 tag: 0,
@@ -152,7 +152,7 @@ impl Sink {
         if let Some(refused) = self.settle()?.first() {
             return Err(Fault::Restart(refused.code.to_string()));
         }
-        let nobodys = Arc::new((positions, GroupMetadata::of_nobody(group)));
+        let nobodys = Arc::new((positions, GroupMetadata::without_members(group)));
         // Refused or not: the group's partition is part of the transaction now.
         match self.call(CALL_TIMEOUT, move |producer, timeout| {
             native::send_offsets(producer, &nobodys.0, &nobodys.1, timeout)

@@ -62,7 +62,7 @@ impl Worker {
         let mut sink = Sink::connect(
             &shared.clients.producer(index),
             index,
-            Arc::clone(&shared.metrics),
+            Some(Arc::clone(&shared.metrics)),
         )?;
         shared.sweep(&mut sink, left_behind)?;
         let source = Source::join(
@@ -260,7 +260,7 @@ impl Desk {
                     .counts
                     .route(output, id.0, message.key().is_some()),
                 key: message.key(),
-                value: &self.payload,
+                value: Some(&self.payload),
                 timestamp: dated.filter(|_| !clock),
                 headers,
                 tag: tag(id),

@@ -54,6 +54,15 @@ impl ProgramSettings {
         self
     }
 
+    /// Another command of the program, with these settings.
+    pub fn command(&self, arguments: &[&str]) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nik-stream"));
+        let environment = self.environment.iter().map(|(name, value)| (name, value));
+        command.args(arguments).envs(environment);
+        command.stdin(std::process::Stdio::null());
+        command
+    }
+
     /// Starts an instance, with a port of its own for HTTP.
     pub fn run(&self) -> Program {
         let dir = tempfile::Builder::new()

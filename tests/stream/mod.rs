@@ -18,5 +18,5 @@ mod privacy;
 mod reader;
 mod records;
 mod refused;
-mod stage;
+pub mod stage;
 mod stops;

@@ -1,0 +1,163 @@
+//! `nik-stream topics`: makes the three topics, and says what is wrong with them.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::config::Files;
+use super::written;
+use crate::config::Settings;
+use crate::kafka::admin::{Admin, Plan};
+use crate::kafka::findings::{Severity, findings, span};
+
+/// Makes and checks the three topics.
+#[derive(Args, Debug)]
+#[command(after_help = "Example: nik-stream topics create --partitions 12")]
+pub struct TopicsArgs {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Create(CreateArgs),
+    /// Tells everything that is wrong with the three topics (exit 1 with an error, 0 with warnings only)
+    #[command(after_help = "Example:\n  nik-stream topics verify --config /etc/nik-stream.toml")]
+    Verify(Files),
+}
+
+/// Makes those of the three topics that are missing, leaves the others as they are, and verifies all
+///
+/// Their room for large records follows the settings `limits`.
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  nik-stream topics create
+  nik-stream topics create --partitions 12 --replication 3 --retention 30d")]
+struct CreateArgs {
+    #[command(flatten)]
+    files: Files,
+
+    /// Partitions of each topic
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=100_000))]
+    partitions: i32,
+
+    /// Replicas of each partition [default: 3, or as many as there are brokers]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    replication: Option<u16>,
+
+    /// For how long requests and results are kept: 90s, 30m, 12h, 7d
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
+    retention: Duration,
+
+    /// For how long failures are kept
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = duration)]
+    failures_retention: Duration,
+}
+
+/// A whole number of seconds, minutes, hours or days.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let expected =
+        || "expected a whole number above 0 and s, m, h or d: 90s, 30m, 12h, 7d".to_owned();
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 86_400,
+        _ => return Err(expected()),
+    };
+    let number: u32 = text[..text.len() - 1].parse().map_err(|_| expected())?;
+    if number == 0 {
+        return Err(expected());
+    }
+    Ok(Duration::from_secs(u64::from(number) * unit))
+}
+
+/// Runs the command.
+pub fn run(args: &TopicsArgs) -> anyhow::Result<ExitCode> {
+    match &args.command {
+        Command::Create(args) => create(args),
+        Command::Verify(files) => {
+            let settings = files.load()?.settings;
+            verify(&Admin::connect(&settings)?, &settings)
+        }
+    }
+}
+
+fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
+    let settings = args.files.load()?.settings;
+    let admin = Admin::connect(&settings)?;
+    let plan = Plan {
+        partitions: args.partitions,
+        replicas: args.replication.map(usize::from),
+        retention: args.retention,
+        failures_retention: args.failures_retention,
+    };
+    let mut text = String::new();
+    for made in admin.create(&plan)? {
+        match made.replicas {
+            Some(replicas) => {
+                let retention = if made.topic == settings.topics.failures {
+                    plan.failures_retention
+                } else {
+                    plan.retention
+                };
+                writeln!(
+                    text,
+                    "made {}: partitions {}, replicas {replicas}, kept for {}",
+                    made.topic,
+                    plan.partitions,
+                    span(retention)
+                )?;
+            }
+            None => writeln!(text, "{} is there: left as it is", made.topic)?,
+        }
+    }
+    written(io::stdout().write_all(text.as_bytes()))?;
+    verify(&admin, &settings)
+}
+
+fn verify(admin: &Admin, settings: &Settings) -> anyhow::Result<ExitCode> {
+    let found = findings(&admin.look()?, settings);
+    let mut text = String::new();
+    for finding in &found {
+        let severity = match finding.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        writeln!(text, "{severity}: {}", finding.text)?;
+    }
+    let is_broken = found.iter().any(|it| it.severity == Severity::Error);
+    if found.is_empty() {
+        text.push_str("ok\n");
+    }
+    let exit = written(io::stdout().write_all(text.as_bytes()))?;
+    Ok(if is_broken { ExitCode::FAILURE } else { exit })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_a_number_and_a_unit() {
+        for (text, seconds) in [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in [
+            "",
+            "7",
+            "d",
+            "0d",
+            "-7d",
+            "7.5d",
+            "7w",
+            "99999999999d",
+            "7é",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

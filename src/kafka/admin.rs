@@ -1,0 +1,252 @@
+//! The three topics: how they are, and made where they are missing.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
+
+use super::client::Clients;
+use super::findings::{DELETED, MARGIN, NEEDS_TWO};
+use super::reader::{Ear, Reader};
+use super::trouble::Trouble;
+use crate::config::Settings;
+
+/// How long one question to the controller may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How many replicas are enough.
+const ENOUGH: usize = 3;
+
+/// The cluster, as far as this program rests on it.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// Requests, results, failures; none where it is missing.
+    pub topics: [Option<Topic>; 3],
+    /// For how long the brokers keep the positions of a group without members, in minutes; none where they do not say.
+    pub positions_minutes: Option<i64>,
+}
+
+/// One topic.
+#[derive(Clone, Debug, Default)]
+pub struct Topic {
+    /// How many there are.
+    pub partitions: usize,
+    /// Of the partition that has the fewest.
+    pub replicas: usize,
+    /// Partitions that nobody leads.
+    pub without_leader: Vec<i32>,
+    /// Its settings in force.
+    pub config: BTreeMap<String, String>,
+}
+
+/// How missing topics are to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// Of each topic.
+    pub partitions: i32,
+    /// Of each partition; three, or as many as there are brokers.
+    pub replicas: Option<usize>,
+    /// Of requests and of results.
+    pub retention: Duration,
+    /// Of failures.
+    pub failures_retention: Duration,
+}
+
+/// One topic after `create`.
+#[derive(Debug)]
+pub struct Made {
+    /// Its name.
+    pub topic: String,
+    /// Its replicas, if it was made; else it was there.
+    pub replicas: Option<usize>,
+}
+
+/// A client for the topics of these settings.
+pub struct Admin {
+    client: AdminClient<Ear>,
+    reader: Reader,
+    runtime: tokio::runtime::Runtime,
+    settings: Settings,
+}
+
+impl Admin {
+    /// Connects.
+    pub fn connect(settings: &Settings) -> Result<Self, Trouble> {
+        let clients = Clients::new(settings);
+        let client = clients.watch().create_with_context(Ear::default());
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        Ok(Self {
+            client: client.map_err(|error| Trouble::of("make a Kafka client", &error))?,
+            reader: Reader::connect(&clients)?,
+            runtime,
+            settings: settings.clone(),
+        })
+    }
+
+    fn names(&self) -> [&str; 3] {
+        let topics = &self.settings.topics;
+        [&topics.requests, &topics.results, &topics.failures]
+    }
+
+    /// Looks at the three topics.
+    pub fn look(&self) -> Result<Layout, Trouble> {
+        let mut layout = Layout::default();
+        for (found, name) in layout.topics.iter_mut().zip(self.names()) {
+            *found = self.topic(name)?;
+        }
+        let metadata = self.reader.metadata(self.names()[0])?;
+        if let Some(broker) = metadata.brokers().first() {
+            // A right of its own, that is not always given: then nothing is said of it.
+            let config = self.config(&ResourceSpecifier::Broker(broker.id()));
+            layout.positions_minutes = config
+                .ok()
+                .and_then(|config| config.get("offsets.retention.minutes")?.parse().ok());
+        }
+        Ok(layout)
+    }
+
+    fn topic(&self, name: &str) -> Result<Option<Topic>, Trouble> {
+        match self.reader.partitions(name) {
+            Err(Trouble::NoTopic(_)) => return Ok(None),
+            Err(trouble) => return Err(trouble),
+            Ok(_) => {}
+        }
+        let metadata = self.reader.metadata(name)?;
+        let partitions = metadata
+            .topics()
+            .first()
+            .map_or(&[][..], MetadataTopic::partitions);
+        Ok(Some(Topic {
+            partitions: partitions.len(),
+            replicas: partitions
+                .iter()
+                .map(|partition| partition.replicas().len())
+                .min()
+                .unwrap_or(0),
+            without_leader: partitions
+                .iter()
+                .filter(|partition| partition.leader() < 0)
+                .map(MetadataPartition::id)
+                .collect(),
+            config: self.config(&ResourceSpecifier::Topic(name))?,
+        }))
+    }
+
+    fn config(&self, of: &ResourceSpecifier<'_>) -> Result<BTreeMap<String, String>, Trouble> {
+        let doing = match of {
+            ResourceSpecifier::Topic(name) => format!("describe the configuration of topic {name}"),
+            _ => "describe the configuration of a broker".to_owned(),
+        };
+        let options = options();
+        let asked = self.client.describe_configs([of], &options);
+        let answers = self
+            .runtime
+            .block_on(asked)
+            .map_err(|error| Trouble::of(&doing, &error))?;
+        let mut entries = Vec::new();
+        for answer in answers {
+            let resource: ConfigResource =
+                answer.map_err(|code| Trouble::from_code(&doing, code))?;
+            entries.extend(resource.entries);
+        }
+        if entries.is_empty() {
+            // The wrapper hides the refusal behind an empty answer.
+            return Err(Trouble::NotAllowed(doing));
+        }
+        let entries = entries.into_iter();
+        Ok(entries
+            .filter_map(|entry| Some((entry.name, entry.value?)))
+            .collect())
+    }
+
+    /// Makes the topics that are missing; leaves the others as they are.
+    pub fn create(&self, plan: &Plan) -> Result<Vec<Made>, Trouble> {
+        let brokers = self.reader.metadata(self.names()[0])?.brokers().len();
+        let replicas = plan.replicas.unwrap_or(brokers.clamp(1, ENOUGH));
+        if replicas > brokers {
+            return Err(Trouble::TooFewBrokers {
+                wanted: replicas,
+                brokers,
+            });
+        }
+        let in_sync = if replicas >= NEEDS_TWO { "2" } else { "1" };
+        let limits = &self.settings.limits;
+        let sizes = [
+            limits.request_bytes,
+            limits.result_bytes,
+            limits.result_bytes,
+        ]
+        .map(|bytes| (bytes + MARGIN).to_string());
+        let retentions = [plan.retention, plan.retention, plan.failures_retention]
+            .map(|retention| retention.as_millis().to_string());
+        let mut made = Vec::new();
+        for ((name, size), retention) in self.names().into_iter().zip(&sizes).zip(&retentions) {
+            let is_new = self.make(
+                &NewTopic::new(
+                    name,
+                    plan.partitions,
+                    TopicReplication::Fixed(replica_count(replicas)),
+                )
+                .set("max.message.bytes", size)
+                .set("retention.ms", retention)
+                .set("min.insync.replicas", in_sync)
+                .set("cleanup.policy", DELETED)
+                // The program's producers compress; brokers keep what they are given.
+                .set("compression.type", "producer")
+                .set("message.timestamp.type", "CreateTime"),
+            )?;
+            made.push(Made {
+                topic: name.to_owned(),
+                replicas: is_new.then_some(replicas),
+            });
+        }
+        self.wait();
+        Ok(made)
+    }
+
+    /// Makes one topic; `false` if it was there.
+    fn make(&self, topic: &NewTopic<'_>) -> Result<bool, Trouble> {
+        let name = topic.name;
+        if self.reader.partitions(name).is_ok() {
+            return Ok(false);
+        }
+        let doing = format!("create topic {name}");
+        let options = options().operation_timeout(Some(PATIENCE));
+        let asked = self.client.create_topics([topic], &options);
+        let answers = self
+            .runtime
+            .block_on(asked)
+            .map_err(|error| Trouble::of(&doing, &error))?;
+        for answer in answers {
+            match answer {
+                Err((_, Code::TopicAlreadyExists)) => return Ok(false),
+                Err((_, code)) => return Err(Trouble::from_code(&doing, code)),
+                Ok(_) => {}
+            }
+        }
+        Ok(true)
+    }
+
+    /// Waits until every broker's metadata may know the topics: they learn of them in their own time.
+    fn wait(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let is_there = |name: &str| {
+            let topic = self.topic(name).ok().flatten();
+            topic.is_some_and(|topic| topic.partitions > 0 && topic.without_leader.is_empty())
+        };
+        while !self.names().into_iter().all(is_there) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+}
+
+fn replica_count(replicas: usize) -> i32 {
+    i32::try_from(replicas).unwrap_or(i32::MAX)
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(PATIENCE))
+}

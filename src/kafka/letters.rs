@@ -1,0 +1,163 @@
+//! The topic of failures, as the commands read it.
+
+use std::ops::ControlFlow;
+
+use rdkafka::message::Message;
+
+use super::client::Clients;
+use super::dead_letter;
+use super::letter::{Letter, Place};
+use super::originals::{Original, Originals, Whereabouts};
+use super::reader::Reader;
+use super::trouble::Trouble;
+use crate::config::Settings;
+
+/// A record of the topic of failures.
+pub enum Seen {
+    /// A failure.
+    Letter(Box<Letter>),
+    /// A record of somebody else's.
+    Foreign(Place),
+}
+
+/// The topic of failures, to be read.
+pub struct Letters {
+    pub(super) clients: Clients,
+    pub(super) reader: Reader,
+    originals: Originals,
+    pub(super) topic: String,
+    pub(super) requests: String,
+    partitions: i32,
+}
+
+impl Letters {
+    /// Connects, and finds the topic.
+    pub fn open(settings: &Settings) -> Result<Self, Trouble> {
+        let clients = Clients::new(settings);
+        let reader = Reader::connect(&clients)?;
+        let topic = settings.topics.failures.clone();
+        let partitions = reader.partitions(&topic)?;
+        Ok(Self {
+            originals: Originals::connect(&clients)?,
+            clients,
+            reader,
+            topic,
+            requests: settings.topics.requests.clone(),
+            partitions,
+        })
+    }
+
+    /// These partitions, if the topic has them all; all of them, if none is named.
+    pub(super) fn chosen(&self, partitions: &[i32]) -> Result<Vec<i32>, Trouble> {
+        if partitions.is_empty() {
+            return Ok((0..self.partitions).collect());
+        }
+        for &partition in partitions {
+            if !(0..self.partitions).contains(&partition) {
+                return Err(Trouble::NoPartition {
+                    topic: self.topic.clone(),
+                    partition,
+                    count: self.partitions,
+                });
+            }
+        }
+        let mut chosen = partitions.to_vec();
+        chosen.sort_unstable();
+        chosen.dedup();
+        Ok(chosen)
+    }
+
+    pub(super) fn bounds(&self, partition: i32) -> Result<(i64, i64), Trouble> {
+        let doing = format!("read topic {}", self.topic);
+        let bounds = self.reader.bounds(&self.topic, partition);
+        bounds.map_err(|error| Trouble::of(&doing, &error))
+    }
+
+    /// Shows `visit` each record of these partitions (of all, if none is named), up to where they end now.
+    pub fn each(
+        &mut self,
+        partitions: &[i32],
+        mut visit: impl FnMut(Seen, &mut Self) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
+        for partition in self.chosen(partitions)? {
+            let (low, end) = self.bounds(partition)?;
+            let _all = self.read(partition, low, end, |seen, letters| {
+                visit(seen, letters).map(|()| ControlFlow::Continue(()))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Shows the records from `from` to before `end`, until it is told to stop.
+    pub(super) fn read(
+        &mut self,
+        partition: i32,
+        from: i64,
+        end: i64,
+        mut visit: impl FnMut(Seen, &mut Self) -> Result<ControlFlow<()>, Trouble>,
+    ) -> Result<ControlFlow<()>, Trouble> {
+        let mut next = from;
+        // An end counts when it is come to from the last record anew: none that is told late must pass for it.
+        let (mut rounds, mut begun) = (0, from);
+        while next < end && (rounds < 2 || next > begun) {
+            (rounds, begun) = (rounds + 1, next);
+            self.reader.go_to(&self.topic, partition, next)?;
+            while let Some(message) = self.reader.next(&self.topic, partition)? {
+                let offset = message.offset();
+                if offset >= end {
+                    return Ok(ControlFlow::Continue(()));
+                }
+                if offset < next {
+                    continue;
+                }
+                let seen = match dead_letter::read(&message) {
+                    Some(letter) => Seen::Letter(Box::new(letter)),
+                    None => Seen::Foreign(Place { partition, offset }),
+                };
+                drop(message);
+                if visit(seen, self)?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+                next = offset + 1;
+                if next == end {
+                    break;
+                }
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The failure at `place`.
+    pub fn at(&mut self, place: Place) -> Result<Letter, Trouble> {
+        self.chosen(&[place.partition])?;
+        let (low, high) = self.bounds(place.partition)?;
+        let mut found = None;
+        if place.offset >= low {
+            let _one = self.read(place.partition, place.offset, high, |seen, _| {
+                found = Some(seen);
+                Ok(ControlFlow::Break(()))
+            })?;
+        }
+        let topic = self.topic.clone();
+        match found {
+            Some(Seen::Letter(letter)) if letter.place == place => Ok(*letter),
+            Some(Seen::Foreign(at)) if at == place => Err(Trouble::Foreign { topic, place }),
+            _ => Err(Trouble::NoRecord {
+                topic,
+                place,
+                low,
+                high,
+            }),
+        }
+    }
+
+    /// The request behind a failure.
+    pub fn original(&mut self, letter: &Letter) -> Result<Original, Trouble> {
+        self.originals.fetch(letter)
+    }
+
+    /// Where the request behind a failure is to be had, as far as offsets tell.
+    pub fn whereabouts(&mut self, letter: &Letter) -> Result<Whereabouts, Trouble> {
+        self.originals.whereabouts(letter)
+    }
+}

@@ -1,0 +1,211 @@
+//! Sends originals again, so many a second: a batch of them, and what was replayed by then, in one transaction.
+
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+use rdkafka::producer::Producer;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::exception::is_for_good;
+use super::fault::Fault;
+use super::letter::{Choice, Place};
+use super::letters::Letters;
+use super::native::{self, GroupMetadata, Headers, Offsets, Outgoing};
+use super::originals::Request;
+use super::progress::{Cursor, Progress};
+use super::sink::Sink;
+use super::trouble::Trouble;
+
+/// The most that one transaction holds.
+const BATCH_RECORDS: usize = 500;
+const BATCH_BYTES: usize = 8 << 20;
+/// How long the producer may take to go.
+const CLOSE_BUDGET: Duration = Duration::from_secs(5);
+
+/// An original on its way, and what is known once it is sent.
+pub(super) struct Ready {
+    /// Of the failure.
+    pub place: Place,
+    /// Where the request stood.
+    pub partition: i32,
+    pub request: Request,
+    pub cursor: Cursor,
+}
+
+/// What the next transaction holds.
+#[derive(Default)]
+pub(super) struct Batch {
+    pub ready: Vec<Ready>,
+    bytes: usize,
+}
+
+impl Batch {
+    pub(super) fn add(&mut self, ready: Ready) {
+        self.bytes += ready.request.value.as_ref().map_or(0, Vec::len);
+        self.ready.push(ready);
+    }
+
+    pub(super) fn is_full(&self, records: usize) -> bool {
+        self.ready.len() >= records || self.bytes >= BATCH_BYTES
+    }
+}
+
+/// A partition, what was replayed of it before, and the choice of this run.
+pub(super) type Note<'a> = (i32, &'a Progress, &'a Choice);
+
+/// Sends originals, so many a second.
+pub(super) struct Sender {
+    sink: Sink,
+    requests: CString,
+    failures: String,
+    group: CString,
+    /// How many partitions the topic of requests has.
+    takes: i32,
+    /// How many records a transaction holds.
+    pub batch: usize,
+    rate: u32,
+    /// When the next may go.
+    due: Instant,
+    pub sent: u64,
+}
+
+impl Sender {
+    /// `takes`: how many partitions the topic of requests has.
+    pub(super) fn connect(letters: &Letters, rate: u32, takes: i32) -> Result<Self, Trouble> {
+        let c_string = |text: &str| {
+            CString::new(text).map_err(|_| Fault::Fatal("a name holds a NUL character".to_owned()))
+        };
+        let sink =
+            Sink::connect(&letters.clients.replayer(), 0, None).map_err(|fault| match fault {
+                Fault::Fenced(text) => Trouble::Fenced(text),
+                fault => Trouble::Brokers {
+                    doing: format!(
+                        "begin to send, by the transactional id {}",
+                        letters.clients.replay_name()
+                    ),
+                    why: fault.to_string(),
+                },
+            })?;
+        Ok(Self {
+            sink,
+            requests: c_string(&letters.requests)?,
+            failures: letters.topic.clone(),
+            group: c_string(&letters.clients.replay_name())?,
+            takes,
+            batch: match rate {
+                0 => BATCH_RECORDS,
+                rate => BATCH_RECORDS.min(rate as usize),
+            },
+            rate,
+            due: Instant::now(),
+            sent: 0,
+        })
+    }
+
+    /// Sends these originals. One that the brokers refuse is looked for by halves: what stands before it goes.
+    pub(super) fn deliver(&mut self, batch: &[Ready], note: Note<'_>) -> Result<(), Trouble> {
+        let Some(last) = batch.last() else {
+            return Ok(());
+        };
+        self.pause(batch.len());
+        self.begin()?;
+        let mut refused = None;
+        for (tag, ready) in batch.iter().enumerate() {
+            if let Err(code) = self
+                .sink
+                .send(outgoing(&self.requests, self.takes, ready, tag))?
+            {
+                refused = Some(code);
+                break;
+            }
+        }
+        if refused.is_none() {
+            // (What the abort takes along with the one that was refused is here, too.)
+            let codes = self.sink.settle()?.into_iter().map(|one| one.code);
+            refused = codes.reduce(|first, code| if is_for_good(code) { code } else { first });
+        }
+        let Some(code) = refused else {
+            self.commit(note, last.cursor)?;
+            self.sent += batch.len() as u64;
+            return Ok(());
+        };
+        self.sink.abort()?;
+        if batch.len() > 1 {
+            let (first, second) = batch.split_at(batch.len() / 2);
+            self.deliver(first, note)?;
+            return self.deliver(second, note);
+        }
+        Err(if is_for_good(code) {
+            Trouble::Refused {
+                place: last.place,
+                code,
+            }
+        } else {
+            Trouble::Stopped(code.to_string())
+        })
+    }
+
+    /// Commits what was sent, and that the run has come to `cursor`.
+    pub(super) fn commit(
+        &mut self,
+        (partition, progress, choice): Note<'_>,
+        cursor: Cursor,
+    ) -> Result<(), Trouble> {
+        self.begin()?;
+        let progress = progress.after(cursor, choice);
+        let mut list = TopicPartitionList::new();
+        let mut position = list.add_partition(&self.failures, partition);
+        position
+            .set_offset(Offset::Offset(progress.mark))
+            .map_err(|error| Trouble::of("commit", &error))?;
+        position.set_metadata(progress.note());
+        let membership = GroupMetadata::without_members(&self.group);
+        Ok(self.sink.commit(Offsets::copy_of(&list), membership)?)
+    }
+
+    /// Lets the producer go.
+    pub(super) fn close(self) {
+        self.sink.close(CLOSE_BUDGET);
+    }
+
+    fn begin(&mut self) -> Result<(), Fault> {
+        if !self.sink.open {
+            native::begin_transaction(self.sink.producer.client())?;
+            self.sink.open = true;
+        }
+        Ok(())
+    }
+
+    /// Waits until these may go: between two transactions, so that none stands open for it.
+    fn pause(&mut self, records: usize) {
+        std::thread::sleep(self.due.saturating_duration_since(Instant::now()));
+        if self.rate > 0 {
+            #[expect(clippy::cast_precision_loss, reason = "a duration")]
+            let takes = Duration::from_secs_f64(records as f64 / f64::from(self.rate));
+            self.due = Instant::now() + takes;
+        }
+    }
+}
+
+/// An original as it is sent: to the partition it stood in, if that is still there.
+fn outgoing<'a>(topic: &'a CString, takes: i32, ready: &'a Ready, tag: usize) -> Outgoing<'a> {
+    let Request {
+        key,
+        value,
+        headers,
+        timestamp,
+    } = &ready.request;
+    let mut own = Headers::with_capacity(headers.len());
+    for (name, value) in headers {
+        own.push(name, value.as_deref());
+    }
+    Outgoing {
+        topic,
+        partition: Some(ready.partition).filter(|it| (0..takes).contains(it)),
+        key: key.as_deref(),
+        value: value.as_deref(),
+        timestamp: timestamp.filter(|&at| at > 0),
+        headers: (!headers.is_empty()).then_some(own),
+        tag,
+    }
+}

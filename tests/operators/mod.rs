@@ -1,0 +1,157 @@
+//! What operators type besides `run`, on a real Kafka: topics made and verified, dead letters listed, shown and replayed.
+
+mod findings;
+mod letters;
+mod originals;
+mod replay;
+mod topics;
+
+use std::process::Output;
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
+use crate::stream::stage::{PATIENCE, Stage, ready, stop};
+
+/// 2025-06-01T00:00:00Z.
+const JUNE: i64 = 1_748_736_000_000;
+/// Sixteen digits, nobody's.
+const NIK: &str = "3273010101900001";
+
+/// What a command printed, and its exit code.
+struct Said {
+    out: String,
+    words: String,
+    code: Option<i32>,
+}
+
+/// Runs a command of the program.
+fn say(settings: &ProgramSettings, arguments: &[&str]) -> Said {
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = settings.command(arguments).output().expect("it runs");
+    Said {
+        out: String::from_utf8(stdout).expect("text"),
+        words: String::from_utf8(stderr).expect("text"),
+        code: status.code(),
+    }
+}
+
+/// What a command printed that is to end well.
+fn done(settings: &ProgramSettings, arguments: &[&str]) -> String {
+    let said = say(settings, arguments);
+    assert_eq!(said.code, Some(0), "{}", said.words);
+    said.out
+}
+
+/// The counts that a replay ends with: sent, done before, lost, no failure, not chosen.
+fn counts(out: &str) -> [u64; 5] {
+    let number = |line: &str| line.rsplit_once(' ')?.1.parse().ok();
+    let lines = out.lines().filter(|line| !line.contains(':'));
+    let counts: Vec<u64> = lines.filter_map(number).collect();
+    counts.try_into().expect("five counts")
+}
+
+fn replayed(settings: &ProgramSettings, arguments: &[&str]) -> [u64; 5] {
+    counts(&done(settings, &[&["dlq", "replay"], arguments].concat()))
+}
+
+/// Requests that end as failures, in turn of partition 0 to 2, a minute apart: malformed, of an unknown process, null.
+fn broken(count: usize) -> Vec<NewRecord> {
+    let values = [
+        Some(format!("{NIK} x")),
+        Some(format!(r#"{{"nik":["{NIK}"],"process":"x"}}"#)),
+        None,
+    ];
+    let request = |number: usize| NewRecord {
+        partition: i32::try_from(number % 3).ok(),
+        key: Some(format!("key {number}").into_bytes()),
+        value: values[number / 3 % 3].clone().map(String::into_bytes),
+        headers: vec![
+            (b"number".to_vec(), Some(number.to_string().into_bytes())),
+            (b"number".to_vec(), None),
+        ],
+        timestamp: Some(JUNE + 60_000 * i64::try_from(number).expect("a few")),
+    };
+    (0..count).map(request).collect()
+}
+
+/// Sends the requests, lets the program fail on them, and stops it; the failures.
+fn fail(stage: &Stage, settings: &ProgramSettings, requests: &[NewRecord]) -> Vec<Record> {
+    let before = shared().read_committed(&stage.failures).len();
+    shared().produce(&stage.requests, requests);
+    let program = ready(settings);
+    let (results, failures) = stage.wait_for_outcomes(shared(), before + requests.len());
+    assert!(results.is_empty());
+    stop(program);
+    failures
+}
+
+/// A stage on which so many requests have failed.
+fn failed(name: &str, count: usize) -> Stage {
+    let stage = Stage::new(shared(), name, 3);
+    fail(&stage, &stage.settings(), &broken(count));
+    stage
+}
+
+/// A record without its offset, as a text that sorts.
+fn content(record: &Record) -> String {
+    let Record {
+        partition,
+        key,
+        value,
+        headers,
+        timestamp,
+        ..
+    } = record;
+    format!("{partition} {key:?} {value:?} {headers:?} {timestamp:?}")
+}
+
+/// Asserts that each of the first `count` requests stands there `times` times, as it was sent.
+fn assert_each(stage: &Stage, count: usize, times: usize) {
+    let sent = broken(count).into_iter().map(|sent| Record {
+        partition: sent.partition.expect("given"),
+        offset: 0,
+        key: sent.key,
+        value: sent.value,
+        headers: sent.headers,
+        timestamp: sent.timestamp,
+    });
+    let mut expected: Vec<_> = sent.flat_map(|sent| vec![content(&sent); times]).collect();
+    let mut found: Vec<_> = requests(stage).iter().map(content).collect();
+    expected.sort();
+    found.sort();
+    assert_eq!(found, expected);
+}
+
+/// What stands in the topic of requests.
+fn requests(stage: &Stage) -> Vec<Record> {
+    shared().read_committed(&stage.requests)
+}
+
+/// Retention: everything that stands in these partitions of a topic is deleted.
+fn delete_records(topic: &str, partitions: &[i32]) {
+    let mut offsets = TopicPartitionList::new();
+    for &partition in partitions {
+        offsets
+            .add_partition_offset(topic, partition, Offset::End)
+            .expect("a place");
+    }
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let work = admin().delete_records(&offsets, &options);
+    runtime().block_on(work).expect("deleted");
+}
+
+fn admin() -> AdminClient<DefaultClientContext> {
+    shared().client().create().expect("an admin client")
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime")
+}

@@ -1,0 +1,171 @@
+//! Where the request behind a failure comes from, once it is gone from where it stood.
+
+use rdkafka::admin::AdminOptions;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::{
+    JUNE, admin, broken, delete_records, done, fail, failed, replayed, requests, runtime, say,
+};
+use crate::cluster::{NewRecord, Record, shared};
+use crate::stream::stage::{PATIENCE, Stage, TOPIC, ready, stop};
+
+/// Requests that do not fit into their failures.
+fn large(numbers: std::ops::Range<u8>) -> Vec<NewRecord> {
+    let request = |number| NewRecord {
+        partition: Some(i32::from(number % 3)),
+        key: Some(vec![number]),
+        value: Some(vec![b'x'; 3000]),
+        timestamp: Some(JUNE + i64::from(number)),
+        ..NewRecord::default()
+    };
+    numbers.map(request).collect()
+}
+
+fn recreate(topic: &str) {
+    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let admin = admin();
+    let work = admin.delete_topics(&[topic], &options);
+    for deleted in runtime().block_on(work).expect("the controller answers") {
+        deleted.expect("deleted");
+    }
+    // Its name is free again a moment later.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    shared().create_topic(topic, 3, &TOPIC);
+}
+
+fn show(stage: &Stage, failure: &Record) -> String {
+    let place = format!("{}:{}", failure.partition, failure.offset);
+    done(&stage.settings(), &["dlq", "show", &place, "--reveal"])
+}
+
+#[test]
+fn an_original_that_is_gone_is_taken_from_its_failure() {
+    let stage = failed("kept", 9);
+    delete_records(&stage.requests, &[0, 1, 2]);
+    let failures = shared().read_committed(&stage.failures);
+    for failure in &failures {
+        let page = show(&stage, failure);
+        assert!(
+            page.contains("original   gone from where it stood; taken from the failure\n"),
+            "{page}"
+        );
+        assert!(page.contains("\nvalue      "), "{page}");
+    }
+    assert_eq!(replayed(&stage.settings(), &[]), [9, 0, 0, 0, 0]);
+    // As they were: headers of ours are not among theirs.
+    super::assert_each(&stage, 9, 1);
+}
+
+#[test]
+fn what_stands_in_a_topic_made_anew_is_not_taken_for_the_original() {
+    let stage = failed("anew", 6);
+    recreate(&stage.requests);
+    // Others stand where the originals stood: with the same keys, and with other values or at another time.
+    let others: Vec<_> = broken(6)
+        .into_iter()
+        .map(|mut request| {
+            request.value = request.value.map(|_| b"another".to_vec());
+            request.timestamp = Some(JUNE - 1);
+            request
+        })
+        .collect();
+    shared().produce(&stage.requests, &others);
+    for failure in shared().read_committed(&stage.failures) {
+        let page = show(&stage, &failure);
+        assert!(
+            page.contains("taken from the failure") && !page.contains("another"),
+            "{page}"
+        );
+    }
+    assert_eq!(replayed(&stage.settings(), &[])[..3], [6, 0, 0]);
+    let sent = requests(&stage);
+    let sent = sent.iter().filter(|it| it.timestamp >= Some(JUNE)).count();
+    assert_eq!(sent, 6);
+}
+
+#[test]
+fn a_lost_original_is_told_once_and_stands_in_nobodys_way() {
+    let stage = Stage::new(shared(), "lost", 3);
+    let settings = stage.settings().set("limits.result_bytes", "2500");
+    let failures = fail(&stage, &settings, &large(0..6));
+    delete_records(&stage.requests, &[0, 1, 2]);
+    fail(&stage, &settings, &large(6..9));
+    let page = show(&stage, &failures[0]);
+    assert!(page.contains("original   lost: "), "{page}");
+    assert!(!page.contains("\nvalue "), "{page}");
+
+    let dry = say(&settings, &["dlq", "replay", "--dry-run"]);
+    assert_eq!(super::counts(&dry.out), [3, 0, 6, 0, 0]);
+    let said = say(&settings, &["dlq", "replay"]);
+    assert_eq!(
+        (said.code, super::counts(&said.out)),
+        (Some(0), [3, 0, 6, 0, 0])
+    );
+    assert_eq!(
+        said.words
+            .lines()
+            .filter(|line| line.starts_with("lost "))
+            .count(),
+        6
+    );
+    for failure in &failures {
+        let place = format!("{}:{} ", failure.partition, failure.offset);
+        assert!(said.words.contains(&place), "{place}: {}", said.words);
+    }
+    assert_eq!(requests(&stage).len(), 6);
+    let again = say(&settings, &["dlq", "replay"]);
+    assert_eq!(
+        (super::counts(&again.out), again.words.as_str()),
+        ([0, 9, 0, 0, 0], "")
+    );
+}
+
+/// Sets the replays' position in partition 0, as another tool would.
+fn set_position(stage: &Stage, offset: i64, note: &str) {
+    let group = format!("{}-replay", stage.group);
+    let mut client = shared().client();
+    let client: BaseConsumer = client.set("group.id", group).create().expect("a consumer");
+    let mut list = TopicPartitionList::new();
+    let mut position = list.add_partition(&stage.failures, 0);
+    position
+        .set_offset(Offset::Offset(offset))
+        .expect("an offset");
+    position.set_metadata(note);
+    client.commit(&list, CommitMode::Sync).expect("committed");
+}
+
+#[test]
+fn failures_in_a_topic_made_anew_are_not_taken_for_replayed_ones() {
+    let stage = failed("renewed", 6);
+    assert_eq!(replayed(&stage.settings(), &[])[0], 6);
+    recreate(&stage.failures);
+    let requests = broken(6).split_off(3);
+    shared().produce(&stage.requests, &requests);
+    let program = ready(&stage.settings());
+    // The replayed ones fail again, too.
+    stage.wait_for_outcomes(shared(), 9);
+    stop(program);
+    assert_eq!(replayed(&stage.settings(), &[]), [9, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_position_that_cannot_be_is_refused_and_one_that_was_set_back_replays_again() {
+    let stage = failed("position", 3);
+    for (offset, note, expected) in [
+        (999, "", "is 999, but the partition ends at"),
+        (0, "somebody's", "carries notes that no nik-stream wrote"),
+    ] {
+        set_position(&stage, offset, note);
+        for command in [&["dlq", "replay"][..], &["dlq", "replay", "--dry-run"]] {
+            let said = say(&stage.settings(), command);
+            assert_eq!(said.code, Some(1));
+            assert!(said.words.contains(expected), "{}", said.words);
+        }
+    }
+    assert_eq!(requests(&stage).len(), 3);
+    for sent in [[3, 0], [1, 2]] {
+        set_position(&stage, 0, "");
+        assert_eq!(replayed(&stage.settings(), &[])[..2], sent);
+    }
+}

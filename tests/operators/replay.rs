@@ -1,0 +1,275 @@
+//! Dead letters sent again: each exactly once, whatever comes in between.
+
+use std::process::Stdio;
+
+use super::{assert_each, broken, counts, done, fail, failed, replayed, requests, say};
+use crate::cluster::{NewRecord, shared};
+use crate::stream::stage::{Stage, ready, stop, wait_until};
+
+#[test]
+fn a_failure_is_replayed_once_as_it_was_sent() {
+    let stage = failed("twice", 30);
+    let settings = stage.settings();
+    assert_eq!(replayed(&settings, &[]), [30, 0, 0, 0, 0]);
+    assert_each(&stage, 30, 2);
+    assert_eq!(replayed(&settings, &["--yes"]), [0, 30, 0, 0, 0]);
+    assert_each(&stage, 30, 2);
+}
+
+#[test]
+fn a_dry_run_tells_what_would_be_sent_and_sends_nothing() {
+    let stage = failed("dry", 9);
+    let settings = stage.settings();
+    let chosen = ["dlq", "replay", "--dry-run", "--reason", "tombstone"];
+    let out = done(&settings, &chosen);
+    assert_eq!(counts(&out), [3, 0, 0, 0, 6]);
+    let told: Vec<_> = out
+        .lines()
+        .filter(|line| line.contains(" tombstone "))
+        .collect();
+    let of = |partition: usize| format!("{}:{partition}:2", stage.requests);
+    assert!(
+        told.len() == 3 && (0..3).all(|it| told[it].ends_with(&of(it))),
+        "{out}"
+    );
+    assert_each(&stage, 9, 1);
+    assert!(
+        shared()
+            .committed(&format!("{}-replay", stage.group), &stage.failures)
+            .is_empty()
+    );
+    assert_eq!(replayed(&settings, &chosen[3..]), [3, 0, 0, 0, 6]);
+    assert_eq!(counts(&done(&settings, &chosen)), [0, 3, 0, 0, 6]);
+}
+
+#[test]
+fn filters_that_overlap_double_nothing_and_miss_nothing() {
+    let stage = failed("overlap", 30);
+    let settings = stage.settings();
+    let until = ["--until", "2025-06-01T00:15:00Z"];
+    // Of 30, each reason has ten; 15 are of the first quarter of an hour.
+    assert_eq!(replayed(&settings, &until)[..2], [15, 0]);
+    let reason = ["--reason", "malformed_json"];
+    let [sent, before, ..] = replayed(&settings, &reason);
+    assert_eq!((sent + before, before), (12, 6));
+    assert_eq!(
+        replayed(&settings, &["--partition", "1", "--limit", "2"])[0],
+        2
+    );
+    assert_eq!(replayed(&settings, &reason)[0], 0);
+    let group = format!("{}-replay", stage.group);
+    let (marks, ends) = (
+        || shared().committed(&group, &stage.failures),
+        shared().end_offsets(&stage.failures),
+    );
+    assert!(
+        marks()
+            .iter()
+            .any(|(partition, mark)| mark < &ends[partition])
+    );
+    let [sent, before, ..] = replayed(&settings, &[]);
+    assert_eq!(sent + before, 30);
+    assert_each(&stage, 30, 2);
+    // Nothing is left: the marks say it all.
+    assert_eq!(marks(), ends);
+}
+
+#[test]
+fn a_replay_that_was_killed_goes_on_without_a_double_or_a_loss() {
+    let stage = failed("killed", 60);
+    let settings = stage.settings();
+    for (share, rate) in [(10, "5"), (25, "3")] {
+        let mut slow = settings
+            .command(&["dlq", "replay", "--rate", rate])
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        wait_until("a part is sent", || requests(&stage).len() >= 60 + share);
+        slow.kill().expect("it ran");
+        slow.wait().expect("it ended");
+        let sent = requests(&stage).len() - 60;
+        assert!(sent < 60, "it was killed too late");
+    }
+    let sent = requests(&stage).len() as u64 - 60;
+    assert_eq!(
+        replayed(&settings, &["--rate", "0"]),
+        [60 - sent, sent, 0, 0, 0]
+    );
+    assert_each(&stage, 60, 2);
+}
+
+#[test]
+fn of_two_replays_at_once_the_first_ends_with_75_and_none_doubles_anything() {
+    let stage = failed("both", 60);
+    let settings = stage.settings();
+    let slow = settings
+        .command(&["dlq", "replay", "--rate", "4"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    wait_until("a part is sent", || requests(&stage).len() > 60);
+    assert_eq!(replayed(&settings, &[])[2..], [0, 0, 0]);
+    let ended = slow.wait_with_output().expect("it ended");
+    let words = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(75), "{words}");
+    assert!(words.contains("another replay of this group"), "{words}");
+    assert_each(&stage, 60, 2);
+}
+
+#[test]
+fn no_transaction_holds_more_than_the_rate_allows_in_a_second() {
+    let stage = failed("rate", 21);
+    let before = shared().end_offsets(&stage.requests);
+    assert_eq!(replayed(&stage.settings(), &["--rate", "3"])[0], 21);
+    // Seven in each partition are three transactions; each ends with a mark of its own in the topic.
+    for (partition, end) in shared().end_offsets(&stage.requests) {
+        assert_eq!(end - before[&partition], 7 + 3, "partition {partition}");
+    }
+}
+
+#[test]
+fn records_of_others_are_not_replayed_and_block_nothing() {
+    let stage = Stage::new(shared(), "foreign", 3);
+    let foreign = NewRecord {
+        key: Some(b"x".to_vec()),
+        value: Some(b"hello".to_vec()),
+        partition: Some(0),
+        ..NewRecord::default()
+    };
+    shared().produce(&stage.failures, &[foreign]);
+    shared().produce(&stage.requests, &broken(3));
+    let program = ready(&stage.settings());
+    wait_until("all have failed", || {
+        shared().read_committed(&stage.failures).len() == 4
+    });
+    stop(program);
+    let said = say(&stage.settings(), &["dlq", "replay"]);
+    assert_eq!(counts(&said.out), [3, 0, 0, 1, 0]);
+    assert_eq!(said.words, "no failure  0:0\n");
+    assert_eq!(replayed(&stage.settings(), &[]), [0, 3, 0, 0, 0]);
+    assert_each(&stage, 3, 2);
+}
+
+#[test]
+fn requests_go_by_their_key_where_their_partition_is_gone() {
+    let stage = failed("fewer", 6);
+    let narrow = Stage::with(shared(), "narrow", [1, 1, 1]);
+    let settings = stage.settings().set("topics.requests", &narrow.requests);
+    assert_eq!(replayed(&settings, &[])[0], 6);
+    let mut keys: Vec<_> = requests(&narrow)
+        .into_iter()
+        .map(|record| record.key)
+        .collect();
+    keys.sort();
+    let sent = broken(6).into_iter().map(|record| record.key);
+    assert_eq!(keys, sent.collect::<Vec<_>>());
+}
+
+#[test]
+fn the_original_that_the_brokers_refuse_is_named_and_what_stands_before_it_is_sent() {
+    let stage = Stage::new(shared(), "refused", 1);
+    let request = |number: u8, length| NewRecord {
+        partition: Some(0),
+        key: Some(vec![number]),
+        // Nothing that a compression makes small.
+        value: Some(
+            (0..length)
+                .map(|at: u32| at.wrapping_mul(2_654_435_761).to_le_bytes()[3])
+                .collect(),
+        ),
+        ..NewRecord::default()
+    };
+    let sent = [
+        request(1, 10),
+        request(2, 10),
+        request(3, 50_000),
+        request(4, 10),
+    ];
+    let failures = fail(&stage, &stage.settings(), &sent);
+    let narrow = Stage::named(shared(), "refusing");
+    shared().create_topic(&narrow.requests, 1, &[("max.message.bytes", "2000")]);
+    let settings = stage
+        .settings()
+        .set("topics.requests", &narrow.requests)
+        .set("kafka.producer.compression_type", "none");
+    let said = say(&settings, &["dlq", "replay"]);
+    assert_eq!(said.code, Some(1), "{}", said.words);
+    let place = format!("refuse the original of failure 0:{}", failures[2].offset);
+    assert!(said.words.contains(&place), "{}", said.words);
+    assert_eq!(requests(&narrow).len(), 2);
+}
+
+#[test]
+fn the_rules_of_too_many_filters_are_refused_before_anything_is_sent() {
+    let stage = failed("rules", 6);
+    let settings = stage.settings();
+    let mut told = None;
+    for minute in 0..60 {
+        // Each leaves out what another holds, and none covers another.
+        let since = format!("2025-06-01T00:00:{minute:02}Z");
+        let until = format!("2025-06-01T00:00:{minute:02}.5Z");
+        let said = say(
+            &settings,
+            &[
+                "dlq",
+                "replay",
+                "--partition",
+                "0",
+                "--since",
+                &since,
+                "--until",
+                &until,
+            ],
+        );
+        if said.code != Some(0) {
+            told = Some(said.words);
+            break;
+        }
+    }
+    let words = told.expect("a limit");
+    assert!(
+        words.contains("Run `nik-stream dlq replay` once without a filter for it (--partition 0)"),
+        "{words}"
+    );
+    assert_eq!(replayed(&settings, &[])[2..], [0, 0, 0]);
+    assert_each(&stage, 6, 2);
+}
+
+#[test]
+fn a_replay_after_a_fix_gets_its_results() {
+    let stage = Stage::new(shared(), "fixed", 3);
+    let narrow = stage.settings().set("limits.niks_per_request", "1");
+    let sent: Vec<_> = broken(12)
+        .into_iter()
+        .map(|request| NewRecord {
+            value: Some(
+                br#"{"nik":["3273010101900001","3273014101900002"],"process":"full"}"#.to_vec(),
+            ),
+            ..request
+        })
+        .collect();
+    fail(&stage, &narrow, &sent);
+    let program = ready(&stage.settings());
+    assert_eq!(
+        replayed(
+            &stage.settings(),
+            &["--reason", "too_many_niks", "--rate", "5"]
+        ),
+        [12, 0, 0, 0, 0]
+    );
+    let (results, failures) = stage.wait_for_outcomes(shared(), 24);
+    assert_eq!((results.len(), failures.len()), (12, 12));
+    for result in &results {
+        let of_it = |request: &&NewRecord| request.key == result.key;
+        let request = sent.iter().find(of_it).expect("its request");
+        assert_eq!(
+            (result.timestamp, &result.headers),
+            (request.timestamp, &request.headers)
+        );
+        let age = br#""age":35"#; // that day, not today
+        let value = result.value.as_deref().expect("text");
+        assert!(value.windows(age.len()).any(|window| window == age));
+    }
+    stop(program);
+}
