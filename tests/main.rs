@@ -19,6 +19,7 @@ mod golden;
 mod golden_table;
 mod house;
 mod judgement;
+mod page;
 mod process;
 mod reference;
 mod regions;

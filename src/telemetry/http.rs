@@ -1,17 +1,22 @@
-//! The HTTP door for operators: `/metrics`, `/livez`, `/readyz`.
+//! The HTTP door for operators: the live page, `/metrics`, `/livez`, `/readyz`.
 
 use std::io;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
 use tokio::net::TcpListener;
 
 use super::health::Health;
 use super::metrics::Metrics;
+use super::status::{STEP, Status};
+
+/// What a browser may load for the page: nothing but its own parts.
+const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src 'self'; script-src 'self'; style-src 'self'; base-uri 'none'; \
+                      form-action 'none'; frame-ancestors 'none'";
 
 /// What the door shows.
 #[derive(Clone)]
@@ -20,6 +25,8 @@ pub struct View {
     pub metrics: Arc<Metrics>,
     /// The readiness.
     pub health: Arc<Health>,
+    /// What the live page shows.
+    pub status: Arc<Status>,
 }
 
 /// Serves as long as the process lives: a stopping program still tells that it stops.
@@ -27,7 +34,24 @@ pub struct View {
 /// # Errors
 /// When the socket fails for good.
 pub async fn serve(listener: TcpListener, view: View) -> io::Result<()> {
+    let status = Arc::clone(&view.status);
+    tokio::spawn(async move {
+        let mut step = tokio::time::interval(STEP);
+        loop {
+            step.tick().await;
+            status.note();
+        }
+    });
     let routes = Router::new()
+        .route(
+            "/",
+            get(async || part("text/html", include_str!("page/index.html"))),
+        )
+        .route("/page/{part}", get(part_of_page))
+        .route(
+            "/api/status",
+            get(async |State(view): State<View>| Json(view.status.tell())),
+        )
         .route("/metrics", get(metrics))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
@@ -54,4 +78,25 @@ async fn ready(State(view): State<View>) -> Response {
     }
     let text = format!("not ready:\n{}\n", problems.join("\n"));
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+async fn part_of_page(Path(name): Path<String>) -> Response {
+    match name.as_str() {
+        "style.css" => part("text/css", include_str!("page/style.css")),
+        "script.js" => part("text/javascript", include_str!("page/script.js")),
+        "icon.svg" => part("image/svg+xml", include_str!("page/icon.svg")),
+        _ => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+fn part(kind: &str, text: &'static str) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, format!("{kind}; charset=utf-8")),
+        (header::CONTENT_SECURITY_POLICY, POLICY.to_owned()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (header::REFERRER_POLICY, "no-referrer".to_owned()),
+        // Another version may answer the next time.
+        (header::CACHE_CONTROL, "no-cache".to_owned()),
+    ];
+    (headers, text).into_response()
 }

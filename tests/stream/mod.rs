@@ -1,6 +1,6 @@
 //! The service, `nik-stream run`, on a real Kafka: one outcome for each request, whatever breaks.
 
-mod audit;
+pub mod audit;
 mod brokers;
 mod counters;
 mod crashes;
@@ -8,11 +8,11 @@ mod dead_letters;
 mod embedded;
 mod fences;
 mod held_back;
-mod load;
+pub mod load;
 mod membership;
 mod privacy;
 mod reader;
 mod records;
 mod refused;
-mod stage;
+pub mod stage;
 mod stops;
