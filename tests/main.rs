@@ -12,6 +12,7 @@ mod check;
 mod cluster;
 mod cluster_itself;
 mod codec;
+mod dashboards;
 mod docs;
 mod faults;
 mod generate;

@@ -8,6 +8,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::health::Health;
@@ -34,24 +35,18 @@ pub struct View {
 /// # Errors
 /// When the socket fails for good.
 pub async fn serve(listener: TcpListener, view: View) -> io::Result<()> {
-    let status = Arc::clone(&view.status);
+    let noted = Arc::clone(&view.status);
     tokio::spawn(async move {
         let mut step = tokio::time::interval(STEP);
         loop {
             step.tick().await;
-            status.note();
+            noted.note();
         }
     });
     let routes = Router::new()
-        .route(
-            "/",
-            get(async || part("text/html", include_str!("page/index.html"))),
-        )
+        .route("/", get(page))
         .route("/page/{part}", get(part_of_page))
-        .route(
-            "/api/status",
-            get(async |State(view): State<View>| Json(view.status.tell())),
-        )
+        .route("/api/status", get(status))
         .route("/metrics", get(metrics))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
@@ -78,6 +73,14 @@ async fn ready(State(view): State<View>) -> Response {
     }
     let text = format!("not ready:\n{}\n", problems.join("\n"));
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+async fn status(State(view): State<View>) -> Json<Value> {
+    Json(view.status.tell())
+}
+
+async fn page() -> Response {
+    part("text/html", include_str!("page/index.html"))
 }
 
 async fn part_of_page(Path(name): Path<String>) -> Response {

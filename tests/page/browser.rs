@@ -1,4 +1,4 @@
-//! A real Chromium without a window, driven by WebDriver; gone with the test.
+//! A real Chromium without a window, driven by chromedriver; gone with the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -135,7 +135,7 @@ impl Browser {
         answer
     }
 
-    /// The value of a WebDriver answer; `None` when there is none.
+    /// The value of an answer; `None` when there is none.
     fn ask(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;

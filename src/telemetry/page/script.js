@@ -22,7 +22,7 @@ const latency = (seconds, status) => {
   if (seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
   return `${seconds.toPrecision(seconds < 100 ? 3 : 4)} s`;
 };
-const rate = (value) => number.format(value < 10 ? value : Math.round(value));
+const rate = (value) => (value > 0 && value < 10 ? value.toFixed(1) : number.format(Math.round(value)));
 const forms = {
   count: (value) => number.format(value),
   text: (value) => String(value),
