@@ -107,13 +107,13 @@ impl App {
             settings: loaded.show(),
         };
         let view = View {
-            metrics: Arc::clone(&metrics),
-            health: Arc::clone(&health),
             status: Arc::new(Status::new(
                 about,
                 Arc::clone(&metrics),
                 Arc::clone(&health),
             )),
+            metrics: Arc::clone(&metrics),
+            health: Arc::clone(&health),
         };
         open_door(listener, view, stop.clone())?;
         let processor = Processor::new(regions, settings.process());

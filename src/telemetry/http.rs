@@ -19,12 +19,12 @@ use super::status::{STEP, Status};
 /// What the door shows.
 #[derive(Clone)]
 pub struct View {
+    /// What the live page shows.
+    pub status: Arc<Status>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The readiness.
     pub health: Arc<Health>,
-    /// What the live page shows.
-    pub status: Arc<Status>,
 }
 
 /// Serves as long as the process lives: a stopping program still tells that it stops.

@@ -5,7 +5,7 @@ pub mod browser;
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cluster::{NewRecord, Program, shared};
 use crate::stream::audit::{counted, counters};
@@ -226,6 +226,59 @@ fn the_page_says_when_the_program_is_gone_and_goes_on_when_it_is_back() {
     assert_eq!(kept["about.group"], Value::from(stage.group.as_str()));
     program.signal("CONT");
     wait_until("the page goes on", || state(&browser) != "No answer");
+    stop(program);
+}
+
+#[test]
+fn a_large_stream_in_trouble_fits_on_a_phone_and_says_what_is_wrong() {
+    const MOST: u64 = 9_007_199_254_740_991; // what a number of JSON holds in a browser
+    const MANY: u64 = MOST / 1000;
+    let stage = Stage::new(shared(), "large", PARTITIONS);
+    let program = stage.run();
+    let browser = open(&program, PHONE);
+    let (_, body) = program.get("/api/status").unwrap();
+    let mut status: Value = serde_json::from_str(&body).unwrap();
+    let why = "the flood breaker is open until noon";
+    status["ready"] = false.into();
+    status["problems"] = json!([why, "worker 1 has no assignment of the group yet"]);
+    status["breaker"] = json!({ "open": true, "why": why });
+    status["summary"]["number_processed"] = MOST.into();
+    status["summary"]["valid"]["section"]["area"] = MANY.into();
+    status["failures"]["malformed_json"] = MANY.into();
+    status["rates"]["results"] = json!([0.0, 1_234_567.8]);
+    status["latency"]["p50"] = 0.0123.into();
+    status["latency"]["p99"] = status["latency"]["longest"].clone();
+    status["partitions"] = (0..256)
+        .map(|partition| {
+            json!({ "partition": partition, "assigned": true, "lag_records": 123_456_789, "lag_seconds": 7_500.0 })
+        })
+        .collect();
+    browser.run(&format!(
+        "window.fetch = async () => ({{ ok: true, json: async () => ({status}) }})"
+    ));
+    wait_until("the page shows it", || state(&browser) == "Not ready");
+
+    let shown = browser.run(SHOWN);
+    assert_eq!(shown["summary.number_processed"], "9,007,199,254,740,991");
+    assert_eq!(shown["rates.results"], "1,234,568");
+    assert_eq!(shown["latency.p50"], "12 ms");
+    assert_eq!(shown["latency.p99"], "over 300 s");
+    let read = |selector: &str| {
+        let script = format!("return document.querySelector({selector:?}).textContent");
+        text(&browser, &script)
+    };
+    assert_eq!(read("#breaker"), "Open");
+    assert_eq!(read("#why"), why);
+    assert_eq!(read("#problems li:first-child"), why);
+    assert_eq!(read("#lag tr:last-child th"), "255");
+    assert_eq!(read("#lag tr:last-child td:last-child"), "2 h 5 min");
+    assert_eq!(read("#sections tr:nth-child(2) td:last-child"), "0.1%");
+    for width in [360, 820, 1440] {
+        browser.resize(width, 900);
+        let beyond = "return [...document.querySelectorAll('main *')].filter(element => element.getBoundingClientRect().right
+            > element.closest('section, details').getBoundingClientRect().right).map(element => element.outerHTML.slice(0, 90))";
+        assert_eq!(browser.run(beyond), json!([]), "{width}");
+    }
     stop(program);
 }
 
