@@ -2,6 +2,8 @@
 
 use std::process::Command;
 
+use nik_stream::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
+
 use super::{README, read};
 use crate::page::browser::need;
 
@@ -94,4 +96,26 @@ fn the_runbook_names_only_commands_endpoints_and_settings_that_exist() {
             "{name}"
         );
     }
+}
+
+#[test]
+fn a_release_of_the_regions_is_dated_by_the_year_of_its_name() {
+    let dated = |release| {
+        let build = BuildInfo {
+            version: "1",
+            revision: "2",
+            librdkafka: "3",
+        };
+        let regions = RegionsInfo {
+            release,
+            sha256: "4",
+            counts: &[],
+        };
+        let text = Metrics::new(&build, &regions).render();
+        let mut lines = text.lines();
+        let line = lines.find(|line| line.starts_with("nik_stream_regions_release_timestamp"));
+        line.unwrap().split(' ').nth(1).unwrap().to_owned()
+    };
+    assert_eq!(dated("2025.1"), "1751328000"); // 1 July 2025
+    assert_eq!(dated("nameless"), "0", "old enough for the alert");
 }
