@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::Settings;
+use crate::config::Loaded;
 use crate::dataset;
 use crate::kafka::{self, Fault, Running, Stop};
 use crate::pipeline::process::Processor;
@@ -18,6 +18,7 @@ use crate::telemetry::health::Health;
 use crate::telemetry::http::{self, View};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
+use crate::telemetry::status::{About, Status};
 
 /// The program's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -58,7 +59,8 @@ pub struct App {
 
 impl App {
     /// Starts everything: returns once the door is open and the workers are joining.
-    pub fn start(settings: &Settings, stop: &Stop) -> Result<Self> {
+    pub fn start(loaded: &Loaded, stop: &Stop) -> Result<Self> {
+        let settings = &loaded.settings;
         let manifest = dataset::manifest().context("the region data's manifest")?;
         let regions =
             Arc::new(dataset::regions(settings.rules.retired_codes).context("the region data")?);
@@ -97,7 +99,24 @@ impl App {
             regions = manifest.release, metrics = %format!("http://{address}/metrics"),
             "nik-stream starts"
         );
+        let shown = serde_json::to_value(settings)?;
+        let about = About {
+            version: VERSION.to_owned(),
+            revision: REVISION.to_owned(),
+            librdkafka,
+            regions: manifest.release,
+            guarantee: shown["delivery"]["guarantee"].clone(),
+            group: settings.kafka.group_id.clone(),
+            topics: shown["topics"].clone(),
+            workers: settings.kafka.worker_count(),
+            settings: loaded.show(),
+        };
         let view = View {
+            status: Arc::new(Status::new(
+                about,
+                Arc::clone(&metrics),
+                Arc::clone(&health),
+            )),
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
             breaker: Arc::clone(&breaker),

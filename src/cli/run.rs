@@ -24,9 +24,10 @@ pub struct RunArgs {
 
 /// Runs the command.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
-    let settings = args.files.load()?.settings;
-    logging::init(settings.log.format, &settings.log.level)?;
-    let app = App::start(&settings, &Stop::default())?;
+    let loaded = args.files.load()?;
+    let log = &loaded.settings.log;
+    logging::init(log.format, &log.level)?;
+    let app = App::start(&loaded, &Stop::default())?;
     match app.wait() {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(fenced @ Ended::Fenced(_)) => {

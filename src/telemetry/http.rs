@@ -1,23 +1,28 @@
-//! The HTTP door for operators: `/metrics`, `/livez`, `/readyz`, `/breaker/resume`.
+//! The HTTP door for operators: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume`.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 use super::breaker::SharedBreaker;
 use super::health::Health;
 use super::metrics::Metrics;
+use super::page;
+use super::status::{STEP, Status};
 
 /// What the door shows.
 #[derive(Clone)]
 pub struct View {
+    /// What the live page shows.
+    pub status: Arc<Status>,
     /// The counters.
     pub metrics: Arc<Metrics>,
     /// The readiness.
@@ -33,7 +38,18 @@ pub struct View {
 /// # Errors
 /// When the socket fails for good.
 pub async fn serve(listener: TcpListener, view: View) -> io::Result<()> {
+    let noted = Arc::clone(&view.status);
+    tokio::spawn(async move {
+        let mut step = tokio::time::interval(STEP);
+        loop {
+            step.tick().await;
+            noted.note();
+        }
+    });
     let routes = Router::new()
+        .route("/", get(page::page))
+        .route("/page/{part}", get(page::part))
+        .route("/api/status", get(status))
         .route("/metrics", get(metrics))
         .route("/livez", get(async || "alive\n"))
         .route("/readyz", get(ready))
@@ -41,6 +57,10 @@ pub async fn serve(listener: TcpListener, view: View) -> io::Result<()> {
         .with_state(view);
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, routes).await
+}
+
+async fn status(State(view): State<View>) -> Json<Value> {
+    Json(view.status.tell())
 }
 
 async fn metrics(State(view): State<View>) -> Response {
@@ -92,6 +112,7 @@ mod tests {
     use super::*;
     use crate::pipeline::breaker::Policy;
     use crate::telemetry::metrics::{BuildInfo, RegionsInfo};
+    use crate::telemetry::status::About;
 
     /// A breaker that is open.
     fn view(resume_from_anywhere: bool) -> View {
@@ -113,9 +134,12 @@ mod tests {
         };
         let breaker = Arc::new(SharedBreaker::new(policy, Arc::clone(&metrics)));
         assert!(!breaker.allows(0));
+        let health = Arc::new(Health::new(0, Arc::clone(&breaker)));
+        let status = Status::new(About::default(), Arc::clone(&metrics), Arc::clone(&health));
         View {
+            status: Arc::new(status),
             metrics,
-            health: Arc::new(Health::new(0, Arc::clone(&breaker))),
+            health,
             breaker,
             resume_from_anywhere,
         }

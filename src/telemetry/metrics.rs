@@ -3,6 +3,7 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{NaiveDate, NaiveDateTime};
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -106,6 +107,11 @@ impl Metrics {
         );
         info.with_label_values(&[regions.release, regions.sha256])
             .set(1);
+        gauge(
+            "nik_stream_regions_release_timestamp_seconds",
+            "The middle of the year that the region data's release is named for, in seconds since 1970: its date as exactly as its name tells.",
+        )
+        .set(regions.middle_of_year());
         let levels = gauges(
             "nik_stream_regions",
             "Region codes known, by level and state.",
@@ -314,6 +320,20 @@ pub struct RegionsInfo<'a> {
     pub sha256: &'a str,
     /// Level, state, how many codes.
     pub counts: &'a [(&'a str, &'a str, usize)],
+}
+
+impl RegionsInfo<'_> {
+    /// A release is named by its year, such as `2025.1`: this is no more than half a year off. Without a year it is 1970's beginning,
+    /// old enough to be asked about.
+    fn middle_of_year(&self) -> i64 {
+        let year = self
+            .release
+            .split('.')
+            .next()
+            .and_then(|it| it.parse().ok());
+        let day = year.and_then(|year| NaiveDate::from_ymd_opt(year, 7, 1));
+        day.map_or(0, |day| NaiveDateTime::from(day).and_utc().timestamp())
+    }
 }
 
 /// A committed epoch, to be counted.

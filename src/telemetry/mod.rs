@@ -6,7 +6,10 @@ pub mod http;
 pub mod lag;
 pub mod logging;
 pub mod metrics;
+pub mod page;
 mod repeats;
+pub mod samples;
+pub mod status;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -6,7 +6,7 @@
 #![allow(dead_code, unused_imports)] // until the tests of `run` use all of it
 
 mod kept;
-mod ports;
+pub mod ports;
 mod program;
 mod raw;
 mod records;
@@ -25,7 +25,7 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
-use kept::Kept;
+pub use kept::Kept;
 pub use program::{Program, ProgramSettings};
 pub use raw::remind_of;
 pub use records::{NewRecord, Producer, Record};

@@ -121,6 +121,11 @@ impl Program {
         self.wait(limit)
     }
 
+    /// Where a browser finds it.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.http)
+    }
+
     /// Status and body of a GET; none when nobody answers.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         self.ask("GET", path)

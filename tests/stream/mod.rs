@@ -1,6 +1,6 @@
 //! The service, `nik-stream run`, on a real Kafka: one outcome for each request, whatever breaks.
 
-mod audit;
+pub mod audit;
 mod breaker;
 mod brokers;
 mod counters;
@@ -11,7 +11,7 @@ mod fences;
 mod given_up;
 mod health;
 mod held_back;
-mod load;
+pub mod load;
 mod membership;
 mod metrics;
 mod privacy;

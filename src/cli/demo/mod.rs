@@ -13,7 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rdkafka::mocking::MockCluster;
 
 use crate::app::App;
-use crate::config::{self, Settings};
+use crate::config::{self, Loaded, Settings};
 use crate::kafka::{Stop, check_property};
 use auditor::{Audit, Auditor};
 use traffic::Traffic;
@@ -23,7 +23,7 @@ const PARTITIONS: i32 = 6;
 /// How long the last outcomes may take after the last request.
 const TAIL: Duration = Duration::from_secs(30);
 
-/// Runs the main job on an embedded broker: topics, a generator of valid, invalid and broken requests, the workers, metrics.
+/// Runs the main job on an embedded broker: topics, a generator of valid, invalid and broken requests, the workers, the live page.
 ///
 /// The broker speaks Kafka's protocol on loopback, so any client can join in. It knows no transactions: the demo delivers at
 /// least once. With --duration it ends by itself, compares what came out with what went in, and exits 0 only if every
@@ -39,7 +39,7 @@ pub struct DemoArgs {
     #[arg(long, value_name = "S", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     duration: Option<u64>,
 
-    /// The port of /metrics; 0 takes a free one
+    /// The port of the live page and /metrics; 0 takes a free one
     #[arg(long, value_name = "P", default_value_t = 9464)]
     port: u16,
 
@@ -56,7 +56,8 @@ pub struct DemoArgs {
 pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let cluster = MockCluster::new(1).context("the embedded broker")?;
     let bootstrap = cluster.bootstrap_servers();
-    let settings = settings(args, &bootstrap)?;
+    let loaded = load(args, &bootstrap)?;
+    let settings = &loaded.settings;
     let topics = &settings.topics;
     for topic in [&topics.requests, &topics.results, &topics.failures] {
         cluster
@@ -65,15 +66,15 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     }
     crate::telemetry::logging::init(settings.log.format, &settings.log.level)?;
     let stop = Stop::default();
-    let app = App::start(&settings, &stop)?;
-    introduce(&app, &settings);
+    let app = App::start(&loaded, &stop)?;
+    introduce(&app, settings);
     while !app.problems().is_empty() && !stop.requested() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let auditor = Auditor::start(&bootstrap, topics)?;
     let traffic = Traffic::start(
         &bootstrap,
-        &settings,
+        settings,
         args.rate,
         args.niks_per_request,
         args.count,
@@ -94,7 +95,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
 }
 
 /// The defaults, and what the embedded broker wants otherwise.
-fn settings(args: &DemoArgs, bootstrap: &str) -> Result<Settings> {
+fn load(args: &DemoArgs, bootstrap: &str) -> Result<Loaded> {
     let http = format!("127.0.0.1:{}", args.port);
     let given = [
         ("NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS", bootstrap),
@@ -107,7 +108,7 @@ fn settings(args: &DemoArgs, bootstrap: &str) -> Result<Settings> {
         ("NIK_STREAM__KAFKA__CONSUMER__FETCH_WAIT_MAX_MS", "10"),
     ];
     let given = given.map(|(key, value)| (key.into(), value.into()));
-    Ok(config::load_from(&[], given, check_property)?.settings)
+    Ok(config::load_from(&[], given, check_property)?)
 }
 
 fn introduce(app: &App, settings: &Settings) {
@@ -120,6 +121,7 @@ fn introduce(app: &App, settings: &Settings) {
     eprintln!(
         "nik-stream demo: an embedded broker on {broker}, topics {requests}, {results}, {failures}
 
+  live page  http://{address}/
   metrics    http://{address}/metrics
   readiness  http://{address}/readyz
 
