@@ -80,12 +80,13 @@ mod tests {
             r"\u",
             r"\u00",
             r"\u00é",
-            r"\u0041123456",
             "\\",
             "123456 123456",
             "é\u{1}",
         ] {
             assert_eq!(mask(text), text);
         }
+        // What may be the end of another escape counts as digits: rather a star too many.
+        assert_eq!(mask(r"\u0041123"), r"\u*******");
     }
 }

@@ -78,12 +78,12 @@ impl Sender {
         let sink =
             Sink::connect(&letters.clients.replayer(), 0, None).map_err(|fault| match fault {
                 Fault::Fenced(text) => Trouble::Fenced(text),
-                fault => Trouble::Brokers {
+                Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => Trouble::Brokers {
                     doing: format!(
                         "begin to send, by the transactional id {}",
                         letters.clients.replay_name()
                     ),
-                    why: fault.to_string(),
+                    why,
                 },
             })?;
         Ok(Self {
