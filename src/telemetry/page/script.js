@@ -17,6 +17,7 @@ const duration = (seconds) => {
   if (hours) return `${hours} h ${minutes} min`;
   return minutes ? `${minutes} min` : `${Math.floor(seconds)} s`;
 };
+const age = (seconds) => (seconds > 0 && seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds));
 const latency = (seconds, status) => {
   if (seconds >= status.latency.longest) return `over ${number.format(status.latency.longest)} s`;
   if (seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
@@ -102,7 +103,7 @@ const partitions = (status) => {
     const [, here, records, seconds] = body.rows[place].cells;
     write(here, it.assigned ? "yes" : "no");
     write(records, it.lag_records === null ? NONE : number.format(it.lag_records));
-    write(seconds, it.lag_seconds === null ? NONE : it.lag_seconds < 10 ? `${it.lag_seconds.toFixed(1)} s` : duration(it.lag_seconds));
+    write(seconds, it.lag_seconds === null ? NONE : age(it.lag_seconds));
     body.rows[place].classList.toggle("nought", !it.assigned);
   });
   write(byId("assigned"), `${all.filter((it) => it.assigned).length} assigned here`);
@@ -167,8 +168,8 @@ const ask = async () => {
   }
   const lost = byId("state").dataset.state === "lost";
   document.body.toggleAttribute("data-stale", lost && last !== null);
-  const age = last && `The numbers are ${duration((Date.now() - last) / 1000)} old, of ${new Date(last).toLocaleTimeString("en-GB")}`;
-  write(byId("age"), lost ? (age ?? "") : `Live, ${new Date(last).toLocaleTimeString("en-GB")}`);
+  const old = last && `The numbers are ${duration((Date.now() - last) / 1000)} old, of ${new Date(last).toLocaleTimeString("en-GB")}`;
+  write(byId("age"), lost ? (old ?? "") : `Live, ${new Date(last).toLocaleTimeString("en-GB")}`);
   setTimeout(ask, EVERY);
 };
 ask();
