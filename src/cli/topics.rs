@@ -48,13 +48,13 @@ struct CreateArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     replication: Option<u16>,
 
-    /// For how long requests and results are kept: 90s, 30m, 12h, 7d
+    /// For how long records are kept: 90s, 30m, 12h, 7d
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
     retention: Duration,
 
-    /// For how long failures are kept
-    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = duration)]
-    failures_retention: Duration,
+    /// For how long failures are kept [default: as long as the others; beyond it, their requests are not there any more]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    failures_retention: Option<Duration>,
 }
 
 /// A whole number of seconds, minutes, hours or days.
@@ -93,7 +93,7 @@ fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
         partitions: args.partitions,
         replicas: args.replication.map(usize::from),
         retention: args.retention,
-        failures_retention: args.failures_retention,
+        failures_retention: args.failures_retention.unwrap_or(args.retention),
     };
     let mut text = String::new();
     for made in admin.create(&plan)? {
