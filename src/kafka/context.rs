@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
@@ -191,6 +191,8 @@ pub(super) struct Refused {
 /// The producer's ear: it keeps what was not delivered.
 pub(super) struct ProducerEvents {
     refused: Mutex<Vec<Refused>>,
+    /// How many records were not delivered since this was last set to 0.
+    pub lost: AtomicUsize,
     /// The part of this producer in the metrics of all queues: records and bytes.
     queued: Mutex<[i64; 2]>,
     /// None: a command's producer, of which nobody asks.
@@ -201,6 +203,7 @@ impl ProducerEvents {
     pub(super) fn new(metrics: Option<Arc<Metrics>>) -> Self {
         Self {
             refused: Mutex::default(),
+            lost: AtomicUsize::new(0),
             queued: Mutex::default(),
             metrics,
         }
@@ -246,6 +249,7 @@ impl ProducerContext for ProducerEvents {
 
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
         if let Err((error, _)) = result {
+            self.lost.fetch_add(1, Ordering::SeqCst);
             let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
             lock(&self.refused).push(Refused { tag, code });
         }

@@ -2,6 +2,7 @@
 
 use std::ffi::CStr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -32,8 +33,12 @@ pub(super) struct Sink {
     calls: Option<Calls>,
     /// A transaction is open.
     pub(super) open: bool,
+    /// How many records were sent since it began.
+    sent: usize,
     /// Its commit was asked for, and the answer is not known.
     in_doubt: bool,
+    /// A sweep has begun.
+    sweeping: bool,
 }
 
 impl Sink {
@@ -55,7 +60,9 @@ impl Sink {
             producer,
             calls,
             open: false,
+            sent: 0,
             in_doubt: false,
+            sweeping: false,
         };
         if transactional {
             sink.call(INIT_TIMEOUT, native::init_transactions)?;
@@ -70,11 +77,16 @@ impl Sink {
         if self.calls.is_some() && !self.open {
             native::begin_transaction(self.producer.client())?;
             self.open = true;
+            self.sent = 0;
+            self.producer.context().lost.store(0, Ordering::SeqCst);
         }
         let mut deadline = None;
         loop {
             match native::produce(self.producer.client(), record) {
-                Ok(()) => return Ok(Ok(())),
+                Ok(()) => {
+                    self.sent += 1;
+                    return Ok(Ok(()));
+                }
                 // Full; or the producer has not seen a partition that was added just now.
                 Err((Code::QueueFull | Code::UnknownPartition, back)) => record = back,
                 Err((code, _)) if is_for_good(code) => return Ok(Err(code)),
@@ -118,9 +130,16 @@ impl Sink {
         committed
     }
 
-    /// Whether a transaction may have been committed all the same, though its commit failed.
-    pub(super) fn is_in_doubt(&self) -> bool {
-        self.in_doubt
+    /// Whether the last transaction, given up, needs a sweep: the brokers took some of it, and it was not committed.
+    ///
+    /// Where they took nothing, the one before may have been committed with its markers left out in the same way: then the
+    /// next commit puts that right, and a sweep would throw its outcomes away. (That they took some shows that the markers of the
+    /// one before are written: a coordinator takes no new transaction before.)
+    pub(super) fn needs_sweep(&self) -> bool {
+        let waiting = usize::try_from(self.producer.in_flight_count()).unwrap_or(0);
+        let lost = self.producer.context().lost.load(Ordering::SeqCst);
+        let taken = self.sent > waiting + lost;
+        self.calls.is_some() && !self.in_doubt && (taken || self.sweeping)
     }
 
     /// Aborts once more: a transaction that holds a record of no meaning in each of `places`, and `positions` of `group`.
@@ -134,9 +153,7 @@ impl Sink {
         group: &CStr,
         positions: Offsets,
     ) -> Result<(), Fault> {
-        if self.calls.is_none() {
-            return Ok(());
-        }
+        self.sweeping = true;
         for (topic, partition) in places {
             let refused = self.send(Outgoing {
                 topic,
@@ -157,9 +174,11 @@ impl Sink {
         match self.call(CALL_TIMEOUT, move |producer, timeout| {
             native::send_offsets(producer, &nobodys.0, &nobodys.1, timeout)
         }) {
-            Ok(()) | Err(Fault::Abort(_)) => self.abort().map(drop),
-            Err(fault) => Err(fault),
-        }
+            Ok(()) | Err(Fault::Abort(_)) => self.abort()?,
+            Err(fault) => return Err(fault),
+        };
+        self.sweeping = false;
+        Ok(())
     }
 
     /// Gives up what was sent since the last commit; returns what the broker refused of it. (Without transactions it stays sent.)

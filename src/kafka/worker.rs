@@ -163,12 +163,12 @@ impl Worker {
     }
 
     /// Leaves the group and lets the clients go, each in at most half of `budget`. Returns where the records begin of which
-    /// something may be left behind in the outputs: the open epoch's, unless it may have been committed.
+    /// something may be left behind in the outputs.
     pub(super) fn close(self, budget: Duration) -> Vec<(i32, i64)> {
         let Self { source, mut desk } = self;
         desk.shared.health.set_joined(desk.index, false);
-        let aborted = Some(&desk.epoch).filter(|_| !desk.sink.is_in_doubt());
-        let left_behind = aborted.map(|epoch| epoch.starts().collect());
+        let unswept = Some(&desk.epoch).filter(|_| desk.sink.needs_sweep());
+        let left_behind = unswept.map(|epoch| epoch.starts().collect());
         desk.drop_epoch(); // after a fault
         source.leave(budget / 2);
         desk.sink.close(budget / 2);

@@ -70,7 +70,7 @@ impl Worker {
             );
             desk.shared.metrics.aborts.inc();
             source.rewind(desk.epoch.starts())?;
-            if desk.exceptions.is_empty() {
+            if desk.exceptions.is_empty() && desk.sink.needs_sweep() {
                 let starts: Vec<_> = desk.epoch.starts().collect();
                 desk.shared.sweep(&mut desk.sink, &starts)?;
             }
