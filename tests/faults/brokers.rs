@@ -80,8 +80,11 @@ impl Brokers {
 
     /// More partitions for the topics, the outputs first.
     pub fn grow(&mut self, topics: [&str; 3], most: i32) -> bool {
+        if !self.well() {
+            return false;
+        }
         let partitions = self.cluster.partitions(topics[0]);
-        if !self.well() || partitions >= most {
+        if partitions >= most {
             return false;
         }
         for topic in topics.into_iter().rev() {

@@ -7,6 +7,7 @@ mod load;
 mod reconcile;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -158,6 +159,15 @@ fn run(time: Duration, seed: u64, count: usize, rate: u32, logs: &Path) {
     let verdict = reconcile(&requests, &results, &failures);
     println!("{}", summary(&fleet, &brokers, &verdict, drained));
 
+    if !verdict.is_clean() {
+        // What the brokers hold tells whose fault it is.
+        let kept = Command::new("cp")
+            .arg("-r")
+            .arg(brokers.cluster.dir())
+            .arg(logs.join("kafka"))
+            .status();
+        println!("the brokers' files are in {}: {kept:?}", logs.display());
+    }
     assert_eq!(
         requests.len() as u64,
         sent,
