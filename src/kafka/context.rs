@@ -217,6 +217,11 @@ impl ProducerEvents {
         }
     }
 
+    /// Whether anything was refused since the last call of [`Self::take_refused`].
+    pub(super) fn has_refused(&self) -> bool {
+        !lock(&self.refused).is_empty()
+    }
+
     /// What was refused since the last call.
     pub(super) fn take_refused(&self) -> Vec<Refused> {
         mem::take(&mut *lock(&self.refused))

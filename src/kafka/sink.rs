@@ -24,6 +24,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(12);
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one try waits; the brokers' answers decide about the next.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often a flush looks for refusals.
+const LOOK: Duration = Duration::from_millis(50);
 /// The longest the producer's queue may stay full, and a flush may take.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -105,10 +107,17 @@ impl Sink {
 
     /// Waits until the broker has taken everything sent; returns what it refused.
     pub(super) fn settle(&self) -> Result<Vec<Refused>, Fault> {
-        if !native::flush(self.producer.client(), DELIVERY_TIMEOUT) {
-            return Err(Fault::Restart(
-                "records are not delivered in time".to_owned(),
-            ));
+        let deadline = Instant::now() + DELIVERY_TIMEOUT;
+        while !native::flush(self.producer.client(), LOOK) {
+            // A refusal breaks a transaction, and what still waits would wait until the transaction times out.
+            if self.calls.is_some() && self.producer.context().has_refused() {
+                break;
+            }
+            if Instant::now() > deadline {
+                return Err(Fault::Restart(
+                    "records are not delivered in time".to_owned(),
+                ));
+            }
         }
         Ok(self.producer.context().take_refused())
     }
