@@ -108,7 +108,7 @@ impl App {
             guarantee: shown["delivery"]["guarantee"].clone(),
             group: settings.kafka.group_id.clone(),
             topics: shown["topics"].clone(),
-            workers: settings.kafka.worker_count(),
+            workers,
             settings: loaded.show(),
         };
         let view = View {

@@ -3,14 +3,13 @@
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
-use rdkafka::producer::Producer;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::exception::is_for_good;
 use super::fault::Fault;
 use super::letter::{Choice, Place};
 use super::letters::Letters;
-use super::native::{self, GroupMetadata, Headers, Offsets, Outgoing};
+use super::native::{GroupMetadata, Headers, Offsets, Outgoing};
 use super::originals::Request;
 use super::progress::{Cursor, Progress};
 use super::sink::Sink;
@@ -108,7 +107,7 @@ impl Sender {
             return Ok(());
         };
         self.pause(batch.len());
-        self.begin()?;
+        self.sink.begin()?;
         let mut refused = None;
         for (tag, ready) in batch.iter().enumerate() {
             if let Err(code) = self
@@ -151,7 +150,7 @@ impl Sender {
         (partition, progress, choice): Note<'_>,
         cursor: Cursor,
     ) -> Result<(), Trouble> {
-        self.begin()?;
+        self.sink.begin()?;
         let progress = progress.after(cursor, choice);
         let mut list = TopicPartitionList::new();
         let mut position = list.add_partition(&self.failures, partition);
@@ -166,14 +165,6 @@ impl Sender {
     /// Lets the producer go.
     pub(super) fn close(self) {
         self.sink.close(CLOSE_BUDGET);
-    }
-
-    fn begin(&mut self) -> Result<(), Fault> {
-        if !self.sink.open {
-            native::begin_transaction(self.sink.producer.client())?;
-            self.sink.open = true;
-        }
-        Ok(())
     }
 
     /// Waits until these may go: between two transactions, so that none stands open for it.

@@ -31,10 +31,10 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One worker's producer.
 pub(super) struct Sink {
-    pub(super) producer: Arc<ThreadedProducer<ProducerEvents>>,
+    producer: Arc<ThreadedProducer<ProducerEvents>>,
     calls: Option<Calls>,
     /// A transaction is open.
-    pub(super) open: bool,
+    open: bool,
     /// How many records were sent since it began.
     sent: usize,
     /// Its commit was asked for, and the answer is not known.
@@ -72,16 +72,22 @@ impl Sink {
         Ok(sink)
     }
 
-    /// Queues one record. While the queue is full it waits: the consumer's queue fills, and the broker is asked for less.
-    ///
-    /// Returns the broker client's own refusal of this one record, if any.
-    pub(super) fn send(&mut self, mut record: Outgoing<'_>) -> Result<Result<(), Code>, Fault> {
+    /// Begins a transaction, where there are any and none is open. (A record does that by itself; positions alone do not.)
+    pub(super) fn begin(&mut self) -> Result<(), Fault> {
         if self.calls.is_some() && !self.open {
             native::begin_transaction(self.producer.client())?;
             self.open = true;
             self.sent = 0;
             self.producer.context().lost.store(0, Ordering::SeqCst);
         }
+        Ok(())
+    }
+
+    /// Queues one record. While the queue is full it waits: the consumer's queue fills, and the broker is asked for less.
+    ///
+    /// Returns the broker client's own refusal of this one record, if any.
+    pub(super) fn send(&mut self, mut record: Outgoing<'_>) -> Result<Result<(), Code>, Fault> {
+        self.begin()?;
         let mut deadline = None;
         loop {
             match native::produce(self.producer.client(), record) {
@@ -128,15 +134,19 @@ impl Sink {
         positions: Offsets,
         membership: GroupMetadata,
     ) -> Result<(), Fault> {
-        let fenced = Arc::new((positions, membership));
-        self.call(CALL_TIMEOUT, move |producer, timeout| {
-            native::send_offsets(producer, &fenced.0, &fenced.1, timeout)
-        })?;
+        self.send_offsets(positions, membership)?;
         self.in_doubt = true;
         let committed = self.call(CALL_TIMEOUT, native::commit_transaction);
         self.in_doubt = matches!(committed, Err(Fault::Restart(_)));
         self.open = committed.is_err();
         committed
+    }
+
+    fn send_offsets(&self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
+        let fenced = Arc::new((positions, membership));
+        self.call(CALL_TIMEOUT, move |producer, timeout| {
+            native::send_offsets(producer, &fenced.0, &fenced.1, timeout)
+        })
     }
 
     /// Whether the last transaction, given up, needs a sweep: the brokers took some of it, and it was not committed.
@@ -178,11 +188,8 @@ impl Sink {
         if let Some(refused) = self.settle()?.first() {
             return Err(Fault::Restart(refused.code.to_string()));
         }
-        let nobodys = Arc::new((positions, GroupMetadata::without_members(group)));
-        // Refused or not: the group's partition is part of the transaction now.
-        match self.call(CALL_TIMEOUT, move |producer, timeout| {
-            native::send_offsets(producer, &nobodys.0, &nobodys.1, timeout)
-        }) {
+        // Refused or not: the group's partition is part of the transaction then.
+        match self.send_offsets(positions, GroupMetadata::without_members(group)) {
             Ok(()) | Err(Fault::Abort(_)) => self.abort()?,
             Err(fault) => return Err(fault),
         };
