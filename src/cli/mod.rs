@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod dlq;
 pub mod generate;
+pub mod health;
 mod mask;
 pub mod regions;
 pub mod run;
@@ -43,6 +44,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Generate(generate::GenerateArgs),
+    Health(health::HealthArgs),
     Topics(topics::TopicsArgs),
     Dlq(dlq::DlqArgs),
     Regions(regions::RegionsArgs),
@@ -60,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => processor().and_then(|processor| check::run(&args, processor)),
         Command::Generate(args) => generate::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(&args),
         Command::Regions(args) => regions::run(&args),
