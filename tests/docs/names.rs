@@ -2,10 +2,15 @@
 
 use super::pages::{ARCHITECTURE, CHANGELOG, README, blocks, file, files, names, read, section};
 
-const PAGES: [(&str, &str); 3] = [
+const PAGES: [(&str, &str); 5] = [
     ("README.md", README),
     ("ARCHITECTURE.md", ARCHITECTURE),
     ("CHANGELOG.md", CHANGELOG),
+    ("SECURITY.md", include_str!("../../SECURITY.md")),
+    (
+        "docs/deployment.md",
+        include_str!("../../docs/deployment.md"),
+    ),
 ];
 
 /// Whether a name stands for a file or directory of this repository.
@@ -28,12 +33,20 @@ fn every_file_that_is_named_exists() {
             .filter_map(|name| name.split(' ').next());
         let links = page.split("](").skip(1);
         let links = links.filter_map(|rest| rest.split([')', '#']).next());
+        // From where the page stands.
+        let folder = name.rsplit_once('/').map_or("", |it| it.0);
+        let links = links.map(|link| match link.strip_prefix("../") {
+            Some(link) => link.to_owned(),
+            None if folder.is_empty() => link.to_owned(),
+            None => format!("{folder}/{link}"),
+        });
         let scripts = blocks(page)
             .into_iter()
             .flat_map(|(_, text)| text.split_whitespace());
         let scripts = scripts.filter(|word| word.starts_with("script/"));
-        for path in code.chain(links).chain(scripts).filter(|it| is_path(it)) {
-            if !file(path).exists() {
+        let named = code.chain(scripts).map(str::to_owned).chain(links);
+        for path in named.filter(|it| is_path(it)) {
+            if !file(&path).exists() {
                 missing.push(format!("{name}: {path}"));
             }
         }
