@@ -39,7 +39,7 @@ fn environment(service: &Value, ports: &[(&str, u16)]) -> Vec<(String, String)> 
         .collect()
 }
 
-/// A broker by the variables of the image of Apache Kafka: KAFKA_A_B is the property a.b.
+/// A broker by the variables of the image of Apache Kafka: `KAFKA_A_B` is the property `a.b`.
 fn broker(environment: &[(String, String)], dir: &Path) -> Kept {
     let mut properties = format!("log.dirs={}\n", dir.join("data").display());
     for (name, value) in environment {

@@ -101,7 +101,12 @@ fn the_image_holds_all_that_the_program_is_linked_to_and_no_shell() {
         let mut command = Command::new("chroot");
         command.args(["--userspec=65532:65532"]).arg(&root);
         command.arg("/usr/local/bin/nik-stream").args(arguments);
-        command.env_clear().output().expect("chroot runs")
+        let path = "/usr/sbin:/usr/bin:/sbin:/bin";
+        command
+            .env_clear()
+            .env("PATH", path)
+            .output()
+            .expect("chroot runs")
     };
     let version = inside(&["--version"]);
     if words(&version).contains("Operation not permitted") {

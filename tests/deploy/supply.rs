@@ -8,10 +8,15 @@ use serde_json::Value;
 
 use super::{file, read, written};
 
-/// Every package of `Cargo.lock`, those of tests included.
+/// Every package for this machine, those of tests included.
 fn packages() -> Vec<Value> {
+    let compiler = written(Command::new("rustc").arg("-vV"));
+    let host = compiler
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "));
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["metadata", "--locked", "--offline", "--format-version", "1"]);
+    cargo.args(["metadata", "--locked", "--format-version", "1"]);
+    cargo.args(["--filter-platform", host.expect("a host")]);
     let mut metadata: Value = serde_json::from_str(&written(&mut cargo)).expect("JSON");
     let Value::Array(packages) = metadata["packages"].take() else {
         panic!("no packages");
