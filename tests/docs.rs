@@ -1,7 +1,7 @@
 //! What README.md, ARCHITECTURE.md and CHANGELOG.md say is what the program does.
 
 mod names;
-mod pages;
+pub mod pages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

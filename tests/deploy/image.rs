@@ -5,6 +5,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::{file, program, read, tool, words, written};
+use crate::docs::pages::files;
 
 /// The value behind the first `name="` of a text.
 fn quoted<'a>(text: &'a str, name: &str) -> &'a str {
@@ -52,18 +53,25 @@ fn everything_that_the_image_is_built_from_is_let_in_and_is_there() {
         assert!(file(path).exists(), "{path}");
     }
     let script = read("script/image-root");
-    let taken = script.split("$here/").skip(1);
-    let taken: Vec<_> = taken
-        .filter_map(|rest| rest.split(['"', ' ']).next())
-        .collect();
+    let mut taken: Vec<_> = ends(&script, "$here/").collect();
     assert!(taken.len() >= 4, "{taken:?}");
-    for path in taken
-        .into_iter()
-        .chain(["Cargo.lock", "build.rs", "src/main.rs"])
-    {
+    // What is built in: `include_str!("../../config/default.toml")`.
+    let sources: Vec<_> = files("src").iter().map(|path| read(path)).collect();
+    for source in sources.iter().filter(|it| it.contains("include_str!")) {
+        let above = ends(source, "(\"../").map(|path| path.trim_start_matches("../"));
+        taken.extend(above.filter(|path| file(path).exists()));
+    }
+    assert!(taken.contains(&"config/default.toml"), "{taken:?}");
+    for path in taken.into_iter().chain(["Cargo.lock", "build.rs", "src"]) {
         let is_let_in = let_in.iter().any(|it| path.starts_with(it));
         assert!(is_let_in, "{path}: the image is built from it");
     }
+}
+
+/// What follows each `mark` of a text, up to a quote or a space.
+fn ends<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
+    let rest = text.split(mark).skip(1);
+    rest.filter_map(|rest| rest.split(['"', ' ']).next())
 }
 
 #[test]

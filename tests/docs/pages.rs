@@ -7,6 +7,25 @@ pub const README: &str = include_str!("../../README.md");
 pub const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 pub const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 
+/// Every page, by its name from the root.
+pub fn pages() -> Vec<(String, String)> {
+    let mut names = [files("docs"), files("examples")].concat();
+    names.extend(
+        [
+            "README.md",
+            "ARCHITECTURE.md",
+            "CHANGELOG.md",
+            "SECURITY.md",
+        ]
+        .map(str::to_owned),
+    );
+    names.retain(|name| file(name).extension().is_some_and(|it| it == "md"));
+    names
+        .into_iter()
+        .map(|name| (name.clone(), read(&name)))
+        .collect()
+}
+
 /// The rows of the table of README.md whose header is `header`, cell by cell.
 pub fn table(header: &str) -> Vec<Vec<String>> {
     let mut lines = README.lines().skip_while(|line| *line != header);
