@@ -18,6 +18,10 @@ fn given_up(program: &Program) -> usize {
     log.matches("epoch given up").count() + log.matches("the worker starts anew").count()
 }
 
+fn commits(program: &Program) -> f64 {
+    program.metrics()["nik_stream_commits_total"]
+}
+
 #[test]
 fn a_zombie_is_fenced_and_joins_again() {
     let stage = Stage::new(shared(), "zombie", PARTITIONS);
@@ -37,6 +41,10 @@ fn a_zombie_is_fenced_and_joins_again() {
             !shares.contains(&0) && shares.iter().sum::<usize>() == PARTITIONS
         });
         load.wait_for(RATE as usize);
+        // A freeze in mid commit would leave nothing to give up: the worker that has just committed is far from its next.
+        let before = commits(&zombie);
+        wait_until("it commits", || commits(&zombie) > before);
+        std::thread::sleep(Duration::from_millis(200));
         let before = given_up(&zombie);
         zombie.signal("STOP");
         wait_until("the other has all partitions", || {
