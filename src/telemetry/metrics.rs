@@ -1,4 +1,4 @@
-//! Every metric of the program, by the names that README.md lists: the only place where one is made.
+//! Every metric of the program, by the names that docs/reference.md lists: the only place where one is made.
 
 mod requests;
 

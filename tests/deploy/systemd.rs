@@ -46,7 +46,7 @@ fn exits_that_a_new_start_would_not_mend_are_final() {
     let final_ones = unit
         .lines()
         .find_map(|line| line.strip_prefix("RestartPreventExitStatus="));
-    let readme = read("README.md");
+    let reference = read("docs/reference.md");
     for code in final_ones.unwrap().split(' ') {
         let meaning = if code == "64" {
             "settings"
@@ -54,7 +54,7 @@ fn exits_that_a_new_start_would_not_mend_are_final() {
             "fenced by another instance"
         };
         assert!(
-            readme.contains(&format!("\n| {code} | {meaning} |")),
+            reference.contains(&format!("\n| {code} | {meaning} |")),
             "{code}"
         );
     }

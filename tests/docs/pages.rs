@@ -26,10 +26,14 @@ pub fn pages() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The rows of the table of README.md whose header is `header`, cell by cell.
+/// The rows of the table whose header is `header`, on whichever page it stands, cell by cell.
 pub fn table(header: &str) -> Vec<Vec<String>> {
-    let mut lines = README.lines().skip_while(|line| *line != header);
-    assert!(lines.next().is_some(), "README.md has no table {header}");
+    let text = pages()
+        .into_iter()
+        .map(|(_, page)| page)
+        .collect::<String>();
+    let mut lines = text.lines().skip_while(|line| *line != header);
+    assert!(lines.next().is_some(), "no page has a table {header}");
     let rows = lines.skip(1).take_while(|line| line.starts_with('|'));
     let cells = |row: &str| row.trim_matches('|').split('|').map(cell).collect();
     rows.map(cells).collect()
@@ -45,15 +49,6 @@ pub fn pairs(header: &str) -> Vec<(String, String)> {
         .into_iter()
         .map(|row| (row[0].replace('`', ""), row[1].replace('`', "")))
         .collect()
-}
-
-/// The text below a heading of README.md, up to the next one.
-pub fn section(heading: &str) -> &'static str {
-    let start = README
-        .find(&format!("\n## {heading}\n"))
-        .unwrap_or_else(|| panic!("README.md has no heading {heading}"));
-    let text = &README[start + 1..];
-    text.find("\n## ").map_or(text, |end| &text[..end])
 }
 
 /// The fenced blocks of a page: language and text.
