@@ -67,7 +67,7 @@ const DECK: [Deed; 16] = [
 ];
 
 // The short form: a minute each, with seeds of their own. On three brokers: where all replicas of a partition are away at once,
-// Kafka itself may leave out the markers of a commit (README.md, "Where exactly once needs three brokers").
+// Kafka itself may leave out the markers of a commit (docs/delivery.md, "Where exactly once needs three brokers").
 
 #[test]
 fn in_a_minute_of_faults_static_members_lose_and_double_nothing() {
