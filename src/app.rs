@@ -92,20 +92,12 @@ impl App {
         let listener = TcpListener::bind(listen)
             .with_context(|| format!("http.listen = {listen} cannot be opened"))?;
         let address = listener.local_addr()?;
-        tracing::info!(
-            version = VERSION, revision = REVISION, librdkafka, features,
-            guarantee = settings.delivery.guarantee.as_str(),
-            requests = settings.topics.requests, results = settings.topics.results, failures = settings.topics.failures,
-            group = settings.kafka.group_id, workers,
-            regions = manifest.release, metrics = %format!("http://{address}/metrics"),
-            "nik-stream starts"
-        );
         let shown = serde_json::to_value(settings)?;
         let about = About {
             version: VERSION.to_owned(),
             revision: REVISION.to_owned(),
-            librdkafka,
-            regions: manifest.release,
+            librdkafka: librdkafka.clone(),
+            regions: manifest.release.clone(),
             guarantee: shown["delivery"]["guarantee"].clone(),
             group: settings.kafka.group_id.clone(),
             topics: shown["topics"].clone(),
@@ -130,6 +122,15 @@ impl App {
             Api::new(processor.clone(), day, Arc::clone(&metrics))
         });
         open_door(listener, view, api, stop.clone())?;
+        // From here on a signal stops in order.
+        tracing::info!(
+            version = VERSION, revision = REVISION, librdkafka, features,
+            guarantee = settings.delivery.guarantee.as_str(),
+            requests = settings.topics.requests, results = settings.topics.results, failures = settings.topics.failures,
+            group = settings.kafka.group_id, workers,
+            regions = manifest.release, metrics = %format!("http://{address}/metrics"),
+            "nik-stream starts"
+        );
         let halt = Stop::default();
         let running = kafka::start(settings, processor, &metrics, &health, &breaker, &halt)?;
         Ok(Self {
