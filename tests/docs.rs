@@ -219,34 +219,6 @@ fn the_commands_and_their_options_are_those_of_the_help() {
     assert_eq!(told.collect::<BTreeMap<_, _>>(), commands(&[]));
 }
 
-/// The commands of a block of a shell, without what a pipe or a comment adds.
-fn typed(lines: &str) -> impl Iterator<Item = Vec<&str>> {
-    lines.lines().flat_map(|line| {
-        let line = line.split(" # ").next().unwrap_or_default();
-        let commands = line.split(['|', ';', '>']).filter_map(|command| {
-            let words = command.split_whitespace().skip_while(|it| it.contains('='));
-            let words: Vec<_> = words.collect();
-            (words.first() == Some(&"nik-stream")).then_some(words)
-        });
-        commands.collect::<Vec<_>>()
-    })
-}
-
-#[test]
-fn every_command_that_a_page_types_is_one_that_the_program_takes() {
-    let mut known = 0;
-    for (name, page) in pages() {
-        let lines = blocks(&page).into_iter().filter(|(kind, _)| *kind == "sh");
-        for command in lines.flat_map(|(_, lines)| typed(lines)) {
-            // Whatever stands before --help is read first.
-            let text = help(&command[1..]);
-            assert!(text.contains("Usage: nik-stream"), "{name}: {command:?}");
-            known += 1;
-        }
-    }
-    assert!(known > 30, "{known}");
-}
-
 /// Runs lines of a shell in an empty directory, with the program in the path.
 fn shell(lines: &str) -> String {
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_nik-stream"));
