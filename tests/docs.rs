@@ -183,6 +183,7 @@ fn help(arguments: &[&str]) -> String {
 /// Every command that has none below it, with its options.
 fn commands(above: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let help = help(above);
+    assert!(help.contains("\nExample"), "{above:?} --help: no example");
     let below = help
         .split("\nCommands:\n")
         .nth(1)
