@@ -68,7 +68,9 @@ fn every_command_that_a_page_shows_is_taken() {
     let making = |line: &&String| line.starts_with("nik-stream topics create");
     let (make, rest): (Vec<_>, Vec<_>) = all.iter().partition(making);
     assert!(!make.is_empty() && rest.len() > 15, "{all:?}");
-    make.into_iter().for_each(|line| given(line));
+    for line in make {
+        given(line);
+    }
     let mut instance = program.run();
     instance.wait_ready(PATIENCE);
     let request = NewRecord {
