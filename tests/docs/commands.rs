@@ -7,12 +7,13 @@ use crate::cluster::{NewRecord, shared};
 use crate::stream::stage::{PATIENCE, Stage, stop};
 
 /// The programs whose commands are not given here, and who gives them.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 7] = [
     (
         "script/demo",
         "a release build; `demo` has tests of its own",
     ),
     ("script/test", "it runs this"),
+    ("script/tool", "the advisories need a network"),
     ("docker", "no container engine"),
     ("helm", "no cluster"),
     ("systemctl", "no systemd"),
