@@ -11,6 +11,7 @@
 //! - Slices handed in are read during the call only (`RD_KAFKA_MSG_F_COPY`); slices handed out borrow the message.
 #![allow(unsafe_code)]
 
+mod token;
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::PARTITION_UA;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
+pub(super) use token::set_token;
 
 /// The error of a transactional call, with librdkafka's own sorting.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -10,11 +10,13 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{Producer, ThreadedProducer};
 
+use super::access::Access;
 use super::calls::Calls;
 use super::context::{ProducerEvents, Refused};
 use super::exception::is_for_good;
 use super::fault::Fault;
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
+use super::right::Right;
 use super::source::finishes_within;
 use crate::telemetry::metrics::Metrics;
 
@@ -32,6 +34,11 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// One worker's producer.
 pub(super) struct Sink {
     producer: Arc<ThreadedProducer<ProducerEvents>>,
+    access: Arc<Access>,
+    /// The transactional id, where there is one.
+    id: String,
+    /// The group whose positions it commits.
+    group: String,
     calls: Option<Calls>,
     /// A transaction is open.
     open: bool,
@@ -48,11 +55,15 @@ impl Sink {
     /// positions it committed are not stable, so this stands before the group is joined.
     pub(super) fn connect(
         config: &ClientConfig,
+        access: &Arc<Access>,
+        group: &str,
         worker: usize,
         metrics: Option<Arc<Metrics>>,
     ) -> Result<Self, Fault> {
-        let transactional = config.get("transactional.id").is_some();
-        let producer = Arc::new(config.create_with_context(ProducerEvents::new(metrics))?);
+        let id = config.get("transactional.id");
+        let transactional = id.is_some();
+        let events = ProducerEvents::new(access, metrics);
+        let producer = Arc::new(config.create_with_context(events)?);
         let calls = if transactional {
             Some(Calls::start(worker)?)
         } else {
@@ -60,6 +71,9 @@ impl Sink {
         };
         let sink = Self {
             producer,
+            access: Arc::clone(access),
+            id: id.unwrap_or_default().to_owned(),
+            group: group.to_owned(),
             calls,
             open: false,
             sent: 0,
@@ -109,6 +123,11 @@ impl Sink {
             }
             sleep(Duration::from_millis(1));
         }
+    }
+
+    /// A right that was missing just now.
+    pub(super) fn missing(&self) -> Option<String> {
+        self.access.missing().pop()
     }
 
     /// Waits until the broker has taken everything sent; returns what it refused.
@@ -226,7 +245,16 @@ impl Sink {
                     tracing::debug!(%error, "made again");
                     sleep(Duration::from_millis(20));
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let right = match error.code {
+                        Code::TransactionalIdAuthorizationFailed => {
+                            Some(Right::of_transactions(&self.id))
+                        }
+                        Code::GroupAuthorizationFailed => Some(Right::of_group(&self.group)),
+                        _ => None,
+                    };
+                    return Err(right.map_or_else(|| error.into(), |it| self.access.miss(it)));
+                }
             }
         }
     }
