@@ -12,7 +12,7 @@ pub(crate) enum Fault {
     #[error("epoch given up: {0}")]
     Abort(String),
     /// These clients are of no more use: start the worker anew from the committed positions.
-    #[error("worker starts anew: {0}")]
+    #[error("{0}")]
     Restart(String),
     /// The brokers deny a right, and somebody may give it: as [`Fault::Restart`], after the longest pause.
     #[error("{0}")]
