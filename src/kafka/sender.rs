@@ -74,22 +74,28 @@ impl Sender {
         let c_string = |text: &str| {
             CString::new(text).map_err(|_| Fault::Fatal("a name holds a NUL character".to_owned()))
         };
+        let requests = c_string(&letters.requests)?;
+        let clients = &letters.clients;
         let sink =
-            Sink::connect(&letters.clients.replayer(), 0, None).map_err(|fault| match fault {
-                Fault::Fenced(text) => Trouble::Fenced(text),
-                Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => Trouble::Brokers {
-                    doing: format!(
-                        "begin to send, by the transactional id {}",
-                        letters.clients.replay_name()
-                    ),
-                    why,
+            Sink::connect(&clients.replayer(), &[&requests], 0, None).map_err(
+                |fault| match fault {
+                    Fault::Fenced(text) => Trouble::Fenced(text),
+                    Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => {
+                        Trouble::Brokers {
+                            doing: format!(
+                                "begin to send, by the transactional id {}",
+                                clients.replay_name()
+                            ),
+                            why,
+                        }
+                    }
                 },
-            })?;
+            )?;
         Ok(Self {
             sink,
-            requests: c_string(&letters.requests)?,
+            requests,
             failures: letters.topic.clone(),
-            group: c_string(&letters.clients.replay_name())?,
+            group: c_string(&clients.replay_name())?,
             takes,
             batch: match rate {
                 0 => BATCH_RECORDS,

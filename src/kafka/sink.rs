@@ -14,7 +14,7 @@ use super::calls::Calls;
 use super::context::{ProducerEvents, Refused};
 use super::exception::is_for_good;
 use super::fault::Fault;
-use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
+use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing, Topics};
 use super::source::finishes_within;
 use crate::telemetry::metrics::Metrics;
 
@@ -31,6 +31,8 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One worker's producer.
 pub(super) struct Sink {
+    /// Stands before the producer, and so is dropped before it.
+    topics: Topics,
     producer: Arc<ThreadedProducer<ProducerEvents>>,
     calls: Option<Calls>,
     /// A transaction is open.
@@ -45,20 +47,23 @@ pub(super) struct Sink {
 
 impl Sink {
     /// Connects. With a transactional id in `config`, ends what an earlier producer of that id left open: until then the
-    /// positions it committed are not stable, so this stands before the group is joined.
+    /// positions it committed are not stable, so this stands before the group is joined. `topics`: what it writes to.
     pub(super) fn connect(
         config: &ClientConfig,
+        topics: &[&CStr],
         worker: usize,
         metrics: Option<Arc<Metrics>>,
     ) -> Result<Self, Fault> {
         let transactional = config.get("transactional.id").is_some();
-        let producer = Arc::new(config.create_with_context(ProducerEvents::new(metrics))?);
+        let producer: Arc<ThreadedProducer<_>> =
+            Arc::new(config.create_with_context(ProducerEvents::new(metrics))?);
         let calls = if transactional {
             Some(Calls::start(worker)?)
         } else {
             None
         };
         let sink = Self {
+            topics: Topics::of(producer.client(), topics),
             producer,
             calls,
             open: false,
@@ -90,7 +95,7 @@ impl Sink {
         self.begin()?;
         let mut deadline = None;
         loop {
-            match native::produce(self.producer.client(), record) {
+            match native::produce(self.producer.client(), &self.topics, record) {
                 Ok(()) => {
                     self.sent += 1;
                     return Ok(Ok(()));

@@ -61,6 +61,7 @@ impl Worker {
     ) -> Result<Self, Fault> {
         let mut sink = Sink::connect(
             &shared.clients.producer(index),
+            &Output::ALL.map(|output| shared.topic(output).as_c_str()),
             index,
             Some(Arc::clone(&shared.metrics)),
         )?;

@@ -61,6 +61,11 @@ pub fn unique(name: &str) -> String {
 impl KafkaCluster {
     /// Starts 1 broker, or 3 (replication 3, of which 2 must be in sync), and waits until all are members.
     pub fn start(brokers: usize) -> KafkaCluster {
+        Self::start_with(brokers, JVM)
+    }
+
+    /// The same, with other options for the brokers' JVM.
+    pub fn start_with(brokers: usize, jvm: &str) -> KafkaCluster {
         let dir = tempfile::Builder::new()
             .prefix("nik-stream-kafka-")
             .tempdir()
@@ -76,7 +81,7 @@ impl KafkaCluster {
                 "--dir",
             ])
             .arg(dir.path())
-            .env("KAFKA_JVM", JVM)
+            .env("KAFKA_JVM", jvm)
             .output()
             .expect("script/kafka runs");
         assert!(
@@ -213,6 +218,15 @@ impl KafkaCluster {
             grown.unwrap_or_else(|(topic, error)| panic!("could not grow {topic}: {error}"));
         }
         self.wait_for_partitions(name, partitions);
+    }
+
+    /// Deletes a topic; its data follows soon.
+    pub fn delete_topic(&self, name: &str) {
+        for deleted in block_on(self.admin().delete_topics(&[name], &admin_options()))
+            .expect("the controller answers")
+        {
+            deleted.unwrap_or_else(|(topic, error)| panic!("could not delete {topic}: {error}"));
+        }
     }
 
     /// The committed positions of a group in a topic, by partition; partitions without one are left out.

@@ -1,0 +1,297 @@
+//! The whole program against the least that its work can cost: `script/bench relay`, and `script/bench country`.
+//!
+//! A round runs every relay once, one after the other, over the same requests on the same broker; the figures are medians of
+//! the rounds. So what else the machine does meets all of them alike, and the ratios hold where the absolutes do not.
+#![allow(missing_docs)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the program's peers in tests/cluster use the plain client"
+)]
+
+mod bare;
+#[path = "../../tests/cluster/mod.rs"]
+mod cluster;
+mod country;
+mod load;
+mod meter;
+
+use std::process::{Child, Command, ExitCode};
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+use bare::Job;
+use cluster::{KafkaCluster, Program, ProgramSettings, unique};
+use load::Load;
+use meter::{Figures, Progress};
+
+/// How long one run may take.
+const LIMIT: Duration = Duration::from_mins(3);
+/// So many requests of a load differ.
+const DISTINCT: usize = 5_000;
+/// What the broker may use: what a small one has in production, and a compiler that is done after the first round.
+const JVM: &str = "-Xmx1g";
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: What,
+    /// Given by cargo to every bench.
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The program beside bare relays of the same requests, in rounds.
+    Relay(Plan),
+    /// The population of Indonesia once, exactly once, read back and counted.
+    Country {
+        #[arg(long, default_value_t = 285_000_000)]
+        niks: u64,
+    },
+    /// One bare relay, as a process of its own.
+    #[command(hide = true)]
+    Bare {
+        bootstrap: String,
+        group: String,
+        from: String,
+        to: String,
+        partitions: i32,
+        #[arg(long)]
+        transactions: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct Plan {
+    /// Requests of this kind only [default: all, W1 with 1 and 64 partitions as well].
+    #[arg(long)]
+    load: Option<Load>,
+    /// Partitions of all topics, with --load.
+    #[arg(long, default_value_t = 6)]
+    partitions: usize,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Requests of a run [default: some seconds' worth].
+    #[arg(long)]
+    records: Option<u64>,
+    /// Settings of the program as KEY=VALUE, to try others than the defaults.
+    #[arg(long = "set")]
+    settings: Vec<String>,
+}
+
+/// Who relays.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Relay {
+    Bare { transactions: bool },
+    Program { guarantee: &'static str },
+}
+
+impl Relay {
+    const ALL: [Self; 4] = [
+        Self::Bare { transactions: true },
+        Self::Program {
+            guarantee: "exactly_once",
+        },
+        Self::Bare {
+            transactions: false,
+        },
+        Self::Program {
+            guarantee: "at_least_once",
+        },
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bare { transactions: true } => "bare relay, transactions",
+            Self::Bare {
+                transactions: false,
+            } => "bare relay",
+            Self::Program { guarantee } => guarantee,
+        }
+    }
+
+    /// The bare relay that gives the same promise.
+    fn yardstick(self) -> usize {
+        match self {
+            Self::Bare { transactions: true }
+            | Self::Program {
+                guarantee: "exactly_once",
+            } => 0,
+            _ => 2,
+        }
+    }
+}
+
+/// A process that ends with this value.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        What::Relay(plan) => compare(&plan),
+        What::Country { niks } => country::run(niks),
+        What::Bare {
+            bootstrap,
+            group,
+            from,
+            to,
+            partitions,
+            transactions,
+        } => bare::relay(&Job {
+            bootstrap,
+            group,
+            from,
+            to,
+            partitions,
+            transactions,
+        }),
+    }
+}
+
+fn compare(plan: &Plan) -> ExitCode {
+    let cluster = KafkaCluster::start_with(1, JVM);
+    let sixes = Load::ALL.map(|load| (load, 6));
+    let all = [&sixes[..], &[(Load::W1, 1), (Load::W1, 64)]].concat();
+    let one = plan.load.map(|load| vec![(load, plan.partitions)]);
+    let cases = one.unwrap_or(all);
+    for (load, partitions) in cases {
+        let records = plan.records.unwrap_or(load.records());
+        let requests = unique("requests");
+        load::fill(
+            &cluster,
+            &requests,
+            partitions,
+            load,
+            records,
+            Some(DISTINCT / load.niks().div_ceil(100)),
+        );
+        let stage = Stage {
+            cluster: &cluster,
+            requests,
+            partitions,
+            records,
+            settings: &plan.settings,
+        };
+        let mut runs: [Vec<Figures>; 4] = Default::default();
+        for round in 0..=plan.rounds {
+            for (relay, runs) in Relay::ALL.into_iter().zip(&mut runs) {
+                let figures = stage.run(relay);
+                eprintln!("{round} {}: {figures:.2?}", relay.name());
+                if round > 0 {
+                    // (The one before warms the broker up.)
+                    runs.push(figures);
+                }
+            }
+        }
+        show(
+            load,
+            partitions,
+            records,
+            &runs.map(|runs| Figures::median(&runs)),
+        );
+        cluster.delete_topic(&stage.requests);
+    }
+    ExitCode::SUCCESS
+}
+
+/// The requests that all relays of a load read.
+struct Stage<'a> {
+    cluster: &'a KafkaCluster,
+    requests: String,
+    partitions: usize,
+    records: u64,
+    settings: &'a [String],
+}
+
+impl Stage<'_> {
+    /// Runs one relay over all requests, into topics of its own.
+    fn run(&self, relay: Relay) -> Figures {
+        let cluster = self.cluster;
+        let [group, results, failures] = ["group", "results", "failures"].map(unique);
+        for topic in [&results, &failures] {
+            cluster.create_topic(topic, self.partitions, &load::TOPIC);
+        }
+        let progress = Progress::of(cluster, &group, &self.requests, self.partitions);
+        let figures = match relay {
+            Relay::Bare { transactions } => {
+                let own = std::env::current_exe().expect("this program's own path");
+                let bare = Command::new(own)
+                    .arg("bare")
+                    .args([
+                        &cluster.bootstrap(),
+                        &group,
+                        &self.requests,
+                        &results,
+                        &self.partitions.to_string(),
+                    ])
+                    .args(transactions.then_some("--transactions"))
+                    .spawn();
+                let bare = Ended(bare.expect("this program runs"));
+                progress.measure(cluster, bare.0.id(), self.records, LIMIT)
+            }
+            Relay::Program { guarantee } => {
+                let topics = [&self.requests, &results, &failures];
+                let settings = settings(cluster, topics, &group);
+                let mut settings = settings.set("delivery.guarantee", guarantee);
+                for setting in self.settings {
+                    let (key, value) = setting.split_once('=').expect("KEY=VALUE");
+                    settings = settings.set(key, value);
+                }
+                let mut program = settings.run();
+                let figures = progress.measure(cluster, program.pid(), self.records, LIMIT);
+                stop(&mut program);
+                figures
+            }
+        };
+        for topic in [&results, &failures] {
+            cluster.delete_topic(topic);
+        }
+        figures
+    }
+}
+
+/// The program as by default.
+fn settings(cluster: &KafkaCluster, topics: [&String; 3], group: &str) -> ProgramSettings {
+    ProgramSettings::new(cluster)
+        .set("topics.requests", topics[0])
+        .set("topics.results", topics[1])
+        .set("topics.failures", topics[2])
+        .set("kafka.group_id", group)
+}
+
+fn stop(program: &mut Program) {
+    let code = program.stop(Duration::from_secs(20));
+    assert_eq!(code, Some(0), "{}", program.stderr());
+}
+
+fn show(load: Load, partitions: usize, records: u64, medians: &[Figures; 4]) {
+    println!(
+        "\n{load:?}: {records} requests of {} NIKs, {partitions} partitions",
+        load.niks()
+    );
+    println!(
+        "{:26}{:>12}{:>12}{:>9}{:>9}{:>9}{:>9}",
+        "", "records/s", "NIKs/s", "CPU us", "ratio", "broker", "peak MB"
+    );
+    for (relay, it) in Relay::ALL.into_iter().zip(medians) {
+        #[allow(clippy::cast_precision_loss, reason = "small")]
+        let niks = it.records_per_second * load.niks() as f64;
+        println!(
+            "{:26}{:>12.0}{niks:>12.0}{:>9.2}{:>9.2}{:>9.2}{:>9.0}",
+            relay.name(),
+            it.records_per_second,
+            it.cpu,
+            it.cpu / medians[relay.yardstick()].cpu,
+            it.broker,
+            it.peak_mb,
+        );
+    }
+}
