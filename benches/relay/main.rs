@@ -76,50 +76,45 @@ struct Plan {
     /// Requests of a run [default: some seconds' worth].
     #[arg(long)]
     records: Option<u64>,
-    /// Settings of the program as KEY=VALUE, to try others than the defaults.
-    #[arg(long = "set")]
-    settings: Vec<String>,
+    /// One more run a round of the program, exactly once, with other settings than the defaults: KEY=VALUE, several with
+    /// commas. May be given again.
+    #[arg(long = "try", value_name = "SETTINGS")]
+    variants: Vec<String>,
 }
 
 /// Who relays.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 enum Relay {
     Bare { transactions: bool },
-    Program { guarantee: &'static str },
+    Program { settings: String },
 }
 
 impl Relay {
-    const ALL: [Self; 4] = [
-        Self::Bare { transactions: true },
-        Self::Program {
-            guarantee: "exactly_once",
-        },
-        Self::Bare {
-            transactions: false,
-        },
-        Self::Program {
-            guarantee: "at_least_once",
-        },
-    ];
+    /// The four that are always there, each guarantee behind the bare relay that is its yardstick.
+    fn usual() -> Vec<Self> {
+        let program = |guarantee| Self::Program {
+            settings: format!("delivery.guarantee={guarantee}"),
+        };
+        vec![
+            Self::Bare { transactions: true },
+            program("exactly_once"),
+            Self::Bare {
+                transactions: false,
+            },
+            program("at_least_once"),
+        ]
+    }
 
-    fn name(self) -> &'static str {
+    fn name(&self) -> &str {
         match self {
             Self::Bare { transactions: true } => "bare relay, transactions",
             Self::Bare {
                 transactions: false,
             } => "bare relay",
-            Self::Program { guarantee } => guarantee,
-        }
-    }
-
-    /// The bare relay that gives the same promise.
-    fn yardstick(self) -> usize {
-        match self {
-            Self::Bare { transactions: true }
-            | Self::Program {
-                guarantee: "exactly_once",
-            } => 0,
-            _ => 2,
+            Self::Program { settings } => {
+                let named = settings.strip_prefix("delivery.guarantee=");
+                named.unwrap_or(settings)
+            }
         }
     }
 }
@@ -178,11 +173,13 @@ fn compare(plan: &Plan) -> ExitCode {
             requests,
             partitions,
             records,
-            settings: &plan.settings,
         };
-        let mut runs: [Vec<Figures>; 4] = Default::default();
+        let variants = plan.variants.iter().cloned();
+        let mut relays = Relay::usual();
+        relays.extend(variants.map(|settings| Relay::Program { settings }));
+        let mut runs = vec![Vec::new(); relays.len()];
         for round in 0..=plan.rounds {
-            for (relay, runs) in Relay::ALL.into_iter().zip(&mut runs) {
+            for (relay, runs) in relays.iter().zip(&mut runs) {
                 let figures = stage.run(relay);
                 eprintln!("{round} {}: {figures:.2?}", relay.name());
                 if round > 0 {
@@ -191,12 +188,13 @@ fn compare(plan: &Plan) -> ExitCode {
                 }
             }
         }
-        show(
-            load,
-            partitions,
-            records,
-            &runs.map(|runs| Figures::median(&runs)),
+        let medians: Vec<_> = runs.iter().map(|runs| Figures::median(runs)).collect();
+        println!(
+            "\n{load:?}: {records} requests of {} NIKs, {partitions} partitions, medians of {} rounds",
+            load.niks(),
+            plan.rounds
         );
+        show(load, &relays, &medians);
         cluster.delete_topic(&stage.requests);
     }
     ExitCode::SUCCESS
@@ -208,12 +206,11 @@ struct Stage<'a> {
     requests: String,
     partitions: usize,
     records: u64,
-    settings: &'a [String],
 }
 
 impl Stage<'_> {
     /// Runs one relay over all requests, into topics of its own.
-    fn run(&self, relay: Relay) -> Figures {
+    fn run(&self, relay: &Relay) -> Figures {
         let cluster = self.cluster;
         let [group, results, failures] = ["group", "results", "failures"].map(unique);
         for topic in [&results, &failures] {
@@ -221,7 +218,7 @@ impl Stage<'_> {
         }
         let progress = Progress::of(cluster, &group, &self.requests, self.partitions);
         let figures = match relay {
-            Relay::Bare { transactions } => {
+            &Relay::Bare { transactions } => {
                 let own = std::env::current_exe().expect("this program's own path");
                 let bare = Command::new(own)
                     .arg("bare")
@@ -237,11 +234,10 @@ impl Stage<'_> {
                 let bare = Ended(bare.expect("this program runs"));
                 progress.measure(cluster, bare.0.id(), self.records, LIMIT)
             }
-            Relay::Program { guarantee } => {
+            Relay::Program { settings: given } => {
                 let topics = [&self.requests, &results, &failures];
-                let settings = settings(cluster, topics, &group);
-                let mut settings = settings.set("delivery.guarantee", guarantee);
-                for setting in self.settings {
+                let mut settings = settings(cluster, topics, &group);
+                for setting in given.split(',') {
                     let (key, value) = setting.split_once('=').expect("KEY=VALUE");
                     settings = settings.set(key, value);
                 }
@@ -272,26 +268,24 @@ fn stop(program: &mut Program) {
     assert_eq!(code, Some(0), "{}", program.stderr());
 }
 
-fn show(load: Load, partitions: usize, records: u64, medians: &[Figures; 4]) {
+fn show(load: Load, relays: &[Relay], medians: &[Figures]) {
     println!(
-        "\n{load:?}: {records} requests of {} NIKs, {partitions} partitions",
-        load.niks()
+        "{:>10}{:>12}{:>9}{:>9}{:>11}{:>10}",
+        "records/s", "NIKs/s", "CPU us", "ratio", "broker us", "peak MB"
     );
-    println!(
-        "{:26}{:>12}{:>12}{:>9}{:>9}{:>9}{:>9}",
-        "", "records/s", "NIKs/s", "CPU us", "ratio", "broker", "peak MB"
-    );
-    for (relay, it) in Relay::ALL.into_iter().zip(medians) {
+    for (place, (relay, it)) in relays.iter().zip(medians).enumerate() {
+        // The bare relay that gives the same promise.
+        let yardstick = medians[if matches!(place, 2 | 3) { 2 } else { 0 }];
         #[allow(clippy::cast_precision_loss, reason = "small")]
         let niks = it.records_per_second * load.niks() as f64;
         println!(
-            "{:26}{:>12.0}{niks:>12.0}{:>9.2}{:>9.2}{:>9.2}{:>9.0}",
-            relay.name(),
+            "{:>10.0}{niks:>12.0}{:>9.2}{:>9.2}{:>11.2}{:>10.0}  {}",
             it.records_per_second,
             it.cpu,
-            it.cpu / medians[relay.yardstick()].cpu,
+            it.cpu / yardstick.cpu,
             it.broker,
             it.peak_mb,
+            relay.name(),
         );
     }
 }
