@@ -4,6 +4,8 @@
 pub mod codec;
 #[path = "../src/dataset.rs"]
 pub mod dataset;
+#[path = "../src/generate.rs"]
+pub mod generate;
 #[path = "../src/nik/mod.rs"]
 pub mod nik;
 #[path = "../src/pipeline/mod.rs"]

@@ -13,6 +13,7 @@ use crate::dataset;
 use crate::kafka::{self, Fault, Running, Stop};
 use crate::pipeline::process::Processor;
 use crate::region::{Level, State};
+use crate::telemetry::api::Api;
 use crate::telemetry::breaker::SharedBreaker;
 use crate::telemetry::health::Health;
 use crate::telemetry::http::{self, View};
@@ -91,20 +92,12 @@ impl App {
         let listener = TcpListener::bind(listen)
             .with_context(|| format!("http.listen = {listen} cannot be opened"))?;
         let address = listener.local_addr()?;
-        tracing::info!(
-            version = VERSION, revision = REVISION, librdkafka, features,
-            guarantee = settings.delivery.guarantee.as_str(),
-            requests = settings.topics.requests, results = settings.topics.results, failures = settings.topics.failures,
-            group = settings.kafka.group_id, workers,
-            regions = manifest.release, metrics = %format!("http://{address}/metrics"),
-            "nik-stream starts"
-        );
         let shown = serde_json::to_value(settings)?;
         let about = About {
             version: VERSION.to_owned(),
             revision: REVISION.to_owned(),
-            librdkafka,
-            regions: manifest.release,
+            librdkafka: librdkafka.clone(),
+            regions: manifest.release.clone(),
             guarantee: shown["delivery"]["guarantee"].clone(),
             group: settings.kafka.group_id.clone(),
             topics: shown["topics"].clone(),
@@ -122,8 +115,22 @@ impl App {
             breaker: Arc::clone(&breaker),
             resume_from_anywhere: settings.http.breaker_resume_from_anywhere,
         };
-        open_door(listener, view, stop.clone())?;
         let processor = Processor::new(regions, settings.process());
+        let api = settings.http.api.then(|| {
+            tracing::info!(requests = %format!("http://{address}/api/nik"), "http.api: requests are answered over HTTP as well");
+            let day = settings.rules.reference_date.fixed();
+            Api::new(processor.clone(), day, Arc::clone(&metrics))
+        });
+        open_door(listener, view, api, stop.clone())?;
+        // From here on a signal stops in order.
+        tracing::info!(
+            version = VERSION, revision = REVISION, librdkafka, features,
+            guarantee = settings.delivery.guarantee.as_str(),
+            requests = settings.topics.requests, results = settings.topics.results, failures = settings.topics.failures,
+            group = settings.kafka.group_id, workers,
+            regions = manifest.release, metrics = %format!("http://{address}/metrics"),
+            "nik-stream starts"
+        );
         let halt = Stop::default();
         let running = kafka::start(settings, processor, &metrics, &health, &breaker, &halt)?;
         Ok(Self {
@@ -170,10 +177,13 @@ impl App {
 }
 
 /// Serves HTTP and listens for signals, on a thread of its own that lives as long as the process.
-fn open_door(listener: TcpListener, view: View, stop: Stop) -> Result<()> {
+fn open_door(listener: TcpListener, view: View, api: Option<Api>, stop: Stop) -> Result<()> {
     listener.set_nonblocking(true)?;
+    // Requests over HTTP are judged on threads beside; there are none as long as nobody asks.
+    let judges = std::thread::available_parallelism().map_or(1, usize::from);
     let runtime = runtime::Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(judges)
         .build()?;
     // Signals are caught from here on, not only once the thread runs.
     let (mut terminate, mut interrupt) = {
@@ -197,7 +207,7 @@ fn open_door(listener: TcpListener, view: View, stop: Stop) -> Result<()> {
             }
         });
         let served = match tokio::net::TcpListener::from_std(listener) {
-            Ok(listener) => http::serve(listener, view).await,
+            Ok(listener) => http::serve(listener, view, api).await,
             Err(error) => Err(error),
         };
         if let Err(error) = served {

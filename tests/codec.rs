@@ -117,6 +117,26 @@ proptest! {
     }
 
     #[test]
+    fn a_request_of_the_usual_shape_or_nearly_is_answered_as_any_other(
+        niks in prop::collection::vec(prop_oneof![9 => "[0-9]{16}", 3 => "327301[0-3][0-9]0[1-9]9[0-9]000[0-2]", 1 => "[0-9 /:éA]{15,17}"], 0..12),
+        spaced: bool,
+        process in "(limited|full)",
+        slip in prop::option::weighted(0.3, (any::<prop::sample::Index>(), 0_usize..2, "[\\[\\]{}\":, 0-9a]?")),
+    ) {
+        let (comma, colon) = if spaced { (", ", ": ") } else { (",", ":") };
+        let list: Vec<_> = niks.iter().map(|nik| format!("\"{nik}\"")).collect();
+        let mut request = format!(r#"{{"nik"{colon}[{}]{comma}"process"{colon}"{process}"}}"#, list.join(comma));
+        if let Some((at, cut, piece)) = slip {
+            let mut text: Vec<char> = request.chars().collect();
+            let at = at.index(text.len());
+            text.splice(at..at + cut.min(text.len() - at), piece.chars());
+            request = text.into_iter().collect();
+        }
+        // No usual request ends with a space.
+        prop_assert_eq!(answer(&request), answer(&format!("{request} ")), "{}", request);
+    }
+
+    #[test]
     fn errors_keep_their_very_bytes(values in prop::collection::vec(value(), 0..6)) {
         let elements = values.iter().filter(|value| !value.is_string() && !value.is_i64());
         let elements: Vec<_> = elements.map(|value| serde_json::to_string_pretty(value).unwrap()).collect();

@@ -7,8 +7,10 @@
 
 mod agreement;
 mod allocations;
+mod api;
 mod asyncapi;
 mod check;
+mod clients;
 mod cluster;
 mod cluster_itself;
 mod codec;

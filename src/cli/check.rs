@@ -2,20 +2,23 @@
 
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 
+use super::config::Files;
 use super::{process_parser, written};
 use crate::codec::Process;
+use crate::dataset;
 use crate::nik::Date;
-use crate::pipeline::process::Processor;
+use crate::pipeline::process::{Processor, Settings};
+use crate::region::RetiredCodes;
+use crate::telemetry::today;
 
 /// Judges NIKs without Kafka.
 ///
 /// NIKs given as arguments get one result. Without any, standard input holds one request a line,
 /// and standard output gets for each line exactly the bytes that would be published: a result or a
-/// failure.
+/// failure. The rules and limits are the defaults; with `--config` those of the service with these files.
 #[derive(clap::Args, Debug)]
 #[command(after_help = r#"Examples:
   nik-stream check 3273010101900001 3273014101900002
@@ -26,7 +29,10 @@ pub struct CheckArgs {
     #[arg(long, value_name = "PROCESS", default_value = "limited", value_parser = process_parser())]
     process: Process,
 
-    /// The day for ages and centuries, YYYY-MM-DD [default: today in Jakarta]
+    #[command(flatten)]
+    files: Files,
+
+    /// The day for ages and centuries, YYYY-MM-DD [default: today in Jakarta, or `rules.reference_date` if that is a day]
     #[arg(long, value_name = "DATE", value_parser = Date::parse)]
     reference_date: Option<Date>,
 
@@ -36,10 +42,19 @@ pub struct CheckArgs {
 }
 
 /// Runs the command from standard input to standard output.
-pub fn run(args: &CheckArgs, mut processor: Processor) -> anyhow::Result<ExitCode> {
+pub fn run(mut args: CheckArgs) -> anyhow::Result<ExitCode> {
+    let (settings, retired_codes) = if args.files.files.is_empty() {
+        (Settings::default(), RetiredCodes::All)
+    } else {
+        let settings = args.files.load()?.settings;
+        let day = settings.rules.reference_date.fixed();
+        args.reference_date = args.reference_date.or(day);
+        (settings.process(), settings.rules.retired_codes)
+    };
+    let mut processor = Processor::new(dataset::regions(retired_codes)?.into(), settings);
     let input = BufReader::with_capacity(1 << 16, io::stdin().lock());
     let output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    written(check(args, &mut processor, input, output))
+    written(check(&args, &mut processor, input, output))
 }
 
 /// Runs the command from `input`, unless the arguments hold NIKs, to `output`.
@@ -118,11 +133,4 @@ impl<W: Write> Answers<'_, W> {
             self.answer(&line)
         }
     }
-}
-
-fn today() -> Date {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    Date::from_unix_ms_jakarta(since_epoch.as_millis().try_into().unwrap_or(i64::MAX))
 }

@@ -18,10 +18,7 @@ use clap::{Parser, Subcommand};
 
 use crate::codec::Process;
 use crate::config::Problems;
-use crate::dataset;
 use crate::kafka::Trouble;
-use crate::pipeline::process::{Processor, Settings};
-use crate::region::RetiredCodes;
 use crate::telemetry::logging;
 use mask::mask;
 
@@ -58,7 +55,7 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),
-        Command::Check(args) => processor().and_then(|processor| check::run(&args, processor)),
+        Command::Check(args) => check::run(args),
         Command::Generate(args) => generate::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(&args),
@@ -88,12 +85,6 @@ fn refuse(error: &clap::Error) -> ! {
     }
     eprint!("{masked}");
     std::process::exit(error.exit_code());
-}
-
-/// What judges without Kafka: by the default rules and limits.
-fn processor() -> anyhow::Result<Processor> {
-    let regions = dataset::regions(RetiredCodes::All)?;
-    Ok(Processor::new(regions.into(), Settings::default()))
 }
 
 /// The values of `--process`.

@@ -2,7 +2,7 @@
 //! whether all is well.
 
 use super::Span;
-use crate::nik::number::all_digits;
+use crate::nik::Digits;
 
 /// How many arrays and objects may be open at once.
 pub(super) const MAX_DEPTH: u32 = 128;
@@ -121,7 +121,7 @@ impl<'a> Scanner<'a> {
     pub(super) fn sixteen_digits(&mut self) -> bool {
         let next = self.bytes[self.at..].first_chunk::<18>();
         let found = next.is_some_and(|next| match next {
-            [b'"', digits @ .., b'"'] => all_digits(digits),
+            [b'"', digits @ .., b'"'] => Digits::read(digits).is_some(),
             _ => false,
         });
         self.at += if found { 18 } else { 0 };

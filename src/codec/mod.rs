@@ -6,13 +6,15 @@
 
 pub mod failure;
 mod json;
+mod numbers;
 pub mod request;
 pub mod result;
 mod seen;
 mod span;
+mod usual;
 mod write;
 
 pub use failure::{Reason, write_failure};
 pub use request::{Limits, Process, Refusal, Request, RequestReader};
-pub use result::{Absent, ResultWriter};
+pub use result::{Absent, ResultBody, ResultWriter};
 pub use span::Span;

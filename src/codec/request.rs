@@ -1,6 +1,7 @@
 //! A request, from bytes.
 
 use super::json::{Malformed, Scanner, Text, Value};
+use super::usual::{Row, Usual};
 use super::{Reason, Span};
 use crate::nik::Nik;
 
@@ -85,25 +86,50 @@ pub struct Request<'a> {
     /// Where in the request its `nik` array stands.
     pub niks: Span,
     document: &'a str,
-    reader: &'a RequestReader,
+    list: List<'a>,
+}
+
+/// The `nik` array of a request.
+#[derive(Clone, Copy)]
+enum List<'a> {
+    /// Of a request of the usual shape.
+    Row(Row),
+    /// Of any other.
+    Elements(&'a RequestReader),
 }
 
 impl<'a> Request<'a> {
     /// How many elements the list has.
     pub fn len(&self) -> usize {
-        self.reader.elements.len()
+        match self.list {
+            List::Row(row) => row.count,
+            List::Elements(reader) => reader.elements.len(),
+        }
     }
 
     /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
-        self.reader.elements.is_empty()
+        self.len() == 0
     }
 
-    /// The elements of the list: the NIK, or the bytes of an element that cannot be read as one.
+    /// The list's NIKs, if it is known to hold nothing but texts of sixteen digits.
+    pub fn row(&self) -> Option<impl Iterator<Item = Nik<'a>>> {
+        match self.list {
+            List::Row(row) => Some(row.niks(self.document)),
+            List::Elements(_) => None,
+        }
+    }
+
+    /// The elements of a list that is no [`row`](Self::row): the NIK, or the bytes of an element
+    /// that cannot be read as one.
     pub fn elements(&self) -> impl Iterator<Item = Result<Nik<'a>, &'a [u8]>> {
-        let (document, reader) = (self.document, self.reader);
-        reader.elements.iter().map(move |element| {
-            let text = element.text.map(|text| text.of(document, &reader.arena));
+        let document = self.document;
+        let (elements, arena) = match self.list {
+            List::Row(_) => (&[][..], ""),
+            List::Elements(reader) => (&reader.elements[..], &reader.arena[..]),
+        };
+        elements.iter().map(move |element| {
+            let text = element.text.map(|text| text.of(document, arena));
             text.and_then(Nik::new)
                 .ok_or(&document.as_bytes()[element.raw.range()])
         })
@@ -122,6 +148,16 @@ impl RequestReader {
             return Err(refuse(Reason::RequestTooLarge));
         }
         let document = str::from_utf8(bytes).map_err(|_| refuse(Reason::MalformedJson))?;
+        if let Some(usual) = Usual::read(bytes)
+            && usual.row.count <= limits.niks_per_request
+        {
+            return Ok(Request {
+                process: usual.process,
+                niks: usual.niks,
+                document,
+                list: List::Row(usual.row),
+            });
+        }
         let members = self
             .scan(document, limits.niks_per_request)
             .map_err(|_| refuse(Reason::MalformedJson))?;
@@ -147,7 +183,7 @@ impl RequestReader {
             process,
             niks,
             document,
-            reader: self,
+            list: List::Elements(self),
         })
     }
 

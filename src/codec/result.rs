@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Process, seen::Seen, write};
+use super::numbers::Numbers;
+use super::seen::Seen;
+use super::write;
 use crate::nik::birth_date::BirthDate;
 use crate::nik::gender::Gender;
-use crate::nik::{Assessment, Summary};
+use crate::nik::{Assessment, Nik, Summary};
 use crate::region::{AreaId, Regions};
 
 /// How a value that does not exist is written.
@@ -27,11 +29,42 @@ impl Absent {
     }
 }
 
+const BEFORE_ERRORS: &[u8] = br#"{"message":"success","errors":["#;
+const BEGIN: &[u8] = br#"{"message":"success","errors":[],"data":{"#;
+
+/// The end, with a 0 for each count.
+const END: &[u8] = br#"},"summary":{"number":0,"number_processed":0,"error":0,"valid":{"all_section":0,"section":{"length":0,"area":0,"dob":0,"gender":0,"computerized":0}}}}"#;
+
+/// Where in [`END`] the counts stand.
+const COUNTS: [usize; 9] = {
+    let (mut places, mut found, mut at) = ([0; 9], 0, 0);
+    while at < END.len() {
+        if END[at] == b'0' {
+            places[found] = at;
+            found += 1;
+        }
+        at += 1;
+    }
+    places
+};
+
+/// Writes the verdict that ends an object, and what follows. A text of two lengths would be a call each time.
+macro_rules! valid {
+    ($body:ident, $valid:expr, $next:literal) => {
+        if $valid {
+            $body.raw(concat!(r#","valid":true}"#, $next));
+        } else {
+            $body.raw(concat!(r#","valid":false}"#, $next));
+        }
+    };
+}
+
 /// Writes results, one after the other, with buffers it keeps.
 #[derive(Clone)]
 pub struct ResultWriter {
     areas: Arc<Areas>,
     absent: &'static str,
+    numbers: Numbers,
     seen: Seen,
     errors: Vec<u8>,
 }
@@ -41,11 +74,8 @@ pub struct ResultWriter {
 pub struct ResultBody<'a> {
     writer: &'a mut ResultWriter,
     out: &'a mut Vec<u8>,
-    process: Process,
     /// Where the elements of `errors` belong.
     errors_at: usize,
-    /// Where `data` starts.
-    data_at: usize,
 }
 
 impl ResultWriter {
@@ -56,30 +86,23 @@ impl ResultWriter {
         Self {
             areas: Arc::new(Areas::render(regions, absent_json)),
             absent: absent_json,
+            numbers: Numbers::new(),
             seen: Seen::new(),
             errors: Vec::new(),
         }
     }
 
     /// Starts a result of about `count` elements at the end of `out`.
-    pub fn begin<'a>(
-        &'a mut self,
-        out: &'a mut Vec<u8>,
-        process: Process,
-        count: usize,
-    ) -> ResultBody<'a> {
+    pub fn begin<'a>(&'a mut self, out: &'a mut Vec<u8>, count: usize) -> ResultBody<'a> {
+        self.numbers.clear(count);
         self.seen.clear(count);
         self.errors.clear();
-        out.extend_from_slice(br#"{"message":"success","errors":["#);
-        let errors_at = out.len();
-        out.extend_from_slice(br#"],"data":{"#);
-        let data_at = out.len();
+        let errors_at = out.len() + BEFORE_ERRORS.len();
+        out.extend_from_slice(BEGIN);
         ResultBody {
             writer: self,
             out,
-            process,
             errors_at,
-            data_at,
         }
     }
 }
@@ -94,124 +117,160 @@ impl ResultBody<'_> {
         errors.extend_from_slice(raw);
     }
 
-    /// A NIK. The second time it comes it adds nothing.
-    pub fn nik(&mut self, nik: &Assessment<'_>) {
-        let before = self.out.len();
-        if before > self.data_at {
-            self.out.push(b',');
+    /// A NIK and its verdict. The second time it comes it adds nothing.
+    #[inline]
+    pub fn limited(&mut self, nik: Nik<'_>, valid: bool) {
+        match self.key(nik) {
+            true if valid => self.raw(":true,"),
+            true => self.raw(":false,"),
+            false => {}
         }
-        let key = self.out.len();
-        self.own_text(nik);
-        let (range, text) = (key..self.out.len(), nik.length.value.as_str());
-        if !self.writer.seen.insert(self.out, range, text) {
-            self.out.truncate(before);
-            return;
+    }
+
+    /// A NIK with its sections. The second time it comes it adds nothing.
+    #[inline]
+    pub fn full(&mut self, nik: &Assessment<'_>) {
+        if self.key(nik.length.value) {
+            self.sections(nik);
         }
-        self.out.push(b':');
-        match self.process {
-            Process::Limited => write::boolean(self.out, nik.is_valid()),
-            Process::Full => self.sections(nik),
+    }
+
+    /// The NIK as the key of its entry; false, and nothing written, if it has one.
+    #[inline]
+    fn key(&mut self, nik: Nik<'_>) -> bool {
+        let text = nik.as_str();
+        if let Some(digits) = nik.digits() {
+            let new = self.writer.numbers.insert(digits.key());
+            if new {
+                self.patched::<16>(r#""0000000000000000""#, 1, text);
+            }
+            new
+        } else {
+            let start = self.out.len();
+            write::text(self.out, text);
+            let range = start..self.out.len();
+            let new = self.writer.seen.insert(self.out, range, text);
+            if !new {
+                self.out.truncate(start);
+            }
+            new
         }
     }
 
     /// The counts, and the end.
+    #[expect(clippy::cast_possible_truncation, reason = "below ten")]
     pub fn finish(self, summary: &Summary) {
         let out = self.out;
-        let counts = [
-            (r#"},"summary":{"number":"#, summary.number),
-            (r#","number_processed":"#, summary.number_processed),
-            (r#","error":"#, summary.error),
-            (r#","valid":{"all_section":"#, summary.all_section),
-            (r#","section":{"length":"#, summary.length),
-            (r#","area":"#, summary.area),
-            (r#","dob":"#, summary.dob),
-            (r#","gender":"#, summary.gender),
-            (r#","computerized":"#, summary.computerized),
-        ];
-        for (before, count) in counts {
-            out.extend_from_slice(before.as_bytes());
-            write::integer(out, count);
+        // Every entry ends with a comma.
+        if out.last() == Some(&b',') {
+            out.pop();
         }
-        out.extend_from_slice(b"}}}}");
+        let counts = [
+            summary.number,
+            summary.number_processed,
+            summary.error,
+            summary.all_section,
+            summary.length,
+            summary.area,
+            summary.dob,
+            summary.gender,
+            summary.computerized,
+        ];
+        if summary.number < 10 {
+            // Then no count has more than one digit.
+            let end = out.len();
+            out.extend_from_slice(END);
+            for (place, count) in COUNTS.into_iter().zip(counts) {
+                out[end + place] += count as u8;
+            }
+        } else {
+            let mut written = 0;
+            for (place, count) in COUNTS.into_iter().zip(counts) {
+                out.extend_from_slice(&END[written..place]);
+                write::integer(out, count);
+                written = place + 1;
+            }
+            out.extend_from_slice(&END[written..]);
+        }
         // Errors are rare: they take their place, before the data, only now.
         let errors = &self.writer.errors;
         if !errors.is_empty() {
-            out.extend_from_slice(errors);
-            out[self.errors_at..].rotate_right(errors.len());
+            let (from, to) = (self.errors_at, self.errors_at + errors.len());
+            let end = out.len();
+            out.extend_from_slice(errors); // for their length
+            out.copy_within(from..end, to);
+            out[from..to].copy_from_slice(errors);
         }
     }
 
     fn sections(&mut self, nik: &Assessment<'_>) {
-        self.raw(r#"{"data":{"length":{"value":"#);
-        self.own_text(nik);
-        self.valid(nik.length.valid);
-        self.raw(r#","area":{"value":"#);
+        let sixteen = nik.length.valid;
+        let text = nik.length.value.as_str();
+        if sixteen {
+            self.patched::<16>(
+                r#":{"data":{"length":{"value":"0000000000000000""#,
+                29,
+                text,
+            );
+        } else {
+            self.raw(r#":{"data":{"length":{"value":"#);
+            write::text(self.out, text);
+        }
+        valid!(self, nik.length.valid, r#","area":{"value":"#);
         self.out
             .extend_from_slice(self.writer.areas.json(nik.area.value));
-        self.valid(nik.area.valid);
-        self.raw(r#","dob":{"value":{"dob":"#);
+        valid!(self, nik.area.valid, r#","dob":{"value":{"dob":"#);
         self.birth(nik.dob.value);
-        self.valid(nik.dob.valid);
-        self.raw(r#","gender":{"value":"#);
+        valid!(self, nik.dob.valid, r#","gender":{"value":"#);
         self.raw(match nik.gender.value {
             Some(Gender::Man) => r#""Man""#,
             Some(Gender::Woman) => r#""Woman""#,
             None => self.writer.absent,
         });
-        self.valid(nik.gender.valid);
-        self.raw(r#","computerized":{"value":"#);
+        valid!(self, nik.gender.valid, r#","computerized":{"value":"#);
         match nik.computerized.value {
+            Some(serial) if sixteen => self.patched::<4>(r#""0000""#, 1, serial),
             Some(serial) => write::text(self.out, serial),
             None => self.raw(self.writer.absent),
         }
-        self.valid(nik.computerized.valid);
-        self.raw("}");
-        self.valid(nik.is_valid());
-    }
-
-    /// The NIK as text. Sixteen digits, as nearly all are, need no escapes, and a copy of a known
-    /// length no call.
-    fn own_text(&mut self, nik: &Assessment<'_>) {
-        let text = nik.length.value.as_str();
-        match text.as_bytes().first_chunk::<16>() {
-            Some(digits) if nik.length.valid => {
-                self.out.push(b'"');
-                self.out.extend_from_slice(digits);
-                self.out.push(b'"');
-            }
-            _ => write::text(self.out, text),
-        }
+        valid!(self, nik.computerized.valid, "}");
+        valid!(self, nik.is_valid(), ",");
     }
 
     /// The date and the age, up to the end of their object.
     fn birth(&mut self, birth: Option<BirthDate>) {
-        let Some(BirthDate { date, age }) = birth else {
+        if let Some(BirthDate { date, age }) = birth {
+            let [d1, d2] = two_digits(date.day());
+            let [m1, m2] = two_digits(date.month());
+            let [y1, y2] = two_digits(date.year() / 100);
+            let [y3, y4] = two_digits(date.year() % 100);
+            self.out
+                .extend([b'"', d1, d2, b'-', m1, m2, b'-', y1, y2, y3, y4, b'"']);
+            self.raw(r#","age":"#);
+            write::integer(self.out, age.into());
+        } else {
             self.raw(self.writer.absent);
             self.raw(r#","age":"#);
             self.raw(self.writer.absent);
-            self.raw("}");
-            return;
-        };
-        let [d1, d2] = two_digits(date.day());
-        let [m1, m2] = two_digits(date.month());
-        let [y1, y2] = two_digits(date.year() / 100);
-        let [y3, y4] = two_digits(date.year() % 100);
-        self.out
-            .extend([b'"', d1, d2, b'-', m1, m2, b'-', y1, y2, y3, y4, b'"']);
-        self.raw(r#","age":"#);
-        write::integer(self.out, age.into());
+        }
         self.raw("}");
     }
 
-    /// The verdict that ends a section's object.
-    fn valid(&mut self, valid: bool) {
-        self.raw(if valid {
-            r#","valid":true}"#
-        } else {
-            r#","valid":false}"#
-        });
+    /// JSON with the `N` bytes of `text` in the place of what stands there from `at`: a copy and
+    /// one over it, both of a known length and so without a call.
+    #[inline]
+    fn patched<const N: usize>(&mut self, json: &str, at: usize, text: &str) {
+        let start = self.out.len() + at;
+        self.raw(json);
+        if let (Some(place), Some(text)) = (
+            self.out[start..].first_chunk_mut::<N>(),
+            text.as_bytes().first_chunk(),
+        ) {
+            *place = *text;
+        }
     }
 
+    #[inline]
     fn raw(&mut self, json: &str) {
         self.out.extend_from_slice(json.as_bytes());
     }

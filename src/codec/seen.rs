@@ -1,10 +1,10 @@
-//! Which keys a result already holds: a NIK sent twice has one entry.
+//! Which keys a result already holds, of those that are no sixteen digits: a NIK sent twice has one entry.
 
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
 /// Up to this many keys a walk over all of them is faster than a table.
-const FEW: usize = 8;
+pub(super) const FEW: usize = 8;
 /// 2^61 - 1, a prime: arithmetic modulo it needs no division.
 const PRIME: u64 = (1 << 61) - 1;
 const SEVEN_BYTES: u64 = u64::MAX >> 8;
@@ -23,6 +23,8 @@ const NONE: usize = usize::MAX;
 pub(super) struct Seen {
     /// Below 2^59, see [`times`].
     point: u64,
+    /// How many keys may come.
+    room: usize,
     keys: Vec<Key>,
     /// The first key of each chain; empty while there are few keys.
     chains: Vec<usize>,
@@ -43,24 +45,26 @@ impl Seen {
         let point = RandomState::new().hash_one(0) >> 5;
         Self {
             point,
+            room: 0,
             keys: Vec::new(),
             chains: Vec::new(),
         }
     }
 
-    /// Forgets all keys and makes room for `count`.
-    pub(super) fn clear(&mut self, count: usize) {
+    /// Forgets all keys; `room` more may come.
+    pub(super) fn clear(&mut self, room: usize) {
+        self.room = room;
         self.keys.clear();
         self.chains.clear();
-        if count > FEW {
-            self.keys.reserve(count);
-            self.chains.resize(count.next_power_of_two() * 2, NONE);
-        }
     }
 
     /// Notes that `out` holds the key `text` at `range`; false if it held the same one before.
     pub(super) fn insert(&mut self, out: &[u8], range: Range<usize>, text: &str) -> bool {
         let key = &out[range.clone()];
+        if self.keys.is_empty() && self.room > FEW {
+            self.keys.reserve(self.room);
+            self.chains.resize(self.room.next_power_of_two() * 2, NONE);
+        }
         if self.chains.is_empty() {
             let new = self.keys.iter().all(|seen| out[seen.range.clone()] != *key);
             if new {

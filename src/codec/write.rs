@@ -36,11 +36,6 @@ fn escaped(out: &mut Vec<u8>, byte: u8) {
     out.extend([b'\\', short]);
 }
 
-/// `true` or `false`.
-pub(super) fn boolean(out: &mut Vec<u8>, value: bool) {
-    out.extend_from_slice(if value { b"true" } else { b"false" });
-}
-
 /// A number in decimal.
 #[inline]
 pub(super) fn integer(out: &mut Vec<u8>, number: u64) {

@@ -43,12 +43,6 @@ pub(super) fn check(
             format!("expected {least_key} to be at most {most_key}, found {least} and {most}"),
         );
     }
-    if settings.http.api {
-        check.refuse(
-            &["http.api"],
-            "expected false: this release has no POST /api/nik yet",
-        );
-    }
     if !is_log_level(&settings.log.level) {
         check.refuse(
             &["log.level"],

@@ -147,6 +147,16 @@ pub enum ReferenceDate {
     Date(Date),
 }
 
+impl ReferenceDate {
+    /// The day, where it is the same for every request.
+    pub fn fixed(self) -> Option<Date> {
+        match self {
+            Self::Date(day) => Some(day),
+            Self::Record | Self::Now => None,
+        }
+    }
+}
+
 /// How large things may be.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]

@@ -20,5 +20,5 @@ pub(super) fn read(nik: &Nik<'_>) -> Section<Option<Gender>> {
         let (man, woman) = (Some(Gender::Man), Some(Gender::Woman));
         [man, man, man, man, woman, woman, woman, woman]
     };
-    Section::known(GENDERS.get(nik.gender()).copied().flatten())
+    Section::known(GENDERS.get(usize::from(nik.gender())).copied().flatten())
 }

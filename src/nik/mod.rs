@@ -10,6 +10,7 @@
 pub mod area;
 pub mod assess;
 pub mod birth_date;
+pub mod digits;
 pub mod gender;
 pub mod number;
 pub mod serial;
@@ -17,5 +18,6 @@ pub mod summary;
 
 pub use assess::{Assessment, Section, assess};
 pub use birth_date::Date;
+pub use digits::Digits;
 pub use number::Nik;
 pub use summary::Summary;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Digits;
+
 /// Characters of the area code, and of the birth date behind it.
 const PART: usize = 6;
 
@@ -24,25 +26,38 @@ pub struct Nik<'a> {
     text: &'a str,
     /// The byte at which the 7th character starts: 6, unless the first six are not all ASCII.
     birth_at: usize,
-    /// Whether it is 16 ASCII digits, as nearly all are: then no part needs another look.
-    sixteen_digits: bool,
+    /// Its digits if it is 16 ASCII digits, as nearly all are: then no part needs another look.
+    digits: Option<Digits>,
 }
 
 impl<'a> Nik<'a> {
     /// Reads a text as a NIK; `None` is an element for `errors`.
     pub fn new(text: &'a str) -> Option<Self> {
-        let sixteen_digits = text.as_bytes().try_into().is_ok_and(all_digits::<16>);
+        if let Ok(sixteen) = text.as_bytes().try_into()
+            && let Some(digits) = Digits::read(sixteen)
+        {
+            return Some(Self::of_digits(text, digits));
+        }
         let birth_at = match text.as_bytes().first_chunk::<PART>() {
-            _ if sixteen_digits => PART,
             Some(head) if head.is_ascii() && text.len() > PART => PART,
             _ => text.char_indices().nth(PART)?.0,
         };
         let nik = Self {
             text,
             birth_at,
-            sixteen_digits,
+            digits: None,
         };
-        (sixteen_digits || nik.birth().iter().all(u8::is_ascii_digit)).then_some(nik)
+        nik.birth().iter().all(u8::is_ascii_digit).then_some(nik)
+    }
+
+    /// The NIK that these are the text and the digits of.
+    #[inline]
+    pub(crate) fn of_digits(text: &'a str, digits: Digits) -> Self {
+        Self {
+            text,
+            birth_at: PART,
+            digits: Some(digits),
+        }
     }
 
     /// The NIK as it was sent.
@@ -50,29 +65,41 @@ impl<'a> Nik<'a> {
         self.text
     }
 
-    /// Whether the whole text is 16 ASCII digits.
-    pub(super) fn is_sixteen_digits(&self) -> bool {
-        self.sixteen_digits
+    /// The digits, if the whole text is 16 ASCII digits.
+    #[inline]
+    pub fn digits(&self) -> Option<Digits> {
+        self.digits
     }
 
     /// The number in the first six characters, 0 to 999,999; `None` unless all six are ASCII
     /// digits.
+    #[inline]
     pub(super) fn area(&self) -> Option<u32> {
+        if let Some(digits) = self.digits {
+            return Some(digits.area());
+        }
         let code: &[u8; PART] = self.text.as_bytes()[..self.birth_at].try_into().ok()?;
-        let digits = self.sixteen_digits || all_digits(code);
         let [province, regency, kecamatan] = pairs(*code);
-        digits.then_some((province * 100 + regency) * 100 + kecamatan)
+        all_digits(code).then_some((province * 100 + regency) * 100 + kecamatan)
     }
 
     /// The 7th character's number, 0 to 9.
-    pub(super) fn gender(&self) -> usize {
-        usize::from(self.text.as_bytes()[self.birth_at] - b'0')
+    #[inline]
+    pub(super) fn gender(&self) -> u8 {
+        match self.digits {
+            Some(digits) => digits.gender(),
+            None => self.text.as_bytes()[self.birth_at] - b'0',
+        }
     }
 
     /// The numbers in the 7th to the 12th character, each 0 to 99: day, month and year. `None` if
     /// there are fewer.
+    #[inline]
     pub(super) fn birth_date(&self) -> Option<[u32; 3]> {
-        self.birth().try_into().ok().map(pairs)
+        match self.digits {
+            Some(digits) => Some(digits.birth_date()),
+            None => self.birth().try_into().ok().map(pairs),
+        }
     }
 
     /// The 7th to the 12th character as far as they exist: one to six ASCII digits.
@@ -89,7 +116,7 @@ impl<'a> Nik<'a> {
 }
 
 /// Counts instead of stopping at the first that is none: a few instructions for all of them.
-pub(crate) fn all_digits<const N: usize>(bytes: &[u8; N]) -> bool {
+pub(super) fn all_digits<const N: usize>(bytes: &[u8; N]) -> bool {
     bytes.iter().filter(|byte| byte.is_ascii_digit()).count() == N
 }
 

@@ -13,6 +13,9 @@ pub(super) fn read<'a>(nik: &Nik<'a>) -> Section<Option<&'a str>> {
     let digits: Option<&[u8; 4]> = serial.as_bytes().try_into().ok();
     Section {
         value: (!serial.is_empty()).then_some(serial),
-        valid: digits.is_some_and(|digits| all_digits(digits) && digits != b"0000"),
+        valid: match nik.digits() {
+            Some(digits) => !digits.serial_is_zero(),
+            None => digits.is_some_and(|digits| all_digits(digits) && digits != b"0000"),
+        },
     }
 }

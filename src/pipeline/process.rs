@@ -4,9 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::codec::{
-    Absent, Limits, Process, Reason, Refusal, RequestReader, ResultWriter, Span, write_failure,
+    Absent, Limits, Process, Reason, Refusal, RequestReader, ResultBody, ResultWriter, Span,
+    write_failure,
 };
-use crate::nik::{Date, Summary, assess};
+use crate::nik::{Date, Nik, Summary, assess};
 use crate::region::Regions;
 
 /// What the operator decides about the judgement and its limits.
@@ -134,22 +135,18 @@ impl Processor {
             });
         };
         let request = self.reader.read(bytes, self.settings.limits)?;
-        let mut result = self.writer.begin(out, request.process, request.len());
-        let mut summary = Summary::default();
-        for element in request.elements() {
-            match element {
-                Ok(nik) => {
-                    let nik = assess(&nik, &self.regions, self.settings.min_age, reference);
-                    summary.add_nik(&nik);
-                    result.nik(&nik);
-                }
-                Err(raw) => {
-                    summary.add_error();
-                    result.error(raw);
-                }
-            }
-        }
-        result.finish(&summary);
+        let judgement = Judgement {
+            regions: &self.regions,
+            min_age: self.settings.min_age,
+            reference,
+        };
+        let result = self.writer.begin(out, request.len());
+        let summary = match (request.process, request.row()) {
+            (Process::Limited, Some(niks)) => judgement.write::<false>(niks.map(Ok), result),
+            (Process::Limited, None) => judgement.write::<false>(request.elements(), result),
+            (Process::Full, Some(niks)) => judgement.write::<true>(niks.map(Ok), result),
+            (Process::Full, None) => judgement.write::<true>(request.elements(), result),
+        };
         if out.len() > self.settings.result_bytes {
             return Err(Refusal {
                 reason: Reason::ResultTooLarge,
@@ -173,6 +170,44 @@ impl Processor {
             reason: refusal.reason,
             process: refusal.process,
         }
+    }
+}
+
+/// What every NIK of a request is judged by.
+struct Judgement<'a> {
+    regions: &'a Regions,
+    min_age: u8,
+    reference: Date,
+}
+
+impl Judgement<'_> {
+    /// Judges all elements and writes them down. Compiled for each kind of list and each process by
+    /// itself: what is known of all NIKs is not asked of each, and what is not told not kept.
+    fn write<'a, const FULL: bool>(
+        &self,
+        elements: impl Iterator<Item = Result<Nik<'a>, &'a [u8]>>,
+        mut result: ResultBody<'_>,
+    ) -> Summary {
+        let mut summary = Summary::default();
+        for element in elements {
+            match element {
+                Ok(nik) => {
+                    let nik = assess(&nik, self.regions, self.min_age, self.reference);
+                    summary.add_nik(&nik);
+                    if FULL {
+                        result.full(&nik);
+                    } else {
+                        result.limited(nik.length.value, nik.is_valid());
+                    }
+                }
+                Err(raw) => {
+                    summary.add_error();
+                    result.error(raw);
+                }
+            }
+        }
+        result.finish(&summary);
+        summary
     }
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP door for operators: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume`.
+//! The HTTP door: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume`; where it is asked for, `/api/nik`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,6 +12,7 @@ use axum::{Json, Router};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use super::api::{self, Api};
 use super::breaker::SharedBreaker;
 use super::health::Health;
 use super::metrics::Metrics;
@@ -33,11 +34,11 @@ pub struct View {
     pub resume_from_anywhere: bool,
 }
 
-/// Serves as long as the process lives: a stopping program still tells that it stops.
+/// Serves as long as the process lives: a stopping program still tells that it stops. Without `api` there is no door to the judgement.
 ///
 /// # Errors
 /// When the socket fails for good.
-pub async fn serve(listener: TcpListener, view: View) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, view: View, api: Option<Api>) -> io::Result<()> {
     let noted = Arc::clone(&view.status);
     tokio::spawn(async move {
         let mut step = tokio::time::interval(STEP);
@@ -46,7 +47,7 @@ pub async fn serve(listener: TcpListener, view: View) -> io::Result<()> {
             noted.note();
         }
     });
-    let routes = Router::new()
+    let mut routes = Router::new()
         .route("/", get(page::page))
         .route("/page/{part}", get(page::part))
         .route("/api/status", get(status))
@@ -55,6 +56,14 @@ pub async fn serve(listener: TcpListener, view: View) -> io::Result<()> {
         .route("/readyz", get(ready))
         .route("/breaker/resume", post(resume))
         .with_state(view);
+    if let Some(api) = api {
+        let door = Router::new()
+            .route("/api/nik", post(api::answer))
+            .route("/api/openapi.yaml", get(api::document))
+            .route("/api/schemas/{name}", get(api::schema))
+            .with_state(Arc::new(api));
+        routes = routes.merge(door);
+    }
     let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, routes).await
 }

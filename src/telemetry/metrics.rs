@@ -1,4 +1,6 @@
-//! Every metric of the program, by the names that README.md lists: the only place where one is made.
+//! Every metric of the program, by the names that docs/reference.md lists: the only place where one is made.
+
+mod requests;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,9 +11,10 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+pub use self::requests::Api;
+use self::requests::Requests;
 use super::lag::Lag;
 use super::now_ms;
-use crate::codec::{Process, Reason};
 use crate::pipeline::epoch::Tally;
 
 /// The metrics of one running program.
@@ -22,10 +25,9 @@ pub struct Metrics {
     error: IntCounter,
     all_section: IntCounter,
     sections: [IntCounter; SECTIONS.len()],
-    results: [IntCounter; Process::ALL.len()],
-    failures: [IntCounter; Process::ALL.len()],
-    unread: IntCounter,
-    reasons: [IntCounter; Reason::ALL.len()],
+    requests: Requests,
+    /// Requests over HTTP, which no reader of the topics can see: apart from those of the stream.
+    pub api: Api,
     /// Epochs committed.
     pub commits: IntCounter,
     /// Epochs given up and processed again.
@@ -134,18 +136,6 @@ impl Metrics {
             "NIKs valid in one section.",
             &["section"],
         );
-        let requests = counters(
-            "nik_stream_requests_total",
-            "Requests whose outcome is committed, by outcome and by the process asked for.",
-            &["outcome", "process"],
-        );
-        let reasons = counters(
-            "nik_stream_failures_total",
-            "Dead letters committed, by reason.",
-            &["reason"],
-        );
-        let request = |outcome, process| requests.with_label_values(&[outcome, process]);
-
         Self {
             number: counter(
                 "nik_summary_number_total",
@@ -164,10 +154,19 @@ impl Metrics {
                 "NIKs valid in all five sections.",
             ),
             sections: SECTIONS.map(|section| sections.with_label_values(&[section])),
-            results: Process::ALL.map(|process| request("result", process.as_str())),
-            failures: Process::ALL.map(|process| request("failure", process.as_str())),
-            unread: request("failure", "none"),
-            reasons: Reason::ALL.map(|reason| reasons.with_label_values(&[reason.as_str()])),
+            requests: Requests::new(
+                &counters(
+                    "nik_stream_requests_total",
+                    "Requests whose outcome is committed, by outcome and by the process asked for.",
+                    &["outcome", "process"],
+                ),
+                &counters(
+                    "nik_stream_failures_total",
+                    "Dead letters committed, by reason.",
+                    &["reason"],
+                ),
+            ),
+            api: Api::new(&registry),
             commits: counter("nik_stream_commits_total", "Epochs committed."),
             aborts: counter(
                 "nik_stream_aborts_total",
@@ -252,16 +251,10 @@ impl Metrics {
             summary.gender,
             summary.computerized,
         ];
-        let add = |counters: &[IntCounter], counts: &[u64]| {
-            for (counter, &count) in counters.iter().zip(counts) {
-                counter.inc_by(count);
-            }
-        };
-        add(&self.sections, &valid);
-        add(&self.results, &tally.results);
-        add(&self.failures, &tally.failures);
-        self.unread.inc_by(tally.unread);
-        add(&self.reasons, &tally.reasons);
+        for (counter, count) in self.sections.iter().zip(valid) {
+            counter.inc_by(count);
+        }
+        self.requests.add(tally);
         self.commits.inc();
         self.commit_duration.observe(epoch.duration.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]

@@ -1,5 +1,6 @@
 //! What operators see: counters, health, logs.
 
+pub mod api;
 pub mod breaker;
 pub mod health;
 pub mod http;
@@ -13,10 +14,17 @@ pub mod status;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::nik::Date;
+
 /// The clock, in milliseconds since 1970.
 pub fn now_ms() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Today in Jakarta.
+pub fn today() -> Date {
+    Date::from_unix_ms_jakarta(now_ms())
 }

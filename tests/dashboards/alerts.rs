@@ -4,7 +4,7 @@ use std::process::Command;
 
 use nik_stream::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
 
-use super::{README, read};
+use super::{REFERENCE, read};
 use crate::page::browser::need;
 
 fn alerts() -> Vec<String> {
@@ -81,18 +81,20 @@ fn the_runbook_names_only_commands_endpoints_and_settings_that_exist() {
             format!("`nik-stream {command} {below}`"),
             format!("`nik-stream {command}`"),
         ];
-        let is_command = known.iter().any(|it| README.contains(&format!("\n| {it}")));
+        let is_command = known
+            .iter()
+            .any(|it| REFERENCE.contains(&format!("\n| {it}")));
         assert!(is_command, "nik-stream {command} {below}");
     }
     for path in ["/readyz", "/metrics", "/breaker/resume"] {
         assert!(runbook.contains(&format!("localhost:9464{path}")), "{path}");
-        assert!(README.contains(&format!(" {path}` |")), "{path}");
+        assert!(REFERENCE.contains(&format!(" {path}` |")), "{path}");
     }
     let tables = ["kafka.", "delivery.", "limits.", "http."];
     for name in runbook.split('`').skip(1).step_by(2) {
         let is_key = tables.iter().any(|table| name.starts_with(table)) && !name.contains('*');
         assert!(
-            !is_key || README.contains(&format!("\n| `{name}` |")),
+            !is_key || REFERENCE.contains(&format!("\n| `{name}` |")),
             "{name}"
         );
     }

@@ -13,7 +13,7 @@ use crate::stream::load::Load;
 use crate::stream::stage::{Stage, stop, wait_until};
 use scraper::Scraper;
 
-const README: &str = include_str!("../../README.md");
+const REFERENCE: &str = include_str!("../../docs/reference.md");
 const PARTITIONS: usize = 4;
 
 fn read(path: &str) -> String {
@@ -155,7 +155,7 @@ fn the_containers_mount_what_is_there() {
     }
 }
 
-/// The metrics that a text names, as README.md's table names them.
+/// The metrics that a text names, as docs/reference.md's table names them.
 fn metrics(text: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
     let words = text.split(|c| !is_part(c));
@@ -178,7 +178,7 @@ fn every_metric_of_alerts_dashboards_and_runbook_is_in_the_readme() {
     assert!(named.len() > 15, "{named:?}");
     let unknown: Vec<_> = named
         .iter()
-        .filter(|name| !README.contains(&format!("\n| `{name}` |")))
+        .filter(|name| !REFERENCE.contains(&format!("\n| `{name}` |")))
         .collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }

@@ -1,19 +1,13 @@
-//! What a page names exists; what it says is not there yet does not.
+//! What a page names exists, and every link leads somewhere.
 
-use super::pages::{ARCHITECTURE, CHANGELOG, README, blocks, file, files, names, read, section};
-
-const PAGES: [(&str, &str); 3] = [
-    ("README.md", README),
-    ("ARCHITECTURE.md", ARCHITECTURE),
-    ("CHANGELOG.md", CHANGELOG),
-];
+use super::pages::{ARCHITECTURE, README, blocks, file, files, names, pages, read};
 
 /// Whether a name stands for a file or directory of this repository.
 fn is_path(name: &str) -> bool {
     const ENDINGS: [&str; 6] = [".rs", ".md", ".toml", ".tsv", ".json", ".yml"];
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
-    // No endpoint is a file, and what a build makes is not in the repository.
-    let below = |first: &str| !["", "target"].contains(&first) && file(first).is_dir();
+    // No endpoint is a file, and what a build or an example makes is not in the repository.
+    let below = |first: &str| !["", ".", "target"].contains(&first) && file(first).is_dir();
     name.chars().all(plain)
         && (ENDINGS.iter().any(|ending| name.ends_with(ending))
             || name.split_once('/').is_some_and(|(first, _)| below(first)))
@@ -22,17 +16,15 @@ fn is_path(name: &str) -> bool {
 #[test]
 fn every_file_that_is_named_exists() {
     let mut missing = Vec::new();
-    for (name, page) in PAGES {
-        let code = names(page)
+    for (name, page) in pages() {
+        let code = names(&page)
             .into_iter()
             .filter_map(|name| name.split(' ').next());
-        let links = page.split("](").skip(1);
-        let links = links.filter_map(|rest| rest.split([')', '#']).next());
-        let scripts = blocks(page)
+        let scripts = blocks(&page)
             .into_iter()
             .flat_map(|(_, text)| text.split_whitespace());
         let scripts = scripts.filter(|word| word.starts_with("script/"));
-        for path in code.chain(links).chain(scripts).filter(|it| is_path(it)) {
+        for path in code.chain(scripts).filter(|it| is_path(it)) {
             if !file(path).exists() {
                 missing.push(format!("{name}: {path}"));
             }
@@ -105,55 +97,42 @@ fn the_layers_are_those_of_the_house() {
     );
 }
 
-#[test]
-fn every_link_within_a_page_leads_to_a_heading() {
-    let headings: Vec<String> = README
-        .lines()
-        .filter_map(|line| line.strip_prefix("## "))
-        .map(|heading| format!("#{}", heading.to_lowercase().replace(' ', "-")))
-        .collect();
-    for link in README
-        .split("](")
-        .skip(1)
-        .filter(|rest| rest.starts_with('#'))
-    {
-        let link = link.split(')').next().unwrap_or_default();
-        assert!(headings.iter().any(|it| it == link), "{link}");
-    }
+/// The headings of a page, as links name them.
+fn anchors(page: &str) -> Vec<String> {
+    let lines = page.split("\n```").step_by(2).flat_map(str::lines);
+    let headings = lines.filter(|line| line.starts_with('#'));
+    let plain = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
+    let anchor = |text: &str| text.trim().chars().filter(plain).collect::<String>();
+    headings
+        .map(|heading| anchor(heading.trim_start_matches('#')))
+        .map(|text| text.to_lowercase().replace(' ', "-"))
+        .collect()
 }
 
 #[test]
-fn what_is_said_to_be_missing_is() {
-    let sources = files("src");
-    let missing = section("Not yet");
-    for name in names(missing) {
-        if let Some(path) = name
-            .split_once(' ')
-            .map(|it| it.1)
-            .filter(|it| it.starts_with('/'))
-        {
-            let routes = read("src/telemetry/http.rs");
-            assert!(
-                !routes.contains(&format!(".route(\"{path}\"")),
-                "{name} is there"
-            );
-        } else if let Some((_, key)) = name.split_once('.') {
-            // A setting without effect is one that only its own room reads.
-            let readers: Vec<_> = sources
-                .iter()
-                .filter(|path| !path.starts_with("src/config/"))
-                .filter(|path| read(path).contains(&format!(".{key}")))
-                .collect();
-            assert!(readers.is_empty(), "{name} is read by {readers:?}");
-        } else if let Some((command, _)) = name.split_once(' ') {
-            assert!(
-                !file(&format!("src/cli/{command}.rs")).exists(),
-                "{name} is there"
-            );
-            assert!(
-                !file(&format!("src/cli/{command}")).exists(),
-                "{name} is there"
-            );
+fn every_link_leads_to_a_file_and_to_a_heading_of_it() {
+    let mut broken = Vec::new();
+    for (name, page) in pages() {
+        let directory = file(&name).parent().expect("a directory").to_owned();
+        for link in page.split("](").skip(1) {
+            let link = link.split(')').next().unwrap_or_default();
+            if link.contains("://") {
+                continue;
+            }
+            let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() {
+                file(&name)
+            } else {
+                directory.join(path)
+            };
+            let leads = target.exists()
+                && (anchor.is_empty()
+                    || std::fs::read_to_string(&target)
+                        .is_ok_and(|page| anchors(&page).iter().any(|it| it == anchor)));
+            if !leads {
+                broken.push(format!("{name}: {link}"));
+            }
         }
     }
+    assert!(broken.is_empty(), "{broken:#?}");
 }

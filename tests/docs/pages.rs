@@ -7,10 +7,25 @@ pub const README: &str = include_str!("../../README.md");
 pub const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 pub const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 
-/// The rows of the table of README.md whose header is `header`, cell by cell.
+/// Every page, by its name from the root.
+pub fn pages() -> Vec<(String, String)> {
+    let mut names = [files("docs"), files("examples")].concat();
+    names.extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(str::to_owned));
+    names.retain(|name| file(name).extension().is_some_and(|it| it == "md"));
+    names
+        .into_iter()
+        .map(|name| (name.clone(), read(&name)))
+        .collect()
+}
+
+/// The rows of the table whose header is `header`, on whichever page it stands, cell by cell.
 pub fn table(header: &str) -> Vec<Vec<String>> {
-    let mut lines = README.lines().skip_while(|line| *line != header);
-    assert!(lines.next().is_some(), "README.md has no table {header}");
+    let text = pages()
+        .into_iter()
+        .map(|(_, page)| page)
+        .collect::<String>();
+    let mut lines = text.lines().skip_while(|line| *line != header);
+    assert!(lines.next().is_some(), "no page has a table {header}");
     let rows = lines.skip(1).take_while(|line| line.starts_with('|'));
     let cells = |row: &str| row.trim_matches('|').split('|').map(cell).collect();
     rows.map(cells).collect()
@@ -26,15 +41,6 @@ pub fn pairs(header: &str) -> Vec<(String, String)> {
         .into_iter()
         .map(|row| (row[0].replace('`', ""), row[1].replace('`', "")))
         .collect()
-}
-
-/// The text below a heading of README.md, up to the next one.
-pub fn section(heading: &str) -> &'static str {
-    let start = README
-        .find(&format!("\n## {heading}\n"))
-        .unwrap_or_else(|| panic!("README.md has no heading {heading}"));
-    let text = &README[start + 1..];
-    text.find("\n## ").map_or(text, |end| &text[..end])
 }
 
 /// The fenced blocks of a page: language and text.

@@ -9,6 +9,7 @@ use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
 use crate::cluster::{KafkaCluster, Program, ProgramSettings};
+use crate::stream::stage::wait_until;
 
 /// The session of a member: silent for longer, it loses its partitions.
 const SESSION: Duration = Duration::from_secs(6);
@@ -194,6 +195,10 @@ impl Fleet {
 
     fn leave(&mut self, index: usize) {
         let program = self.take(index, State::Down(Instant::now()));
+        // A signal that comes before it listens to any would end it on the spot, with nothing begun.
+        wait_until("it listens to signals", || {
+            program.stderr().contains("nik-stream starts")
+        });
         program.signal("TERM");
         self.members[index].state = State::Leaving(program, Instant::now());
     }

@@ -67,7 +67,7 @@ const DECK: [Deed; 16] = [
 ];
 
 // The short form: a minute each, with seeds of their own. On three brokers: where all replicas of a partition are away at once,
-// Kafka itself may leave out the markers of a commit (README.md, "Where exactly once needs three brokers").
+// Kafka itself may leave out the markers of a commit (docs/delivery.md, "Where exactly once needs three brokers").
 
 #[test]
 fn in_a_minute_of_faults_static_members_lose_and_double_nothing() {
@@ -228,13 +228,27 @@ fn perform(deed: Deed, fleet: &mut Fleet, brokers: &mut Brokers, random: &mut Ch
 fn drain(cluster: &KafkaCluster, fleet: &mut Fleet, random: &mut ChaCha8Rng) -> Option<Duration> {
     let started = Instant::now();
     let ends = cluster.end_offsets(REQUESTS);
+    let mut said = Duration::from_secs(10);
     while started.elapsed() < DRAIN_LIMIT {
+        let asked = Instant::now();
         let committed = cluster.committed(GROUP, REQUESTS);
-        if ends
-            .iter()
-            .all(|(partition, end)| *end == 0 || committed.get(partition) == Some(end))
-        {
+        let position = |partition: &i32| committed.get(partition).copied().unwrap_or(0);
+        let mut open = ends.clone();
+        open.retain(|partition, end| position(partition) != *end);
+        if open.is_empty() {
             return Some(started.elapsed());
+        }
+        if started.elapsed() > said {
+            said = started.elapsed() + Duration::from_secs(10);
+            let open = open
+                .iter()
+                .map(|(partition, end)| format!("{partition}: {} of {end}", position(partition)));
+            println!(
+                "not drained after {:.1?} (asked for {:.1?}): {}",
+                started.elapsed(),
+                asked.elapsed(),
+                open.collect::<Vec<_>>().join(", ")
+            );
         }
         fleet.tick(random);
         std::thread::sleep(Duration::from_millis(200));

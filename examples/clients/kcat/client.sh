@@ -1,0 +1,40 @@
+#!/bin/sh
+# Asks nik-stream three things and reads the outcomes, with kcat and jq.
+#
+#     sh client.sh
+#
+# BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default.
+set -eu
+brokers=${BOOTSTRAP_SERVERS:-localhost:9092}
+run=$(date +%s)-$$ # a key of yours: the id of an application, say. The outcome carries the same one.
+
+# Key, a tab, the request. NIKs are text: jq and many others read a number beyond 2^53 as another one, and a number that
+# begins with 0 is no JSON: the whole request fails.
+kcat -b "$brokers" -P -t nik.requests -K "$(printf '\t')" -X enable.idempotence=true <<REQUESTS
+$run-1	{"nik":["3273010101900001","1234567891234567"],"process":"limited"}
+$run-2	{"nik":["3273010101900001"],"process":"full"}
+$run-3	{"nik":["3273010101900001"],"process":"fast"}
+REQUESTS
+
+# Every outcome there is now, of both topics (what was not committed is no outcome), and of those ours.
+outcomes() {
+  for topic in nik.results nik.failures; do
+    kcat -b "$brokers" -C -q -e -o beginning -t "$topic" -X isolation.level=read_committed -J
+  done | jq -c --arg run "$run-" 'select(.key // "" | startswith($run))'
+}
+tries=0
+until found=$(outcomes) && [ "$(printf '%s\n' "$found" | grep -c .)" -ge 3 ]; do
+  tries=$((tries + 1))
+  [ $tries -lt 60 ] || { echo "not every request has an outcome after a minute" >&2; exit 1; }
+  sleep 1
+done
+
+printf '%s\n' "$found" | jq -r '
+  (.key | split("-") | last) as $number
+  | if .topic == "nik.failures" then
+      (.headers as $headers | $headers | index("nik-failure-reason") as $at | "\($number) failed: \($headers[$at + 1])")
+    else
+      .payload | fromjson | .data | to_entries[] | "\($number) \(.key) " + (
+        if .value | type == "boolean" then (if .value then "valid" else "not valid" end)
+        else "\(.value.data.area.value.district), born \(.value.data.dob.value.dob)" end)
+    end' | sort -s -k 1,1

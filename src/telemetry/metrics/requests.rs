@@ -1,0 +1,104 @@
+//! Requests answered, by outcome, process and reason: those of the stream, and those over HTTP.
+
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+
+use super::made;
+use crate::codec::{Process, Reason};
+use crate::pipeline::epoch::Tally;
+use crate::pipeline::process::Outcome;
+
+/// Requests answered.
+pub(super) struct Requests {
+    results: [IntCounter; Process::ALL.len()],
+    failures: [IntCounter; Process::ALL.len()],
+    unread: IntCounter,
+    reasons: [IntCounter; Reason::ALL.len()],
+}
+
+impl Requests {
+    /// `requests` have the labels `outcome` and `process`, `reasons` the label `reason`.
+    pub(super) fn new(requests: &IntCounterVec, reasons: &IntCounterVec) -> Self {
+        let request = |outcome, process| requests.with_label_values(&[outcome, process]);
+        Self {
+            results: Process::ALL.map(|process| request("result", process.as_str())),
+            failures: Process::ALL.map(|process| request("failure", process.as_str())),
+            unread: request("failure", "none"),
+            reasons: Reason::ALL.map(|reason| reasons.with_label_values(&[reason.as_str()])),
+        }
+    }
+
+    /// Adds outcomes.
+    pub(super) fn add(&self, tally: &Tally) {
+        let add = |counters: &[IntCounter], counts: &[u64]| {
+            for (counter, &count) in counters.iter().zip(counts) {
+                counter.inc_by(count);
+            }
+        };
+        add(&self.results, &tally.results);
+        add(&self.failures, &tally.failures);
+        self.unread.inc_by(tally.unread);
+        add(&self.reasons, &tally.reasons);
+    }
+}
+
+/// Requests over HTTP. No reader of the topics can see them, so they count apart from those of the stream.
+pub struct Api {
+    requests: Requests,
+    refused: IntCounterVec,
+    duration: Histogram,
+}
+
+impl Api {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let counters = |name, help, labels: &[&str]| {
+            made(registry, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let seconds = vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
+        let duration = HistogramOpts::new(
+            "nik_api_duration_seconds",
+            "Seconds from a request over HTTP, read in full, to its answer.",
+        );
+        let refused = counters(
+            "nik_api_refused_total",
+            "Requests over HTTP that were not judged, by the status of the answer.",
+            &["status"],
+        );
+        for status in Self::REFUSALS {
+            refused.with_label_values(&[&status.to_string()]);
+        }
+        Self {
+            requests: Requests::new(
+                &counters(
+                    "nik_api_requests_total",
+                    "Requests answered over HTTP, by outcome and by the process asked for.",
+                    &["outcome", "process"],
+                ),
+                &counters(
+                    "nik_api_failures_total",
+                    "Failures answered over HTTP, by reason.",
+                    &["reason"],
+                ),
+            ),
+            refused,
+            duration: made(registry, Histogram::with_opts(duration.buckets(seconds))),
+        }
+    }
+
+    /// The status of each answer to a request that is not judged.
+    pub const REFUSALS: [u16; 4] = [400, 408, 415, 503];
+
+    /// Counts an answer, and how long it took.
+    pub fn answered(&self, outcome: &Outcome, duration: Duration) {
+        let mut tally = Tally::default();
+        tally.add(outcome);
+        self.requests.add(&tally);
+        self.duration.observe(duration.as_secs_f64());
+    }
+
+    /// Counts a request that was not judged.
+    pub fn refused(&self, status: u16) {
+        self.refused.with_label_values(&[&status.to_string()]).inc();
+    }
+}

@@ -1,0 +1,71 @@
+//! `openapi.yaml` is what the program serves, names what the code names, and is what the door does.
+
+use std::process::Command;
+
+use nik_stream::codec::Reason;
+
+use super::{open, started};
+
+const DOCUMENT: &str = include_str!("../../openapi.yaml");
+
+#[test]
+fn it_names_every_reason_and_the_version_of_the_package() {
+    // A record alone can have no value, and two reasons have a status of their own.
+    let own = [Reason::Tombstone, Reason::RequestTooLarge, Reason::Internal];
+    let reasons = Reason::ALL.into_iter().filter(|it| !own.contains(it));
+    let reasons = reasons.map(|reason| format!("                  - {}\n", reason.as_str()));
+    let list = format!(
+        "                enum:\n{}          ",
+        reasons.collect::<String>()
+    );
+    assert!(DOCUMENT.contains(&list), "expected:\n{list}");
+    let version = format!("\n  version: {}\n", env!("CARGO_PKG_VERSION"));
+    assert!(DOCUMENT.contains(&version), "expected: {version}");
+}
+
+#[test]
+fn a_running_program_serves_it_with_every_schema_that_it_refers_to() {
+    let program = started(&open());
+    let served = program.get("/api/openapi.yaml").expect("an answer");
+    assert_eq!(served, (200, DOCUMENT.to_owned()));
+    let refers = DOCUMENT.split("$ref: './").skip(1);
+    let schemas: Vec<&str> = refers.filter_map(|rest| rest.split('\'').next()).collect();
+    assert!(schemas.len() > 4, "{schemas:?}");
+    for schema in schemas {
+        let path = format!("{}/{schema}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).expect(schema);
+        let served = program.get(&format!("/api/{schema}")).expect("an answer");
+        assert_eq!(served, (200, text), "{schema}");
+    }
+    let other = program.get("/api/schemas/other.schema.json");
+    assert_eq!(other.expect("an answer").0, 404);
+}
+
+/// Where Python is, or was when schemathesis was installed; CI must have it.
+#[test]
+fn requests_made_from_it_find_no_answer_that_it_does_not_describe() {
+    let program = started(&open());
+    let mut check = Command::new("timeout"); // of which installing takes the most, once
+    check.args([
+        "600",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/script/openapi-check"),
+    ]);
+    check.arg(program.url("").as_str());
+    let output = check.output().expect("timeout runs");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let words = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) => {}
+        Some(3) if std::env::var_os("CI").is_none() => println!("not checked: {words}"),
+        _ => panic!("{said}{words}"),
+    }
+    let metrics = program.metrics();
+    let answers = metrics
+        .iter()
+        .filter(|(name, _)| name.starts_with("nik_api_requests_total"));
+    let answers: f64 = answers.map(|(_, count)| count).sum();
+    assert!(
+        answers > 100.0 || output.status.code() == Some(3),
+        "{answers} requests: {said}"
+    );
+}

@@ -1,0 +1,41 @@
+//! The examples of `examples/clients` on a real Kafka: each asks, and reads its outcomes.
+
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cluster::{KafkaCluster, ProgramSettings};
+
+/// The block of their page that shows what they print.
+fn shown() -> &'static str {
+    let page = include_str!("../examples/clients/README.md");
+    let block = page.split("```").nth(1).and_then(|it| it.split_once('\n'));
+    block.expect("a block").1
+}
+
+#[test]
+fn every_client_reads_the_outcomes_of_its_own_requests() {
+    let cluster = KafkaCluster::start(1); // with the topics' own names
+    let settings = ProgramSettings::new(&cluster);
+    let made = settings.command(&["topics", "create"]).output();
+    let made = made.expect("it runs");
+    assert!(made.status.success(), "{made:?}");
+    let mut program = settings.run();
+    program.wait_ready(Duration::from_mins(1));
+
+    let clients = ["python", "java", "node", "go", "kcat"];
+    let running = clients.map(|client| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/script/client");
+        let mut command = Command::new("timeout"); // of which installing takes the most, once
+        command.args(["600", script, client]);
+        command.env("BOOTSTRAP_SERVERS", cluster.bootstrap());
+        (client, std::thread::spawn(move || command.output()))
+    });
+    for (client, thread) in running {
+        let output = thread.join().expect("no panic").expect("timeout runs");
+        let words = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{client}: {words}");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(printed, shown(), "{client}: {words}");
+    }
+    assert_eq!(program.stop(Duration::from_secs(15)), Some(0));
+}
