@@ -12,6 +12,9 @@ use crate::codec::{Limits, Process, Reason};
 use crate::nik::Date;
 use crate::region::Regions;
 
+/// Of the faults one in so many is as large as the limits (a megabyte).
+const LARGE_EVERY: usize = 40;
+
 /// What the requests are like.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Options {
@@ -82,6 +85,17 @@ impl Fault {
             Self::TooManyNiks => Reason::TooManyNiks,
             Self::ResultTooLarge => Reason::ResultTooLarge,
         }
+    }
+
+    /// The `n`th fault: each in turn, the large ones seldom.
+    pub fn in_turn(n: usize) -> Self {
+        const LARGE: [Fault; 3] = [Fault::TooLarge, Fault::TooManyNiks, Fault::ResultTooLarge];
+        if n.is_multiple_of(LARGE_EVERY) {
+            return LARGE[n / LARGE_EVERY % LARGE.len()];
+        }
+        let mut small = Self::ALL.into_iter().filter(|it| !LARGE.contains(it));
+        let turn = n % (Self::ALL.len() - LARGE.len());
+        small.nth(turn).unwrap_or(Self::Empty)
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod commands;
 mod names;
-mod pages;
+pub mod pages;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -183,6 +183,7 @@ fn help(arguments: &[&str]) -> String {
 /// Every command that has none below it, with its options.
 fn commands(above: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let help = help(above);
+    assert!(help.contains("\nExample"), "{above:?} --help: no example");
     let below = help
         .split("\nCommands:\n")
         .nth(1)
@@ -237,9 +238,9 @@ fn shell(lines: &str) -> String {
 #[test]
 fn the_examples_give_the_bytes_that_are_told() {
     let pages: Vec<String> = pages().into_iter().map(|(_, page)| page).collect();
-    let blocks: Vec<_> = pages.iter().flat_map(|page| blocks(page)).collect();
+    let pages: Vec<_> = pages.iter().map(|page| blocks(page)).collect();
     let mut shown = Vec::new();
-    for pair in blocks.windows(2) {
+    for pair in pages.iter().flat_map(|blocks| blocks.windows(2)) {
         if let [("sh", lines), ("json", bytes)] = pair {
             assert_eq!(shell(lines), format!("{bytes}\n"), "{lines}");
             shown.push(*bytes);
@@ -248,8 +249,9 @@ fn the_examples_give_the_bytes_that_are_told() {
     assert!(shown.len() >= 5, "full and limited twice, a failure");
     assert!(shown.contains(&include_str!("golden/origin/full.json")));
 
-    let requests = blocks
+    let requests = pages
         .iter()
+        .flatten()
         .filter(|(_, text)| text.starts_with(r#"{"nik""#));
     for (_, request) in requests {
         let answer = shell(&format!("echo '{request}' | nik-stream check"));

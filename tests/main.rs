@@ -15,6 +15,7 @@ mod cluster;
 mod cluster_itself;
 mod codec;
 mod dashboards;
+mod deploy;
 mod docs;
 mod faults;
 mod generate;

@@ -37,7 +37,7 @@ pub struct CheckArgs {
     reference_date: Option<Date>,
 
     /// The NIKs
-    #[arg(value_name = "NIK")]
+    #[arg(value_name = "NIK", allow_negative_numbers = true)]
     niks: Vec<String>,
 }
 
@@ -108,7 +108,11 @@ impl<W: Write> Answers<'_, W> {
         loop {
             let chunk = match input.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                chunk => chunk?,
+                Err(error) => {
+                    let text = format!("standard input: {error}");
+                    return Err(io::Error::new(error.kind(), text));
+                }
+                Ok(chunk) => chunk,
             };
             if chunk.is_empty() {
                 break;

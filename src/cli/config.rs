@@ -12,6 +12,7 @@ use crate::kafka::check_property;
 
 /// Checks and shows the settings.
 #[derive(Args, Debug)]
+#[command(after_help = "Example: nik-stream config check --config /etc/nik-stream.toml")]
 pub struct ConfigArgs {
     #[command(subcommand)]
     command: Command,

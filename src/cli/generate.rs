@@ -1,24 +1,30 @@
-//! `nik-stream generate`: request lines of synthetic NIKs.
+//! `nik-stream generate`: request lines of synthetic NIKs, or the same sent to the topic of requests.
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
+use super::config::Files;
 use super::{process_parser, written};
 use crate::codec::Process;
+use crate::config::Settings;
 use crate::dataset;
-use crate::generate::{Generator, Options};
+use crate::generate::{Fault, Generator, Options};
+use crate::kafka::feed::Feed;
 use crate::region::{Regions, RetiredCodes};
 
-/// Writes request lines of synthetic NIKs: the codes are real and in force, dates and serials are
-/// drawn at random. The same arguments give the same bytes.
+/// Writes request lines of synthetic NIKs, or sends them to the topic of requests
+///
+/// The codes are real and in force, dates and serials are drawn at random. The same arguments give the same bytes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = r"Examples:
   nik-stream generate --count 3
-  nik-stream generate --count 1000 --niks-per-request 100 --process full | nik-stream check")]
+  nik-stream generate --count 1000 --niks-per-request 100 --process full | nik-stream check
+  nik-stream generate --send --rate 50 --broken 0.02")]
 pub struct GenerateArgs {
-    /// How many requests
-    #[arg(long, value_name = "N")]
-    count: u64,
+    /// How many requests [with --send: without end]
+    #[arg(long, value_name = "N", required_unless_present = "send")]
+    count: Option<u64>,
 
     /// Which requests: another seed, others
     #[arg(long, value_name = "S", default_value_t = 1)]
@@ -35,11 +41,37 @@ pub struct GenerateArgs {
     /// The process of all requests [default: half of each]
     #[arg(long, value_name = "PROCESS", value_parser = process_parser())]
     process: Option<Process>,
+
+    /// Sends the requests to `topics.requests` instead of writing them: a try-out's producer
+    #[arg(long)]
+    send: bool,
+
+    #[command(flatten)]
+    sent: SendArgs,
 }
 
-/// Runs the command to standard output.
+/// How they are sent.
+#[derive(clap::Args, Debug)]
+struct SendArgs {
+    #[command(flatten)]
+    files: Files,
+
+    /// With --send: requests a second
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "send", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: u32,
+
+    /// With --send: the share of requests that are broken in one of eight ways and become failures, 0 to 1
+    #[arg(long, value_name = "R", default_value_t = 0.0, requires = "send", value_parser = share)]
+    broken: f64,
+}
+
+/// Runs the command, to standard output or to the topic of requests.
 pub fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     let regions = dataset::regions(RetiredCodes::None)?;
+    if args.send {
+        send(args, &args.sent.files.load()?.settings, &regions)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     written(generate(
         args,
         &regions,
@@ -49,31 +81,55 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
 
 /// Runs the command to `output`, with the codes that `regions` knows.
 pub fn generate(args: &GenerateArgs, regions: &Regions, mut output: impl Write) -> io::Result<()> {
-    let &GenerateArgs {
-        count,
-        seed,
-        niks_per_request,
-        invalid,
-        process,
-    } = args;
-    let mut generator = Generator::new(
-        regions,
-        seed,
-        Options {
-            niks_per_request,
-            invalid,
-            process,
-            ..Options::default()
-        },
-    );
+    let mut generator = args.generator(regions);
     let mut line = Vec::new();
-    for _ in 0..count {
+    for _ in 0..args.count.unwrap_or_default() {
         line.clear();
         generator.request(&mut line);
         line.push(b'\n');
         output.write_all(&line)?;
     }
     output.flush()
+}
+
+impl GenerateArgs {
+    fn generator(&self, regions: &Regions) -> Generator {
+        let options = Options {
+            niks_per_request: self.niks_per_request,
+            invalid: self.invalid,
+            process: self.process,
+            ..Options::default()
+        };
+        Generator::new(regions, self.seed, options)
+    }
+}
+
+/// Sends the requests, each with its number as key.
+fn send(args: &GenerateArgs, settings: &Settings, regions: &Regions) -> anyhow::Result<()> {
+    let &SendArgs { rate, broken, .. } = &args.sent;
+    let limits = settings.process().limits;
+    let feed = Feed::connect(settings)?;
+    let mut generator = args.generator(regions);
+    let started = Instant::now();
+    let (mut due, mut faults) = (0.0, 0);
+    for number in 0..args.count.unwrap_or(u64::MAX) {
+        let at = Duration::from_nanos(number.saturating_mul(1_000_000_000 / u64::from(rate)));
+        std::thread::sleep(at.saturating_sub(started.elapsed()));
+        let key = number.to_string();
+        due += broken;
+        if due >= 1.0 {
+            due -= 1.0;
+            let value = generator.broken(Fault::in_turn(faults), limits);
+            faults += 1;
+            feed.send(key.as_bytes(), value.as_deref())?;
+        } else {
+            let mut value = Vec::new();
+            generator.request(&mut value);
+            feed.send(key.as_bytes(), Some(&value))?;
+        }
+    }
+    feed.finish()?;
+    Ok(())
 }
 
 fn share(text: &str) -> Result<f64, &'static str> {

@@ -5,6 +5,7 @@ pub mod config;
 pub mod demo;
 pub mod dlq;
 pub mod generate;
+pub mod health;
 mod mask;
 pub mod regions;
 pub mod run;
@@ -40,6 +41,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Generate(generate::GenerateArgs),
+    Health(health::HealthArgs),
     Topics(topics::TopicsArgs),
     Dlq(dlq::DlqArgs),
     Regions(regions::RegionsArgs),
@@ -57,6 +59,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(args),
         Command::Generate(args) => generate::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(&args),
         Command::Regions(args) => regions::run(&args),

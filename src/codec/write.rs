@@ -39,8 +39,10 @@ fn escaped(out: &mut Vec<u8>, byte: u8) {
 /// A number in decimal.
 #[inline]
 pub(super) fn integer(out: &mut Vec<u8>, number: u64) {
+    // As most counts are, short: a copy of a known length is no call.
     match u8::try_from(number) {
-        Ok(digit @ 0..10) => out.push(b'0' + digit), // as most counts are
+        Ok(digit @ 0..10) => out.push(b'0' + digit),
+        Ok(number @ 10..100) => out.extend_from_slice(&[b'0' + number / 10, b'0' + number % 10]),
         _ => digits(out, number),
     }
 }

@@ -117,10 +117,15 @@ impl Check<'_> {
             if !is_name(topic) {
                 self.refuse(&[key], format!("expected {NAME}"));
             }
-            for (other, _) in named[..index]
+            for &(other, _) in named[..index]
                 .iter()
                 .filter(|(_, earlier)| *earlier == topic)
             {
+                let (key, other) = if self.is_set(key) {
+                    (key, other)
+                } else {
+                    (other, key)
+                };
                 self.refuse(
                     &[key, other],
                     format!("expected another topic than {other}"),

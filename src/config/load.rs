@@ -42,7 +42,11 @@ pub fn load_from(
         problems.extend(refused);
     }
 
+    let names = problems.len();
     let mut settings = deserialize(&keys, &mut stack, &mut problems)?;
+    // Values are read in no order of their own.
+    problems[names..]
+        .sort_by(|one, other| (&one.origin, &one.key).cmp(&(&other.origin, &other.key)));
     let mut origins: BTreeMap<String, String> = stack
         .iter()
         .flatten()

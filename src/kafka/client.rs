@@ -148,6 +148,21 @@ impl Clients {
         config
     }
 
+    /// The producer of synthetic requests, the largest within the limits among them.
+    pub(super) fn feeder(&self) -> ClientConfig {
+        let kafka = &self.settings.kafka;
+        let largest = self.settings.limits.request_bytes + BATCH_MARGIN;
+        let mut config = self.common();
+        config
+            .set("statistics.interval.ms", "0")
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", largest.to_string())
+            .set("compression.type", "lz4")
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", "5");
+        overridden(config, [&kafka.librdkafka, &kafka.producer])
+    }
+
     /// The group and the transactional id of replays: one for all of them, so that two at once fence each other.
     pub(super) fn replay_name(&self) -> String {
         format!("{}-replay", self.settings.kafka.group_id)

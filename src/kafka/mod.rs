@@ -7,6 +7,7 @@ mod context;
 mod dead_letter;
 mod exception;
 mod fault;
+pub mod feed;
 pub mod findings;
 pub mod letter;
 pub mod letters;

@@ -27,7 +27,7 @@ pub(super) struct Counts {
     requests: AtomicI32,
     results: AtomicI32,
     failures: AtomicI32,
-    /// A worker waits for the next look.
+    /// A worker wants the next look soon.
     wanted: AtomicBool,
     /// How often no broker answered.
     outages: AtomicU64,
@@ -79,13 +79,18 @@ impl Counts {
         self.outages.load(Ordering::Relaxed)
     }
 
+    /// Asks for a look at the cluster now.
+    pub(super) fn look_soon(&self) {
+        self.wanted.store(true, Ordering::Relaxed);
+    }
+
     /// Waits until `partition`, of which there is a record, is known; `false` when `stopped` comes first.
     pub(super) fn wait_for(&self, partition: i32, stopped: impl Fn() -> bool) -> bool {
         while partition >= self.requests.load(Ordering::Relaxed) {
             if stopped() {
                 return false;
             }
-            self.wanted.store(true, Ordering::Relaxed);
+            self.look_soon();
             std::thread::sleep(Duration::from_millis(10));
         }
         true
@@ -242,6 +247,7 @@ impl Watch {
     }
 
     fn note(&self, [requests, results, failures]: [i32; 3]) {
+        self.metrics.lag.known(requests);
         let counts = &self.counts;
         let before = [
             counts.requests.swap(requests, Ordering::Relaxed),

@@ -48,6 +48,14 @@ pub struct Behind {
 }
 
 impl Lag {
+    /// Notes that there are partitions 0 to `count` - 1, whoever reads them.
+    pub fn known(&self, count: i32) {
+        let mut all = self.lock();
+        for partition in 0..count {
+            all.entry(partition).or_default();
+        }
+    }
+
     /// Notes that `worker` reads these partitions from now on.
     pub fn assigned(&self, worker: usize, partitions: &[i32]) {
         let mut all = self.lock();
@@ -187,6 +195,15 @@ mod tests {
         lag.committed(0, [(3, 0)].into_iter());
         lag.seen(None, 3, seen(10, 50), 1_000);
         assert_eq!(at(&lag, 4_000), (40, 3_000));
+        assert_eq!(lag.partitions(), [3]);
+    }
+
+    #[test]
+    fn partitions_of_others_are_known_and_not_assigned() {
+        let lag = lag();
+        lag.known(4);
+        let told: Vec<_> = lag.read(0).iter().map(|it| it.lag.is_some()).collect();
+        assert_eq!(told, [false, false, false, true]);
         assert_eq!(lag.partitions(), [3]);
     }
 

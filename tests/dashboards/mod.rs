@@ -141,20 +141,6 @@ fn every_panel_says_what_it_shows_and_can_be_narrowed() {
     }
 }
 
-#[test]
-fn the_containers_mount_what_is_there() {
-    let compose = read("docker-compose.yml");
-    let mounts = compose
-        .split('"')
-        .filter_map(|text| text.strip_prefix("./"));
-    let mounts: Vec<_> = mounts.filter_map(|text| text.split(':').next()).collect();
-    assert!(mounts.len() >= 4, "{mounts:?}");
-    for mount in mounts {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(mount);
-        assert!(path.exists(), "{mount}");
-    }
-}
-
 /// The metrics that a text names, as docs/reference.md's table names them.
 fn metrics(text: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_lowercase() || c == '_';

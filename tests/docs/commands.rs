@@ -7,12 +7,13 @@ use crate::cluster::{NewRecord, shared};
 use crate::stream::stage::{PATIENCE, Stage, stop};
 
 /// The programs whose commands are not given here, and who gives them.
-const ELSEWHERE: [(&str, &str); 6] = [
+const ELSEWHERE: [(&str, &str); 7] = [
     (
         "script/demo",
         "a release build; `demo` has tests of its own",
     ),
     ("script/test", "it runs this"),
+    ("script/tool", "the advisories need a network"),
     ("docker", "no container engine"),
     ("helm", "no cluster"),
     ("systemctl", "no systemd"),
@@ -68,7 +69,9 @@ fn every_command_that_a_page_shows_is_taken() {
     let making = |line: &&String| line.starts_with("nik-stream topics create");
     let (make, rest): (Vec<_>, Vec<_>) = all.iter().partition(making);
     assert!(!make.is_empty() && rest.len() > 15, "{all:?}");
-    make.into_iter().for_each(|line| given(line));
+    for line in make {
+        given(line);
+    }
     let mut instance = program.run();
     instance.wait_ready(PATIENCE);
     let request = NewRecord {

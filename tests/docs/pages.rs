@@ -10,7 +10,15 @@ pub const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 /// Every page, by its name from the root.
 pub fn pages() -> Vec<(String, String)> {
     let mut names = [files("docs"), files("examples")].concat();
-    names.extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md"].map(str::to_owned));
+    names.extend(
+        [
+            "README.md",
+            "ARCHITECTURE.md",
+            "CHANGELOG.md",
+            "SECURITY.md",
+        ]
+        .map(str::to_owned),
+    );
     names.retain(|name| file(name).extension().is_some_and(|it| it == "md"));
     names
         .into_iter()

@@ -38,17 +38,16 @@ fn every_problem_of_every_file_and_variable_is_told_at_once() {
         "0.toml: rules.min_age: expected a whole number from 0 to 150",
         "1.toml: limits.request_bytes: expected a whole number from 1024 to 268435456",
         "NIK_STREAM__HTTP__LISTEN: http.listen: expected an IP address and a port, such as 127.0.0.1:9464 or [::1]:9464",
+        "NIK_STREAM__TOPICS__RESULTS: topics.results: expected 1 to 249 letters, digits, dots, dashes and underscores",
         "1.toml: delivery.commit_interval_ms: expected delivery.commit_min_interval_ms to be at most delivery.commit_interval_ms, \
          found 10 and 5",
-        "NIK_STREAM__TOPICS__RESULTS: topics.results: expected 1 to 249 letters, digits, dots, dashes and underscores",
         "1.toml: log.level: expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or such a level by target, as in \
          \"info,librdkafka=debug\"",
     ];
-    let mut problems = problems;
-    let mut expected = expected.map(str::to_owned);
-    problems.sort();
-    expected.sort();
-    assert_eq!(problems, expected);
+    assert_eq!(
+        problems, expected,
+        "the names, then the values, then what follows from them"
+    );
 }
 
 #[test]
@@ -140,6 +139,11 @@ fn topics_have_three_different_names_that_kafka_takes() {
     assert_eq!(
         problem("[topics]\nresults = \"nik.requests\""),
         "0.toml: topics.results: expected another topic than topics.requests"
+    );
+    assert_eq!(
+        problem("[topics]\nresults = \"nik.failures\""),
+        "0.toml: topics.results: expected another topic than topics.failures",
+        "the one that is set, not the one whose default it is"
     );
     for name in ["", "..", "a b", "a/b", "é", &"a".repeat(250)] {
         problem(&format!("[topics]\nfailures = \"{name}\""));

@@ -172,8 +172,3 @@ fn the_defaults_file_says_the_same_as_the_tree() {
         .collect();
     assert_eq!(names.len(), loaded.origins.len());
 }
-
-#[test]
-fn every_settings_file_of_the_repository_loads() {
-    load(&[include_str!("../../config/compose.toml")], &[]).unwrap();
-}

@@ -145,7 +145,10 @@ fn a_partition_that_goes_to_another_instance_takes_its_lag_along() {
         assigned(&second) > 0 && assigned(&first) == PARTITIONS - assigned(&second)
     });
     let of_first = by_partition(&first, "nik_stream_assigned");
-    assert_eq!(of_first.len(), PARTITIONS);
+    for program in [&first, &second] {
+        let told = by_partition(program, "nik_stream_assigned");
+        assert_eq!(told.len(), PARTITIONS, "those of others, too");
+    }
     for metric in ["nik_stream_lag_records", "nik_stream_lag_seconds"] {
         let told = by_partition(&first, metric);
         for (partition, assigned) in &of_first {

@@ -19,8 +19,6 @@ use crate::region::RetiredCodes;
 
 /// One request in so many is broken.
 const BROKEN_EVERY: u64 = 50;
-/// Of those, one in so many is as large as the limits (a megabyte).
-const LARGE_EVERY: u64 = 40;
 /// The most requests without an outcome: the embedded broker keeps little, and drops the oldest silently.
 const OUTSTANDING: u64 = 10_000;
 
@@ -124,7 +122,7 @@ impl Work {
             }
             value.clear();
             if requests % BROKEN_EVERY == BROKEN_EVERY - 1 {
-                let fault = fault(broken);
+                let fault = Fault::in_turn(usize::try_from(broken).unwrap_or(0));
                 broken += 1;
                 let value = self.generator.broken(fault, self.limits);
                 self.send(requests, value.as_deref())?;
@@ -154,24 +152,4 @@ impl Work {
             std::thread::sleep(Duration::from_millis(1));
         }
     }
-}
-
-/// The `n`th fault: each in turn, the large ones seldom.
-fn fault(n: u64) -> Fault {
-    let is_large = |fault: Fault| {
-        matches!(
-            fault,
-            Fault::TooLarge | Fault::TooManyNiks | Fault::ResultTooLarge
-        )
-    };
-    let kinds: Vec<Fault> = Fault::ALL
-        .into_iter()
-        .filter(|&fault| is_large(fault) == (n.is_multiple_of(LARGE_EVERY)))
-        .collect();
-    let turn = if n.is_multiple_of(LARGE_EVERY) {
-        n / LARGE_EVERY
-    } else {
-        n
-    };
-    kinds[usize::try_from(turn).unwrap_or(0) % kinds.len()]
 }

@@ -48,6 +48,8 @@ impl Worker {
         }
         let joined = matches!(change, Change::Assigned(_)) || !lost;
         self.desk.shared.health.set_joined(self.desk.index, joined);
+        // How far behind the new partitions are shows at once, not when librdkafka tells next.
+        self.desk.shared.counts.look_soon();
         Ok(())
     }
 
@@ -68,7 +70,6 @@ impl Worker {
                 cause,
                 "epoch given up"
             );
-            desk.shared.metrics.aborts.inc();
             source.rewind(desk.epoch.starts())?;
             if desk.exceptions.is_empty() && desk.sink.needs_sweep() {
                 let starts: Vec<_> = desk.epoch.starts().collect();
@@ -88,6 +89,9 @@ impl Worker {
 impl Desk {
     /// Drops an epoch whose records will come again: to the breaker its failures are none.
     pub(super) fn drop_epoch(&mut self) {
+        if !self.epoch.is_empty() {
+            self.shared.metrics.aborts.inc();
+        }
         let failures = usize::try_from(self.epoch.tally().failed()).unwrap_or(usize::MAX);
         self.shared.breaker.take_back(failures);
         self.clear();

@@ -1,0 +1,165 @@
+//! What the chart tells others: Kubernetes' probes, Prometheus, Grafana, KEDA, the network.
+
+use serde_json::{Value, json};
+
+use super::chart::{VALUES, rendered};
+use super::read;
+
+#[test]
+fn probes_and_scrapes_ask_at_paths_and_a_port_that_are_there() {
+    let routes = read("src/telemetry/http.rs");
+    for name in VALUES {
+        let rendered = rendered(name);
+        let container = rendered.container();
+        let mut paths = vec!["/metrics"];
+        for probe in ["livenessProbe", "readinessProbe"] {
+            let get = &container[probe]["httpGet"];
+            assert_eq!(get["port"], container["ports"][0]["name"], "{name}");
+            paths.push(get["path"].as_str().expect("a path"));
+        }
+        assert_eq!(paths, ["/metrics", "/livez", "/readyz"]);
+        for path in paths {
+            assert!(routes.contains(&format!(".route(\"{path}\"")), "{path}");
+        }
+        let listen = container["env"].as_array().expect("variables").iter();
+        let listen = listen.filter(|it| it["name"] == "NIK_STREAM__HTTP__LISTEN");
+        let port = container["ports"][0]["containerPort"].to_string();
+        for it in listen {
+            assert_eq!(it["value"], format!("0.0.0.0:{port}"), "{name}");
+        }
+        let service = &rendered.one("Service")["spec"]["ports"][0];
+        assert_eq!(service["name"], "http");
+        assert_eq!(service["targetPort"], container["ports"][0]["name"]);
+    }
+}
+
+#[test]
+fn whoever_selects_the_pods_selects_them_all_and_not_the_hook() {
+    for name in VALUES {
+        let rendered = rendered(name);
+        let set = rendered.one("StatefulSet");
+        let pods = &set["spec"]["template"]["metadata"]["labels"];
+        let mut selectors = vec![
+            &set["spec"]["selector"]["matchLabels"],
+            &rendered.one("Service")["spec"]["selector"],
+            &rendered.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        ];
+        if rendered.has("NetworkPolicy") {
+            selectors.push(&rendered.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]);
+        }
+        for selector in selectors {
+            assert!(is_part(selector, pods), "{name}: {selector} {pods}");
+        }
+        if rendered.has("ServiceMonitor") {
+            let selector = &rendered.one("ServiceMonitor")["spec"]["selector"]["matchLabels"];
+            assert!(is_part(
+                selector,
+                &rendered.one("Service")["metadata"]["labels"]
+            ));
+        }
+        if rendered.has("Job") {
+            let hook = &rendered.one("Job")["spec"]["template"]["metadata"]["labels"];
+            assert!(
+                !is_part(&set["spec"]["selector"]["matchLabels"], hook),
+                "{name}"
+            );
+        }
+        assert_eq!(
+            set["spec"]["serviceName"],
+            rendered.one("Service")["metadata"]["name"]
+        );
+    }
+}
+
+fn is_part(selector: &Value, labels: &Value) -> bool {
+    let selector = selector.as_object().expect("labels");
+    !selector.is_empty() && selector.iter().all(|(name, value)| labels[name] == *value)
+}
+
+#[test]
+fn prometheus_gets_the_alerts_as_they_are_with_your_runbook() {
+    let rendered = rendered("secured");
+    let monitor = &rendered.one("ServiceMonitor")["spec"]["endpoints"][0];
+    assert_eq!(monitor["port"], "http");
+    let group = json!([{ "targetLabel": "group", "replacement": "nik-checks" }]);
+    assert_eq!(monitor["relabelings"], group);
+
+    let alerts = read("config/prometheus/alerts.yml");
+    let alerts = alerts.replace(
+        "docs/runbook.md#",
+        "https://runbooks.example.com/nik-stream#",
+    );
+    let alerts: Value = serde_saphyr::from_str(&alerts).expect("YAML");
+    // As these are the file's, what it says in `docs/runbook.md#` of comments is left.
+    assert_eq!(rendered.one("PrometheusRule")["spec"], alerts);
+}
+
+#[test]
+fn grafana_gets_every_dashboard() {
+    let rendered = rendered("secured");
+    let boards = rendered.one("ConfigMap");
+    assert_eq!(boards["metadata"]["labels"]["grafana_dashboard"], "1");
+    let boards = boards["data"].as_object().expect("files");
+    assert_eq!(boards.len(), 3);
+    for (name, text) in boards {
+        let file = read(&format!("config/grafana/dashboards/{name}"));
+        let file: Value = serde_json::from_str(&file).expect("JSON");
+        let text: Value = serde_json::from_str(text.as_str().expect("a text")).expect("JSON");
+        assert_eq!(text, file, "{name}");
+    }
+}
+
+#[test]
+fn keda_scales_on_the_lag_of_the_group_in_the_topic_of_requests() {
+    let rendered = rendered("scaled");
+    let object = &rendered.one("ScaledObject")["spec"];
+    assert_eq!(
+        object["scaleTargetRef"]["name"],
+        rendered.one("StatefulSet")["metadata"]["name"]
+    );
+    let trigger = &object["triggers"][0];
+    assert_eq!(trigger["type"], "kafka");
+    assert_eq!(
+        trigger["metadata"],
+        json!({
+            "bootstrapServers": "kafka:9092", "consumerGroup": "nik-stream", "topic": "nik.requests",
+            "lagThreshold": "50000", "offsetResetPolicy": "earliest", "sasl": "scram_sha512", "tls": "enable",
+        })
+    );
+    assert_eq!(trigger["authenticationRef"]["name"], "kafka");
+    let replicas = &rendered.one("StatefulSet")["spec"]["replicas"];
+    assert!(
+        replicas.is_null(),
+        "two would set the number of pods: {replicas}"
+    );
+}
+
+#[test]
+fn the_network_is_open_to_brokers_and_names_and_whoever_scrapes() {
+    let ports = |policy: &Value, rule: usize| -> Vec<u64> {
+        let ports = policy["spec"]["egress"][rule]["ports"]
+            .as_array()
+            .expect("ports");
+        ports.iter().filter_map(|it| it["port"].as_u64()).collect()
+    };
+    let secured = rendered("secured");
+    let secured = secured.one("NetworkPolicy");
+    assert_eq!(ports(secured, 0), [53, 53]);
+    assert_eq!(
+        ports(secured, 1),
+        [9093, 9094],
+        "those of the bootstrap servers"
+    );
+    assert_eq!(
+        secured["spec"]["egress"][1]["to"][0]["ipBlock"]["cidr"],
+        "192.0.2.0/24"
+    );
+    let scraper = &secured["spec"]["ingress"][0];
+    assert_eq!(scraper["ports"], json!([{ "port": "http" }]));
+    assert!(scraper["from"][0]["namespaceSelector"].is_object());
+
+    let scaled = rendered("scaled");
+    let scaled = scaled.one("NetworkPolicy");
+    assert_eq!(ports(scaled, 1), [9092, 9095]);
+    assert_eq!(scaled["spec"]["ingress"], json!([]), "nobody");
+}

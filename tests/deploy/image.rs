@@ -1,0 +1,132 @@
+//! The `Dockerfile`, and the root of its image with the real program in it.
+
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use super::{file, program, read, tool, words, written};
+use crate::docs::pages::files;
+
+/// The value behind the first `name="` of a text.
+fn quoted<'a>(text: &'a str, name: &str) -> &'a str {
+    let rest = text.split(&format!("{name}=\"")).nth(1);
+    rest.and_then(|it| it.split('"').next())
+        .unwrap_or_else(|| panic!("no {name}"))
+}
+
+#[test]
+fn the_dockerfile_is_sound_and_agrees_with_the_program() {
+    written(&mut tool(&["hadolint", "Dockerfile"]));
+    let text = read("Dockerfile");
+    let toolchain = read("rust-toolchain.toml");
+    let channel = toolchain.split('"').nth(1).unwrap();
+    assert!(text.contains(&format!("FROM rust:{channel}-bookworm AS build")));
+    let version = quoted(&text, "image.version");
+    assert_eq!(version, env!("CARGO_PKG_VERSION"));
+    let description = quoted(&text, "image.description");
+    assert_eq!(description, env!("CARGO_PKG_DESCRIPTION"));
+    assert_eq!(quoted(&text, "image.licenses"), "MIT");
+
+    // What it sets are settings, and its port is theirs.
+    let variables = text.split("NIK_STREAM__").skip(1);
+    let variables: Vec<_> = variables
+        .filter_map(|rest| rest.split_whitespace().next()?.split_once('='))
+        .map(|(name, value)| (format!("NIK_STREAM__{name}"), value.to_owned()))
+        .collect();
+    assert_eq!(
+        written(&mut program(&["config", "check"], &variables)),
+        "ok\n"
+    );
+    let port = variables[0].1.rsplit(':').next().unwrap();
+    assert!(text.contains(&format!("\nEXPOSE {port}\n")));
+    assert!(text.contains("\nUSER 65532:65532\n"));
+}
+
+#[test]
+fn everything_that_the_image_is_built_from_is_let_in_and_is_there() {
+    let let_in = read(".dockerignore");
+    let let_in: Vec<_> = let_in
+        .lines()
+        .filter_map(|line| line.strip_prefix('!'))
+        .collect();
+    for path in &let_in {
+        assert!(file(path).exists(), "{path}");
+    }
+    let script = read("script/image-root");
+    let mut taken: Vec<_> = ends(&script, "$here/").collect();
+    assert!(taken.len() >= 4, "{taken:?}");
+    // What is built in: `include_str!("../../config/default.toml")`.
+    let sources: Vec<_> = files("src").iter().map(|path| read(path)).collect();
+    for source in sources.iter().filter(|it| it.contains("include_str!")) {
+        let above = ends(source, "(\"../").map(|path| path.trim_start_matches("../"));
+        taken.extend(above.filter(|path| file(path).exists()));
+    }
+    assert!(taken.contains(&"config/default.toml"), "{taken:?}");
+    for path in taken.into_iter().chain(["Cargo.lock", "build.rs", "src"]) {
+        let is_let_in = let_in.iter().any(|it| path.starts_with(it));
+        assert!(is_let_in, "{path}: the image is built from it");
+    }
+}
+
+/// What follows each `mark` of a text, up to a quote or a space.
+fn ends<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
+    let rest = text.split(mark).skip(1);
+    rest.filter_map(|rest| rest.split(['"', ' ']).next())
+}
+
+#[test]
+fn the_image_holds_all_that_the_program_is_linked_to_and_no_shell() {
+    let dir = TempDir::with_prefix("nik-stream-image-").expect("a temporary directory");
+    let root = dir.path().join("root");
+    let mut lay_out = Command::new(file("script/image-root"));
+    written(lay_out.arg(env!("CARGO_BIN_EXE_nik-stream")).arg(&root));
+    for path in [
+        "etc/ssl/certs/ca-certificates.crt",
+        "usr/share/doc/nik-stream/LICENSE",
+        "usr/share/doc/nik-stream/NOTICE-regions",
+    ] {
+        assert!(root.join(path).is_file(), "{path}");
+    }
+    for shell in ["bin", "usr/bin", "sbin"] {
+        assert!(!root.join(shell).exists(), "{shell}");
+    }
+    let notices = std::fs::read_to_string(root.join("usr/share/doc/nik-stream/THIRD-PARTY"));
+    let notices = notices.expect("notices");
+    for linked in [
+        "librdkafka - Apache Kafka C driver library",
+        "LZ4 Library",
+        "zstd-sys",
+        "libz-sys",
+    ] {
+        assert!(notices.contains(linked), "{linked}");
+    }
+    let scanned = root.join("var/lib/dpkg/status.d/libssl3");
+    let scanned = std::fs::read_to_string(scanned).expect("libssl3 is named to scanners");
+    assert!(scanned.contains("\nVersion: "));
+
+    // As its user, in that root and nowhere else (only root may change its root).
+    let inside = |arguments: &[&str]| {
+        let mut command = Command::new("chroot");
+        command.args(["--userspec=65532:65532"]).arg(&root);
+        command.arg("/usr/local/bin/nik-stream").args(arguments);
+        let path = "/usr/sbin:/usr/bin:/sbin:/bin";
+        command
+            .env_clear()
+            .env("PATH", path)
+            .output()
+            .expect("chroot runs")
+    };
+    let version = inside(&["--version"]);
+    if words(&version).contains("Operation not permitted") {
+        return;
+    }
+    let expected = format!("nik-stream {} ", env!("CARGO_PKG_VERSION"));
+    assert!(
+        words(&version).starts_with(&expected),
+        "{}",
+        words(&version)
+    );
+    let health = inside(&["health", "--live"]);
+    assert_eq!(health.status.code(), Some(1), "nobody is there");
+    assert!(words(&health).contains("nobody answers at http://127.0.0.1:9464/livez"));
+}

@@ -1,0 +1,55 @@
+//! What the program is deployed by, held to the program: image, compose file, chart, unit of systemd, what a release names.
+
+mod chart;
+mod chart_peers;
+mod compose;
+mod image;
+mod supply;
+mod systemd;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A file of this repository.
+fn file(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    std::fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// What a command writes; it must succeed.
+fn written(command: &mut Command) -> String {
+    let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    assert!(output.status.success(), "{command:?}: {}", words(&output));
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+fn words(output: &Output) -> String {
+    String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned()
+}
+
+/// A tool of `script/tool`.
+fn tool(arguments: &[&str]) -> Command {
+    let mut command = Command::new(file("script/tool"));
+    command.args(arguments);
+    command
+}
+
+/// The program, with these variables and no others.
+fn program(arguments: &[&str], environment: &[(String, String)]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_nik-stream"));
+    let environment = environment.iter().map(|(name, value)| (name, value));
+    command.args(arguments).env_clear().envs(environment);
+    command
+}
+
+/// The texts of a list.
+fn texts(list: &Value) -> Vec<&str> {
+    let list = list.as_array().unwrap_or_else(|| panic!("no list: {list}"));
+    list.iter().map(|it| it.as_str().expect("a text")).collect()
+}

@@ -1,0 +1,167 @@
+//! What is linked into the program: from where, under which licences. `deny.toml` is the one list, for cargo-deny and for this.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use config::{Config, File, FileFormat};
+use serde_json::Value;
+
+use super::{file, read, written};
+
+/// Every package for this machine, those of tests included.
+fn packages() -> Vec<Value> {
+    let compiler = written(Command::new("rustc").arg("-vV"));
+    let host = compiler
+        .lines()
+        .find_map(|line| line.strip_prefix("host: "));
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["metadata", "--locked", "--format-version", "1"]);
+    cargo.args(["--filter-platform", host.expect("a host")]);
+    let mut metadata: Value = serde_json::from_str(&written(&mut cargo)).expect("JSON");
+    let Value::Array(packages) = metadata["packages"].take() else {
+        panic!("no packages");
+    };
+    packages
+}
+
+fn deny<'a, T: serde::Deserialize<'a>>(key: &str) -> T {
+    let deny = Config::builder().add_source(File::from_str(&read("deny.toml"), FileFormat::Toml));
+    let deny = deny.build().expect("TOML");
+    deny.get(key)
+        .unwrap_or_else(|error| panic!("{key}: {error}"))
+}
+
+/// Whether an expression of SPDX can be met with the licences allowed. `/` is an old `OR`.
+fn is_met(expression: &str, allowed: &BTreeSet<String>) -> bool {
+    let spaced = expression.replace('/', " OR ");
+    let spaced = spaced.replace('(', " ( ").replace(')', " ) ");
+    let words: Vec<_> = spaced.split_whitespace().collect();
+    let (met, rest) = either(&words, allowed);
+    assert!(
+        rest.is_empty(),
+        "{expression}: not understood from {rest:?}"
+    );
+    met
+}
+
+fn either<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a str]) {
+    let (mut met, mut rest) = both(words, allowed);
+    while let ["OR", after @ ..] = rest {
+        let (also, after) = both(after, allowed);
+        (met, rest) = (met || also, after);
+    }
+    (met, rest)
+}
+
+fn both<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a str]) {
+    let (mut met, mut rest) = one(words, allowed);
+    while let ["AND", after @ ..] = rest {
+        let (also, after) = one(after, allowed);
+        (met, rest) = (met && also, after);
+    }
+    (met, rest)
+}
+
+fn one<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a str]) {
+    match words {
+        ["(", inside @ ..] => {
+            let (met, rest) = either(inside, allowed);
+            assert_eq!(rest.first(), Some(&")"), "{words:?}");
+            (met, &rest[1..])
+        }
+        [name, "WITH", exception, rest @ ..] => {
+            (allowed.contains(&format!("{name} WITH {exception}")), rest)
+        }
+        [name, rest @ ..] => (allowed.contains(*name), rest),
+        [] => panic!("a licence is missing"),
+    }
+}
+
+#[test]
+fn every_licence_is_one_that_is_allowed() {
+    let allowed: BTreeSet<String> = deny("licenses.allow");
+    let refused: Vec<_> = packages()
+        .iter()
+        .map(|it| {
+            (
+                it["name"].to_string(),
+                it["license"].as_str().unwrap_or("").to_owned(),
+            )
+        })
+        .filter(|(_, licence)| licence.is_empty() || !is_met(licence, &allowed))
+        .collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
+#[test]
+fn an_expression_is_met_as_spdx_means_it() {
+    let allowed = ["MIT", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned);
+    let allowed = BTreeSet::from(allowed);
+    for met in [
+        "MIT",
+        "GPL-3.0 OR MIT",
+        "Apache-2.0/MIT",
+        "Apache-2.0 WITH LLVM-exception",
+        "(GPL-3.0 OR MIT) AND MIT",
+    ] {
+        assert!(is_met(met, &allowed), "{met}");
+    }
+    for unmet in [
+        "GPL-3.0",
+        "MIT AND GPL-3.0",
+        "Apache-2.0",
+        "GPL-3.0 OR MIT AND BSD-3-Clause",
+        "(MIT OR X) AND Y",
+    ] {
+        assert!(!is_met(unmet, &allowed), "{unmet}");
+    }
+}
+
+#[test]
+fn every_package_is_the_registry_s_and_none_is_banned() {
+    let banned: Vec<String> = deny::<Vec<std::collections::BTreeMap<String, String>>>("bans.deny")
+        .into_iter()
+        .map(|it| it["crate"].clone())
+        .collect();
+    assert!(!banned.is_empty());
+    for package in packages() {
+        let name = package["name"].as_str().expect("a name");
+        assert!(!banned.iter().any(|it| it == name), "{name} is banned");
+        let source = package["source"].as_str();
+        let is_ours = name == env!("CARGO_PKG_NAME");
+        let is_registry = source.is_some_and(|it| it.starts_with("registry+"));
+        assert!(is_ours || is_registry, "{name}: {source:?}");
+    }
+    assert!(
+        !file(".cargo/config.toml").exists(),
+        "no registry but the default"
+    );
+}
+
+#[test]
+fn every_linked_crate_brings_the_text_of_its_licence() {
+    // Ends with 1 for one without.
+    let notices = written(&mut Command::new(file("script/notices")));
+    let mut names = Command::new(file("script/notices"));
+    let names = written(names.arg("--list"));
+    assert!(names.lines().count() > 80, "{names}");
+    for line in names.lines() {
+        assert!(
+            notices.starts_with(&names) && notices.contains(line),
+            "{line}"
+        );
+    }
+    assert!(names.contains("\nrdkafka-sys ") && !names.contains("proptest"));
+}
+
+#[test]
+fn the_version_is_told_with_its_revision() {
+    let said = written(&mut super::program(&["--version"], &[]));
+    let expected = format!("nik-stream {} (", env!("CARGO_PKG_VERSION"));
+    let revision = said
+        .strip_prefix(&expected)
+        .and_then(|it| it.strip_suffix(")\n"));
+    let revision = revision.unwrap_or_else(|| panic!("{said}"));
+    let is_hash = revision.len() >= 12 && revision.bytes().all(|it| it.is_ascii_hexdigit());
+    assert!(is_hash || revision == "unknown", "{said}");
+}
