@@ -30,6 +30,7 @@ mod reference;
 mod regions;
 mod sample;
 mod schemas;
+mod security;
 mod settings;
 mod stream;
 mod timings;

@@ -15,7 +15,7 @@ const LIMIT: Duration = Duration::from_mins(5);
 
 /// Runs `niks` through the program.
 pub fn run(niks: u64) -> ExitCode {
-    let cluster = KafkaCluster::start_with(1, JVM);
+    let cluster = KafkaCluster::start_on(JVM);
     let [requests, results, failures, group] =
         ["requests", "results", "failures", "country"].map(unique);
     let each = u64::try_from(Load::W2.niks()).expect("small");

@@ -154,7 +154,7 @@ fn main() -> ExitCode {
 }
 
 fn compare(plan: &Plan) -> ExitCode {
-    let cluster = KafkaCluster::start_with(1, JVM);
+    let cluster = KafkaCluster::start_on(JVM);
     println!(
         "start: {:.0?} until the program answers, median of 5",
         time_to_answer(&cluster)

@@ -1,14 +1,14 @@
 //! Rules that one value's type cannot say: names, pairs, and promises that no override may break.
 
+mod security;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
-use std::path::PathBuf;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::layers::DEFAULT;
-use super::{GroupProtocol, Kafka, Problem, PropertyCheck, Security, Settings, Topics};
+use super::{GroupProtocol, Kafka, Problem, PropertyCheck, Settings, Topics};
 
 /// Everything wrong with settings whose values are all of the right type.
 ///
@@ -29,6 +29,7 @@ pub(super) fn check(
     check.security(&settings.kafka.security);
     check.overrides(&settings.kafka, property);
     check.topics(&settings.topics);
+    check.replies(&settings.topics);
     let (least, most) = (
         settings.delivery.commit_min_interval_ms,
         settings.delivery.commit_interval_ms,
@@ -117,6 +118,12 @@ impl Check<'_> {
             if !is_name(topic) {
                 self.refuse(&[key], format!("expected {NAME}"));
             }
+            if topics.replies().any(|reply| reply == topic) {
+                self.refuse(
+                    &["topics.reply_allowed", key],
+                    format!("expected other topics than {key}"),
+                );
+            }
             for &(other, _) in named[..index]
                 .iter()
                 .filter(|(_, earlier)| *earlier == topic)
@@ -134,83 +141,17 @@ impl Check<'_> {
         }
     }
 
-    fn security(&mut self, security: &Security) {
-        const PROTOCOL: &str = "kafka.security.protocol";
-        const CERTIFICATE: &str = "kafka.security.certificate_file";
-        const KEY: &str = "kafka.security.key_file";
-        let files = [
-            ("kafka.security.ca_file", &security.ca_file),
-            (CERTIFICATE, &security.certificate_file),
-            (KEY, &security.key_file),
-        ];
-        for (key, file) in &files {
-            self.readable(key, file.as_ref());
-        }
-
-        let for_tls = files.map(|(key, file)| (key, file.is_some()));
-        let key_password = (
-            "kafka.security.key_password",
-            security.key_password.is_some(),
-        );
-        for (key, given) in for_tls.into_iter().chain([key_password]) {
-            if given && !security.protocol.has_tls() {
-                self.refuse(
-                    &[key, PROTOCOL],
-                    format!("not used: {PROTOCOL} is not one with ssl"),
-                );
-            }
-        }
-        match (&security.certificate_file, &security.key_file) {
-            (Some(_), None) => self.refuse(&[CERTIFICATE, KEY], format!("expected {KEY} as well")),
-            (None, Some(_)) => self.refuse(
-                &[KEY, CERTIFICATE],
-                format!("expected {CERTIFICATE} as well"),
-            ),
-            (None, None) if security.key_password.is_some() => {
-                self.refuse(&[key_password.0, KEY], format!("expected {KEY} as well"));
-            }
-            (None, None) | (Some(_), Some(_)) => {}
-        }
-
-        // A file that gave no password has a problem of its own.
-        let password_file = security.password_file.is_some();
-        for (key, given) in [
-            (
-                "kafka.security.sasl_mechanism",
-                security.sasl_mechanism.is_some(),
-            ),
-            ("kafka.security.username", security.username.is_some()),
-            (
-                "kafka.security.password",
-                security.password.is_some() || password_file,
-            ),
-        ] {
-            if given && !security.protocol.has_sasl() {
-                let key = if key.ends_with("password") && password_file {
-                    "kafka.security.password_file"
-                } else {
-                    key
-                };
-                self.refuse(
-                    &[key, PROTOCOL],
-                    format!("not used: {PROTOCOL} is not one with sasl"),
-                );
-            }
-            if !given && security.protocol.has_sasl() {
-                self.refuse(
-                    &[key, PROTOCOL],
-                    format!("{} needs {key}", security.protocol.as_str()),
-                );
-            }
-        }
-    }
-
-    fn readable(&mut self, key: &str, path: Option<&PathBuf>) {
-        if let Some((path, error)) = path.and_then(|path| Some((path, File::open(path).err()?))) {
+    fn replies(&mut self, topics: &Topics) {
+        const KEY: &str = "topics.reply_allowed";
+        let names: Vec<_> = topics.replies().collect();
+        if !names.iter().all(|name| is_name(name)) {
             self.refuse(
-                &[key],
-                format!("{} cannot be read: {error}", path.display()),
+                &[KEY],
+                format!("expected names of topics with commas between, each {NAME}"),
             );
+        }
+        if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
+            self.refuse(&[KEY], "expected each name once");
         }
     }
 

@@ -80,6 +80,11 @@ pub struct Security {
     /// Where `password` was read from, if from a file.
     #[serde(deserialize_with = "optional")]
     pub password_file: Option<PathBuf>,
+    #[serde(deserialize_with = "optional")]
+    pub oauth_token_file: Option<PathBuf>,
+    /// Hidden as a secret: it may hold one.
+    #[serde(deserialize_with = "optional")]
+    pub oauth_token_command: Option<Secret>,
 }
 
 /// How connections are protected.
@@ -113,7 +118,7 @@ impl SecurityProtocol {
         matches!(self, Self::Ssl | Self::SaslSsl)
     }
 
-    /// Whether clients give a name and a password.
+    /// Whether clients prove who they are by SASL.
     pub fn has_sasl(self) -> bool {
         matches!(self, Self::SaslPlaintext | Self::SaslSsl)
     }
@@ -128,6 +133,8 @@ pub enum SaslMechanism {
     ScramSha256,
     /// A proof of it, by SHA-512.
     ScramSha512,
+    /// A token that somebody else gave.
+    OauthBearer,
 }
 
 impl super::value::Named for Option<SaslMechanism> {
@@ -136,6 +143,7 @@ impl super::value::Named for Option<SaslMechanism> {
         ("PLAIN", Some(SaslMechanism::Plain)),
         ("SCRAM-SHA-256", Some(SaslMechanism::ScramSha256)),
         ("SCRAM-SHA-512", Some(SaslMechanism::ScramSha512)),
+        ("OAUTHBEARER", Some(SaslMechanism::OauthBearer)),
     ];
 }
 

@@ -27,7 +27,7 @@ use crate::nik::Date;
 use crate::pipeline::{breaker, process};
 use crate::region::RetiredCodes;
 use crate::telemetry::logging::Format;
-use value::{choice, names, reference_date, share, text, whole};
+use value::{choice, names, optional, reference_date, share, text, whole};
 
 /// Every setting.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -54,6 +54,16 @@ pub struct Topics {
     pub results: String,
     #[serde(deserialize_with = "text")]
     pub failures: String,
+    #[serde(deserialize_with = "optional")]
+    pub reply_allowed: Option<String>,
+}
+
+impl Topics {
+    /// The topics that a request may name for its result.
+    pub fn replies(&self) -> impl Iterator<Item = &str> {
+        let names = self.reply_allowed.iter();
+        names.flat_map(|names| names.split(',').map(str::trim))
+    }
 }
 
 /// When outcomes count as delivered, and when a worker stops rather than deliver more failures.

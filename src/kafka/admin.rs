@@ -10,8 +10,11 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use super::client::Clients;
+use super::context::Ear;
 use super::findings::{DELETED, MARGIN, NEEDS_TWO};
-use super::reader::{Ear, Reader};
+use super::native;
+use super::reader::Reader;
+use super::right::{Operation, Right};
 use super::trouble::Trouble;
 use crate::config::Settings;
 
@@ -25,6 +28,8 @@ const ENOUGH: usize = 3;
 pub struct Layout {
     /// Requests, results, failures; none where it is missing.
     pub topics: [Option<Topic>; 3],
+    /// Those of `topics.reply_allowed`, by name; none where it is missing.
+    pub replies: Vec<(String, Option<Topic>)>,
     /// For how long the brokers keep the positions of a group without members, in minutes; none where they do not say.
     pub positions_minutes: Option<i64>,
 }
@@ -76,10 +81,17 @@ impl Admin {
     /// Connects.
     pub fn connect(settings: &Settings) -> Result<Self, Trouble> {
         let clients = Clients::new(settings);
-        let client = clients.watch().create_with_context(Ear::default());
+        let client: AdminClient<Ear> = clients
+            .watch()
+            .create_with_context(Ear::new(&clients.access))
+            .map_err(|error| Trouble::no_client(&error))?;
+        // It is never polled, so that nobody would hear that it asks for a token.
+        if let Some(token) = clients.access.token_if_any()? {
+            native::set_token(client.inner(), token);
+        }
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(Self {
-            client: client.map_err(|error| Trouble::of("make a Kafka client", &error))?,
+            client,
             reader: Reader::connect(&clients)?,
             runtime,
             settings: settings.clone(),
@@ -97,6 +109,9 @@ impl Admin {
         for (found, name) in layout.topics.iter_mut().zip(self.names()) {
             *found = self.topic(name)?;
         }
+        for name in self.settings.topics.replies() {
+            layout.replies.push((name.to_owned(), self.topic(name)?));
+        }
         let metadata = self.reader.metadata(self.names()[0])?;
         if let Some(broker) = metadata.brokers().first() {
             // A right of its own, that is not always given: then nothing is said of it.
@@ -109,7 +124,7 @@ impl Admin {
     }
 
     fn topic(&self, name: &str) -> Result<Option<Topic>, Trouble> {
-        match self.reader.partitions(name) {
+        match self.reader.partitions(name, Operation::Describe) {
             Err(Trouble::NoTopic(_)) => return Ok(None),
             Err(trouble) => return Err(trouble),
             Ok(_) => {}
@@ -136,25 +151,25 @@ impl Admin {
     }
 
     fn config(&self, of: &ResourceSpecifier<'_>) -> Result<BTreeMap<String, String>, Trouble> {
-        let doing = match of {
-            ResourceSpecifier::Topic(name) => format!("describe the configuration of topic {name}"),
-            _ => "describe the configuration of a broker".to_owned(),
+        let right = match of {
+            ResourceSpecifier::Topic(name) => Right::on_topic(Operation::DescribeConfigs, name),
+            _ => Right::on_cluster(Operation::DescribeConfigs),
         };
         let options = options();
         let asked = self.client.describe_configs([of], &options);
         let answers = self
             .runtime
             .block_on(asked)
-            .map_err(|error| Trouble::of(&doing, &error))?;
+            .map_err(|error| Trouble::of(&right, &error))?;
         let mut entries = Vec::new();
         for answer in answers {
             let resource: ConfigResource =
-                answer.map_err(|code| Trouble::from_code(&doing, code))?;
+                answer.map_err(|code| Trouble::from_code(&right, code))?;
             entries.extend(resource.entries);
         }
         if entries.is_empty() {
             // The wrapper hides the refusal behind an empty answer.
-            return Err(Trouble::NotAllowed(doing));
+            return Err(Trouble::NotAllowed(right));
         }
         let entries = entries.into_iter();
         Ok(entries
@@ -210,20 +225,20 @@ impl Admin {
     /// Makes one topic; `false` if it was there.
     fn make(&self, topic: &NewTopic<'_>) -> Result<bool, Trouble> {
         let name = topic.name;
-        if self.reader.partitions(name).is_ok() {
+        if self.reader.partitions(name, Operation::Describe).is_ok() {
             return Ok(false);
         }
-        let doing = format!("create topic {name}");
+        let right = Right::on_topic(Operation::Create, name);
         let options = options().operation_timeout(Some(PATIENCE));
         let asked = self.client.create_topics([topic], &options);
         let answers = self
             .runtime
             .block_on(asked)
-            .map_err(|error| Trouble::of(&doing, &error))?;
+            .map_err(|error| Trouble::of(&right, &error))?;
         for answer in answers {
             match answer {
                 Err((_, Code::TopicAlreadyExists)) => return Ok(false),
-                Err((_, code)) => return Err(Trouble::from_code(&doing, code)),
+                Err((_, code)) => return Err(Trouble::from_code(&right, code)),
                 Ok(_) => {}
             }
         }

@@ -6,18 +6,73 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::ProducerContext;
 use rdkafka::statistics::{Broker, Statistics};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::access::Access;
+use super::right::{Operation, Right};
 use crate::telemetry::lag::Seen;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::now_ms;
+
+/// How every client of this program hears errors and log lines, and gets its token.
+macro_rules! hears {
+    () => {
+        const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+        fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, text: &str) {
+            self.access.log(level, facility, text);
+        }
+
+        fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
+            self.access.report(&error, reason);
+        }
+
+        fn generate_oauth_token(
+            &self,
+            _: Option<&str>,
+        ) -> Result<rdkafka::client::OAuthToken, Box<dyn std::error::Error>> {
+            self.access.token()
+        }
+    };
+}
+pub(super) use hears;
+
+/// The ear of a client that nobody polls for long: of the watch, and of the commands.
+pub(super) struct Ear {
+    access: Arc<Access>,
+    /// The client knows no broker any more.
+    lost: AtomicBool,
+}
+
+impl Ear {
+    pub(super) fn new(access: &Arc<Access>) -> Self {
+        Self {
+            access: Arc::clone(access),
+            lost: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether the client was last seen to know no broker any more; says so once.
+    pub(super) fn take_lost(&self) -> bool {
+        self.lost.swap(false, Ordering::Relaxed)
+    }
+}
+
+impl ClientContext for Ear {
+    hears!();
+
+    fn stats(&self, statistics: Statistics) {
+        self.lost.store(knows_none(&statistics), Ordering::Relaxed);
+    }
+}
+
+impl ConsumerContext for Ear {}
 
 /// A change of the assignment that the worker has yet to follow.
 #[derive(Debug)]
@@ -29,6 +84,7 @@ pub(super) enum Change {
 /// The consumer's ear. It only notes changes of the assignment: the worker follows them between two polls, where it can
 /// first commit what it has done. (librdkafka waits with the group's next step until the worker has answered.)
 pub(super) struct ConsumerEvents {
+    access: Arc<Access>,
     topic: String,
     worker: usize,
     metrics: Arc<Metrics>,
@@ -46,8 +102,14 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 impl ConsumerEvents {
-    pub(super) fn new(topic: &str, worker: usize, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        access: &Arc<Access>,
+        topic: &str,
+        worker: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
+            access: Arc::clone(access),
             topic: topic.to_owned(),
             worker,
             metrics,
@@ -75,13 +137,7 @@ impl ConsumerEvents {
 }
 
 impl ClientContext for ConsumerEvents {
-    fn log(&self, level: Level, facility: &str, text: &str) {
-        log(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        report(&error, reason);
-    }
+    hears!();
 
     fn stats(&self, statistics: Statistics) {
         self.lost.store(knows_none(&statistics), Ordering::Relaxed);
@@ -112,7 +168,7 @@ impl ClientContext for ConsumerEvents {
 }
 
 /// Whether a client knows no broker, neither from its settings nor from the cluster.
-pub(super) fn knows_none(statistics: &Statistics) -> bool {
+fn knows_none(statistics: &Statistics) -> bool {
     let known = |broker: &Broker| matches!(broker.source.as_str(), "configured" | "learned");
     !statistics.brokers.values().any(known)
 }
@@ -190,6 +246,7 @@ pub(super) struct Refused {
 
 /// The producer's ear: it keeps what was not delivered.
 pub(super) struct ProducerEvents {
+    access: Arc<Access>,
     refused: Mutex<Vec<Refused>>,
     /// How many records were not delivered since this was last set to 0.
     pub lost: AtomicUsize,
@@ -200,8 +257,9 @@ pub(super) struct ProducerEvents {
 }
 
 impl ProducerEvents {
-    pub(super) fn new(metrics: Option<Arc<Metrics>>) -> Self {
+    pub(super) fn new(access: &Arc<Access>, metrics: Option<Arc<Metrics>>) -> Self {
         Self {
+            access: Arc::clone(access),
             refused: Mutex::default(),
             lost: AtomicUsize::new(0),
             queued: Mutex::default(),
@@ -229,13 +287,7 @@ impl ProducerEvents {
 }
 
 impl ClientContext for ProducerEvents {
-    fn log(&self, level: Level, facility: &str, text: &str) {
-        log(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        report(&error, reason);
-    }
+    hears!();
 
     fn stats(&self, statistics: Statistics) {
         let part = |count: u64| i64::try_from(count).unwrap_or(0);
@@ -253,40 +305,14 @@ impl ProducerContext for ProducerEvents {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
-        if let Err((error, _)) = result {
+        if let Err((error, message)) = result {
             self.lost.fetch_add(1, Ordering::SeqCst);
             let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
+            if code == Code::TopicAuthorizationFailed {
+                let right = Right::on_topic(Operation::Write, message.topic());
+                self.access.miss(right);
+            }
             lock(&self.refused).push(Refused { tag, code });
         }
-    }
-}
-
-/// librdkafka's log line, into ours. It writes of brokers, topics and groups, never of a record's content.
-pub(super) fn log(level: Level, facility: &str, text: &str) {
-    match level {
-        Level::Emerg | Level::Alert | Level::Critical | Level::Error => {
-            tracing::error!(target: "librdkafka", facility, "{text}");
-        }
-        Level::Warning => tracing::warn!(target: "librdkafka", facility, "{text}"),
-        Level::Notice | Level::Info => tracing::info!(target: "librdkafka", facility, "{text}"),
-        Level::Debug => tracing::debug!(target: "librdkafka", facility, "{text}"),
-    }
-}
-
-/// An error of a client as a whole: librdkafka goes on by itself; what it means for a record shows elsewhere. A broker's
-/// absence comes here many times a second from every client; the watch over the topics says it once.
-pub(super) fn report(error: &KafkaError, reason: &str) {
-    const ABSENT: [Code; 3] = [
-        Code::BrokerTransportFailure,
-        Code::AllBrokersDown,
-        Code::OperationTimedOut,
-    ];
-    if error
-        .rdkafka_error_code()
-        .is_some_and(|code| ABSENT.contains(&code))
-    {
-        tracing::debug!(target: "librdkafka", %error, "{reason}");
-    } else {
-        tracing::warn!(target: "librdkafka", %error, "{reason}");
     }
 }

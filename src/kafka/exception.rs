@@ -12,6 +12,18 @@ use crate::pipeline::process::Outcome;
 /// A record's place in the requests: partition and offset.
 pub(super) type Place = (i32, i64);
 
+/// What became of a result that was to go to a topic for replies.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// It was none, or not sent alone.
+    #[default]
+    No,
+    /// It was sent there alone: a refusal is that topic's.
+    Sent,
+    /// That topic refused it: it goes to the results.
+    Refused,
+}
+
 /// What is tried with a record that was refused. It is sent alone, so that a refusal concerns no other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Exception {
@@ -19,6 +31,7 @@ pub(super) struct Exception {
     pub clock: bool,
     /// How often its size was refused.
     shrunk: u8,
+    pub reply: Reply,
     /// It was refused alone, and not for its size or timestamp: nothing that could be changed would help.
     invalid: bool,
 }
@@ -51,6 +64,7 @@ impl Exception {
     fn escalate(&mut self, code: Code) {
         match code {
             Code::InvalidTimestamp => self.clock = true,
+            _ if self.reply == Reply::Sent => self.reply = Reply::Refused,
             Code::MessageSizeTooLarge => self.shrunk = self.shrunk.saturating_add(1),
             _ => self.invalid = true,
         }
@@ -82,6 +96,13 @@ impl Exceptions {
             return None;
         }
         self.0.get(&place).copied()
+    }
+
+    /// Notes that a record which is sent alone goes to a topic for replies.
+    pub(super) fn sent_as_reply(&mut self, place: Place) {
+        if let Some(exception) = self.0.get_mut(&place) {
+            exception.reply = Reply::Sent;
+        }
     }
 
     /// Notes the client's own refusal: it concerns this record without doubt.
@@ -206,6 +227,28 @@ mod tests {
         let exception = exceptions.of((3, 42)).unwrap();
         assert!(exception.clock);
         assert_eq!(exception.instead(&result()), Instead::Nothing);
+    }
+
+    #[test]
+    fn a_reply_that_is_refused_alone_goes_to_the_results_as_it_is() {
+        let mut exceptions = Exceptions::default();
+        let refused = Refused {
+            tag: tag((3, 42)),
+            code: Code::MessageSizeTooLarge,
+        };
+        exceptions.refused_there(refused);
+        exceptions.sent_as_reply((3, 42));
+        exceptions.refused_there(refused);
+        let exception = exceptions.of((3, 42)).unwrap();
+        assert_eq!(exception.reply, Reply::Refused);
+        assert_eq!(exception.instead(&result()), Instead::Nothing);
+        // There it is refused like any other.
+        exceptions.refused_there(refused);
+        let instead = exceptions.of((3, 42)).unwrap().instead(&result());
+        assert_eq!(
+            instead,
+            Instead::Smaller(Reason::ResultTooLarge, Cut::Whole)
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::native::CallError;
+use super::right::Right;
 
 /// A fault of brokers or network. Never dead-lettered, never swallowed: the epoch it hit is processed again.
 #[derive(Debug, thiserror::Error)]
@@ -13,6 +14,9 @@ pub(crate) enum Fault {
     /// These clients are of no more use: start the worker anew from the committed positions.
     #[error("worker starts anew: {0}")]
     Restart(String),
+    /// The brokers deny a right, and somebody may give it: as [`Fault::Restart`], after the longest pause.
+    #[error("{0}")]
+    Denied(Right),
     /// Another instance took this one's place, or the broker believes so after an absence.
     #[error("fenced: {0}")]
     Fenced(String),

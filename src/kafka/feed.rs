@@ -1,17 +1,18 @@
 //! Sends requests to the topic of requests: what `generate --send` makes a set-up move with.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
+use super::access::Access;
 use super::client::Clients;
-use super::context::{log, report};
+use super::context::hears;
 use super::reader::Reader;
+use super::right::{Operation, Right};
 use super::trouble::Trouble;
 use crate::config::Settings;
 
@@ -27,17 +28,13 @@ pub struct Feed {
 }
 
 /// Keeps the first refusal.
-#[derive(Default)]
-struct Refusals(Mutex<Option<KafkaError>>);
+struct Refusals {
+    access: Arc<Access>,
+    first: Mutex<Option<KafkaError>>,
+}
 
 impl ClientContext for Refusals {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        log(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        report(&error, reason);
-    }
+    hears!();
 }
 
 impl ProducerContext for Refusals {
@@ -45,7 +42,7 @@ impl ProducerContext for Refusals {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            let mut first = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
             first.get_or_insert_with(|| error.clone());
         }
     }
@@ -56,10 +53,14 @@ impl Feed {
     pub fn connect(settings: &Settings) -> Result<Self, Trouble> {
         let clients = Clients::new(settings);
         let topic = settings.topics.requests.clone();
-        Reader::connect(&clients)?.partitions(&topic)?;
-        let producer = clients.feeder().create_with_context(Refusals::default());
+        Reader::connect(&clients)?.partitions(&topic, Operation::Write)?;
+        let refusals = Refusals {
+            access: Arc::clone(&clients.access),
+            first: Mutex::default(),
+        };
+        let producer = clients.feeder().create_with_context(refusals);
         Ok(Self {
-            producer: producer.map_err(|error| Trouble::of("make a Kafka client", &error))?,
+            producer: producer.map_err(|error| Trouble::no_client(&error))?,
             topic,
         })
     }
@@ -87,7 +88,7 @@ impl Feed {
     }
 
     fn refused(&self) -> Result<(), Trouble> {
-        let first = &self.producer.context().0;
+        let first = &self.producer.context().first;
         let first = first.lock().unwrap_or_else(PoisonError::into_inner);
         first
             .as_ref()
@@ -95,6 +96,6 @@ impl Feed {
     }
 
     fn trouble(&self, error: &KafkaError) -> Trouble {
-        Trouble::of(&format!("write to topic {}", self.topic), error)
+        Trouble::of(&Right::on_topic(Operation::Write, &self.topic), error)
     }
 }

@@ -45,6 +45,15 @@ pub fn findings(layout: &Layout, settings: &Settings) -> Vec<Finding> {
             Some(topic) => found.alone(name, topic),
         }
     }
+    for (name, topic) in &layout.replies {
+        match topic {
+            None => found.error(format!(
+                "topic {name} of topics.reply_allowed does not exist: results for it go to {}",
+                topics.results
+            )),
+            Some(topic) => found.alone(name, topic),
+        }
+    }
     found.sizes(layout, settings);
     if let [Some(requests), outcomes @ ..] = &layout.topics {
         for (name, topic) in names[1..].iter().zip(outcomes) {

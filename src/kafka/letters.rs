@@ -9,6 +9,7 @@ use super::dead_letter;
 use super::letter::{Letter, Place};
 use super::originals::{Original, Originals, Whereabouts};
 use super::reader::Reader;
+use super::right::{Operation, Right};
 use super::trouble::Trouble;
 use crate::config::Settings;
 
@@ -31,12 +32,17 @@ pub struct Letters {
 }
 
 impl Letters {
-    /// Connects, and finds the topic.
-    pub fn open(settings: &Settings) -> Result<Self, Trouble> {
+    /// Connects, and finds the topic. `need` is what the caller is about to do with the topic of requests.
+    pub fn open(settings: &Settings, need: Operation) -> Result<Self, Trouble> {
         let clients = Clients::new(settings);
         let reader = Reader::connect(&clients)?;
         let topic = settings.topics.failures.clone();
-        let partitions = reader.partitions(&topic)?;
+        let partitions = reader.partitions(&topic, Operation::Read)?;
+        // It may be gone; but what may not be seen must not be taken for gone.
+        match reader.partitions(&settings.topics.requests, need) {
+            Ok(_) | Err(Trouble::NoTopic(_)) => {}
+            Err(trouble) => return Err(trouble),
+        }
         Ok(Self {
             originals: Originals::connect(&clients)?,
             clients,
@@ -68,9 +74,9 @@ impl Letters {
     }
 
     pub(super) fn bounds(&self, partition: i32) -> Result<(i64, i64), Trouble> {
-        let doing = format!("read topic {}", self.topic);
+        let right = Right::on_topic(Operation::Read, &self.topic);
         let bounds = self.reader.bounds(&self.topic, partition);
-        bounds.map_err(|error| Trouble::of(&doing, &error))
+        bounds.map_err(|error| Trouble::of(&right, &error))
     }
 
     /// Shows `visit` each record of these partitions (of all, if none is named), up to where they end now.

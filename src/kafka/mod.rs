@@ -1,8 +1,11 @@
 //! The only place that knows Kafka: records come in by `source`, outcomes go out by `sink`, `worker` joins them.
 
+mod access;
 pub mod admin;
 mod calls;
+mod certificate;
 mod client;
+mod complaint;
 mod context;
 mod dead_letter;
 mod exception;
@@ -16,11 +19,14 @@ pub mod originals;
 mod progress;
 mod reader;
 pub mod replay;
+mod reply;
+mod right;
 mod route;
 mod sender;
 mod sink;
 mod source;
 mod stop;
+mod token;
 mod trouble;
 mod worker;
 
@@ -41,12 +47,15 @@ use crate::telemetry::metrics::Metrics;
 use client::Clients;
 pub(crate) use fault::Fault;
 use native::Offsets;
+use reply::Replies;
 use route::{Counts, Output, Watch};
 use sink::Sink;
 use stop::Farewell;
 pub use stop::Stop;
 pub use trouble::Trouble;
 use worker::Worker;
+
+pub use right::{Operation, Right};
 
 pub use client::{check_property, features};
 
@@ -72,6 +81,7 @@ struct Shared {
     requests_c: CString,
     results_c: CString,
     failures_c: CString,
+    replies: Replies,
     group: String,
     guarantee: Guarantee,
     cadence: Cadence,
@@ -91,7 +101,10 @@ impl Shared {
             return Ok(());
         }
         let mut places = BTreeSet::new();
-        for output in Output::ALL {
+        for output in self.counts.outputs() {
+            if !self.takes(output) {
+                continue;
+            }
             for &(partition, _) in starts {
                 let reach = self.counts.reach(output, partition);
                 places.extend(reach.map(|partition| (self.topic(output).as_c_str(), partition)));
@@ -105,7 +118,17 @@ impl Shared {
         match output {
             Output::Results => &self.results_c,
             Output::Failures => &self.failures_c,
+            Output::Reply(place) => &self.replies.0[place],
         }
+    }
+
+    /// Whether an output is worth a try: the stream goes on without those for replies.
+    fn takes(&self, output: Output) -> bool {
+        let Output::Reply(_) = output else {
+            return true;
+        };
+        let right = Right::on_topic(Operation::Write, &self.topic(output).to_string_lossy());
+        self.counts.of(output) > 0 && !self.clients.access.lacks(&right)
     }
 }
 
@@ -149,6 +172,7 @@ pub(crate) fn start(
         requests_c: c_string(&topics.requests)?,
         results_c: c_string(&topics.results)?,
         failures_c: c_string(&topics.failures)?,
+        replies: Replies(topics.replies().map(c_string).collect::<Result<_, _>>()?),
         group: settings.kafka.group_id.clone(),
         guarantee: settings.delivery.guarantee,
         cadence: Cadence {
@@ -159,7 +183,7 @@ pub(crate) fn start(
         },
         reference: settings.rules.reference_date,
         processor,
-        counts: Arc::default(),
+        counts: Arc::new(Counts::of_replies(topics.replies().count())),
         metrics: Arc::clone(metrics),
         health: Arc::clone(health),
         breaker: Arc::clone(breaker),
@@ -167,11 +191,13 @@ pub(crate) fn start(
     });
     let watch = Watch::new(
         &shared.clients.watch(),
+        &shared.clients.access,
         [
             topics.requests.clone(),
             topics.results.clone(),
             topics.failures.clone(),
         ],
+        topics.replies().map(str::to_owned).collect(),
         Arc::clone(&shared.counts),
         Arc::clone(health),
         Arc::clone(metrics),
@@ -254,9 +280,14 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
         } else {
             pause
         };
-        tracing::warn!(worker = index, %fault, "the worker starts anew");
+        if let Fault::Denied(_) = fault {
+            tracing::debug!(worker = index, %fault, "the worker starts anew");
+        } else {
+            tracing::warn!(worker = index, %fault, "the worker starts anew");
+        }
         stop.pause(match fault {
             Fault::Fenced(_) => FENCED_PAUSE,
+            Fault::Denied(_) => LONGEST_PAUSE,
             _ => pause,
         });
         pause = (pause * 2).min(LONGEST_PAUSE);

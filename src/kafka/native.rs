@@ -1,4 +1,4 @@
-//! The direct librdkafka calls: the only module with `unsafe`, together with its two parts.
+//! The direct librdkafka calls: the only module with `unsafe`.
 //!
 //! Why the wrapper is not enough: its `commit_transaction` and `flush` poll in steps of 100 ms, it refuses header
 //! names that are not UTF-8 with a panic, and it hides the generation of a group's membership.
@@ -7,13 +7,11 @@
 //! - A `*mut rd_kafka_t` comes from a `&Client`, which keeps the handle alive for the call; librdkafka's handles may be
 //!   used from any thread.
 //! - What librdkafka allocates for us is owned by one wrapper type each ([`Headers`], [`GroupMetadata`], [`Offsets`],
-//!   [`Topics`], [`CallError`] by value) and destroyed exactly once, in its `Drop` or where it is handed over.
+//!   [`CallError`] by value) and destroyed exactly once, in its `Drop` or where it is handed over.
 //! - Slices handed in are read during the call only (`RD_KAFKA_MSG_F_COPY`); slices handed out borrow the message.
 #![allow(unsafe_code)]
 
-mod headers;
-mod outgoing;
-
+mod token;
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
@@ -21,11 +19,11 @@ use std::time::Duration;
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
+use rdkafka::message::BorrowedMessage;
+use rdkafka::producer::PARTITION_UA;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
-
-pub(super) use headers::{Headers, each_header};
-pub(super) use outgoing::{Outgoing, Topics, produce};
+pub(super) use token::set_token;
 
 /// The error of a transactional call, with librdkafka's own sorting.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -240,6 +238,93 @@ impl Drop for Offsets {
     }
 }
 
+/// Record headers, names and values as bytes.
+pub(super) struct Headers(NonNull<sys::rd_kafka_headers_t>);
+
+impl Headers {
+    /// An empty list with room for `capacity` headers.
+    pub(super) fn with_capacity(capacity: usize) -> Self {
+        // SAFETY: no arguments to keep alive; owned by us.
+        Headers(
+            NonNull::new(unsafe { sys::rd_kafka_headers_new(capacity) })
+                .expect("librdkafka aborts when out of memory"),
+        )
+    }
+
+    /// An untouched copy of a message's headers, `None` when it has none.
+    pub(super) fn copy_of(message: &BorrowedMessage<'_>) -> Option<Self> {
+        // SAFETY: the source is borrowed from the message for the call; the copy is owned by us.
+        NonNull::new(unsafe { sys::rd_kafka_headers_copy(borrowed(message)?.as_ptr()) })
+            .map(Headers)
+    }
+
+    /// Appends one header.
+    pub(super) fn push(&mut self, name: &[u8], value: Option<&[u8]>) {
+        let (value, length) = raw(value);
+        // SAFETY: name and value are copied during the call, with their lengths given. The one error of `header_add`
+        // is a read-only list, which a list of our own is not.
+        unsafe {
+            sys::rd_kafka_header_add(
+                self.0.as_ptr(),
+                name.as_ptr().cast::<c_char>(),
+                name.len().cast_signed(),
+                value,
+                length.cast_signed(),
+            );
+        }
+    }
+}
+
+impl Drop for Headers {
+    fn drop(&mut self) {
+        // SAFETY: owned by us; `produce` forgets the wrapper when librdkafka took the list over.
+        unsafe { sys::rd_kafka_headers_destroy(self.0.as_ptr()) }
+    }
+}
+
+fn borrowed(message: &BorrowedMessage<'_>) -> Option<NonNull<sys::rd_kafka_headers_t>> {
+    let mut headers = ptr::null_mut();
+    // SAFETY: the message is alive; on success `headers` points into it.
+    let found = unsafe { sys::rd_kafka_message_headers(message.ptr(), &raw mut headers) };
+    if found == NO_ERROR {
+        NonNull::new(headers)
+    } else {
+        None
+    }
+}
+
+/// Calls `visit` with each header of `message`, in order.
+pub(super) fn each_header(
+    message: &BorrowedMessage<'_>,
+    mut visit: impl FnMut(&[u8], Option<&[u8]>),
+) {
+    let Some(headers) = borrowed(message) else {
+        return;
+    };
+    for index in 0.. {
+        let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: `headers` lives as long as the message; past the last index an error is returned.
+        let found = unsafe {
+            sys::rd_kafka_header_get_all(
+                headers.as_ptr(),
+                index,
+                &raw mut name,
+                &raw mut value,
+                &raw mut length,
+            )
+        };
+        if found != NO_ERROR {
+            return;
+        }
+        // SAFETY: name is NUL-terminated, value has `length` bytes; both live as long as the message.
+        unsafe {
+            let value =
+                (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), length));
+            visit(CStr::from_ptr(name).to_bytes(), value);
+        }
+    }
+}
+
 /// The error that made a client useless, behind the code `Fatal` that stands for it.
 pub(super) fn fatal_error<C: ClientContext>(client: &Client<C>) -> Option<RDKafkaErrorCode> {
     let mut text: [c_char; 1] = [0];
@@ -253,4 +338,63 @@ fn raw(bytes: Option<&[u8]>) -> (*const c_void, usize) {
     bytes.map_or((ptr::null(), 0), |bytes| {
         (bytes.as_ptr().cast::<c_void>(), bytes.len())
     })
+}
+
+/// A record to be produced.
+pub(super) struct Outgoing<'a> {
+    pub topic: &'a CStr,
+    /// `None`: by murmur2 of the key, as Kafka's own clients do.
+    pub partition: Option<i32>,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    /// Milliseconds since 1970; `None`: the clock. (librdkafka reads 0 as the clock, too.)
+    pub timestamp: Option<i64>,
+    pub headers: Option<Headers>,
+    /// Comes back with the delivery report.
+    pub tag: usize,
+}
+
+/// Queues one record; the error hands it back.
+pub(super) fn produce<'a, C: ClientContext>(
+    producer: &Client<C>,
+    record: Outgoing<'a>,
+) -> Result<(), (RDKafkaErrorCode, Outgoing<'a>)> {
+    let (key, key_length) = raw(record.key);
+    let (value, value_length) = raw(record.value);
+    let headers = record
+        .headers
+        .as_ref()
+        .map_or(ptr::null_mut(), |headers| headers.0.as_ptr());
+    // SAFETY: the variadic list pairs each tag with the arguments rdkafka.h lists for it and ends with VTYPE_END; key
+    // and value are copied (MSG_F_COPY); on success librdkafka owns `headers`, on failure we still do.
+    let code = unsafe {
+        sys::rd_kafka_producev(
+            producer.native_ptr(),
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TOPIC,
+            record.topic.as_ptr(),
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION,
+            record.partition.unwrap_or(PARTITION_UA),
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
+            sys::RD_KAFKA_MSG_F_COPY,
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE,
+            value,
+            value_length,
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY,
+            key,
+            key_length,
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_OPAQUE,
+            ptr::without_provenance_mut::<c_void>(record.tag),
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP,
+            record.timestamp.unwrap_or(0),
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADERS,
+            headers,
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_END,
+        )
+    };
+    if code == NO_ERROR {
+        std::mem::forget(record.headers);
+        Ok(())
+    } else {
+        Err((code.into(), record))
+    }
 }

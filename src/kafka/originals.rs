@@ -10,6 +10,7 @@ use super::client::Clients;
 use super::letter::{Header, Letter, Source};
 use super::native::each_header;
 use super::reader::Reader;
+use super::right::{Operation, Right};
 use super::trouble::Trouble;
 use crate::codec::Reason;
 
@@ -93,7 +94,8 @@ impl Originals {
                     std::thread::sleep(PAUSE);
                 }
                 Err(error) => {
-                    return Err(Trouble::of(&format!("read topic {}", source.topic), &error));
+                    let right = Right::on_topic(Operation::Read, &source.topic);
+                    return Err(Trouble::of(&right, &error));
                 }
             }
         }

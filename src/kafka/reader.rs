@@ -1,20 +1,20 @@
 //! Reads topics for the commands: outside of any group, up to the end as it is, what is committed.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::access::Access;
 use super::client::Clients;
-use super::context::{log, report};
+use super::context::Ear;
 use super::progress::Progress;
+use super::right::{Operation, Right};
 use super::trouble::Trouble;
 
 /// How long the brokers may take to answer one question: who sits before a terminal waits for it.
@@ -26,34 +26,12 @@ const STABLE: Duration = Duration::from_secs(40);
 
 const TRY: Duration = Duration::from_secs(3);
 /// More complaints than wait at a time.
-const EVENTS: usize = 100;
-
-/// Keeps librdkafka's last complaint: it says why no broker answers.
-#[derive(Default)]
-pub(super) struct Ear {
-    complaint: Mutex<Option<String>>,
-}
-
-impl ClientContext for Ear {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        log(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        report(&error, reason);
-        if error.rdkafka_error_code() != Some(Code::AllBrokersDown)
-            && let Ok(mut complaint) = self.complaint.lock()
-        {
-            *complaint = Some(reason.to_owned());
-        }
-    }
-}
-
-impl ConsumerContext for Ear {}
+pub(super) const EVENTS: usize = 100;
 
 /// A reader of one partition at a time.
 pub(super) struct Reader {
     client: BaseConsumer<Ear>,
+    access: Arc<Access>,
     servers: String,
     group: String,
 }
@@ -61,12 +39,15 @@ pub(super) struct Reader {
 impl Reader {
     pub(super) fn connect(clients: &Clients) -> Result<Self, Trouble> {
         let config = clients.reader();
-        let client = config
-            .create_with_context(Ear::default())
-            .map_err(|error| Trouble::of("make a Kafka client", &error))?;
+        let client: BaseConsumer<Ear> = config
+            .create_with_context(Ear::new(&clients.access))
+            .map_err(|error| Trouble::no_client(&error))?;
+        // The token, where there is one: what follows waits without listening.
+        let _ = client.poll(Duration::ZERO);
         let setting = |key| config.get(key).unwrap_or_default().to_owned();
         Ok(Self {
             client,
+            access: Arc::clone(&clients.access),
             servers: setting("bootstrap.servers"),
             group: setting("group.id"),
         })
@@ -74,26 +55,38 @@ impl Reader {
 
     /// What the cluster says of itself, and of `topic`.
     pub(super) fn metadata(&self, topic: &str) -> Result<Metadata, Trouble> {
-        self.client
-            .fetch_metadata(Some(topic), PATIENCE)
-            .map_err(|error| self.unreachable(&error))
+        let deadline = Instant::now() + PATIENCE;
+        let mut heard = None;
+        loop {
+            let error = match self.client.fetch_metadata(Some(topic), TRY) {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
+            // The complaints wait to be fetched; no record can come.
+            for _ in 0..EVENTS {
+                let _ = self.client.poll(Duration::ZERO);
+            }
+            heard = self.access.take_complaint().or(heard);
+            match &heard {
+                // A second look would find the same.
+                Some(complaint) if complaint.refusal => {
+                    return Err(Trouble::Refusal(complaint.line.clone()));
+                }
+                heard if Instant::now() >= deadline => {
+                    return Err(Trouble::Unreachable {
+                        servers: self.servers.clone(),
+                        why: heard
+                            .as_ref()
+                            .map_or_else(|| error.to_string(), |it| it.line.clone()),
+                    });
+                }
+                _ => {}
+            }
+        }
     }
 
-    fn unreachable(&self, error: &KafkaError) -> Trouble {
-        // The complaints wait to be fetched; no record can come.
-        for _ in 0..EVENTS {
-            let _ = self.client.poll(Duration::ZERO);
-        }
-        let complaint = self.client.context().complaint.lock();
-        let complaint = complaint.ok().and_then(|mut it| it.take());
-        Trouble::Unreachable {
-            servers: self.servers.clone(),
-            why: complaint.unwrap_or_else(|| error.to_string()),
-        }
-    }
-
-    /// How many partitions `topic` has.
-    pub(super) fn partitions(&self, topic: &str) -> Result<i32, Trouble> {
+    /// How many partitions `topic` has; `need` is what the caller is about to do with it.
+    pub(super) fn partitions(&self, topic: &str, need: Operation) -> Result<i32, Trouble> {
         let metadata = self.metadata(topic)?;
         let found = metadata.topics().first();
         let error = found.and_then(MetadataTopic::error).map(Code::from);
@@ -101,7 +94,10 @@ impl Reader {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 Err(Trouble::NoTopic(topic.to_owned()))
             }
-            Some(code) => Err(Trouble::from_code(&format!("describe topic {topic}"), code)),
+            Some(code) => {
+                let right = Right::on_topic(need, topic);
+                Err(Trouble::from_code(&right, code))
+            }
             None => Ok(found.map_or(0, |it| i32::try_from(it.partitions().len()).unwrap_or(0))),
         }
     }
@@ -117,7 +113,7 @@ impl Reader {
         place
             .add_partition_offset(topic, partition, Offset::Offset(offset))
             .and_then(|()| self.client.assign(&place))
-            .map_err(|error| Trouble::of(&format!("read topic {topic}"), &error))
+            .map_err(|error| Trouble::of(&Right::on_topic(Operation::Read, topic), &error))
     }
 
     /// The next record of the partition gone to; `None` at its end.
@@ -135,14 +131,14 @@ impl Reader {
                     return Ok(Some(message));
                 }
                 Some(Err(KafkaError::PartitionEOF(at))) if at == partition => return Ok(None),
-                Some(Err(error)) => {
-                    let refused = Trouble::of(&format!("read topic {topic}"), &error);
-                    if matches!(refused, Trouble::NotAllowed(_)) {
-                        return Err(refused);
-                    }
-                    // Else it goes on by itself.
+                Some(Err(error))
+                    if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) =>
+                {
+                    let right = Right::on_topic(Operation::Read, topic);
+                    return Err(Trouble::NotAllowed(right));
                 }
-                Some(Ok(_)) | None => {}
+                // It goes on by itself; and the right on the group, which librdkafka asks for, is not needed here.
+                Some(_) | None => {}
             }
             if Instant::now() > deadline {
                 return Err(Trouble::Brokers {
@@ -159,7 +155,7 @@ impl Reader {
         topic: &str,
         partitions: &[i32],
     ) -> Result<BTreeMap<i32, Progress>, Trouble> {
-        let doing = format!("read the positions of group {}", self.group);
+        let right = Right::of_group(&self.group);
         let mut list = TopicPartitionList::new();
         for &partition in partitions {
             list.add_partition(topic, partition);
@@ -173,12 +169,12 @@ impl Reader {
                     let told = std::iter::from_fn(|| self.client.poll(Duration::ZERO));
                     let told = told.take(EVENTS).filter_map(Result::err);
                     for error in told.chain([error.clone()]) {
-                        if let refused @ Trouble::NotAllowed(_) = Trouble::of(&doing, &error) {
+                        if let refused @ Trouble::NotAllowed(_) = Trouble::of(&right, &error) {
                             return Err(refused);
                         }
                     }
                     if Instant::now() > deadline {
-                        return Err(Trouble::of(&doing, &error));
+                        return Err(Trouble::of(&right, &error));
                     }
                 }
             }
@@ -187,7 +183,7 @@ impl Reader {
         for element in committed.elements() {
             element
                 .error()
-                .map_err(|error| Trouble::of(&doing, &error))?;
+                .map_err(|error| Trouble::of(&right, &error))?;
             let mark = match element.offset() {
                 Offset::Offset(offset) => offset,
                 _ => 0,

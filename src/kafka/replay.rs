@@ -9,6 +9,7 @@ use super::letter::{Choice, Letter, Place};
 use super::letters::{Letters, Seen};
 use super::originals::Original;
 use super::progress::{Cursor, NOTE_LIMIT, Progress};
+use super::right::Operation;
 use super::sender::{Batch, Note, Ready, Sender};
 use super::trouble::Trouble;
 
@@ -60,7 +61,9 @@ pub fn replay(
     tell: &mut dyn FnMut(Told<'_>) -> Result<(), Trouble>,
 ) -> Result<Account, Trouble> {
     let partitions = letters.chosen(&order.partitions)?;
-    let takes = letters.reader.partitions(&letters.requests)?;
+    let takes = letters
+        .reader
+        .partitions(&letters.requests, Operation::Write)?;
     // The producer first: it ends a transaction that a crash left open, and from here on no other replay commits.
     let mut sender = send
         .then(|| Sender::connect(letters, order.rate, takes))

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::ClientContext;
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::statistics::Statistics;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::metadata::MetadataTopic;
 
+use super::access::Access;
 use super::client::bootstrap;
-use super::context::{knows_none, log, report};
+use super::context::Ear;
 use super::fault::Fault;
 use super::native;
+use super::reader::EVENTS;
+use super::right::{Operation, Right};
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::Seen;
 use crate::telemetry::metrics::Metrics;
@@ -27,6 +29,8 @@ pub(super) struct Counts {
     requests: AtomicI32,
     results: AtomicI32,
     failures: AtomicI32,
+    /// Of the topics that a request may name; 0 where there is none.
+    replies: Box<[AtomicI32]>,
     /// A worker wants the next look soon.
     wanted: AtomicBool,
     /// How often no broker answered.
@@ -38,13 +42,27 @@ pub(super) struct Counts {
 pub(super) enum Output {
     Results,
     Failures,
-}
-
-impl Output {
-    pub(super) const ALL: [Output; 2] = [Output::Results, Output::Failures];
+    /// The topic of this place in `topics.reply_allowed`.
+    Reply(usize),
 }
 
 impl Counts {
+    /// Counts yet to be seen, of so many topics for replies beside the three.
+    pub(super) fn of_replies(replies: usize) -> Self {
+        Self {
+            replies: (0..replies).map(|_| AtomicI32::new(0)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// All outputs.
+    pub(super) fn outputs(&self) -> impl Iterator<Item = Output> {
+        let replies = (0..self.replies.len()).map(Output::Reply);
+        [Output::Results, Output::Failures]
+            .into_iter()
+            .chain(replies)
+    }
+
     /// The partition for the outcome of a record of `partition`: the same one where the counts agree; else the key's
     /// (`None`: librdkafka's murmur2, the same as Kafka's own clients); without a key the input's modulo the count.
     pub(super) fn route(&self, output: Output, partition: i32, has_key: bool) -> Option<i32> {
@@ -61,16 +79,21 @@ impl Counts {
 
     /// The partitions that outcomes of records of `partition` can be in.
     pub(super) fn reach(&self, output: Output, partition: i32) -> Range<i32> {
+        if let Output::Reply(_) = output {
+            return 0..self.of(output); // the request may have named any
+        }
         match self.route(output, partition, true) {
             Some(partition) => partition..partition + 1,
             None => 0..self.of(output),
         }
     }
 
-    fn of(&self, output: Output) -> i32 {
+    /// How many partitions an output has.
+    pub(super) fn of(&self, output: Output) -> i32 {
         match output {
             Output::Results => self.results.load(Ordering::Relaxed),
             Output::Failures => self.failures.load(Ordering::Relaxed),
+            Output::Reply(place) => self.replies[place].load(Ordering::Relaxed),
         }
     }
 
@@ -97,58 +120,45 @@ impl Counts {
     }
 }
 
-#[derive(Default)]
-struct Quiet {
-    /// The client knows no broker any more.
-    lost: AtomicBool,
-}
-
-impl ClientContext for Quiet {
-    fn stats(&self, statistics: Statistics) {
-        self.lost.store(knows_none(&statistics), Ordering::Relaxed);
-    }
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
-        log(level, facility, text);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        report(&error, reason);
-    }
-}
-
-impl ConsumerContext for Quiet {}
-
 /// Looks at the cluster's metadata again and again.
 pub(super) struct Watch {
-    client: BaseConsumer<Quiet>,
+    client: BaseConsumer<Ear>,
+    access: Arc<Access>,
     bootstrap: CString,
     topics: [String; 3],
+    /// Those for replies, each with how often in a row it was not there.
+    replies: Vec<(String, u32)>,
     counts: Arc<Counts>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     said: Vec<String>,
 }
 
+/// So often in a row a topic for replies is not there before it counts as gone: a broker that has just started knows of none.
+const GONE: u32 = 3;
 /// How often to look: soon while something is wrong.
 const CALM: Duration = Duration::from_secs(5);
 const EAGER: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Watch {
-    /// A watch over `topics`: requests, results, failures.
+    /// A watch over `topics`: requests, results, failures; and over those for replies, without which the stream goes on.
     pub(super) fn new(
         config: &ClientConfig,
+        access: &Arc<Access>,
         topics: [String; 3],
+        replies: Vec<String>,
         counts: Arc<Counts>,
         health: Arc<Health>,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
-        let client = config.create_with_context(Quiet::default())?;
+        let client = config.create_with_context(Ear::new(access))?;
         Ok(Self {
             client,
+            access: Arc::clone(access),
             bootstrap: bootstrap(config),
             topics,
+            replies: replies.into_iter().map(|topic| (topic, 0)).collect(),
             counts,
             health,
             metrics,
@@ -163,9 +173,10 @@ impl Watch {
             let pause = Instant::now() + if problems.is_empty() { CALM } else { EAGER };
             if problems != self.said {
                 for problem in &problems {
-                    tracing::error!("{problem}");
+                    self.access.say(problem);
                 }
                 if problems.is_empty() && !self.said.is_empty() {
+                    self.access.forget();
                     tracing::info!("brokers and topics are well again");
                 }
                 self.said.clone_from(&problems);
@@ -182,49 +193,87 @@ impl Watch {
 
     /// What is wrong with brokers and topics.
     fn look(&mut self) -> Vec<String> {
-        // Serves the client's log lines and statistics; no record can come.
-        let _ = self.client.poll(Duration::ZERO);
-        if self.client.context().lost.swap(false, Ordering::Relaxed) {
+        self.listen();
+        if self.client.context().take_lost() {
             native::remind_of(self.client.client(), &self.bootstrap);
         }
         let mut problems = Vec::new();
         let mut found = [0; 3];
-        for (topic, found) in self.topics.iter().zip(&mut found) {
-            match self.client.fetch_metadata(Some(topic), TIMEOUT) {
-                Ok(metadata) => {
-                    self.metrics
-                        .brokers_up
-                        .set(i64::try_from(metadata.brokers().len()).unwrap_or(0));
-                    let seen = metadata.topics().first();
-                    match seen
-                        .and_then(rdkafka::metadata::MetadataTopic::error)
-                        .map(Code::from)
-                    {
-                        Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                            problems.push(format!("topic {topic} does not exist"));
-                        }
-                        Some(Code::TopicAuthorizationFailed) => {
-                            problems.push(format!("not authorized to describe topic {topic}"));
-                        }
-                        Some(code) => problems.push(format!("topic {topic}: {code}")),
-                        None => {
-                            let count = seen.map_or(0, |topic| topic.partitions().len());
-                            *found = i32::try_from(count).unwrap_or(i32::MAX);
-                        }
-                    }
+        // Each of the two brings Describe along.
+        let needs = [Operation::Read, Operation::Write, Operation::Write];
+        for ((topic, found), need) in self.topics.iter().zip(&mut found).zip(needs) {
+            match self.count(topic, need) {
+                Ok(Ok(count)) => *found = count,
+                Ok(Err(problem)) => problems.push(problem),
+                Err(absence) => return vec![absence],
+            }
+        }
+        let mut beside = Vec::new();
+        for place in 0..self.replies.len() {
+            let (topic, misses) = &self.replies[place];
+            let (count, misses) = match self.count(topic, Operation::Write) {
+                Ok(Ok(count)) => (Some(count), 0),
+                Ok(Err(problem)) => {
+                    beside.push(format!("{problem} (topics.reply_allowed)"));
+                    ((misses + 1 >= GONE).then_some(0), misses + 1)
                 }
-                Err(error) => {
-                    self.metrics.brokers_up.set(0);
-                    self.counts.outages.fetch_add(1, Ordering::Relaxed);
-                    return vec![format!("no broker answers: {error}")];
-                }
+                Err(absence) => return vec![absence],
+            };
+            self.replies[place].1 = misses;
+            if let Some(count) = count {
+                self.counts.replies[place].store(count, Ordering::Relaxed);
             }
         }
         if problems.is_empty() {
             self.note(found);
             self.look_at_ends();
         }
+        problems.extend(beside);
+        for missing in self.access.missing() {
+            if !problems.contains(&missing) {
+                problems.push(missing);
+            }
+        }
         problems
+    }
+
+    /// How many partitions a topic has, or what is wrong with it; the error is that no broker answers.
+    fn count(&self, topic: &str, need: Operation) -> Result<Result<i32, String>, String> {
+        let metadata = match self.client.fetch_metadata(Some(topic), TIMEOUT) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                self.metrics.brokers_up.set(0);
+                self.counts.outages.fetch_add(1, Ordering::Relaxed);
+                self.listen();
+                return Err(match self.access.take_complaint() {
+                    Some(complaint) if complaint.refusal => complaint.line,
+                    Some(complaint) => format!("no broker answers: {}", complaint.line),
+                    None => format!("no broker answers: {error}"),
+                });
+            }
+        };
+        let brokers = i64::try_from(metadata.brokers().len()).unwrap_or(0);
+        self.metrics.brokers_up.set(brokers);
+        let seen = metadata.topics().first();
+        let error = seen.and_then(MetadataTopic::error).map(Code::from);
+        Ok(match error {
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                Err(format!("topic {topic} does not exist"))
+            }
+            Some(Code::TopicAuthorizationFailed) => Err(Right::on_topic(need, topic).to_string()),
+            Some(code) => Err(format!("topic {topic}: {code}")),
+            None => {
+                let count = seen.map_or(0, |topic| topic.partitions().len());
+                Ok(i32::try_from(count).unwrap_or(i32::MAX))
+            }
+        })
+    }
+
+    /// Serves the client's errors, log lines, statistics and tokens; no record can come.
+    fn listen(&self) {
+        for _ in 0..EVENTS {
+            let _ = self.client.poll(Duration::ZERO);
+        }
     }
 
     /// Where the partitions end that are assigned here: a worker that pauses or hangs does not tell.

@@ -74,28 +74,21 @@ impl Sender {
         let c_string = |text: &str| {
             CString::new(text).map_err(|_| Fault::Fatal("a name holds a NUL character".to_owned()))
         };
-        let requests = c_string(&letters.requests)?;
         let clients = &letters.clients;
-        let sink =
-            Sink::connect(&clients.replayer(), &[&requests], 0, None).map_err(
-                |fault| match fault {
-                    Fault::Fenced(text) => Trouble::Fenced(text),
-                    Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => {
-                        Trouble::Brokers {
-                            doing: format!(
-                                "begin to send, by the transactional id {}",
-                                clients.replay_name()
-                            ),
-                            why,
-                        }
-                    }
-                },
-            )?;
+        let name = clients.replay_name();
+        let sink = Sink::connect(&clients.replayer(), &clients.access, &name, 0, None);
+        let sink = sink.map_err(|fault| match fault {
+            Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => Trouble::Brokers {
+                doing: format!("begin to send, by the transactional id {name}"),
+                why,
+            },
+            fault @ (Fault::Denied(_) | Fault::Fenced(_)) => fault.into(),
+        })?;
         Ok(Self {
             sink,
-            requests,
+            requests: c_string(&letters.requests)?,
             failures: letters.topic.clone(),
-            group: c_string(&clients.replay_name())?,
+            group: c_string(&letters.clients.replay_name())?,
             takes,
             batch: match rate {
                 0 => BATCH_RECORDS,
@@ -109,6 +102,14 @@ impl Sender {
 
     /// Sends these originals. One that the brokers refuse is looked for by halves: what stands before it goes.
     pub(super) fn deliver(&mut self, batch: &[Ready], note: Note<'_>) -> Result<(), Trouble> {
+        // A right that is missing breaks a transaction in ways of its own; it is known by its name.
+        self.send(batch, note).map_err(|trouble| {
+            let missing = self.sink.missing();
+            missing.map_or(trouble, Trouble::Refusal)
+        })
+    }
+
+    fn send(&mut self, batch: &[Ready], note: Note<'_>) -> Result<(), Trouble> {
         let Some(last) = batch.last() else {
             return Ok(());
         };
@@ -137,8 +138,8 @@ impl Sender {
         self.sink.abort()?;
         if batch.len() > 1 {
             let (first, second) = batch.split_at(batch.len() / 2);
-            self.deliver(first, note)?;
-            return self.deliver(second, note);
+            self.send(first, note)?;
+            return self.send(second, note);
         }
         Err(if is_for_good(code) {
             Trouble::Refused {
@@ -162,7 +163,7 @@ impl Sender {
         let mut position = list.add_partition(&self.failures, partition);
         position
             .set_offset(Offset::Offset(progress.mark))
-            .map_err(|error| Trouble::of("commit", &error))?;
+            .map_err(|error| Trouble::Stopped(error.to_string()))?;
         position.set_metadata(progress.note());
         let membership = GroupMetadata::without_members(&self.group);
         Ok(self.sink.commit(Offsets::copy_of(&list), membership)?)

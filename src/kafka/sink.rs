@@ -10,11 +10,13 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{Producer, ThreadedProducer};
 
+use super::access::Access;
 use super::calls::Calls;
 use super::context::{ProducerEvents, Refused};
 use super::exception::is_for_good;
 use super::fault::Fault;
-use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing, Topics};
+use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
+use super::right::Right;
 use super::source::finishes_within;
 use crate::telemetry::metrics::Metrics;
 
@@ -31,9 +33,12 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One worker's producer.
 pub(super) struct Sink {
-    /// Stands before the producer, and so is dropped before it.
-    topics: Topics,
     producer: Arc<ThreadedProducer<ProducerEvents>>,
+    access: Arc<Access>,
+    /// The transactional id, where there is one.
+    id: String,
+    /// The group whose positions it commits.
+    group: String,
     calls: Option<Calls>,
     /// A transaction is open.
     open: bool,
@@ -47,24 +52,28 @@ pub(super) struct Sink {
 
 impl Sink {
     /// Connects. With a transactional id in `config`, ends what an earlier producer of that id left open: until then the
-    /// positions it committed are not stable, so this stands before the group is joined. `topics`: what it writes to.
+    /// positions it committed are not stable, so this stands before the group is joined.
     pub(super) fn connect(
         config: &ClientConfig,
-        topics: &[&CStr],
+        access: &Arc<Access>,
+        group: &str,
         worker: usize,
         metrics: Option<Arc<Metrics>>,
     ) -> Result<Self, Fault> {
-        let transactional = config.get("transactional.id").is_some();
-        let producer: Arc<ThreadedProducer<_>> =
-            Arc::new(config.create_with_context(ProducerEvents::new(metrics))?);
+        let id = config.get("transactional.id");
+        let transactional = id.is_some();
+        let events = ProducerEvents::new(access, metrics);
+        let producer = Arc::new(config.create_with_context(events)?);
         let calls = if transactional {
             Some(Calls::start(worker)?)
         } else {
             None
         };
         let sink = Self {
-            topics: Topics::of(producer.client(), topics),
             producer,
+            access: Arc::clone(access),
+            id: id.unwrap_or_default().to_owned(),
+            group: group.to_owned(),
             calls,
             open: false,
             sent: 0,
@@ -95,7 +104,7 @@ impl Sink {
         self.begin()?;
         let mut deadline = None;
         loop {
-            match native::produce(self.producer.client(), &self.topics, record) {
+            match native::produce(self.producer.client(), record) {
                 Ok(()) => {
                     self.sent += 1;
                     return Ok(Ok(()));
@@ -114,6 +123,11 @@ impl Sink {
             }
             sleep(Duration::from_millis(1));
         }
+    }
+
+    /// A right that was missing just now.
+    pub(super) fn missing(&self) -> Option<String> {
+        self.access.missing().pop()
     }
 
     /// Waits until the broker has taken everything sent; returns what it refused.
@@ -231,7 +245,16 @@ impl Sink {
                     tracing::debug!(%error, "made again");
                     sleep(Duration::from_millis(20));
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => {
+                    let right = match error.code {
+                        Code::TransactionalIdAuthorizationFailed => {
+                            Some(Right::of_transactions(&self.id))
+                        }
+                        Code::GroupAuthorizationFailed => Some(Right::of_group(&self.group)),
+                        _ => None,
+                    };
+                    return Err(right.map_or_else(|| error.into(), |it| self.access.miss(it)));
+                }
             }
         }
     }

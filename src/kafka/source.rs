@@ -12,10 +12,12 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::access::Access;
 use super::client::bootstrap;
 use super::context::{Change, ConsumerEvents, assign, takes_more, unassign};
 use super::fault::Fault;
 use super::native::{self, GroupMetadata};
+use super::right::{Operation, Right};
 use crate::telemetry::metrics::Metrics;
 
 /// How long the group's positions are waited for at first, and at most before its other partitions are looked after again.
@@ -41,6 +43,8 @@ pub(super) enum Polled<'a> {
 /// One worker's consumer.
 pub(super) struct Source {
     consumer: BaseConsumer<ConsumerEvents>,
+    access: Arc<Access>,
+    group: String,
     topic: String,
     bootstrap: CString,
     worker: usize,
@@ -59,15 +63,18 @@ impl Source {
     /// Joins the group.
     pub(super) fn join(
         config: &ClientConfig,
+        access: &Arc<Access>,
         topic: &str,
         worker: usize,
         metrics: Arc<Metrics>,
     ) -> Result<Self, Fault> {
-        let events = ConsumerEvents::new(topic, worker, Arc::clone(&metrics));
+        let events = ConsumerEvents::new(access, topic, worker, Arc::clone(&metrics));
         let consumer: BaseConsumer<_> = config.create_with_context(events)?;
         consumer.subscribe(&[topic])?;
         Ok(Self {
             consumer,
+            access: Arc::clone(access),
+            group: config.get("group.id").unwrap_or_default().to_owned(),
             topic: topic.to_owned(),
             bootstrap: bootstrap(config),
             worker,
@@ -93,13 +100,26 @@ impl Source {
                     None => error.into(),
                 })
             }
-            // Brokers come back, topics appear: librdkafka goes on trying by itself, and `report` has told of it.
-            Some(Err(_)) => Ok(Polled::Drained),
+            Some(Err(error)) => match self.denied(&error) {
+                // A member that reads nothing is none.
+                Some(right) => Err(self.access.miss(right)),
+                // Brokers come back, topics appear: librdkafka goes on trying by itself, and `report` has told of it.
+                None => Ok(Polled::Drained),
+            },
             None => Ok(self
                 .consumer
                 .context()
                 .next_change()
                 .map_or(Polled::Drained, Polled::Changed)),
+        }
+    }
+
+    /// The right that the brokers miss.
+    fn denied(&self, error: &KafkaError) -> Option<Right> {
+        match error.rdkafka_error_code()? {
+            Code::GroupAuthorizationFailed => Some(Right::of_group(&self.group)),
+            Code::TopicAuthorizationFailed => Some(Right::on_topic(Operation::Read, &self.topic)),
+            _ => None,
         }
     }
 

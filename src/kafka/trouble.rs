@@ -2,8 +2,10 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::access::is_denial;
 use super::fault::Fault;
 use super::letter::Place;
+use super::right::Right;
 
 /// What stands in the way.
 #[derive(Debug, thiserror::Error)]
@@ -19,9 +21,12 @@ pub enum Trouble {
     /// The topic is missing.
     #[error("topic {0} does not exist: `nik-stream topics create` makes it")]
     NoTopic(String),
+    /// They are there, and do not let this program in.
+    #[error("{0}")]
+    Refusal(String),
     /// The brokers do not let this user do it.
-    #[error("not authorized to {0}: the user of kafka.security needs the right")]
-    NotAllowed(String),
+    #[error("{0}")]
+    NotAllowed(Right),
     /// The brokers refuse, or fail.
     #[error("could not {doing}: {why}")]
     Brokers {
@@ -140,25 +145,31 @@ pub enum Trouble {
 }
 
 impl Trouble {
-    /// What `error` means for who wants to do `doing` ("read topic x").
-    pub(super) fn of(doing: &str, error: &KafkaError) -> Self {
+    /// What `error` means for who wants to do what needs `right`.
+    pub(super) fn of(right: &Right, error: &KafkaError) -> Self {
         match error.rdkafka_error_code() {
-            Some(code) => Self::from_code(doing, code),
+            Some(code) => Self::from_code(right, code),
             None => Self::Brokers {
-                doing: doing.to_owned(),
+                doing: right.deed(),
                 why: error.to_string(),
             },
         }
     }
 
+    /// librdkafka takes not these settings.
+    pub(super) fn no_client(error: &KafkaError) -> Self {
+        Self::Brokers {
+            doing: "make a Kafka client".to_owned(),
+            why: error.to_string(),
+        }
+    }
+
     /// The same, of a bare code.
-    pub(super) fn from_code(doing: &str, code: Code) -> Self {
+    pub(super) fn from_code(right: &Right, code: Code) -> Self {
         match code {
-            Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::ClusterAuthorizationFailed => Self::NotAllowed(doing.to_owned()),
+            code if is_denial(code) => Self::NotAllowed(right.clone()),
             code => Self::Brokers {
-                doing: doing.to_owned(),
+                doing: right.deed(),
                 why: code.to_string(),
             },
         }
@@ -169,6 +180,7 @@ impl From<Fault> for Trouble {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Fenced(text) => Trouble::Fenced(text),
+            Fault::Denied(right) => Trouble::NotAllowed(right),
             Fault::Abort(text) | Fault::Restart(text) | Fault::Fatal(text) => {
                 Trouble::Stopped(text)
             }

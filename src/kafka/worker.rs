@@ -1,5 +1,6 @@
 //! One worker: a consumer, the judgement and a producer, joined by one loop on one thread.
 
+mod address;
 mod detours;
 
 use std::sync::Arc;
@@ -8,10 +9,10 @@ use std::time::{Duration, Instant};
 use rdkafka::message::{BorrowedMessage, Message};
 
 use super::Shared;
-use super::dead_letter::{self, Cut};
+use super::dead_letter::Cut;
 use super::exception::{Exceptions, Instead, Place, tag};
 use super::fault::Fault;
-use super::native::{GroupMetadata, Headers, Offsets, Outgoing};
+use super::native::{GroupMetadata, Offsets, Outgoing};
 use super::route::Output;
 use super::sink::Sink;
 use super::source::{Polled, Source};
@@ -61,13 +62,15 @@ impl Worker {
     ) -> Result<Self, Fault> {
         let mut sink = Sink::connect(
             &shared.clients.producer(index),
-            &Output::ALL.map(|output| shared.topic(output).as_c_str()),
+            &shared.clients.access,
+            &shared.group,
             index,
             Some(Arc::clone(&shared.metrics)),
         )?;
         shared.sweep(&mut sink, left_behind)?;
         let source = Source::join(
             &shared.clients.consumer(index),
+            &shared.clients.access,
             &shared.requests,
             index,
             Arc::clone(&shared.metrics),
@@ -253,17 +256,17 @@ impl Desk {
                     timestamp
                 }
             });
-            let (output, headers) = self.address(message, &outcome, cut);
+            let address = self.address(message, &outcome, cut, exception);
+            if exception.is_some() && matches!(address.output, Output::Reply(_)) {
+                self.exceptions.sent_as_reply(id);
+            }
             let sent = self.sink.send(Outgoing {
-                topic: self.shared.topic(output),
-                partition: self
-                    .shared
-                    .counts
-                    .route(output, id.0, message.key().is_some()),
+                topic: self.shared.topic(address.output),
+                partition: address.partition,
                 key: message.key(),
                 value: Some(&self.payload),
                 timestamp: dated.filter(|_| !clock),
-                headers,
+                headers: address.headers,
                 tag: tag(id),
             })?;
             match sent {
@@ -276,24 +279,6 @@ impl Desk {
                     return Ok(true);
                 }
                 Err(code) => self.exceptions.refused_here(id, code),
-            }
-        }
-    }
-
-    /// The topic of an outcome, and its headers: the request's own, behind those that tell why it failed.
-    fn address(
-        &self,
-        message: &BorrowedMessage<'_>,
-        outcome: &Outcome,
-        cut: Cut,
-    ) -> (Output, Option<Headers>) {
-        match *outcome {
-            Outcome::Result { .. } => (Output::Results, Headers::copy_of(message)),
-            Outcome::Failure { reason, .. } => {
-                let (group, limit) = (&self.shared.group, self.processor.settings().result_bytes);
-                let headers =
-                    dead_letter::headers(message, group, reason, cut, self.payload.len(), limit);
-                (Output::Failures, Some(headers))
             }
         }
     }

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, unused_imports)] // until the tests of `run` use all of it
 
+mod acls;
 mod kept;
 pub mod ports;
 mod program;
@@ -25,6 +26,7 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
+pub use acls::Grant;
 pub use kept::Kept;
 pub use program::{Program, ProgramSettings};
 pub use raw::remind_of;
@@ -61,16 +63,28 @@ pub fn unique(name: &str) -> String {
 impl KafkaCluster {
     /// Starts 1 broker, or 3 (replication 3, of which 2 must be in sync), and waits until all are members.
     pub fn start(brokers: usize) -> KafkaCluster {
-        Self::start_with(brokers, JVM)
+        Self::start_with(brokers, "", &[])
     }
 
-    /// The same, with other options for the brokers' JVM.
-    pub fn start_with(brokers: usize, jvm: &str) -> KafkaCluster {
+    /// One broker, with other options for its JVM.
+    pub fn start_on(jvm: &str) -> KafkaCluster {
+        Self::set_up(1, jvm, "", &[])
+    }
+
+    /// The same, with further server properties (`@PORT@` and the like as in `tests/broker/server.properties`), and users as
+    /// `StorageTool --add-scram` takes them.
+    pub fn start_with(brokers: usize, properties: &str, scram: &[String]) -> KafkaCluster {
+        Self::set_up(brokers, JVM, properties, scram)
+    }
+
+    fn set_up(brokers: usize, jvm: &str, properties: &str, scram: &[String]) -> KafkaCluster {
         let dir = tempfile::Builder::new()
             .prefix("nik-stream-kafka-")
             .tempdir()
             .expect("a temporary directory");
         let first = ports::free(2 * u16::try_from(brokers).expect("a few brokers"));
+        let further = dir.path().join("further.properties");
+        std::fs::write(&further, properties).expect("written");
         let prepared = Command::new(concat!(env!("CARGO_MANIFEST_DIR"), "/script/kafka"))
             .args([
                 "prepare",
@@ -81,6 +95,9 @@ impl KafkaCluster {
                 "--dir",
             ])
             .arg(dir.path())
+            .arg("--properties")
+            .arg(&further)
+            .args(scram.iter().flat_map(|user| ["--scram", user]))
             .env("KAFKA_JVM", jvm)
             .output()
             .expect("script/kafka runs");
@@ -222,11 +239,9 @@ impl KafkaCluster {
 
     /// Deletes a topic; its data follows soon.
     pub fn delete_topic(&self, name: &str) {
-        for deleted in block_on(self.admin().delete_topics(&[name], &admin_options()))
-            .expect("the controller answers")
-        {
-            deleted.unwrap_or_else(|(topic, error)| panic!("could not delete {topic}: {error}"));
-        }
+        let deleted = block_on(self.admin().delete_topics(&[name], &admin_options()));
+        let deleted = deleted.expect("the controller answers");
+        assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
     }
 
     /// The committed positions of a group in a topic, by partition; partitions without one are left out.

@@ -36,6 +36,7 @@ fn found(change: impl FnOnce(&mut Topic)) -> Vec<Finding> {
     change(&mut failures);
     let layout = Layout {
         topics: [Some(sound()), Some(sound()), Some(failures)],
+        replies: Vec::new(),
         positions_minutes: Some(1440),
     };
     let settings = load_from(&[], [], |_, _| Ok(())).unwrap().settings;

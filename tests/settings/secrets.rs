@@ -112,3 +112,32 @@ fn a_certificate_goes_with_its_key_and_both_can_be_read() {
             .contains("cannot be read")
     );
 }
+
+#[test]
+fn a_token_has_one_source_and_takes_the_place_of_a_user() {
+    let tls = "[kafka.security]\nprotocol = \"sasl_ssl\"\nsasl_mechanism = \"OAUTHBEARER\"\n";
+    let command = format!("{tls}oauth_token_command = \"echo hunter2\"\n");
+    let shown = load(&[&command], &[]).unwrap().show();
+    assert!(
+        shown.contains("oauth_token_command = \"***\" # "),
+        "{shown}"
+    );
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert_eq!(
+        problem(tls),
+        "0.toml: kafka.security.protocol: sasl_ssl needs kafka.security.oauth_token_file or kafka.security.oauth_token_command"
+    );
+    let both = problem(&format!("{command}oauth_token_file = \"/dev/null\""));
+    assert!(both.ends_with("found both"), "{both}");
+    assert!(!both.contains("hunter2"), "{both}");
+    assert_eq!(
+        problem(&format!("{command}username = \"a\"")),
+        "0.toml: kafka.security.username: not used: kafka.security.sasl_mechanism is OAUTHBEARER"
+    );
+    assert_eq!(
+        problem(&format!(
+            "{SASL}password = \"a\"\noauth_token_command = \"b\""
+        )),
+        "0.toml: kafka.security.oauth_token_command: not used: kafka.security.sasl_mechanism is not OAUTHBEARER"
+    );
+}

@@ -18,5 +18,6 @@ mod privacy;
 mod reader;
 mod records;
 mod refused;
+mod replies;
 pub mod stage;
 mod stops;

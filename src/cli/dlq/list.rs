@@ -10,6 +10,7 @@ use super::moment::show;
 use super::{Filters, source};
 use crate::cli::config::Files;
 use crate::cli::written;
+use crate::kafka::Operation;
 use crate::kafka::Trouble;
 use crate::kafka::letter::Letter;
 use crate::kafka::letters::{Letters, Seen};
@@ -43,7 +44,7 @@ pub(super) struct ListArgs {
 /// Runs the command.
 pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let settings = args.files.load()?.settings;
-    let mut letters = Letters::open(&settings)?;
+    let mut letters = Letters::open(&settings, Operation::Describe)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let choice = args.filters.choice();
     let mut table = Table::default();

@@ -9,6 +9,7 @@ use super::moment::show;
 use super::{Filters, source};
 use crate::cli::config::Files;
 use crate::cli::written;
+use crate::kafka::Operation;
 use crate::kafka::Trouble;
 use crate::kafka::letter::Letter;
 use crate::kafka::letters::Letters;
@@ -52,7 +53,7 @@ pub(super) struct ReplayArgs {
 /// Runs the command.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let settings = args.files.load()?.settings;
-    let mut letters = Letters::open(&settings)?;
+    let mut letters = Letters::open(&settings, Operation::Read)?;
     let order = args.filters.order(args.limit, args.rate);
     if args.dry_run {
         return dry_run(&mut letters, |letters, tell| {

@@ -8,6 +8,7 @@ use super::source;
 use crate::cli::config::Files;
 use crate::cli::mask::mask;
 use crate::cli::written;
+use crate::kafka::Operation;
 use crate::kafka::letter::{Header, Letter, Place};
 use crate::kafka::letters::Letters;
 use crate::kafka::originals::{Original, Request};
@@ -35,7 +36,7 @@ pub(super) struct ShowArgs {
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let settings = args.files.load()?.settings;
-    let mut letters = Letters::open(&settings)?;
+    let mut letters = Letters::open(&settings, Operation::Read)?;
     let letter = letters.at(args.place)?;
     let original = letters.original(&letter)?;
     let text = Page {

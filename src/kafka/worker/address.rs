@@ -1,0 +1,83 @@
+//! Where an outcome goes: its topic and partition, and the headers that it carries there.
+
+use rdkafka::message::{BorrowedMessage, Message};
+
+use super::Desk;
+use crate::kafka::dead_letter::{self, Cut};
+use crate::kafka::exception::{Exception, Reply};
+use crate::kafka::native::Headers;
+use crate::kafka::reply::Wish;
+use crate::kafka::route::Output;
+use crate::pipeline::process::Outcome;
+
+/// Where an outcome goes, and what it carries.
+pub(super) struct Address {
+    pub output: Output,
+    /// `None`: by the key.
+    pub partition: Option<i32>,
+    /// The request's own, behind those that tell why it failed.
+    pub headers: Option<Headers>,
+}
+
+impl Desk {
+    /// The address of an outcome.
+    pub(super) fn address(
+        &self,
+        message: &BorrowedMessage<'_>,
+        outcome: &Outcome,
+        cut: Cut,
+        exception: Option<Exception>,
+    ) -> Address {
+        let (output, asked, headers) = match *outcome {
+            Outcome::Result { .. } => {
+                let (output, asked) = self.reply(message, exception);
+                (output, asked, Headers::copy_of(message))
+            }
+            Outcome::Failure { reason, .. } => {
+                let (group, limit) = (&self.shared.group, self.processor.settings().result_bytes);
+                let headers =
+                    dead_letter::headers(message, group, reason, cut, self.payload.len(), limit);
+                (Output::Failures, None, Some(headers))
+            }
+        };
+        let counts = &self.shared.counts;
+        let count = counts.of(output);
+        let asked = asked.filter(|asked| (0..count).contains(asked));
+        let routed = || counts.route(output, message.partition(), message.key().is_some());
+        Address {
+            output,
+            partition: asked.map_or_else(routed, Some),
+            headers,
+        }
+    }
+
+    /// The topic and maybe the partition that a result is asked to go to; the results, where that cannot be: a requester's topic
+    /// stops no stream, and no result is lost. (What it asked for is text of the request, and in no log.)
+    fn reply(
+        &self,
+        message: &BorrowedMessage<'_>,
+        exception: Option<Exception>,
+    ) -> (Output, Option<i32>) {
+        let why = match self.shared.replies.wish(message) {
+            Wish::Nothing => return (Output::Results, None),
+            Wish::NotAllowed => "topics.reply_allowed has no such topic",
+            Wish::Reply(..) if exception.is_some_and(|it| it.reply == Reply::Refused) => {
+                "the topic refuses the record"
+            }
+            Wish::Reply(place, partition) => {
+                let output = Output::Reply(place);
+                if self.shared.takes(output) {
+                    return (output, partition);
+                }
+                "the topic does not exist, or may not be written to"
+            }
+        };
+        tracing::warn!(
+            partition = message.partition(),
+            offset = message.offset(),
+            why,
+            "the reply that a request asks for goes to the results"
+        );
+        (Output::Results, None)
+    }
+}

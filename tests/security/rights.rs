@@ -1,0 +1,253 @@
+//! The rights that the page lists: with these alone all works, and each that is missing is named.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::{Secured, USERS, secured, table};
+use crate::cluster::{Grant, NewRecord, ProgramSettings};
+use crate::stream::stage::{PATIENCE, Stage, ready, stop, wait_until};
+
+/// A right without its user: operation, kind, name, whether the name is a beginning.
+type Right = (String, String, String, bool);
+
+/// What the page lists for a command, with the names of a stage.
+fn listed(stage: &Stage, command: &str) -> Vec<Right> {
+    let rows = table("| for | operation | on | named |").into_iter();
+    let rows = rows.filter(|row| row[0] == command);
+    let rights: Vec<Right> = rows
+        .map(|row| {
+            let (begins, name) = match row[3].as_str() {
+                "topics.requests" => (false, stage.requests.clone()),
+                "topics.results" => (false, stage.results.clone()),
+                "topics.failures" => (false, stage.failures.clone()),
+                "kafka.group_id" => (false, stage.group.clone()),
+                "<kafka.group_id>-replay" => (false, format!("{}-replay", stage.group)),
+                "<kafka.group_id>- (prefixed)" => (true, format!("{}-", stage.group)),
+                other => panic!("the page names {other}"),
+            };
+            (row[1].clone(), row[2].clone(), name, begins)
+        })
+        .collect();
+    assert!(!rights.is_empty(), "no rights for {command}");
+    rights
+}
+
+/// A new user with these rights, by the number in its name and password.
+fn user(secured: &Secured, rights: &[Right]) -> usize {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(number < USERS, "more users than the broker knows");
+    let grants: Vec<Grant> = rights
+        .iter()
+        .cloned()
+        .map(|(operation, kind, name, prefixed)| Grant {
+            user: format!("user-{number}"),
+            operation,
+            kind,
+            name,
+            prefixed,
+        })
+        .collect();
+    if !grants.is_empty() {
+        secured.cluster.grant(&grants);
+    }
+    number
+}
+
+fn settings_of(secured: &Secured, stage: &Stage, user: usize) -> ProgramSettings {
+    let (name, password) = (format!("user-{user}"), format!("secret-{user}"));
+    secured.by_password(&name, &password, stage.settings().set("kafka.workers", "1"))
+}
+
+/// For a command that needs `rights`: who has them all, and who lacks one of them, with what is missing.
+fn users(secured: &Secured, rights: &[Right]) -> (usize, Vec<(usize, String)>) {
+    let all = user(secured, rights);
+    let lacking = rights.iter().enumerate().map(|(missing, right)| {
+        let mut rest = rights.to_vec();
+        rest.remove(missing);
+        let (operation, kind, name, _) = right;
+        let needs = format!(
+            "not authorized: the user of kafka.security needs {operation} on {kind} {name}"
+        );
+        (user(secured, &rest), needs)
+    });
+    (all, lacking.collect())
+}
+
+/// Runs a command as each of `lacking`: each is told what is missing.
+fn each_is_told(secured: &Secured, stage: &Stage, lacking: &[(usize, String)], arguments: &[&str]) {
+    for (user, needs) in lacking {
+        let said = settings_of(secured, stage, *user)
+            .command(arguments)
+            .output()
+            .expect("runs");
+        let words = String::from_utf8(said.stderr).expect("text");
+        assert_eq!(
+            words.trim_end(),
+            format!("nik-stream: {needs}"),
+            "{arguments:?}"
+        );
+        assert_eq!(said.status.code(), Some(1), "{arguments:?}");
+    }
+}
+
+fn done(settings: &ProgramSettings, arguments: &[&str]) -> String {
+    let said = settings.command(arguments).output().expect("runs");
+    let words = String::from_utf8_lossy(&said.stderr);
+    assert_eq!(said.status.code(), Some(0), "{arguments:?}: {words}");
+    String::from_utf8(said.stdout).expect("text")
+}
+
+#[test]
+fn the_service_works_with_the_rights_of_the_page_and_names_each_that_is_missing() {
+    let secured = secured();
+    let stage = Stage::new(&secured.cluster, "rights", 1);
+    let (all, lacking) = users(secured, &listed(&stage, "run"));
+    let requests = [r#"{"nik":[],"process":"limited"}"#, "{"].map(|text| NewRecord {
+        value: Some(text.into()),
+        ..NewRecord::default()
+    });
+    let program = ready(&settings_of(secured, &stage, all));
+    secured.cluster.produce(&stage.requests, &requests);
+    stage.wait_for_outcomes(&secured.cluster, 2);
+    stop(program);
+
+    thread::scope(|scope| {
+        for (user, needs) in &lacking {
+            let stage = &stage;
+            scope.spawn(move || {
+                let mut program = settings_of(secured, stage, *user).run();
+                wait_until(needs, || {
+                    let answer = program.get("/readyz");
+                    answer.is_some_and(|(status, body)| status == 503 && body.contains(needs))
+                });
+                let words = program.stderr();
+                assert_eq!(
+                    words.matches(&format!("\"message\":\"{needs}")).count(),
+                    1,
+                    "{words}"
+                );
+                // It waits for the right.
+                assert_eq!(program.wait(std::time::Duration::ZERO), None, "{words}");
+            });
+        }
+    });
+}
+
+#[test]
+fn a_right_that_is_given_later_lets_the_service_go_on() {
+    let secured = secured();
+    let stage = Stage::new(&secured.cluster, "later", 1);
+    let rights = listed(&stage, "run");
+    let results = rights.iter().position(|it| it.2 == stage.results);
+    let mut fewer = rights.clone();
+    // It can be seen, and takes nothing.
+    fewer[results.expect("listed")].0 = "Describe".to_owned();
+    let late = user(secured, &fewer);
+    let mut program = settings_of(secured, &stage, late).run();
+    secured.cluster.produce(
+        &stage.requests,
+        &[NewRecord {
+            value: Some(br#"{"nik":[],"process":"limited"}"#.to_vec()),
+            ..NewRecord::default()
+        }],
+    );
+    let needs = format!("needs Write on topic {}", stage.results);
+    wait_until("the missing right is named", || {
+        program
+            .get("/readyz")
+            .is_some_and(|(_, body)| body.contains(&needs))
+    });
+    let (operation, kind, name, prefixed) = rights[results.expect("listed")].clone();
+    secured.cluster.grant(&[Grant {
+        user: format!("user-{late}"),
+        operation,
+        kind,
+        name,
+        prefixed,
+    }]);
+    stage.wait_for_outcomes(&secured.cluster, 1);
+    program.wait_ready(PATIENCE);
+    stop(program);
+}
+
+#[test]
+fn without_the_right_to_write_to_a_reply_topic_the_stream_goes_on() {
+    let secured = secured();
+    let stage = Stage::new(&secured.cluster, "replies", 1);
+    let reply = format!("{}.reply", stage.group);
+    secured.cluster.create_topic(&reply, 1, &[]);
+    let mut rights = listed(&stage, "run");
+    // It can be seen, and takes nothing.
+    rights.push((
+        "Describe".to_owned(),
+        "topic".to_owned(),
+        reply.clone(),
+        false,
+    ));
+    let user = user(secured, &rights);
+    let program = ready(&settings_of(secured, &stage, user).set("topics.reply_allowed", &reply));
+    secured.cluster.produce(
+        &stage.requests,
+        &[NewRecord {
+            value: Some(br#"{"nik":[],"process":"limited"}"#.to_vec()),
+            headers: vec![(
+                b"kafka_replyTopic".to_vec(),
+                Some(reply.clone().into_bytes()),
+            )],
+            ..NewRecord::default()
+        }],
+    );
+    let (results, _) = stage.wait_for_outcomes(&secured.cluster, 1);
+    assert_eq!(results.len(), 1);
+    let needs = format!("needs Write on topic {reply}");
+    assert!(program.stderr().contains(&needs), "{}", program.stderr());
+    stop(program);
+}
+
+#[test]
+fn the_commands_for_topics_work_with_the_rights_of_the_page_and_name_each_that_is_missing() {
+    let secured = secured();
+    let stage = Stage::named(&secured.cluster, "made");
+    let verify = listed(&stage, "topics verify");
+    let create = listed(&stage, "topics create");
+    let rights = [&create[..], &verify].concat();
+    let (all, lacking) = users(secured, &rights);
+    let arguments = ["topics", "create", "--partitions", "1"];
+    // In the order of the topics, as each makes those before the one that is denied.
+    each_is_told(secured, &stage, &lacking[..create.len()], &arguments);
+    done(&settings_of(secured, &stage, all), &arguments);
+
+    let (all, lacking) = users(secured, &verify);
+    done(&settings_of(secured, &stage, all), &["topics", "verify"]);
+    each_is_told(secured, &stage, &lacking, &["topics", "verify"]);
+}
+
+#[test]
+fn the_commands_for_dead_letters_work_with_the_rights_of_the_page_and_name_each_that_is_missing() {
+    let secured = secured();
+    let stage = Stage::new(&secured.cluster, "letters", 1);
+    let broken = NewRecord {
+        value: Some(b"{".to_vec()),
+        ..NewRecord::default()
+    };
+    secured.cluster.produce(&stage.requests, &[broken]);
+    let program = ready(&stage.settings());
+    stage.wait_for_outcomes(&secured.cluster, 1);
+    stop(program);
+    for (command, arguments, tells) in [
+        ("dlq list", &["dlq", "list", "--each"][..], "malformed_json"),
+        ("dlq show", &["dlq", "show", "0:0"], "malformed_json"),
+        (
+            "dlq replay",
+            &["dlq", "replay", "--yes"],
+            "sent                     1",
+        ),
+    ] {
+        let (all, lacking) = users(secured, &listed(&stage, command));
+        each_is_told(secured, &stage, &lacking, arguments);
+        let out = done(&settings_of(secured, &stage, all), arguments);
+        assert!(out.contains(tells), "{out}");
+    }
+    assert_eq!(secured.cluster.read_committed(&stage.requests).len(), 2);
+}

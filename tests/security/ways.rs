@@ -1,0 +1,235 @@
+//! Each way in, with good and with bad credentials.
+
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use super::keys::token;
+use super::{Secured, secured, table};
+use crate::cluster::{NewRecord, ProgramSettings};
+use crate::stream::stage::{PATIENCE, Stage, ready, stop, wait_until};
+
+/// A way in with the credentials that a row of the table names.
+fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) -> ProgramSettings {
+    let file = |name: &str| secured.file(name);
+    let tls = |listener: &str| secured.by(listener, "ssl", base.clone());
+    let mutual = |name: &str| {
+        tls("MUTUAL")
+            .set(
+                "kafka.security.certificate_file",
+                &file(&format!("{name}.pem")),
+            )
+            .set("kafka.security.key_file", &file(&format!("{name}.key")))
+    };
+    let proof = |mechanism: &str, password: &str| {
+        secured
+            .by_password("by-proof", password, base.clone())
+            .set("kafka.security.sasl_mechanism", mechanism)
+    };
+    let bearer = || {
+        secured
+            .by("SASL", "sasl_ssl", base.clone())
+            .set("kafka.security.sasl_mechanism", "OAUTHBEARER")
+    };
+    let from_file = |name: &str| bearer().set("kafka.security.oauth_token_file", &file(name));
+    let by_command = |command: &str| bearer().set("kafka.security.oauth_token_command", command);
+    match (way, credentials) {
+        ("TLS", "good") => tls("TLS"),
+        ("TLS", "no authority") => tls("TLS").set("kafka.security.ca_file", ""),
+        ("TLS", "another authority") => {
+            tls("TLS").set("kafka.security.ca_file", &file("stranger.pem"))
+        }
+        ("TLS", "the broker's certificate is another host's") => tls("OTHER"),
+        ("TLS", "the broker's certificate has expired") => tls("OLD"),
+        ("mutual TLS", "good") => mutual("client"),
+        ("mutual TLS", "no certificate") => tls("MUTUAL"),
+        ("mutual TLS", "a certificate of another authority") => mutual("client-strange"),
+        ("mutual TLS", "an expired certificate") => mutual("client-old"),
+        ("mutual TLS", "a key of another certificate") => {
+            mutual("client").set("kafka.security.key_file", &file("client-old.key"))
+        }
+        ("PLAIN over TLS", "good") => {
+            secured.by_password("by-password", "plain-secret", base.clone())
+        }
+        ("PLAIN over TLS", "wrong password") => {
+            secured.by_password("by-password", "wrong-secret", base.clone())
+        }
+        ("SCRAM-SHA-512 over TLS", "good") => proof("SCRAM-SHA-512", "scram-secret"),
+        ("SCRAM-SHA-512 over TLS", "wrong password") => proof("SCRAM-SHA-512", "wrong-secret"),
+        ("SCRAM-SHA-512 over TLS", "another mechanism than the broker's") => {
+            proof("SCRAM-SHA-256", "scram-secret")
+        }
+        ("OAUTHBEARER over TLS", "good, from a file") => from_file("token"),
+        ("OAUTHBEARER over TLS", "good, from a command") => {
+            by_command(&format!("cat {}", file("token")))
+        }
+        ("OAUTHBEARER over TLS", "an expired token") => from_file("token-old"),
+        ("OAUTHBEARER over TLS", "no token of the broker's") => from_file("token-strange"),
+        ("OAUTHBEARER over TLS", "the command fails") => by_command("exit 7"),
+        ("TLS", "a listener without TLS") => {
+            tls("TLS").set("kafka.bootstrap_servers", &secured.cluster.bootstrap())
+        }
+        other => panic!("no way {other:?}"),
+    }
+}
+
+/// What `topics verify` says, with names that are the same each time.
+fn verdict(secured: &Secured, settings: &ProgramSettings) -> String {
+    let said = settings
+        .command(&["topics", "verify"])
+        .output()
+        .expect("runs");
+    let words = String::from_utf8(said.stderr).expect("text");
+    if said.status.code() == Some(0) {
+        return "works".to_owned();
+    }
+    assert_eq!(said.status.code(), Some(1), "{words}");
+    let mut words = words.trim_end().replace(&secured.file(""), "/keys/");
+    for port in secured.first..secured.first + 5 {
+        words = words.replace(&format!("127.0.0.1:{port}"), "broker:9093");
+    }
+    let words = words.replace(&secured.cluster.bootstrap(), "broker:9093");
+    words
+        .strip_prefix("nik-stream: ")
+        .unwrap_or(&words)
+        .to_owned()
+}
+
+#[test]
+fn each_way_in_works_and_each_wrong_credential_is_told_in_the_line_of_the_page() {
+    let secured = secured();
+    let stage = Stage::new(&secured.cluster, "ways", 1);
+    let base = stage.settings();
+    let rows = table("| way | credentials | line |");
+    let found: Vec<String> = thread::scope(|scope| {
+        // A few at a time: each is a process, and the machine is small.
+        let halves: Vec<_> = rows
+            .chunks(rows.len().div_ceil(3))
+            .map(|rows| {
+                let base = &base;
+                scope.spawn(move || {
+                    let say =
+                        |row: &Vec<String>| verdict(secured, &way(secured, &row[0], &row[1], base));
+                    rows.iter().map(say).collect::<Vec<_>>()
+                })
+            })
+            .collect();
+        let found = halves.into_iter().map(|it| it.join().expect("told"));
+        found.collect::<Vec<_>>().concat()
+    });
+    let line = |row: &Vec<String>, line: &String| format!("| {} | {} | {line} |\n", row[0], row[1]);
+    let found: String = rows
+        .iter()
+        .zip(&found)
+        .map(|(row, it)| line(row, it))
+        .collect();
+    let told: String = rows.iter().map(|row| line(row, &row[2])).collect();
+    assert_eq!(told, found, "told, and found:\n{found}");
+}
+
+/// Requests that the page's own example would send: one that is answered, one that fails.
+fn requests() -> [NewRecord; 2] {
+    [r#"{"nik":[],"process":"limited"}"#, "{"].map(|text| NewRecord {
+        value: Some(text.into()),
+        ..NewRecord::default()
+    })
+}
+
+#[test]
+fn requests_are_answered_exactly_once_over_each_way_in_and_no_secret_is_logged() {
+    let secured = secured();
+    for (name, credentials) in [
+        ("mutual TLS", "good"),
+        ("PLAIN over TLS", "good"),
+        ("SCRAM-SHA-512 over TLS", "good"),
+        ("OAUTHBEARER over TLS", "good, from a command"),
+    ] {
+        let stage = Stage::new(&secured.cluster, "answers", 1);
+        let settings = way(secured, name, credentials, &stage.settings())
+            .set("kafka.workers", "1")
+            .set("log.level", "debug")
+            .file("[kafka.librdkafka]\n\"debug\" = \"security,broker\"");
+        let program = ready(&settings);
+        secured.cluster.produce(&stage.requests, &requests());
+        let (results, failures) = stage.wait_for_outcomes(&secured.cluster, 2);
+        assert_eq!((results.len(), failures.len()), (1, 1), "{name}");
+        let page = program.get("/api/status").expect("answers").1;
+        let words = program.stderr() + &program.stdout() + &page;
+        stop(program);
+        let token = fs::read_to_string(secured.file("token")).expect("a token");
+        for secret in ["plain-secret", "scram-secret", &token] {
+            assert!(!words.contains(secret), "{name} told its secret");
+        }
+    }
+}
+
+#[test]
+fn the_service_says_once_why_it_is_not_let_in_and_goes_on_when_it_is() {
+    let secured = secured();
+    let stage = Stage::new(&secured.cluster, "waits", 1);
+    let path = secured.dir.path().join("token-renewed");
+    fs::write(&path, token("by-token", -5)).expect("written");
+    let settings = way(
+        secured,
+        "OAUTHBEARER over TLS",
+        "an expired token",
+        &stage.settings(),
+    )
+    .set(
+        "kafka.security.oauth_token_file",
+        &path.display().to_string(),
+    );
+    let mut program = settings.run();
+    let line = "no token for the brokers: the token of kafka.security.oauth_token_file has expired";
+    wait_until("the program says why", || {
+        program
+            .get("/readyz")
+            .is_some_and(|(_, body)| body.contains(line))
+    });
+    // The program outlives this token, and asks for the next in time: else it would say so again.
+    let lifetime = Duration::from_secs(8);
+    fs::write(&path, token("by-token", 8)).expect("written");
+    let written = Instant::now();
+    program.wait_ready(PATIENCE);
+    fs::write(&path, token("by-token", 3600)).expect("written");
+    thread::sleep(lifetime.saturating_sub(written.elapsed()));
+    secured.cluster.produce(&stage.requests, &requests());
+    stage.wait_for_outcomes(&secured.cluster, 2);
+    assert_eq!(
+        program.stderr().matches(line).count(),
+        1,
+        "{}",
+        program.stderr()
+    );
+    stop(program);
+}
+
+#[test]
+fn a_wrong_password_is_said_once_and_never_shown() {
+    let secured = secured();
+    let stage = Stage::new(&secured.cluster, "wrong", 1);
+    let settings = way(
+        secured,
+        "PLAIN over TLS",
+        "wrong password",
+        &stage.settings(),
+    );
+    let program = settings.run();
+    let line =
+        "refuses the user of kafka.security: Authentication failed: Invalid username or password";
+    wait_until("the program says why", || {
+        program
+            .get("/readyz")
+            .is_some_and(|(_, body)| body.contains(line))
+    });
+    let words = program.stderr();
+    assert_eq!(words.matches(line).count(), 1, "{words}");
+    let shown = settings
+        .command(&["config", "show"])
+        .output()
+        .expect("runs");
+    let shown = String::from_utf8(shown.stdout).expect("text");
+    assert!(shown.contains("by-password"));
+    for text in [words, shown] {
+        assert!(!text.contains("wrong-secret"), "{text}");
+    }
+}
