@@ -66,9 +66,18 @@ impl KafkaCluster {
         Self::start_with(brokers, "", &[])
     }
 
+    /// One broker, with other options for its JVM.
+    pub fn start_on(jvm: &str) -> KafkaCluster {
+        Self::set_up(1, jvm, "", &[])
+    }
+
     /// The same, with further server properties (`@PORT@` and the like as in `tests/broker/server.properties`), and users as
     /// `StorageTool --add-scram` takes them.
     pub fn start_with(brokers: usize, properties: &str, scram: &[String]) -> KafkaCluster {
+        Self::set_up(brokers, JVM, properties, scram)
+    }
+
+    fn set_up(brokers: usize, jvm: &str, properties: &str, scram: &[String]) -> KafkaCluster {
         let dir = tempfile::Builder::new()
             .prefix("nik-stream-kafka-")
             .tempdir()
@@ -89,7 +98,7 @@ impl KafkaCluster {
             .arg("--properties")
             .arg(&further)
             .args(scram.iter().flat_map(|user| ["--scram", user]))
-            .env("KAFKA_JVM", JVM)
+            .env("KAFKA_JVM", jvm)
             .output()
             .expect("script/kafka runs");
         assert!(
@@ -226,6 +235,13 @@ impl KafkaCluster {
             grown.unwrap_or_else(|(topic, error)| panic!("could not grow {topic}: {error}"));
         }
         self.wait_for_partitions(name, partitions);
+    }
+
+    /// Deletes a topic; its data follows soon.
+    pub fn delete_topic(&self, name: &str) {
+        let deleted = block_on(self.admin().delete_topics(&[name], &admin_options()));
+        let deleted = deleted.expect("the controller answers");
+        assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
     }
 
     /// The committed positions of a group in a topic, by partition; partitions without one are left out.

@@ -1,0 +1,131 @@
+//! What is relayed: topics full of requests, made before anything is measured.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use nik_stream::codec::Process;
+use nik_stream::dataset;
+use nik_stream::generate::{Generator, Options};
+use nik_stream::region::RetiredCodes;
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode::QueueFull;
+
+use crate::cluster::KafkaCluster;
+
+/// What every topic of the bench has: room for the largest result, and no end to it.
+pub const TOPIC: [(&str, &str); 2] = [("max.message.bytes", "6000000"), ("retention.ms", "-1")];
+
+/// A kind of request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "UPPER")]
+pub enum Load {
+    /// 3 NIKs, limited.
+    W1,
+    /// 100 NIKs, limited.
+    W2,
+    /// 1 NIK, in full.
+    W3,
+    /// 10,000 NIKs, limited.
+    W4,
+}
+
+impl Load {
+    pub const ALL: [Self; 4] = [Self::W1, Self::W2, Self::W3, Self::W4];
+
+    pub fn niks(self) -> usize {
+        match self {
+            Self::W1 => 3,
+            Self::W2 => 100,
+            Self::W3 => 1,
+            Self::W4 => 10_000,
+        }
+    }
+
+    /// How many requests take some seconds.
+    pub fn records(self) -> u64 {
+        match self {
+            Self::W1 => 2_000_000,
+            Self::W2 => 300_000,
+            Self::W3 => 1_000_000,
+            Self::W4 => 3_000,
+        }
+    }
+
+    fn generator(self) -> Generator {
+        let regions = dataset::regions(RetiredCodes::All).expect("the data in the program");
+        let process = match self {
+            Self::W3 => Process::Full,
+            _ => Process::Limited,
+        };
+        let options = Options {
+            niks_per_request: self.niks(),
+            process: Some(process),
+            ..Options::default()
+        };
+        Generator::new(&regions, 7, options)
+    }
+}
+
+/// Makes `topic` and fills it with `records` requests, each with its number as its key, its partition in turn. `distinct`: so
+/// many differ, and the rest repeat them, as making them takes longer than sending them.
+pub fn fill(
+    cluster: &KafkaCluster,
+    topic: &str,
+    partitions: usize,
+    load: Load,
+    records: u64,
+    distinct: Option<usize>,
+) {
+    cluster.create_topic(topic, partitions, &TOPIC);
+    let producer: ThreadedProducer<DefaultProducerContext> = cluster
+        .client()
+        .set("enable.idempotence", "true")
+        .set("compression.type", "lz4")
+        .set("linger.ms", "20")
+        .set("queue.buffering.max.messages", "200000")
+        .set("queue.buffering.max.kbytes", "262144")
+        .set("message.max.bytes", "6000000")
+        .create()
+        .expect("a producer");
+    let mut generator = load.generator();
+    let mut made = || {
+        let mut request = Vec::new();
+        generator.request(&mut request);
+        request
+    };
+    let pool: Vec<_> = (0..distinct.unwrap_or(0)).map(|_| made()).collect();
+    let count = u64::try_from(partitions).expect("a count");
+    for number in 0..records {
+        let fresh = pool.is_empty().then(&mut made);
+        let repeated = || &pool[usize::try_from(number).expect("a place") % pool.len()];
+        let partition = i32::try_from(number % count).expect("a partition");
+        let request = fresh.as_ref().unwrap_or_else(repeated);
+        send(&producer, topic, partition, number, request);
+    }
+    producer
+        .flush(Duration::from_mins(2))
+        .expect("the broker takes the requests");
+}
+
+fn send(
+    producer: &ThreadedProducer<DefaultProducerContext>,
+    topic: &str,
+    partition: i32,
+    number: u64,
+    request: &[u8],
+) {
+    let key = number.to_be_bytes();
+    let mut record = BaseRecord::to(topic)
+        .partition(partition)
+        .key(&key)
+        .payload(request);
+    while let Err((error, back)) = producer.send(record) {
+        assert!(
+            matches!(error, KafkaError::MessageProduction(QueueFull)),
+            "{error}"
+        );
+        std::thread::sleep(Duration::from_millis(2));
+        record = back;
+    }
+}

@@ -1,0 +1,326 @@
+//! The whole program against the least that its work can cost: `script/bench relay`, and `script/bench country`.
+//!
+//! A round runs every relay once, one after the other, over the same requests on the same broker; the figures are medians of
+//! the rounds. So what else the machine does meets all of them alike, and the ratios hold where the absolutes do not.
+#![allow(missing_docs)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the program's peers in tests/cluster use the plain client"
+)]
+
+mod bare;
+#[path = "../../tests/cluster/mod.rs"]
+mod cluster;
+mod country;
+mod load;
+mod meter;
+
+use std::process::{Child, Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use clap::{Parser, Subcommand};
+
+use bare::Job;
+use cluster::{KafkaCluster, Program, ProgramSettings, unique};
+use load::Load;
+use meter::{Figures, Progress};
+
+/// How long one run may take.
+const LIMIT: Duration = Duration::from_mins(3);
+/// So many requests of a load differ.
+const DISTINCT: usize = 5_000;
+/// The most memory that the program may be resident with at full load of W1, by default.
+const BUDGET_MB: f64 = 96.0;
+/// What the broker may use: what a small one has in production, and a compiler that is done after the first round.
+const JVM: &str = "-Xmx1g";
+
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: What,
+    /// Given by cargo to every bench.
+    #[arg(long, hide = true, global = true)]
+    bench: bool,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// The program beside bare relays of the same requests, in rounds.
+    Relay(Plan),
+    /// The population of Indonesia once, exactly once, read back and counted.
+    Country {
+        #[arg(long, default_value_t = 285_000_000)]
+        niks: u64,
+    },
+    /// One bare relay, as a process of its own.
+    #[command(hide = true)]
+    Bare {
+        bootstrap: String,
+        group: String,
+        from: String,
+        to: String,
+        partitions: i32,
+        #[arg(long)]
+        transactions: bool,
+    },
+}
+
+#[derive(clap::Args)]
+struct Plan {
+    /// Requests of this kind only [default: all, W1 with 1 and 64 partitions as well].
+    #[arg(long)]
+    load: Option<Load>,
+    /// Partitions of all topics, with --load.
+    #[arg(long, default_value_t = 6)]
+    partitions: usize,
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Requests of a run [default: some seconds' worth].
+    #[arg(long)]
+    records: Option<u64>,
+    /// One more run a round of the program, exactly once, with other settings than the defaults: KEY=VALUE, several with
+    /// commas. May be given again.
+    #[arg(long = "try", value_name = "SETTINGS")]
+    variants: Vec<String>,
+}
+
+/// Who relays.
+#[derive(Clone, PartialEq, Eq)]
+enum Relay {
+    Bare { transactions: bool },
+    Program { settings: String },
+}
+
+impl Relay {
+    /// The four that are always there, each guarantee behind the bare relay that is its yardstick.
+    fn usual() -> Vec<Self> {
+        let program = |guarantee| Self::Program {
+            settings: format!("delivery.guarantee={guarantee}"),
+        };
+        vec![
+            Self::Bare { transactions: true },
+            program("exactly_once"),
+            Self::Bare {
+                transactions: false,
+            },
+            program("at_least_once"),
+        ]
+    }
+
+    fn name(&self) -> &str {
+        match self {
+            Self::Bare { transactions: true } => "bare relay, transactions",
+            Self::Bare {
+                transactions: false,
+            } => "bare relay",
+            Self::Program { settings } => {
+                let named = settings.strip_prefix("delivery.guarantee=");
+                named.unwrap_or(settings)
+            }
+        }
+    }
+}
+
+/// A process that ends with this value.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn main() -> ExitCode {
+    match Arguments::parse().command {
+        What::Relay(plan) => compare(&plan),
+        What::Country { niks } => country::run(niks),
+        What::Bare {
+            bootstrap,
+            group,
+            from,
+            to,
+            partitions,
+            transactions,
+        } => bare::relay(&Job {
+            bootstrap,
+            group,
+            from,
+            to,
+            partitions,
+            transactions,
+        }),
+    }
+}
+
+fn compare(plan: &Plan) -> ExitCode {
+    let cluster = KafkaCluster::start_on(JVM);
+    println!(
+        "start: {:.0?} until the program answers, median of 5",
+        time_to_answer(&cluster)
+    );
+    let mut within = true;
+    let sixes = Load::ALL.map(|load| (load, 6));
+    let all = [&sixes[..], &[(Load::W1, 1), (Load::W1, 64)]].concat();
+    let one = plan.load.map(|load| vec![(load, plan.partitions)]);
+    let cases = one.unwrap_or(all);
+    for (load, partitions) in cases {
+        let records = plan.records.unwrap_or(load.records());
+        let requests = unique("requests");
+        load::fill(
+            &cluster,
+            &requests,
+            partitions,
+            load,
+            records,
+            Some(DISTINCT / load.niks().div_ceil(100)),
+        );
+        let stage = Stage {
+            cluster: &cluster,
+            requests,
+            partitions,
+            records,
+        };
+        let variants = plan.variants.iter().cloned();
+        let mut relays = Relay::usual();
+        relays.extend(variants.map(|settings| Relay::Program { settings }));
+        let mut runs = vec![Vec::new(); relays.len()];
+        for round in 0..=plan.rounds {
+            for (relay, runs) in relays.iter().zip(&mut runs) {
+                let figures = stage.run(relay);
+                eprintln!("{round} {}: {figures:.2?}", relay.name());
+                if round > 0 {
+                    // (The one before warms the broker up.)
+                    runs.push(figures);
+                }
+            }
+        }
+        let medians: Vec<_> = runs.iter().map(|runs| Figures::median(runs)).collect();
+        println!(
+            "\n{load:?}: {records} requests of {} NIKs, {partitions} partitions, medians of {} rounds",
+            load.niks(),
+            plan.rounds
+        );
+        show(load, &relays, &medians);
+        let by_default = [1, 3].map(|place| medians[place].peak_mb);
+        if load == Load::W1 && by_default.iter().any(|peak| *peak > BUDGET_MB) {
+            println!("more memory than the {BUDGET_MB} MB that the settings allow for");
+            within = false;
+        }
+        cluster.delete_topic(&stage.requests);
+    }
+    if within {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// How long a start takes: settings and region data read, the door open, the workers about to subscribe.
+fn time_to_answer(cluster: &KafkaCluster) -> Duration {
+    let names = ["requests", "results", "failures", "group"].map(unique);
+    let settings = settings(cluster, [&names[0], &names[1], &names[2]], &names[3]);
+    let mut times = [(); 5].map(|()| {
+        let began = Instant::now();
+        let mut program = settings.run();
+        while program.get("/livez").is_none() {
+            assert!(began.elapsed() < LIMIT, "{}", program.stderr());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        let took = began.elapsed();
+        stop(&mut program);
+        took
+    });
+    times.sort_unstable();
+    times[2]
+}
+
+/// The requests that all relays of a load read.
+struct Stage<'a> {
+    cluster: &'a KafkaCluster,
+    requests: String,
+    partitions: usize,
+    records: u64,
+}
+
+impl Stage<'_> {
+    /// Runs one relay over all requests, into topics of its own.
+    fn run(&self, relay: &Relay) -> Figures {
+        let cluster = self.cluster;
+        let [group, results, failures] = ["group", "results", "failures"].map(unique);
+        for topic in [&results, &failures] {
+            cluster.create_topic(topic, self.partitions, &load::TOPIC);
+        }
+        let progress = Progress::of(cluster, &group, &self.requests, self.partitions);
+        let figures = match relay {
+            &Relay::Bare { transactions } => {
+                let own = std::env::current_exe().expect("this program's own path");
+                let bare = Command::new(own)
+                    .arg("bare")
+                    .args([
+                        &cluster.bootstrap(),
+                        &group,
+                        &self.requests,
+                        &results,
+                        &self.partitions.to_string(),
+                    ])
+                    .args(transactions.then_some("--transactions"))
+                    .spawn();
+                let bare = Ended(bare.expect("this program runs"));
+                progress.measure(cluster, bare.0.id(), self.records, LIMIT)
+            }
+            Relay::Program { settings: given } => {
+                let topics = [&self.requests, &results, &failures];
+                let mut settings = settings(cluster, topics, &group);
+                for setting in given.split(',') {
+                    let (key, value) = setting.split_once('=').expect("KEY=VALUE");
+                    settings = settings.set(key, value);
+                }
+                let mut program = settings.run();
+                let figures = progress.measure(cluster, program.pid(), self.records, LIMIT);
+                stop(&mut program);
+                figures
+            }
+        };
+        for topic in [&results, &failures] {
+            cluster.delete_topic(topic);
+        }
+        figures
+    }
+}
+
+/// The program as by default.
+fn settings(cluster: &KafkaCluster, topics: [&String; 3], group: &str) -> ProgramSettings {
+    ProgramSettings::new(cluster)
+        .set("topics.requests", topics[0])
+        .set("topics.results", topics[1])
+        .set("topics.failures", topics[2])
+        .set("kafka.group_id", group)
+}
+
+fn stop(program: &mut Program) {
+    let code = program.stop(Duration::from_secs(20));
+    assert_eq!(code, Some(0), "{}", program.stderr());
+}
+
+fn show(load: Load, relays: &[Relay], medians: &[Figures]) {
+    println!(
+        "{:>10}{:>12}{:>9}{:>9}{:>11}{:>10}",
+        "records/s", "NIKs/s", "CPU us", "ratio", "broker us", "peak MB"
+    );
+    for (place, (relay, it)) in relays.iter().zip(medians).enumerate() {
+        // The bare relay that gives the same promise.
+        let yardstick = medians[if matches!(place, 2 | 3) { 2 } else { 0 }];
+        #[allow(clippy::cast_precision_loss, reason = "small")]
+        let niks = it.records_per_second * load.niks() as f64;
+        println!(
+            "{:>10.0}{niks:>12.0}{:>9.2}{:>9.2}{:>11.2}{:>10.0}  {}",
+            it.records_per_second,
+            it.cpu,
+            it.cpu / yardstick.cpu,
+            it.broker,
+            it.peak_mb,
+            relay.name(),
+        );
+    }
+}
