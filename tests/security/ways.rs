@@ -1,12 +1,13 @@
 //! Each way in, with good and with bad credentials.
 
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 use std::{fs, thread};
 
 use super::keys::token;
 use super::{Secured, secured, table};
 use crate::cluster::{NewRecord, ProgramSettings};
-use crate::stream::stage::{PATIENCE, Stage, ready, stop, wait_until};
+use crate::stream::stage::{End, PATIENCE, Stage, ready, stop, wait_until};
 
 /// A way in with the credentials that a row of the table names.
 fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) -> ProgramSettings {
@@ -185,13 +186,23 @@ fn the_service_says_once_why_it_is_not_let_in_and_goes_on_when_it_is() {
             .get("/readyz")
             .is_some_and(|(_, body)| body.contains(line))
     });
-    // The program outlives this token, and asks for the next in time: else it would say so again.
+    // From now on a short-lived token is always there, as agents of tokens do it. The program outlives its first one, and asks
+    // for the next in time: else it would say so again.
     let lifetime = Duration::from_secs(8);
-    fs::write(&path, token("by-token", 8)).expect("written");
-    let written = Instant::now();
+    let end = End::default();
+    let agent = thread::spawn({
+        let (path, end) = (path.clone(), end.flag());
+        move || {
+            let new = path.with_extension("new");
+            while !end.load(Ordering::Relaxed) {
+                fs::write(&new, token("by-token", 8)).expect("written");
+                fs::rename(&new, &path).expect("renamed"); // whole at any moment
+                thread::sleep(Duration::from_millis(500));
+            }
+        }
+    });
     program.wait_ready(PATIENCE);
-    fs::write(&path, token("by-token", 3600)).expect("written");
-    thread::sleep(lifetime.saturating_sub(written.elapsed()));
+    thread::sleep(lifetime);
     secured.cluster.produce(&stage.requests, &requests());
     stage.wait_for_outcomes(&secured.cluster, 2);
     assert_eq!(
@@ -201,6 +212,8 @@ fn the_service_says_once_why_it_is_not_let_in_and_goes_on_when_it_is() {
         program.stderr()
     );
     stop(program);
+    drop(end);
+    agent.join().expect("it ends");
 }
 
 #[test]
