@@ -10,7 +10,7 @@ use nik_stream::pipeline::process::Settings;
 
 use crate::sample::{date, processor, regions};
 
-/// The system's allocator, counting what each thread asks of it.
+/// The system's allocator, counting what each thread asks of it: crates for this count for all threads, and other tests run beside.
 struct Counting;
 
 thread_local! {

@@ -286,7 +286,8 @@ fn path<'a>(words: &'a [&'a str], prefix: &str, paths: &mut Vec<String>) -> &'a 
     }
 }
 
-/// The names and signs of a code, without its comments and texts.
+/// The names and signs of a code, without its comments and texts. (`syn` would leave the insides of macros unread, and `tracing` and
+/// `assert` are macros.)
 fn words(code: &str) -> Vec<&str> {
     let mut words = Vec::new();
     let mut rest = code;

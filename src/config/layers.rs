@@ -1,4 +1,7 @@
 //! Where values come from: the built-in defaults, files, the environment. Each becomes a layer of known keys.
+//!
+//! The `config` crate reads the files and merges the layers. Its own sources take any key and any path; here an unknown key is a
+//! problem with its origin and the nearest known name, and the names of librdkafka's properties keep their dots.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;

@@ -1,4 +1,6 @@
 //! Tokens for OAUTHBEARER: read from a file or printed by a command, for all clients of the program, anew before they end.
+//!
+//! Of a token only its end is read, and nothing is verified: that is the brokers' part, so no library for JWT is needed.
 
 use std::io::Read;
 use std::path::PathBuf;

@@ -1,4 +1,7 @@
 //! The 7th to the 12th character: the date of birth; and the calendar it needs, by integers alone.
+//!
+//! The calendar is own code, as it is on the path of every NIK, and little is needed of it: the days of a month, the order of days,
+//! the day of an instant. `tests/judgement.rs` holds every day of two centuries to chrono's.
 
 use std::fmt;
 
@@ -40,7 +43,15 @@ impl Date {
         Self(year << 9 | month << 5 | day)
     }
 
-    /// The day written `YYYY-MM-DD`, ASCII digits only.
+    /// The day written `YYYY-MM-DD`, ASCII digits only. Fails for any other notation, and for a day that the calendar does not have.
+    ///
+    /// ```
+    /// use nik_stream::nik::Date;
+    ///
+    /// assert_eq!(Date::parse("2024-02-29").unwrap().to_string(), "2024-02-29");
+    /// assert!(Date::parse("2023-02-29").is_err(), "no leap year");
+    /// assert!(Date::parse("2024-2-29").is_err(), "a digit is missing");
+    /// ```
     pub fn parse(text: &str) -> Result<Self, NotADate> {
         let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = *text.as_bytes() else {
             return Err(NotADate);

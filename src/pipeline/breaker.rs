@@ -1,4 +1,7 @@
 //! The flood breaker: when too many of the latest outcomes are dead letters, none goes out for a while.
+//!
+//! Crates for circuit breakers (`failsafe`, `recloser`) watch calls that fail. This one counts outcomes, takes those back whose
+//! epoch is given up, and goes on when an operator accepts a flood.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

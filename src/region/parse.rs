@@ -3,6 +3,9 @@
 //! `current.tsv` holds `code TAB name`, `retired.tsv` the nine columns of [`RETIRED_HEADER`]. Both are sorted by code and hold a
 //! code once between them, each code below a parent that is known. Anything else is refused with its line: a table that is
 //! wrong in one place is not trusted in the others.
+//!
+//! Columns are split at tabs, without the `csv` crate: nothing is quoted or escaped here, so a quote is a character of a name,
+//! and nearly all of this file is what the columns mean.
 
 use super::code::{Code, CodeError, Level};
 use super::row::{Confidence, Current, RETIRED_HEADER, Retired};

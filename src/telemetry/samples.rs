@@ -1,4 +1,6 @@
 //! A scrape's text read back: what other forms of the metrics, such as the live page, are made from, so that they cannot differ.
+//!
+//! It reads no text but that of this program's own metrics, so it needs little of the format, and no library for all of it.
 
 /// One line of a scrape.
 #[derive(Debug)]

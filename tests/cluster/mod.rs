@@ -3,7 +3,7 @@
 //! `script/kafka` fetches the jars and lays out the nodes; the brokers themselves are children of the test process. Tests that
 //! only need some Kafka take [`shared`] and topics of their own names.
 
-#![allow(dead_code, unused_imports)] // until the tests of `run` use all of it
+#![allow(dead_code, unused_imports)] // tests and benches each use a part of it
 
 mod acls;
 mod kept;

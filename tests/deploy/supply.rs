@@ -31,7 +31,8 @@ fn deny<'a, T: serde::Deserialize<'a>>(key: &str) -> T {
         .unwrap_or_else(|error| panic!("{key}: {error}"))
 }
 
-/// Whether an expression of SPDX can be met with the licences allowed. `/` is an old `OR`.
+/// Whether an expression of SPDX can be met with the licences allowed. `/` is an old `OR`. (The crate `spdx` would be one more
+/// package to check, for three operators.)
 fn is_met(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let spaced = expression.replace('/', " OR ");
     let spaced = spaced.replace('(', " ( ").replace(')', " ) ");

@@ -1,4 +1,5 @@
-//! The pages as tables, blocks and names; the sources as doc comments.
+//! The pages as tables, blocks and names; the sources as doc comments. Read by lines and backticks, as these pages are written
+//! plainly: no library for Markdown.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,7 @@
 //! A real Chromium without a window, driven by chromedriver; gone with the test.
+//!
+//! What is asked of the driver is a handful of calls, one after the other: the crates for it (`fantoccini`, `thirtyfour`) bring an
+//! HTTP client and a runtime along.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

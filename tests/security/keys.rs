@@ -5,6 +5,9 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 /// Two authorities, of which the broker trusts one; broker and clients with good certificates and bad ones.
 const SCRIPT: &str = r#"
 key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"; }
@@ -52,19 +55,9 @@ pub fn token(user: &str, seconds: i64) -> String {
     let now = i64::try_from(now.as_secs()).expect("a time");
     let (begin, end) = (now - 60, now + seconds);
     let claims = format!(r#"{{"sub":"{user}","iat":{begin},"exp":{end}}}"#);
-    format!("{}.{}.", base64url(r#"{"alg":"none"}"#), base64url(&claims))
-}
-
-fn base64url(text: &str) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let mut out = String::new();
-    for bytes in text.as_bytes().chunks(3) {
-        let number = bytes
-            .iter()
-            .fold(0, |number, byte| number << 8 | usize::from(*byte));
-        let number = number << (8 * (3 - bytes.len()));
-        let letters = (0..=bytes.len()).map(|at| LETTERS[number >> (18 - 6 * at) & 63]);
-        out.extend(letters.map(char::from));
-    }
-    out
+    format!(
+        "{}.{}.",
+        URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#),
+        URL_SAFE_NO_PAD.encode(claims)
+    )
 }
