@@ -1,4 +1,4 @@
-//! The program put together: data, counters, the HTTP door and the workers, from the settings to the last commit.
+//! The program put together: data, counters, the HTTP server and the workers, from the settings to the last commit.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -59,7 +59,7 @@ pub struct App {
 }
 
 impl App {
-    /// Starts everything: returns once the door is open and the workers are joining.
+    /// Starts everything: returns once HTTP is served and the workers are joining.
     pub fn start(loaded: &Loaded, stop: &Stop) -> Result<Self> {
         let settings = &loaded.settings;
         let manifest = dataset::manifest().context("the region data's manifest")?;
@@ -117,11 +117,11 @@ impl App {
         };
         let processor = Processor::new(regions, settings.process());
         let api = settings.http.api.then(|| {
-            tracing::info!(requests = %format!("http://{address}/api/nik"), "http.api: requests are answered over HTTP as well");
+            tracing::info!(api = %format!("http://{address}/api/nik"), "http.api: requests are answered over HTTP as well");
             let day = settings.rules.reference_date.fixed();
             Api::new(processor.clone(), day, Arc::clone(&metrics))
         });
-        open_door(listener, view, api, stop.clone())?;
+        serve_http(listener, view, api, stop.clone())?;
         // From here on a signal stops in order.
         tracing::info!(
             version = VERSION, revision = REVISION, librdkafka, features,
@@ -177,7 +177,7 @@ impl App {
 }
 
 /// Serves HTTP and listens for signals, on a thread of its own that lives as long as the process.
-fn open_door(listener: TcpListener, view: View, api: Option<Api>, stop: Stop) -> Result<()> {
+fn serve_http(listener: TcpListener, view: View, api: Option<Api>, stop: Stop) -> Result<()> {
     listener.set_nonblocking(true)?;
     // Requests over HTTP are judged on threads beside; there are none as long as nobody asks.
     let judges = std::thread::available_parallelism().map_or(1, usize::from);
@@ -211,7 +211,7 @@ fn open_door(listener: TcpListener, view: View, api: Option<Api>, stop: Stop) ->
             Err(error) => Err(error),
         };
         if let Err(error) = served {
-            tracing::error!(%error, "the HTTP door is shut; the stream goes on");
+            tracing::error!(%error, "HTTP is not served any more; the stream goes on");
         }
     };
     std::thread::Builder::new()

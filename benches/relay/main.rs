@@ -216,7 +216,7 @@ fn compare(plan: &Plan) -> ExitCode {
     }
 }
 
-/// How long a start takes: settings and region data read, the door open, the workers about to subscribe.
+/// How long a start takes: settings and region data read, HTTP served, the workers about to subscribe.
 fn time_to_answer(cluster: &KafkaCluster) -> Duration {
     let names = ["requests", "results", "failures", "group"].map(unique);
     let settings = settings(cluster, [&names[0], &names[1], &names[2]], &names[3]);

@@ -94,9 +94,10 @@ impl SharedBreaker {
     fn tell(&self, state: State) {
         match state {
             State::Open { .. } => tracing::error!(
-                ratio = self.policy.ratio,
-                window = self.policy.window,
-                cool_down_seconds = self.policy.cool_down.as_secs_f64(),
+                max_failure_ratio = self.policy.ratio,
+                failure_window = self.policy.window,
+                failure_cool_down_ms =
+                    u64::try_from(self.policy.cool_down.as_millis()).unwrap_or(u64::MAX),
                 "flood breaker opens: too many of the latest requests would be dead letters; the workers pause"
             ),
             State::HalfOpen => {

@@ -1,4 +1,4 @@
-//! The HTTP door: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume`; where it is asked for, `/api/nik`.
+//! The HTTP server: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume`; where it is asked for, `/api/nik`.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,7 @@ use super::metrics::Metrics;
 use super::page;
 use super::status::{STEP, Status};
 
-/// What the door shows.
+/// What the server shows.
 #[derive(Clone)]
 pub struct View {
     /// What the live page shows.

@@ -46,7 +46,7 @@ pub struct Metrics {
     pub queue_bytes: IntGauge,
     /// 1 while the flood breaker is open.
     pub breaker_open: IntGauge,
-    /// Brokers the program is connected to.
+    /// Brokers that the cluster's metadata lists; 0 while none answers.
     pub brokers_up: IntGauge,
 }
 

@@ -156,7 +156,7 @@ fn metrics(text: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn every_metric_of_alerts_dashboards_and_runbook_is_in_the_readme() {
+fn every_metric_of_alerts_dashboards_and_runbook_is_in_the_reference() {
     let mut named = metrics(&read("config/prometheus/alerts.yml"));
     named.extend(metrics(&read("config/prometheus/alerts.test.yml")));
     named.extend(metrics(&read("docs/runbook.md")));

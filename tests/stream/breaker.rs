@@ -33,7 +33,7 @@ fn sound(first: usize, count: usize) -> impl Iterator<Item = NewRecord> {
 }
 
 fn is_open(program: &Program) -> bool {
-    let metrics = program.get("/metrics"); // none until the door is open
+    let metrics = program.get("/metrics"); // none until HTTP is served
     metrics.is_some_and(|(_, text)| text.contains("\nnik_stream_breaker_open 1\n"))
 }
 
