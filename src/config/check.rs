@@ -171,6 +171,10 @@ impl Check<'_> {
                 } else if let Err(text) = property(name, value) {
                     self.refuse(&[&key], text);
                 }
+                let twin = TWINS.iter().find(|(twin, _)| *twin == name);
+                if let Some((_, setting)) = twin.filter(|(_, setting)| self.is_set(setting)) {
+                    self.refuse(&[&key], format!("refused: {setting} is set as well"));
+                }
                 if kafka.group_protocol == GroupProtocol::Consumer && OF_CLASSIC.contains(&name) {
                     self.refuse(
                         &[&key, "kafka.group_protocol"],
@@ -261,6 +265,23 @@ const OWNED: &[(&str, &[&str], &str)] = &[
         &["false"],
         "the end of a partition is no record",
     ),
+];
+
+/// Properties that have a setting of their own, which may not say otherwise: the property would win unseen.
+const TWINS: &[(&str, &str)] = &[
+    ("session.timeout.ms", "kafka.session_timeout_ms"),
+    ("security.protocol", "kafka.security.protocol"),
+    ("ssl.ca.location", "kafka.security.ca_file"),
+    (
+        "ssl.certificate.location",
+        "kafka.security.certificate_file",
+    ),
+    ("ssl.key.location", "kafka.security.key_file"),
+    ("ssl.key.password", "kafka.security.key_password"),
+    ("sasl.mechanism", "kafka.security.sasl_mechanism"),
+    ("sasl.mechanisms", "kafka.security.sasl_mechanism"),
+    ("sasl.username", "kafka.security.username"),
+    ("sasl.password", "kafka.security.password"),
 ];
 
 /// Properties that belong to the group protocol `classic`.

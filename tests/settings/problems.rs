@@ -258,6 +258,23 @@ fn a_property_that_a_promise_rests_on_is_refused_with_the_promise() {
 }
 
 #[test]
+fn a_property_is_not_set_twice_by_its_own_name_and_by_that_of_a_setting() {
+    let property = "[kafka.consumer]\n\"session.timeout.ms\" = \"9000\"\n";
+    load(&[property], &[]).unwrap();
+    assert_eq!(
+        problem(&format!("{property}[kafka]\nsession_timeout_ms = 8000")),
+        "0.toml: kafka.consumer.session.timeout.ms: refused: kafka.session_timeout_ms is set as well"
+    );
+    let password = "[kafka.librdkafka]\n\"sasl.password\" = \"hunter2\"\n";
+    let security = "[kafka.security]\nprotocol = \"sasl_ssl\"\nsasl_mechanism = \"PLAIN\"\nusername = \"a\"\npassword = \"b\"";
+    let problem = problem(&format!("{password}{security}"));
+    assert!(
+        problem.ends_with("refused: kafka.security.password is set as well"),
+        "{problem}"
+    );
+}
+
+#[test]
 fn a_property_that_librdkafka_does_not_know_or_take_is_refused_before_anything_starts() {
     let problems = problems(
         "[kafka.producer]\n\"linger.mss\" = 5\n[kafka.librdkafka]\n\"linger.ms\" = \"soon\"",
