@@ -22,6 +22,7 @@ mod generate;
 mod golden;
 mod golden_table;
 mod house;
+mod interface;
 mod judgement;
 mod operators;
 mod page;

@@ -60,6 +60,15 @@ pub struct Plan {
     pub failures_retention: Duration,
 }
 
+impl Plan {
+    /// The replicas of each partition with so many brokers, and `min.insync.replicas`: of two one must be able to go without stopping
+    /// its partitions.
+    fn replicas(&self, brokers: usize) -> (usize, &'static str) {
+        let replicas = self.replicas.unwrap_or(brokers.clamp(1, ENOUGH));
+        (replicas, if replicas >= NEEDS_TWO { "2" } else { "1" })
+    }
+}
+
 /// One topic after `create`.
 #[derive(Debug)]
 pub struct Made {
@@ -180,14 +189,13 @@ impl Admin {
     /// Makes the topics that are missing; leaves the others as they are.
     pub fn create(&self, plan: &Plan) -> Result<Vec<Made>, Trouble> {
         let brokers = self.reader.metadata(self.names()[0])?.brokers().len();
-        let replicas = plan.replicas.unwrap_or(brokers.clamp(1, ENOUGH));
+        let (replicas, in_sync) = plan.replicas(brokers);
         if replicas > brokers {
             return Err(Trouble::TooFewBrokers {
                 wanted: replicas,
                 brokers,
             });
         }
-        let in_sync = if replicas >= NEEDS_TWO { "2" } else { "1" };
         let limits = &self.settings.limits;
         let sizes = [
             limits.request_bytes,
@@ -264,4 +272,29 @@ fn replica_count(replicas: usize) -> i32 {
 
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(PATIENCE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_replicas_are_enough_and_from_three_on_two_must_be_in_sync() {
+        let replicas = |replicas, brokers| {
+            let retention = Duration::ZERO;
+            let plan = Plan {
+                partitions: 6,
+                replicas,
+                retention,
+                failures_retention: retention,
+            };
+            plan.replicas(brokers)
+        };
+        assert_eq!(replicas(None, 1), (1, "1"));
+        assert_eq!(replicas(None, 2), (2, "1"));
+        assert_eq!(replicas(None, 3), (3, "2"));
+        assert_eq!(replicas(None, 7), (3, "2"));
+        assert_eq!(replicas(Some(1), 7), (1, "1"));
+        assert_eq!(replicas(Some(5), 7), (5, "2"));
+    }
 }

@@ -294,3 +294,68 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_from;
+
+    /// The clients under these settings, given as the environment gives them.
+    fn clients(given: &[(&str, &str)]) -> Clients {
+        let given = given
+            .iter()
+            .map(|(key, value)| (format!("NIK_STREAM__KAFKA__{key}").into(), value.into()));
+        Clients::new(&load_from(&[], given, |_, _| Ok(())).unwrap().settings)
+    }
+
+    #[test]
+    fn a_record_is_judged_on_its_own_day_unless_the_setting_says_another() {
+        let (then, now) = (951_760_000_000, 1_709_226_000_000); // 29 February 2000 and 1 March 2024 in Jakarta
+        let day = |text| Date::parse(text).unwrap();
+        let fixed = ReferenceDate::Date(day("2020-01-02"));
+        for (reference, timestamp, expected) in [
+            (ReferenceDate::Record, Some(then), "2000-02-29"),
+            (ReferenceDate::Record, None, "2024-03-01"),
+            (ReferenceDate::Now, Some(then), "2024-03-01"),
+            (fixed, Some(then), "2020-01-02"),
+        ] {
+            assert_eq!(reference.date(timestamp, now), day(expected));
+        }
+    }
+
+    #[test]
+    fn a_named_instance_keeps_its_ids_and_one_without_a_name_has_fresh_ones() {
+        let id = |clients: &Clients| {
+            clients
+                .producer(3)
+                .get("transactional.id")
+                .map(str::to_owned)
+        };
+        let named = || clients(&[("GROUP_ID", "checks"), ("INSTANCE_ID", "pod-5")]);
+        assert_eq!(id(&named()).as_deref(), Some("checks-pod-5-3"));
+        assert_eq!(id(&named()), id(&named()));
+        let consumer = named().consumer(3);
+        assert_eq!(consumer.get("group.instance.id"), Some("pod-5-3"));
+        let (first, second) = (clients(&[]), clients(&[]));
+        assert_ne!(id(&first), id(&second));
+        assert_eq!(first.consumer(3).get("group.instance.id"), None);
+    }
+
+    #[test]
+    fn an_operators_properties_come_last_and_those_of_one_client_over_those_of_both() {
+        let own = clients(&[]);
+        let both = clients(&[("LIBRDKAFKA__RECONNECT_BACKOFF_MAX_MS", "7")]);
+        let one = clients(&[
+            ("LIBRDKAFKA__RECONNECT_BACKOFF_MAX_MS", "7"),
+            ("PRODUCER__RECONNECT_BACKOFF_MAX_MS", "8"),
+            ("CONSUMER__RECONNECT_BACKOFF_MAX_MS", "9"),
+        ]);
+        for (clients, producer, consumer) in
+            [(own, "2000", "2000"), (both, "7", "7"), (one, "8", "9")]
+        {
+            let property = "reconnect.backoff.max.ms";
+            assert_eq!(clients.producer(0).get(property), Some(producer));
+            assert_eq!(clients.consumer(0).get(property), Some(consumer));
+        }
+    }
+}

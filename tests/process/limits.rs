@@ -1,10 +1,13 @@
 //! Requests and results of the largest size, and one larger.
 
 use nik_stream::codec::{Limits, Process, Reason};
-use nik_stream::pipeline::process::{Outcome, Settings};
+use nik_stream::dataset;
+use nik_stream::generate::{Generator, Options};
+use nik_stream::pipeline::process::{Outcome, Processor, Settings};
+use nik_stream::region::RetiredCodes;
 
 use super::{EMPTY, failure};
-use crate::sample::{answer, answer_under, processor};
+use crate::sample::{answer, answer_under, date, processor};
 
 #[test]
 fn a_request_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
@@ -68,6 +71,41 @@ fn a_result_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
     assert_eq!(limited_to(length - 1), (refused, list.to_owned()));
     assert_eq!(limited_to(list.len()), (refused, list.to_owned()));
     assert_eq!(limited_to(list.len() - 1), (refused, EMPTY.to_owned()));
+}
+
+/// The length of the result for these NIKs, ten thousand valid ones, told in full by the names of the whole country.
+fn length_in_full(niks: &str) -> usize {
+    let regions = dataset::regions(RetiredCodes::All).unwrap();
+    let request = format!(r#"{{"nik":[{niks}],"process":"full"}}"#);
+    let mut out = Vec::new();
+    let mut processor = Processor::new(regions.into(), Settings::default());
+    let outcome = processor.process(Some(request.as_bytes()), date("2026-01-01"), &mut out);
+    let all_valid =
+        matches!(outcome, Outcome::Result { summary, .. } if summary.all_section == 10_000);
+    assert!(all_valid, "{outcome:?}");
+    out.len()
+}
+
+#[test]
+fn ten_thousand_niks_in_full_have_a_result_within_the_limit() {
+    // From the kecamatan of the longest names, on two days of birth.
+    let longest = (1..=5_000)
+        .flat_map(|serial| ["010190", "020190"].map(|day| format!("\"310102{day}{serial:04}\"")));
+    length_in_full(&longest.collect::<Vec<_>>().join(","));
+
+    // From all over the country, as the pages tell.
+    let options = Options {
+        niks_per_request: 10_000,
+        invalid: 0.0,
+        ..Options::default()
+    };
+    let regions = dataset::regions(RetiredCodes::All).unwrap();
+    let mut request = Vec::new();
+    Generator::new(&regions, 7, options).request(&mut request);
+    let request = String::from_utf8(request).unwrap();
+    let (_, list) = request.split_once('[').unwrap();
+    let length = length_in_full(list.split_once(']').unwrap().0);
+    assert!((3_500_000..3_600_000).contains(&length), "{length}");
 }
 
 #[test]

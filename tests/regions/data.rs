@@ -1,6 +1,6 @@
 //! The tables that ship, and the lookup in them. The expectations read the files by themselves, not through the parser.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Instant;
 
 use nik_stream::dataset::{self, CURRENT_TSV, RETIRED_TSV};
@@ -142,6 +142,31 @@ fn every_regency_is_named_in_the_one_style_and_a_retired_one_like_its_successor(
     for row in retired_rows().filter(|row| row[1] == "2") {
         assert_eq!(row[2], names[row[5]], "{}", row[0]);
     }
+}
+
+/// Names that break the style, as the source has them.
+const UNSTYLED: [&str; 5] = [
+    "Cibal barat",
+    "G u",
+    "Kot olin",
+    "Madang beras",
+    "Timang gajah",
+];
+
+#[test]
+fn every_name_is_in_title_case_but_those_that_the_source_has_otherwise() {
+    let is_styled = |word: &str| {
+        let letters: Vec<char> = word.chars().filter(|c| c.is_alphabetic()).collect();
+        let begins_small = letters.first().is_some_and(|c| c.is_lowercase());
+        let is_shouted = letters.len() > 3 && letters.iter().all(|c| c.is_uppercase());
+        let is_numeral = letters.iter().all(|c| "IVXLC".contains(*c));
+        ["dan", "x"].contains(&word) || !begins_small && (!is_shouted || is_numeral)
+    };
+    let names: BTreeSet<_> = names().into_values().collect();
+    let odd = names
+        .into_iter()
+        .filter(|name| !name.split(' ').all(is_styled));
+    assert_eq!(odd.collect::<Vec<_>>(), UNSTYLED);
 }
 
 #[test]

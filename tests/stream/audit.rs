@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
+use nik_stream::codec::Reason;
 use nik_stream::dataset;
 use nik_stream::nik::Date;
 use nik_stream::pipeline::epoch::Tally;
@@ -106,7 +107,15 @@ pub fn counters<'a>(requests: impl IntoIterator<Item = &'a NewRecord>) -> BTreeM
     let requests = |outcome: &str, process: &str| {
         format!("nik_stream_requests_total{{outcome=\"{outcome}\",process=\"{process}\"}}")
     };
-    BTreeMap::from([
+    let by_reason = Reason::ALL.iter().zip(tally.reasons);
+    let failures = by_reason.map(|(reason, count)| {
+        let name = format!(
+            "nik_stream_failures_total{{reason=\"{}\"}}",
+            reason.as_str()
+        );
+        (name, count)
+    });
+    let others = [
         ("nik_summary_number_total".to_owned(), summary.number),
         (
             "nik_summary_number_processed_total".to_owned(),
@@ -127,7 +136,8 @@ pub fn counters<'a>(requests: impl IntoIterator<Item = &'a NewRecord>) -> BTreeM
         (requests("failure", "limited"), tally.failures[0]),
         (requests("failure", "full"), tally.failures[1]),
         (requests("failure", "none"), tally.unread),
-    ])
+    ];
+    failures.chain(others).collect()
 }
 
 /// Those of an instance's counters that [`counters`] foretells.
@@ -135,7 +145,13 @@ pub fn counted(metrics: &BTreeMap<String, f64>) -> BTreeMap<String, u64> {
     metrics
         .iter()
         .filter(|(name, _)| {
-            name.starts_with("nik_summary_") || name.starts_with("nik_stream_requests_total")
+            [
+                "nik_summary_",
+                "nik_stream_requests_",
+                "nik_stream_failures_",
+            ]
+            .iter()
+            .any(|start| name.starts_with(start))
         })
         .map(|(name, &value)| {
             #[expect(

@@ -23,7 +23,7 @@ impl Demo {
             .args(["demo", "--port", "0", "--rate", "300"])
             .args(arguments)
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(Stdio::piped())
             .spawn();
         Demo(demo.expect("starts"))
     }
@@ -36,18 +36,18 @@ impl Demo {
             .expect("sh runs");
     }
 
-    /// Waits for its end, and gives what it printed.
-    fn output(mut self) -> String {
+    /// Waits for its end, and gives what it printed, and its words.
+    fn output(mut self) -> (String, String) {
         let deadline = Instant::now() + 2 * PATIENCE;
         while self.0.try_wait().expect("a child").is_none() {
             assert!(Instant::now() < deadline, "the demo does not end");
             std::thread::sleep(Duration::from_millis(50));
         }
-        let mut printed = String::new();
-        let mut stdout = self.0.stdout.take().expect("piped");
-        std::io::Read::read_to_string(&mut stdout, &mut printed).expect("text");
-        assert_eq!(self.0.wait().expect("ended").code(), Some(0), "{printed}");
-        printed
+        let printed = std::io::read_to_string(self.0.stdout.take().expect("piped")).expect("text");
+        let words = std::io::read_to_string(self.0.stderr.take().expect("piped")).expect("text");
+        let code = self.0.wait().expect("ended").code();
+        assert_eq!(code, Some(0), "{printed}{words}");
+        (printed, words)
     }
 }
 
@@ -72,12 +72,28 @@ fn figure(printed: &str, line: &str) -> u64 {
 
 #[test]
 fn the_demo_ends_by_itself_with_nothing_lost_and_nothing_doubled() {
-    let printed = Demo::start(&["--duration", "5"]).output();
+    let (printed, words) = Demo::start(&["--duration", "5"]).output();
     assert!(
         figure(&printed, "requests sent by the demo") > 100,
         "{printed}"
     );
     assert_eq!(figure(&printed, "difference"), 0, "{printed}");
+    // A line of counts a second; where to look, and how to send a request of one's own.
+    for second in 1..=5 {
+        let start = format!("{second:4} s  requests ");
+        let lines = printed.lines().filter(|line| line.starts_with(&start));
+        assert_eq!(lines.count(), 1, "{printed}");
+    }
+    let broker = words.split("broker on ").nth(1).expect("an address");
+    let broker = broker.split(',').next().expect("an address");
+    for told in [
+        "http://127.0.0.1:",
+        &format!("kcat -b {broker} -t nik.requests"),
+        &format!("\"bootstrap.servers\": \"{broker}\""),
+    ] {
+        assert!(words.contains(told), "{told}: {words}");
+    }
+    assert!(!printed.contains('\u{1b}') && !words.contains('\u{1b}'));
 }
 
 #[test]
@@ -85,7 +101,7 @@ fn a_demo_that_is_interrupted_reconciles_all_the_same() {
     let demo = Demo::start(&[]);
     std::thread::sleep(Duration::from_secs(6));
     demo.terminate();
-    let printed = demo.output();
+    let (printed, _) = demo.output();
     assert!(
         figure(&printed, "requests sent by the demo") > 0,
         "{printed}"

@@ -1,4 +1,4 @@
-//! SIGTERM under load: what is open is committed, the group left, and nothing holds the process for long.
+//! SIGTERM or SIGINT under load: what is open is committed, the group left, and nothing holds the process for long.
 
 use std::time::Duration;
 
@@ -21,8 +21,11 @@ fn a_stop_under_load_ends_well_and_leaves_the_group_at_once() {
     let mut programs = [ready(&settings), ready(&settings)];
     for _ in 0..3 {
         load.wait_for(300);
-        let [first, second] = programs;
-        stop(first);
+        let [mut first, second] = programs;
+        // As Ctrl-C does; elsewhere it is SIGTERM.
+        first.signal("INT");
+        let code = first.wait(Duration::from_secs(15));
+        assert_eq!(code, Some(0), "{}", first.stderr());
         reader.wait_for(load.sent());
         wait_until("the other has all partitions", || {
             assigned(&second) == PARTITIONS

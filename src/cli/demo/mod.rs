@@ -217,3 +217,20 @@ fn sample(metrics: &str, name: &str) -> Option<u64> {
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     line.trim().parse().ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_that_is_missing_and_a_counter_that_is_off_end_the_demo_with_a_fault() {
+        let audit = Audit::default();
+        let counters = audit.expected_counters().into_iter();
+        let metrics: String = counters.map(|(name, _)| format!("{name} 0\n")).collect();
+        assert!(reconcile(&audit, 0, 0, &metrics).is_ok());
+        assert!(reconcile(&audit, 1, 0, &metrics).is_err(), "lost");
+        let counted = metrics.replacen(" 0", " 1", 1);
+        assert!(reconcile(&audit, 0, 0, &counted).is_err(), "counted");
+        assert!(reconcile(&audit, 0, 0, "").is_err(), "no counter");
+    }
+}

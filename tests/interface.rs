@@ -1,0 +1,311 @@
+//! The names that dashboards, scripts and charts rely on, once more: one that is renamed together with its page shows here.
+
+use std::process::{Command, Output};
+use std::time::Duration;
+
+use nik_stream::codec::{Process, Reason};
+use nik_stream::config::load_from;
+use nik_stream::dataset;
+use nik_stream::kafka::check_property;
+use nik_stream::nik::Summary;
+use nik_stream::pipeline::epoch::Tally;
+use nik_stream::pipeline::process::Outcome;
+use nik_stream::telemetry::metrics::{BuildInfo, Committed, Metrics, RegionsInfo};
+
+use crate::cluster::ProgramSettings;
+use crate::stream::stage::{stop, wait_until};
+
+/// Each key and its default, as `config show` writes it.
+const SETTINGS: [&str; 36] = [
+    "kafka.bootstrap_servers = \"localhost:9092\"",
+    "kafka.group_id = \"nik-stream\"",
+    "kafka.instance_id = \"\"",
+    "kafka.workers = 0", // one for each core
+    "kafka.security.protocol = \"plaintext\"",
+    "kafka.security.ca_file = \"\"",
+    "kafka.security.certificate_file = \"\"",
+    "kafka.security.key_file = \"\"",
+    "kafka.security.sasl_mechanism = \"\"",
+    "kafka.security.username = \"\"",
+    "kafka.security.password = \"\"",
+    "kafka.security.password_file = \"\"",
+    "kafka.librdkafka",
+    "kafka.consumer",
+    "kafka.producer",
+    "topics.requests = \"nik.requests\"",
+    "topics.results = \"nik.results\"",
+    "topics.failures = \"nik.failures\"",
+    "delivery.guarantee = \"exactly_once\"",
+    "delivery.commit_interval_ms = 100",
+    "delivery.commit_records = 100000",
+    "delivery.commit_bytes = 33554432",
+    "delivery.commit_min_interval_ms = 10",
+    "delivery.max_failure_ratio = 0.5",
+    "delivery.failure_window = 1000",
+    "rules.min_age = 0",
+    "rules.absent = \"text\"",
+    "rules.reference_date = \"record\"",
+    "limits.niks_per_request = 10000",
+    "limits.request_bytes = 1048576",
+    "limits.result_bytes = 4194304",
+    "http.listen = \"127.0.0.1:9464\"",
+    "http.api = false",
+    "log.format = \"auto\"",
+    "log.level = \"info\"",
+    "rules.retired_codes = \"all\"",
+];
+
+#[test]
+fn the_promised_settings_have_their_keys_and_defaults() {
+    let shown = load_from(&[], [], check_property).unwrap().show();
+    let mut found = Vec::new();
+    let mut table = String::new();
+    for line in shown.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            name.trim_end_matches(']').clone_into(&mut table);
+            found.push(table.clone());
+        } else if let Some((setting, _origin)) = line.split_once(" # ") {
+            found.push(format!("{table}.{setting}"));
+        }
+    }
+    for setting in SETTINGS {
+        assert!(found.iter().any(|it| it == setting), "{setting}: {shown}");
+    }
+}
+
+/// Each metric with its labels; a histogram by its count.
+const METRICS: [&str; 29] = [
+    "nik_summary_number_total",
+    "nik_summary_number_processed_total",
+    "nik_summary_error_total",
+    "nik_summary_valid_all_section_total",
+    "nik_summary_valid_section_total{section=\"length\"}",
+    "nik_summary_valid_section_total{section=\"area\"}",
+    "nik_summary_valid_section_total{section=\"dob\"}",
+    "nik_summary_valid_section_total{section=\"gender\"}",
+    "nik_summary_valid_section_total{section=\"computerized\"}",
+    "nik_stream_requests_total{outcome=\"result\",process=\"limited\"}",
+    "nik_stream_requests_total{outcome=\"result\",process=\"full\"}",
+    "nik_stream_requests_total{outcome=\"failure\",process=\"limited\"}",
+    "nik_stream_requests_total{outcome=\"failure\",process=\"full\"}",
+    "nik_stream_requests_total{outcome=\"failure\",process=\"none\"}",
+    "nik_stream_commits_total",
+    "nik_stream_aborts_total",
+    "nik_stream_rebalances_total",
+    "nik_stream_commit_duration_seconds_count",
+    "nik_stream_latency_seconds_count",
+    "nik_stream_epoch_records_count",
+    "nik_stream_lag_records{partition=\"3\"}",
+    "nik_stream_lag_seconds{partition=\"3\"}",
+    "nik_stream_breaker_open",
+    "nik_stream_brokers_up",
+    "nik_stream_producer_queue_records",
+    "nik_stream_producer_queue_bytes",
+    "nik_stream_failures_total{reason=\"tombstone\"}",
+    "nik_stream_failures_total{reason=\"internal\"}",
+    "nik_stream_failures_total{reason=\"malformed_json\"}",
+];
+
+fn metrics() -> Metrics {
+    let (version, revision, librdkafka) = ("1", "2", "3");
+    let build = BuildInfo {
+        version,
+        revision,
+        librdkafka,
+    };
+    let (release, sha256, counts) = ("4", "5", &[("kecamatan", "current", 6)]);
+    Metrics::new(
+        &build,
+        &RegionsInfo {
+            release,
+            sha256,
+            counts,
+        },
+    )
+}
+
+#[test]
+fn the_promised_metrics_are_there_from_the_start_with_every_label() {
+    let metrics = metrics();
+    metrics.lag.assigned(0, &[3]);
+    let text = metrics.render();
+    let reasons =
+        Reason::ALL.map(|it| format!("nik_stream_failures_total{{reason=\"{}\"}}", it.as_str()));
+    for metric in METRICS
+        .into_iter()
+        .chain(reasons.iter().map(String::as_str))
+    {
+        assert!(
+            text.lines().any(|line| line == format!("{metric} 0")),
+            "{metric}: {text}"
+        );
+    }
+    for line in [
+        "nik_stream_assigned{partition=\"3\"} 1",
+        "nik_stream_build_info{librdkafka=\"3\",revision=\"2\",version=\"1\"} 1",
+        "nik_stream_regions_info{release=\"4\",sha256=\"5\"} 1",
+        "nik_stream_regions{level=\"kecamatan\",state=\"current\"} 6",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    assert!(text.contains("\nprocess_cpu_seconds_total "), "{text}");
+}
+
+#[test]
+fn a_commit_is_measured_from_the_timestamps_of_its_requests() {
+    let metrics = metrics();
+    let mut tally = Tally::default();
+    let (process, summary) = (Process::Full, Summary::default());
+    tally.add(&Outcome::Result { process, summary });
+    let (reason, process) = (Reason::Tombstone, None);
+    tally.add(&Outcome::Failure { reason, process });
+    metrics.committed(&Committed {
+        tally: &tally,
+        timestamps: &[1_000, 2_500],
+        now_ms: 3_000,
+        duration: Duration::from_millis(250),
+    });
+    let text = metrics.render();
+    for line in [
+        "nik_stream_commits_total 1",
+        "nik_stream_epoch_records_sum 2",
+        "nik_stream_commit_duration_seconds_sum 0.25",
+        "nik_stream_latency_seconds_count 2",
+        "nik_stream_latency_seconds_sum 2.5",
+        "nik_stream_failures_total{reason=\"tombstone\"} 1",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_running_program_tells_its_version_and_its_regions() {
+    let program = ProgramSettings::at("127.0.0.1:1").run();
+    wait_until("it answers", || program.get("/livez").is_some());
+    let metrics = program.metrics();
+    let manifest = dataset::manifest().unwrap();
+    for (level, states) in &manifest.counts {
+        for (state, count) in states {
+            let name = format!("nik_stream_regions{{level=\"{level}\",state=\"{state}\"}}");
+            assert_eq!(metrics[&name].to_string(), count.to_string(), "{name}");
+        }
+    }
+    let regions = format!(
+        "nik_stream_regions_info{{release=\"{}\",sha256=\"{}\"}}",
+        manifest.release, manifest.sha256
+    );
+    assert!(metrics.contains_key(&regions), "{regions}");
+    let version = format!("version=\"{}\"}}", env!("CARGO_PKG_VERSION"));
+    let mut names = metrics.keys();
+    assert!(
+        names.any(|name| name.starts_with("nik_stream_build_info{") && name.ends_with(&version))
+    );
+    stop(program);
+}
+
+/// Each command and the options that it takes.
+const COMMANDS: [(&str, &[&str]); 13] = [
+    ("demo", &["--rate <N>", "--duration <S>", "--port <P>"]),
+    ("run", &["--config <FILE>"]),
+    (
+        "check",
+        &["--process <PROCESS>", "--reference-date <DATE>", "[NIK]..."],
+    ),
+    (
+        "generate",
+        &[
+            "--count <N>",
+            "--seed <S>",
+            "--niks-per-request <K>",
+            "--invalid <R>",
+        ],
+    ),
+    ("topics create", &[]),
+    ("topics verify", &[]),
+    ("dlq list", &[]),
+    ("dlq show", &[]),
+    ("dlq replay", &["--dry-run"]),
+    ("regions lookup", &["<CODE>"]),
+    ("regions info", &[]),
+    ("config check", &[]),
+    ("config show", &[]),
+];
+
+fn said(arguments: &[&str]) -> (Output, String, String) {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_nik-stream"));
+    let output = program.args(arguments).env_clear().output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (data, words) = (text(&output.stdout), text(&output.stderr));
+    (output, data, words)
+}
+
+#[test]
+fn the_promised_commands_take_their_options() {
+    for (command, options) in COMMANDS {
+        let mut arguments: Vec<_> = command.split(' ').collect();
+        arguments.push("--help");
+        let (output, help, _) = said(&arguments);
+        assert!(output.status.success(), "{command}");
+        for option in options {
+            assert!(help.contains(option), "{command} {option}: {help}");
+        }
+    }
+}
+
+#[test]
+fn data_is_on_standard_output_and_words_are_on_standard_error_without_colours() {
+    for (arguments, code, data, words) in [
+        (&["check", "3273010101900001"][..], 0, "{\"message\":", ""),
+        (&["regions", "lookup", "32"], 0, "32 province", ""),
+        (&["regions", "lookup", "99"], 1, "", "99: no such province"),
+        (&["config", "check"], 0, "ok", ""),
+        (
+            &["config", "check", "--config", "/nonexistent"],
+            64,
+            "",
+            "/nonexistent: ",
+        ),
+        (
+            &["dlq", "list", "--config", "/nonexistent"],
+            64,
+            "",
+            "/nonexistent: ",
+        ),
+        (
+            &["check", "--reference-date", "2023-02-29"],
+            2,
+            "",
+            "error: ",
+        ),
+        (&["nothing"], 2, "", "error: "),
+    ] {
+        let (output, found, said) = said(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        for (found, expected) in [(found, data), (said, words)] {
+            assert!(found.starts_with(expected), "{arguments:?}: {found}");
+            assert_eq!(
+                found.is_empty(),
+                expected.is_empty(),
+                "{arguments:?}: {found}"
+            );
+            assert!(!found.contains('\u{1b}'), "{arguments:?}: {found}");
+        }
+    }
+}
+
+#[test]
+fn no_complaint_about_arguments_repeats_a_nik() {
+    const NIK: &str = "3273010101900001";
+    for arguments in [
+        &[NIK][..],
+        &["regions", "lookup", NIK],
+        &["check", "--process", NIK],
+        &["check", "--reference-date", NIK],
+        &["dlq", "show", NIK],
+        &["generate", "--count", "1", NIK],
+    ] {
+        let (output, _, words) = said(arguments);
+        assert_eq!(output.status.code(), Some(2), "{words}");
+        assert!(!words.is_empty() && !words.contains(NIK), "{words}");
+    }
+}
