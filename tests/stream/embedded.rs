@@ -1,7 +1,8 @@
 //! The embedded broker: `demo` as a newcomer starts it, and `run` at least once beside a broker of the test's own.
 
 use std::collections::BTreeMap;
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Read};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -15,21 +16,43 @@ use super::stage::{End, PATIENCE, ready, stop, wait_until};
 use crate::cluster::ProgramSettings;
 
 /// `nik-stream demo`, killed when dropped.
-struct Demo(Child);
+struct Demo {
+    process: Child,
+    stdout: BufReader<ChildStdout>,
+    printed: String,
+}
 
 impl Demo {
     fn start(arguments: &[&str]) -> Demo {
-        let demo = Command::new(env!("CARGO_BIN_EXE_nik-stream"))
+        let mut process = Command::new(env!("CARGO_BIN_EXE_nik-stream"))
             .args(["demo", "--port", "0", "--rate", "300"])
             .args(arguments)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .spawn();
-        Demo(demo.expect("starts"))
+            .spawn()
+            .expect("starts");
+        let stdout = BufReader::new(process.stdout.take().expect("piped"));
+        let printed = String::new();
+        Demo {
+            process,
+            stdout,
+            printed,
+        }
+    }
+
+    /// Waits for a line of counts that tells of results.
+    fn wait_for_results(&mut self) {
+        let mut line = String::new();
+        while !line.contains("  results ") || line.contains("  results 0 ") {
+            line.clear();
+            let length = self.stdout.read_line(&mut line).expect("text");
+            assert!(length > 0, "it ended: {}", self.printed);
+            self.printed += &line;
+        }
     }
 
     fn terminate(&self) {
-        let kill = format!("kill -TERM {}", self.0.id());
+        let kill = format!("kill -TERM {}", self.process.id());
         Command::new("sh")
             .args(["-c", &kill])
             .status()
@@ -39,13 +62,15 @@ impl Demo {
     /// Waits for its end, and gives what it printed, and its words.
     fn output(mut self) -> (String, String) {
         let deadline = Instant::now() + 2 * PATIENCE;
-        while self.0.try_wait().expect("a child").is_none() {
+        while self.process.try_wait().expect("a child").is_none() {
             assert!(Instant::now() < deadline, "the demo does not end");
             std::thread::sleep(Duration::from_millis(50));
         }
-        let printed = std::io::read_to_string(self.0.stdout.take().expect("piped")).expect("text");
-        let words = std::io::read_to_string(self.0.stderr.take().expect("piped")).expect("text");
-        let code = self.0.wait().expect("ended").code();
+        let mut printed = std::mem::take(&mut self.printed);
+        self.stdout.read_to_string(&mut printed).expect("text");
+        let words = self.process.stderr.take().expect("piped");
+        let words = std::io::read_to_string(words).expect("text");
+        let code = self.process.wait().expect("ended").code();
         assert_eq!(code, Some(0), "{printed}{words}");
         (printed, words)
     }
@@ -53,8 +78,8 @@ impl Demo {
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        let _ = self.0.kill(); // it may have ended
-        let _ = self.0.wait();
+        let _ = self.process.kill(); // it may have ended
+        let _ = self.process.wait();
     }
 }
 
@@ -98,8 +123,8 @@ fn the_demo_ends_by_itself_with_nothing_lost_and_nothing_doubled() {
 
 #[test]
 fn a_demo_that_is_interrupted_reconciles_all_the_same() {
-    let demo = Demo::start(&[]);
-    std::thread::sleep(Duration::from_secs(6));
+    let mut demo = Demo::start(&[]);
+    demo.wait_for_results();
     demo.terminate();
     let (printed, _) = demo.output();
     assert!(

@@ -140,10 +140,13 @@ fn a_partition_that_goes_to_another_instance_takes_its_lag_along() {
     shared().produce(&stage.requests, &requests(40));
     let first = stage.run();
     wait_until("it has all", || assigned(&first) == PARTITIONS);
+    let rebalances = || first.metrics()["nik_stream_rebalances_total"];
+    let before = rebalances();
     let second = ready(&stage.settings());
     wait_until("they share", || {
         assigned(&second) > 0 && assigned(&first) == PARTITIONS - assigned(&second)
     });
+    assert!(rebalances() > before);
     let of_first = by_partition(&first, "nik_stream_assigned");
     for program in [&first, &second] {
         let told = by_partition(program, "nik_stream_assigned");

@@ -43,6 +43,9 @@ fn a_hung_broker_holds_no_stop_and_a_second_signal_ends_it_at_once() {
     let load = Load::start(&cluster, &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(&cluster, &stage);
     let (mut patient, mut impatient) = (stage.run(), stage.run());
+    wait_until("both have partitions", || {
+        assigned(&patient) > 0 && assigned(&impatient) > 0
+    });
     load.wait_for(RATE as usize);
     cluster.pause(1);
     patient.signal("TERM");
