@@ -206,12 +206,11 @@ fn serve_http(listener: TcpListener, view: View, api: Option<Api>, stop: Stop) -
                 stop.request();
             }
         });
-        let served = match tokio::net::TcpListener::from_std(listener) {
+        match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => http::serve(listener, view, api).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = served {
-            tracing::error!(%error, "HTTP is not served any more; the stream goes on");
+            Err(error) => {
+                tracing::error!(%error, "HTTP is not served; the stream goes on");
+            }
         }
     };
     std::thread::Builder::new()

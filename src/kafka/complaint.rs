@@ -1,5 +1,6 @@
 //! What librdkafka says of a connection that fails, as one line for people that names the setting to look at.
 
+use super::certificate::why_out_of_date;
 use crate::config::Security;
 
 /// What stands in the way of a connection.
@@ -39,9 +40,10 @@ pub(super) fn read(
     if let Some(alert) = between(why, "alert ", ":")
         && (alert.contains("certificate") || alert.contains("unknown ca"))
     {
-        return refusal(if security.certificate_file.is_some() {
+        return refusal(if let Some(file) = &security.certificate_file {
+            let why = why_out_of_date(file).unwrap_or(alert);
             format!(
-                "{broker} does not take this program's certificate: {alert} (kafka.security.certificate_file)"
+                "{broker} does not take this program's certificate: {why} (kafka.security.certificate_file)"
             )
         } else {
             format!(

@@ -5,26 +5,25 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use axum::body::{Body, HttpBody};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::http::PATIENCE;
 use super::metrics::Metrics;
 use super::today;
 use crate::codec::{Reason, write_failure};
 use crate::nik::Date;
 use crate::pipeline::process::{Outcome, Processor};
 
-/// Requests that are read or judged at once: this many times a request's and a result's size is what the door can take of memory.
+/// Requests that are read, judged or answered at once: this many times a request's and a result's size is what the door can take of memory.
 const PLACES: usize = 32;
 /// How long a request waits for a place.
 const WAIT: Duration = Duration::from_secs(1);
-/// How long its bytes may take to come.
-const READ: Duration = Duration::from_secs(30);
 /// So many times the largest request is read on and thrown away: a client that still sends does not read the answer.
 const SPILL: usize = 16;
 
@@ -59,7 +58,7 @@ impl Api {
             return Err(Refused::Busy);
         };
         let most = self.processor.settings().limits.request_bytes;
-        let request = match timeout(READ, read(body, most)).await {
+        let request = match timeout(PATIENCE, read(body, most)).await {
             Ok(Ok(request)) => request,
             Ok(Err(_)) => return Err(Refused::Broken),
             Err(_) => return Err(Refused::Slow),
@@ -71,17 +70,32 @@ impl Api {
         let judged = spawn_blocking(move || {
             let mut payload = Vec::new();
             let outcome = processor.process(Some(&request), day, &mut payload);
-            drop(place);
-            (outcome, payload)
+            let held = Held {
+                payload,
+                _place: place,
+            };
+            (outcome, Bytes::from_owner(held))
         });
         let (outcome, payload) = judged.await.unwrap_or_else(|_| {
             let mut payload = Vec::new();
             write_failure(&mut payload, None);
             let (reason, process) = (Reason::Internal, None);
-            (Outcome::Failure { reason, process }, payload)
+            (Outcome::Failure { reason, process }, payload.into())
         });
         self.metrics.api.answered(&outcome, started.elapsed());
         Ok(told(&outcome, payload))
+    }
+}
+
+/// An answer, whose place is free when its bytes are: hyper lets go of them when they are with the peer, or it is gone.
+struct Held {
+    payload: Vec<u8>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.payload
     }
 }
 
@@ -128,7 +142,7 @@ const SCHEMAS: [(&str, &str); 4] = schemas!(
 );
 
 /// An outcome as HTTP tells it. What is in it is personal: nobody on the way keeps it.
-fn told(outcome: &Outcome, payload: Vec<u8>) -> Response {
+fn told(outcome: &Outcome, payload: Bytes) -> Response {
     let mut response = (
         [
             (header::CONTENT_TYPE, "application/json"),

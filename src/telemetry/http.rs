@@ -1,23 +1,33 @@
 //! The HTTP server: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume`; where it is asked for, `/api/nik`.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use axum::{Json, Router};
+use axum::{Extension, Json, Router};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 use tokio::net::TcpListener;
+use tokio::time::sleep;
 
 use super::api::{self, Api};
 use super::breaker::SharedBreaker;
 use super::health::Health;
 use super::metrics::Metrics;
 use super::page;
+use super::patient::Patient;
 use super::status::{STEP, Status};
+
+/// How long a peer may take to send a request, its head and its body each, or to take an answer; and how long a connection may stay idle.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+/// The pause after a connection that could not be taken: it is gone again, or too many are open.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// What the server shows.
 #[derive(Clone)]
@@ -35,10 +45,7 @@ pub struct View {
 }
 
 /// Serves as long as the process lives: a stopping program still tells that it stops. Without `api` there is no door to the judgement.
-///
-/// # Errors
-/// When the socket fails for good.
-pub async fn serve(listener: TcpListener, view: View, api: Option<Api>) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, view: View, api: Option<Api>) {
     let noted = Arc::clone(&view.status);
     tokio::spawn(async move {
         let mut step = tokio::time::interval(STEP);
@@ -47,7 +54,7 @@ pub async fn serve(listener: TcpListener, view: View, api: Option<Api>) -> io::R
             noted.note();
         }
     });
-    let mut routes = Router::new()
+    let mut routes: Router = Router::new()
         .route("/", get(page::page))
         .route("/page/{part}", get(page::part))
         .route("/api/status", get(status))
@@ -64,8 +71,24 @@ pub async fn serve(listener: TcpListener, view: View, api: Option<Api>) -> io::R
             .with_state(Arc::new(api));
         routes = routes.merge(door);
     }
-    let routes = routes.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, routes).await
+    // Not `axum::serve`, which waits for ever for whoever sends or takes nothing.
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection over HTTP could not be taken");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let routes = routes.clone().layer(Extension(ConnectInfo(peer)));
+        let stream = TokioIo::new(Patient::new(stream, PATIENCE));
+        let connection = http.serve_connection(stream, TowerToHyperService::new(routes));
+        // How it ends is its peer's affair.
+        tokio::spawn(async { drop(connection.await) });
+    }
 }
 
 async fn status(State(view): State<View>) -> Json<Value> {

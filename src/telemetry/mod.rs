@@ -8,6 +8,7 @@ pub mod lag;
 pub mod logging;
 pub mod metrics;
 pub mod page;
+mod patient;
 mod repeats;
 pub mod samples;
 pub mod status;

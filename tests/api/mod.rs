@@ -1,6 +1,7 @@
 //! The door over HTTP: the bytes of the stream, the limits, and what it may not disturb. It needs no brokers, so it has none here.
 
 mod document;
+mod slow;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

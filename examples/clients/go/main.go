@@ -1,11 +1,8 @@
-// Asks nik-stream three things and reads the outcomes, with franz-go.
-//
-//	go run .
-//
-// BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default.
+// Asks nik-stream three things and reads the outcomes, with franz-go. BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default.
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -18,24 +15,19 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// NIKs are text: json.Unmarshal into an any makes a number a float64, exact up to 2^53 only, and 0123 in a source is 83.
-type request struct {
+// NIKs are text: an any holds a number as a float64, exact up to 2^53 only, and 0123 in a source is 83.
+var asked = []struct {
 	NIK     []string `json:"nik"`
 	Process string   `json:"process"`
+}{
+	{[]string{"3273010101900001", "1234567891234567"}, "limited"},
+	{[]string{"3273010101900001"}, "full"},
+	{[]string{"3273010101900001"}, "fast"}, // there is no such process
 }
 
 func main() {
-	asked := []request{
-		{[]string{"3273010101900001", "1234567891234567"}, "limited"},
-		{[]string{"3273010101900001"}, "full"},
-		{[]string{"3273010101900001"}, "fast"}, // there is no such process
-	}
-	servers := os.Getenv("BOOTSTRAP_SERVERS")
-	if servers == "" {
-		servers = "localhost:9092"
-	}
 	client, err := kgo.NewClient( // its producer is idempotent: a retry never becomes a second request
-		kgo.SeedBrokers(strings.Split(servers, ",")...),
+		kgo.SeedBrokers(strings.Split(cmp.Or(os.Getenv("BOOTSTRAP_SERVERS"), "localhost:9092"), ",")...),
 		kgo.ConsumerGroup("client-go"),
 		kgo.ConsumeTopics("nik.results", "nik.failures"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
@@ -53,50 +45,47 @@ func main() {
 		number[key] = at
 		value, err := json.Marshal(request)
 		check(err)
-		record := &kgo.Record{Topic: "nik.requests", Key: []byte(key), Value: value}
-		check(client.ProduceSync(ctx, record).FirstErr())
+		check(client.ProduceSync(ctx, &kgo.Record{Topic: "nik.requests", Key: []byte(key), Value: value}).FirstErr())
 	}
-
 	outcomes := map[int]*kgo.Record{}
 	for len(outcomes) < len(asked) {
 		fetches := client.PollFetches(ctx)
 		check(fetches.Err())
-		fetches.EachRecord(func(record *kgo.Record) {
+		for _, record := range fetches.Records() {
 			if at, mine := number[string(record.Key)]; mine { // others ask, too
 				outcomes[at] = record
 			}
-		})
+		}
 		// Once they are dealt with: a crash before brings them again, so deal with a key twice alike.
 		check(client.CommitUncommittedOffsets(ctx))
 	}
-	for at, request := range asked {
-		tell(at+1, request, outcomes[at])
+	for at := range asked {
+		tell(at, outcomes[at])
 	}
 }
 
-func tell(number int, asked request, record *kgo.Record) {
-	for _, header := range record.Headers {
-		if record.Topic == "nik.failures" && header.Key == "nik-failure-reason" {
-			fmt.Println(number, "failed:", string(header.Value))
+func tell(at int, outcome *kgo.Record) {
+	for _, header := range outcome.Headers {
+		if outcome.Topic == "nik.failures" && header.Key == "nik-failure-reason" {
+			fmt.Println(at+1, "failed:", string(header.Value))
 			return
 		}
 	}
 	var result struct{ Data map[string]json.RawMessage }
-	check(json.Unmarshal(record.Value, &result))
-	for _, nik := range asked.NIK { // a map has no order, the list that was sent has
+	check(json.Unmarshal(outcome.Value, &result))
+	for _, nik := range asked[at].NIK { // a map has no order, the list that was sent has
 		var valid bool
 		if json.Unmarshal(result.Data[nik], &valid) == nil {
-			fmt.Println(number, nik, map[bool]string{true: "valid", false: "not valid"}[valid])
+			fmt.Println(at+1, nik, map[bool]string{true: "valid", false: "not valid"}[valid])
 			continue
 		}
 		var full struct {
 			Data struct {
-				Area struct{ Value struct{ District string } }
-				Dob  struct{ Value struct{ Dob string } }
+				Area, Dob struct{ Value map[string]any }
 			}
 		}
 		check(json.Unmarshal(result.Data[nik], &full))
-		fmt.Printf("%d %s %s, born %s\n", number, nik, full.Data.Area.Value.District, full.Data.Dob.Value.Dob)
+		fmt.Printf("%d %s %s, born %s\n", at+1, nik, full.Data.Area.Value["district"], full.Data.Dob.Value["dob"])
 	}
 }
 

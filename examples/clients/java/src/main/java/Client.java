@@ -1,4 +1,3 @@
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
@@ -8,86 +7,64 @@ import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
-import org.springframework.context.annotation.AnnotationConfigApplicationContext;
-import org.springframework.context.annotation.Bean;
-import org.springframework.context.annotation.Configuration;
-import org.springframework.kafka.annotation.EnableKafka;
-import org.springframework.kafka.annotation.KafkaListener;
-import org.springframework.kafka.config.ConcurrentKafkaListenerContainerFactory;
 import org.springframework.kafka.core.DefaultKafkaConsumerFactory;
 import org.springframework.kafka.core.DefaultKafkaProducerFactory;
 import org.springframework.kafka.core.KafkaTemplate;
+import org.springframework.kafka.listener.ContainerProperties;
+import org.springframework.kafka.listener.KafkaMessageListenerContainer;
+import org.springframework.kafka.listener.MessageListener;
 import tools.jackson.databind.json.JsonMapper;
 
-/**
- * Asks nik-stream three things and reads the outcomes, with Spring for Apache Kafka. BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default.
- *
- * <pre>
- * mvn compile dependency:copy-dependencies
- * java -cp 'target/classes:target/dependency/*' Client
- * </pre>
- */
-@EnableKafka
-@Configuration(proxyBeanMethods = false)
+/** Asks nik-stream three things and reads the outcomes, with Spring for Apache Kafka. BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default. */
 public class Client {
-    static final String SERVERS = System.getenv().getOrDefault("BOOTSTRAP_SERVERS", "localhost:9092");
-    /** What waits for its outcome, by key. A service that may crash keeps this in its database. */
-    static final Map<String, CompletableFuture<ConsumerRecord<String, String>>> WAITING = new ConcurrentHashMap<>();
+    static final JsonMapper JSON = new JsonMapper();
 
     // NIKs are text, never long: a source's 0123L is 83, and readers of JSON on the way may not hold numbers beyond 2^53.
     record Request(List<String> nik, String process) {}
 
-    static final List<Request> ASKED = List.of(
-            new Request(List.of("3273010101900001", "1234567891234567"), "limited"),
-            new Request(List.of("3273010101900001"), "full"),
-            new Request(List.of("3273010101900001"), "fast")); // there is no such process
+    public static void main(String[] arguments) throws Exception {
+        var asked = List.of(
+                new Request(List.of("3273010101900001", "1234567891234567"), "limited"),
+                new Request(List.of("3273010101900001"), "full"),
+                new Request(List.of("3273010101900001"), "fast")); // there is no such process
+        // Yours: the id of an application, say. The outcome carries the same one.
+        var keys = asked.stream().map(request -> UUID.randomUUID().toString()).toList();
+        var outcomes = new ConcurrentHashMap<String, CompletableFuture<ConsumerRecord<String, String>>>();
+        keys.forEach(key -> outcomes.put(key, new CompletableFuture<>()));
 
-    /** Once this returns the outcome counts as dealt with: a crash before brings it again, so deal with a key twice alike. */
-    @KafkaListener(topics = {"nik.results", "nik.failures"}, groupId = "client-java")
-    void outcome(ConsumerRecord<String, String> record) {
-        var waiting = record.key() == null ? null : WAITING.remove(record.key());
-        if (waiting != null) waiting.complete(record); // others ask, too
-    }
-
-    @Bean
-    ConcurrentKafkaListenerContainerFactory<String, String> kafkaListenerContainerFactory() {
-        var factory = new ConcurrentKafkaListenerContainerFactory<String, String>();
-        factory.setConsumerFactory(new DefaultKafkaConsumerFactory<>(Map.of(
-                "bootstrap.servers", SERVERS,
+        var servers = System.getenv().getOrDefault("BOOTSTRAP_SERVERS", "localhost:9092");
+        var read = new ContainerProperties("nik.results", "nik.failures");
+        read.setGroupId("client-java");
+        // Once this returns the outcome counts as dealt with: a crash before brings it again, so deal with a key twice alike.
+        read.setMessageListener((MessageListener<String, String>) record -> {
+            if (record.key() != null && outcomes.containsKey(record.key())) outcomes.get(record.key()).complete(record); // others ask, too
+        });
+        var listener = new KafkaMessageListenerContainer<>(new DefaultKafkaConsumerFactory<String, String>(Map.of(
+                "bootstrap.servers", servers,
                 "auto.offset.reset", "earliest",
                 "isolation.level", "read_committed", // not the default: what was not committed is no outcome
                 "key.deserializer", StringDeserializer.class,
-                "value.deserializer", StringDeserializer.class)));
-        return factory;
-    }
-
-    @Bean
-    KafkaTemplate<String, String> template() { // idempotent: a retry never becomes a second request
-        return new KafkaTemplate<>(new DefaultKafkaProducerFactory<>(Map.of(
-                "bootstrap.servers", SERVERS, "key.serializer", StringSerializer.class, "value.serializer", StringSerializer.class)));
-    }
-
-    public static void main(String[] arguments) throws Exception {
-        var json = new JsonMapper();
-        try (var context = new AnnotationConfigApplicationContext(Client.class)) {
-            var template = (KafkaTemplate<String, String>) context.getBean("template", KafkaTemplate.class);
-            var outcomes = new ArrayList<CompletableFuture<ConsumerRecord<String, String>>>();
-            for (var request : ASKED) {
-                var key = UUID.randomUUID().toString(); // yours: the id of an application, say. The outcome carries the same one.
-                outcomes.add(new CompletableFuture<>());
-                WAITING.put(key, outcomes.get(outcomes.size() - 1));
-                template.send("nik.requests", key, json.writeValueAsString(request)).get(30, TimeUnit.SECONDS);
-            }
-            for (int at = 0; at < outcomes.size(); at++) tell(json, at + 1, outcomes.get(at).get(60, TimeUnit.SECONDS));
+                "value.deserializer", StringDeserializer.class)), read);
+        var producers = new DefaultKafkaProducerFactory<String, String>(Map.of( // idempotent: a retry never becomes a second request
+                "bootstrap.servers", servers, "key.serializer", StringSerializer.class, "value.serializer", StringSerializer.class));
+        var template = new KafkaTemplate<>(producers);
+        listener.start();
+        try {
+            for (int at = 0; at < keys.size(); at++)
+                template.send("nik.requests", keys.get(at), JSON.writeValueAsString(asked.get(at))).get(30, TimeUnit.SECONDS);
+            for (int at = 0; at < keys.size(); at++) tell(at + 1, outcomes.get(keys.get(at)).get(60, TimeUnit.SECONDS));
+        } finally {
+            listener.stop();
+            producers.destroy();
         }
     }
 
-    static void tell(JsonMapper json, int number, ConsumerRecord<String, String> record) {
-        if (record.topic().equals("nik.failures")) {
-            System.out.println(number + " failed: " + new String(record.headers().lastHeader("nik-failure-reason").value()));
+    static void tell(int number, ConsumerRecord<String, String> outcome) {
+        if (outcome.topic().equals("nik.failures")) {
+            System.out.println(number + " failed: " + new String(outcome.headers().lastHeader("nik-failure-reason").value()));
             return;
         }
-        json.readTree(record.value()).get("data").properties().forEach(entry -> {
+        JSON.readTree(outcome.value()).get("data").properties().forEach(entry -> {
             var told = entry.getValue();
             System.out.println(number + " " + entry.getKey() + " " + (told.isBoolean()
                     ? (told.asBoolean() ? "valid" : "not valid")
