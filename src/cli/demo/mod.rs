@@ -226,7 +226,8 @@ mod tests {
     fn an_outcome_that_is_missing_and_a_counter_that_is_off_end_the_demo_with_a_fault() {
         let audit = Audit::default();
         let counters = audit.expected_counters().into_iter();
-        let metrics: String = counters.map(|(name, _)| format!("{name} 0\n")).collect();
+        let lines: Vec<_> = counters.map(|(name, _)| format!("{name} 0\n")).collect();
+        let metrics = lines.concat();
         assert!(reconcile(&audit, 0, 0, &metrics).is_ok());
         assert!(reconcile(&audit, 1, 0, &metrics).is_err(), "lost");
         let counted = metrics.replacen(" 0", " 1", 1);
