@@ -74,8 +74,8 @@ fn every_test_that_is_named_exists() {
     for (page, least) in [("ARCHITECTURE.md", 10), ("docs/promises.md", 200)] {
         let mut named = 0;
         let mut missing = Vec::new();
-        let text = read(page);
-        for name in names(&text) {
+        let source = read(page);
+        for name in names(&source) {
             let Some((module, test)) = name.rsplit_once("::").filter(|it| it.1.contains('_'))
             else {
                 continue;
