@@ -255,6 +255,23 @@ fn ten_thousand_different_niks_and_ten_thousand_equal_ones_are_told_apart() {
 }
 
 #[test]
+fn niks_that_differ_in_one_digit_have_an_entry_each() {
+    for at in 0..16 {
+        let nik = "3273010101900001";
+        let list = (0..10).map(|digit| format!("\"{}{digit}{}\"", &nik[..at], &nik[at + 1..]));
+        let list: Vec<_> = list.collect();
+        for process in ["limited", "full"] {
+            let (_, bytes) = answer(&format!(
+                r#"{{"nik":[{}],"process":"{process}"}}"#,
+                list.join(",")
+            ));
+            let result: Value = serde_json::from_str(&bytes).unwrap();
+            assert_eq!(result["data"].as_object().unwrap().len(), 10, "at {at}");
+        }
+    }
+}
+
+#[test]
 fn a_request_tells_how_many_elements_its_list_has() {
     for (list, length) in [("", 0), ("1", 1), (r#"1,"3273010101900001",null"#, 3)] {
         let request = format!(r#"{{"nik":[{list}],"process":"full"}}"#);
@@ -264,5 +281,40 @@ fn a_request_tells_how_many_elements_its_list_has() {
         };
         let told = (request.len(), request.is_empty());
         assert_eq!(told, (length, length == 0), "[{list}]");
+    }
+}
+
+#[test]
+fn a_request_of_the_usual_shape_is_read_as_a_row_and_no_other_is() {
+    for (request, row) in [
+        (r#"{"nik":["3273010101900001"],"process":"limited"}"#, true),
+        (
+            r#"{"nik":["3273010101900001","3273010101900002"],"process":"full"}"#,
+            true,
+        ),
+        (
+            r#"{"nik": ["3273010101900001", "3273010101900002"], "process": "limited"}"#,
+            true,
+        ),
+        (r#"{"nik": ["3273010101900001"], "process": "full"}"#, true),
+        (
+            r#"{"nik":["3273010101900001", "3273010101900002"],"process":"full"}"#,
+            false,
+        ),
+        (r#"{"nik":["327301010190001"],"process":"full"}"#, false),
+        (r#"{"nik":[3273010101900001],"process":"full"}"#, false),
+        (r#"{"nik":[],"process":"full"}"#, false),
+        (r#"{"process":"full","nik":["3273010101900001"]}"#, false),
+    ] {
+        let mut reader = RequestReader::default();
+        let Ok(read) = reader.read(request.as_bytes(), Limits::default()) else {
+            panic!("refused: {request}");
+        };
+        assert_eq!(read.row().is_some(), row, "{request}");
+        assert_eq!(
+            read.elements().count(),
+            if row { 0 } else { read.len() },
+            "{request}"
+        );
     }
 }

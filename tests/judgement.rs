@@ -131,6 +131,15 @@ fn dates_are_written_year_month_day_and_must_exist() {
         Date::parse("2024-02-29"),
         Ok(Date::new(2024, 2, 29).unwrap())
     );
+    for bad in [
+        (2023, 2, 29),
+        (2024, 0, 1),
+        (2024, 1, 0),
+        (0, 1, 1),
+        (10_000, 1, 1),
+    ] {
+        assert_eq!(Date::new(bad.0, bad.1, bad.2), None, "{bad:?}");
+    }
     assert_eq!(date("0001-01-01").to_string(), "0001-01-01");
     assert_eq!(format!("{:?}", Date::MAX), "9999-12-31");
     for bad in [

@@ -327,3 +327,26 @@ fn special_bytes(word: u64) -> u64 {
     let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     (below(word, b' ') | equal(b'"') | equal(b'\\')) & !word & HIGH
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Scanner;
+
+    #[test]
+    fn a_string_of_sixteen_digits_is_stepped_over_at_once_and_nothing_else_is() {
+        for (document, end) in [
+            (r#""3273010101900001","#, 18),
+            (r#""3273010101900001""#, 18),
+            (r#""327301010190000a","#, 0),
+            (r#""32730101019000010","#, 0),
+            (r#""327301010190001","#, 0),
+            ("3273010101900001,,", 0),
+            ("", 0),
+        ] {
+            let mut arena = String::new();
+            let mut scanner = Scanner::new(document, &mut arena);
+            assert_eq!(scanner.sixteen_digits(), end > 0, "{document}");
+            assert_eq!(scanner.position(), end, "{document}");
+        }
+    }
+}

@@ -84,6 +84,8 @@ impl Numbers {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     /// Puts ten thousand keys in and says how many share the fullest chain.
@@ -125,6 +127,17 @@ mod tests {
         for _ in 0..2 {
             numbers.clear(FEW);
             assert!(numbers.insert(7) && numbers.insert(8) && !numbers.insert(7));
+            assert!(numbers.chains.is_empty(), "a walk over them is faster");
+        }
+    }
+
+    #[test]
+    fn every_factor_is_odd_and_both_its_halves_are_its_own() {
+        let factors = [(); 64].map(|()| Numbers::new().factor);
+        assert!(factors.iter().all(|factor| factor % 2 == 1));
+        for half in [0, 64] {
+            let halves: HashSet<u128> = factors.map(|factor| factor >> half << 64).into();
+            assert_eq!(halves.len(), factors.len(), "from bit {half}");
         }
     }
 }

@@ -296,7 +296,7 @@ struct Areas {
 impl Areas {
     fn render(regions: &Regions, absent: &str) -> Self {
         let mut json = Vec::new();
-        let mut starts = Vec::with_capacity(regions.len() + 1);
+        let mut starts = Vec::new();
         for area in regions.areas() {
             starts.push(json.len());
             render(

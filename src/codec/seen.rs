@@ -155,6 +155,7 @@ mod tests {
             assert!(seen.insert(&out, start..end, &key), "a new key");
             assert!(!seen.insert(&out, start..end, &key), "the same again");
         }
+        assert_eq!(seen.chains.len(), 32_768);
         let mut chains = vec![0; seen.chains.len()];
         for key in &seen.keys {
             chains[seen.chain(key.hash)] += 1;
@@ -201,5 +202,20 @@ mod tests {
             let text = str::from_utf8(&out[range.clone()]).expect("digits");
             assert_eq!(seen.insert(out, range, text), new, "{start}");
         }
+    }
+
+    #[test]
+    fn few_keys_are_told_apart_without_chains() {
+        let mut seen = Seen::new();
+        seen.clear(FEW);
+        for (range, new) in [(0..2, true), (2..4, true), (4..6, false)] {
+            assert_eq!(seen.insert(b"abcdab", range, "unread"), new);
+        }
+        assert!(seen.chains.is_empty(), "a walk over them is faster");
+    }
+
+    #[test]
+    fn every_point_is_below_what_a_product_may_have() {
+        assert!((0..256).all(|_| Seen::new().point < 1 << 59));
     }
 }

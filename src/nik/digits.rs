@@ -104,6 +104,7 @@ mod tests {
             key(&text)
         };
         let together = (0..16).fold(0, |bits, at| {
+            assert_ne!(one(at), 0, "{at}");
             assert_eq!(bits & one(at), 0, "{at}");
             bits | one(at)
         });
