@@ -12,6 +12,7 @@ mod bare;
 #[path = "../../tests/cluster/mod.rs"]
 mod cluster;
 mod country;
+mod endurance;
 mod load;
 mod meter;
 
@@ -22,7 +23,7 @@ use clap::{Parser, Subcommand};
 
 use bare::Job;
 use cluster::{KafkaCluster, Program, ProgramSettings, unique};
-use load::Load;
+use load::{Load, Pool};
 use meter::{Figures, Progress};
 
 /// How long one run may take.
@@ -51,6 +52,11 @@ enum What {
     Country {
         #[arg(long, default_value_t = 285_000_000)]
         niks: u64,
+    },
+    /// Half an hour of the program at full load: its memory must stay where it is.
+    Endurance {
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
     },
     /// One bare relay, as a process of its own.
     #[command(hide = true)]
@@ -135,6 +141,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         What::Relay(plan) => compare(&plan),
         What::Country { niks } => country::run(niks),
+        What::Endurance { minutes } => endurance::run(minutes),
         What::Bare {
             bootstrap,
             group,
@@ -171,9 +178,8 @@ fn compare(plan: &Plan) -> ExitCode {
             &cluster,
             &requests,
             partitions,
-            load,
             records,
-            Some(DISTINCT / load.niks().div_ceil(100)),
+            &mut Pool::of(load, DISTINCT / load.niks().div_ceil(100)),
         );
         let stage = Stage {
             cluster: &cluster,
