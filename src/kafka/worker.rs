@@ -135,7 +135,11 @@ impl Worker {
         source.find_brokers();
         source.start_waiting()?;
         desk.begin(source);
-        let polled = source.poll(desk.patience().min(LONGEST_POLL))?;
+        // A record that is there costs no look at the clock.
+        let mut polled = source.poll(Duration::ZERO)?;
+        if matches!(polled, Polled::Drained) {
+            polled = source.poll(desk.patience().min(LONGEST_POLL))?;
+        }
         desk.now = Instant::now();
         match polled {
             Polled::Record(message) => {
@@ -216,10 +220,11 @@ impl Desk {
         }
     }
 
-    /// How long to wait for the next record. Commits that take long come less often, so that brokers can catch up.
+    /// How long to wait for the next record. Commits that take long come less often, so that brokers can catch up: at most two
+    /// thirds of the time go into them.
     fn patience(&self) -> Duration {
         let cadence = Cadence {
-            min_interval: self.shared.cadence.min_interval.max(self.last_duration),
+            min_interval: self.shared.cadence.min_interval.max(self.last_duration / 2),
             ..self.shared.cadence
         };
         self.epoch.patience(&cadence, self.last_commit, self.now)
