@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{KafkaCluster, unique};
-use crate::load::{self, Load};
+use crate::load::{self, Load, Pool};
 use crate::meter::Progress;
 use crate::{JVM, bare, settings, stop};
 
@@ -21,7 +21,8 @@ pub fn run(niks: u64) -> ExitCode {
     let each = u64::try_from(Load::W2.niks()).expect("small");
     let records = niks.div_ceil(each);
     let (began, share) = (Instant::now(), niks.min(285_000_000));
-    load::fill(&cluster, &requests, PARTITIONS, Load::W2, records, None);
+    let mut pool = Pool::of(Load::W2, 0);
+    load::fill(&cluster, &requests, PARTITIONS, records, &mut pool);
     println!(
         "{records} requests of {each} NIKs, all different, made and sent in {:.0?}",
         began.elapsed()

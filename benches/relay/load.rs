@@ -67,17 +67,44 @@ impl Load {
     }
 }
 
-/// Makes `topic` and fills it with `records` requests, each with its number as its key, its partition in turn. `distinct`: so
-/// many differ, and the rest repeat them, as making them takes longer than sending them.
-pub fn fill(
+/// Requests to be sent, made beforehand as far as they repeat: making one takes longer than sending it.
+pub struct Pool {
+    generator: Generator,
+    made: Vec<Vec<u8>>,
+}
+
+impl Pool {
+    /// So many that differ, and are sent again and again; 0: no two are the same.
+    pub fn of(load: Load, distinct: usize) -> Self {
+        let mut pool = Self {
+            generator: load.generator(),
+            made: Vec::new(),
+        };
+        pool.made = (0..distinct).map(|_| pool.fresh()).collect();
+        pool
+    }
+
+    fn fresh(&mut self) -> Vec<u8> {
+        let mut request = Vec::new();
+        self.generator.request(&mut request);
+        request
+    }
+}
+
+/// Makes `topic` and fills it with `records` requests.
+pub fn fill(cluster: &KafkaCluster, topic: &str, partitions: usize, records: u64, pool: &mut Pool) {
+    cluster.create_topic(topic, partitions, &TOPIC);
+    send_all(cluster, topic, partitions, 0..records, pool);
+}
+
+/// Sends the requests of these numbers, each with its number as its key, its partition in turn.
+pub fn send_all(
     cluster: &KafkaCluster,
     topic: &str,
     partitions: usize,
-    load: Load,
-    records: u64,
-    distinct: Option<usize>,
+    numbers: std::ops::Range<u64>,
+    pool: &mut Pool,
 ) {
-    cluster.create_topic(topic, partitions, &TOPIC);
     let producer: ThreadedProducer<DefaultProducerContext> = cluster
         .client()
         .set("enable.idempotence", "true")
@@ -88,17 +115,10 @@ pub fn fill(
         .set("message.max.bytes", "6000000")
         .create()
         .expect("a producer");
-    let mut generator = load.generator();
-    let mut made = || {
-        let mut request = Vec::new();
-        generator.request(&mut request);
-        request
-    };
-    let pool: Vec<_> = (0..distinct.unwrap_or(0)).map(|_| made()).collect();
     let count = u64::try_from(partitions).expect("a count");
-    for number in 0..records {
-        let fresh = pool.is_empty().then(&mut made);
-        let repeated = || &pool[usize::try_from(number).expect("a place") % pool.len()];
+    for number in numbers {
+        let fresh = pool.made.is_empty().then(|| pool.fresh());
+        let repeated = || &pool.made[usize::try_from(number).expect("a place") % pool.made.len()];
         let partition = i32::try_from(number % count).expect("a partition");
         let request = fresh.as_ref().unwrap_or_else(repeated);
         send(&producer, topic, partition, number, request);

@@ -12,6 +12,7 @@ mod bare;
 #[path = "../../tests/cluster/mod.rs"]
 mod cluster;
 mod country;
+mod endurance;
 mod load;
 mod meter;
 
@@ -22,7 +23,7 @@ use clap::{Parser, Subcommand};
 
 use bare::Job;
 use cluster::{KafkaCluster, Program, ProgramSettings, unique};
-use load::Load;
+use load::{Load, Pool};
 use meter::{Figures, Progress};
 
 /// How long one run may take.
@@ -51,6 +52,11 @@ enum What {
     Country {
         #[arg(long, default_value_t = 285_000_000)]
         niks: u64,
+    },
+    /// Half an hour of the program at full load: its memory must stay where it is.
+    Endurance {
+        #[arg(long, default_value_t = 30)]
+        minutes: u64,
     },
     /// One bare relay, as a process of its own.
     #[command(hide = true)]
@@ -87,12 +93,18 @@ struct Plan {
 /// Who relays.
 #[derive(Clone, PartialEq, Eq)]
 enum Relay {
-    Bare { transactions: bool },
-    Program { settings: String },
+    Bare {
+        transactions: bool,
+    },
+    /// A bare relay with transactions of what the run before it made: as many bytes as the program has to send.
+    BareOutcomes,
+    Program {
+        settings: String,
+    },
 }
 
 impl Relay {
-    /// The four that are always there, each guarantee behind the bare relay that is its yardstick.
+    /// Those that are always there, each guarantee behind the bare relay that is its yardstick.
     fn usual() -> Vec<Self> {
         let program = |guarantee| Self::Program {
             settings: format!("delivery.guarantee={guarantee}"),
@@ -100,6 +112,7 @@ impl Relay {
         vec![
             Self::Bare { transactions: true },
             program("exactly_once"),
+            Self::BareOutcomes,
             Self::Bare {
                 transactions: false,
             },
@@ -113,6 +126,7 @@ impl Relay {
             Self::Bare {
                 transactions: false,
             } => "bare relay",
+            Self::BareOutcomes => "bare relay, transactions, of the outcomes",
             Self::Program { settings } => {
                 let named = settings.strip_prefix("delivery.guarantee=");
                 named.unwrap_or(settings)
@@ -135,6 +149,7 @@ fn main() -> ExitCode {
     match Arguments::parse().command {
         What::Relay(plan) => compare(&plan),
         What::Country { niks } => country::run(niks),
+        What::Endurance { minutes } => endurance::run(minutes),
         What::Bare {
             bootstrap,
             group,
@@ -171,13 +186,13 @@ fn compare(plan: &Plan) -> ExitCode {
             &cluster,
             &requests,
             partitions,
-            load,
             records,
-            Some(DISTINCT / load.niks().div_ceil(100)),
+            &mut Pool::of(load, DISTINCT / load.niks().div_ceil(100)),
         );
-        let stage = Stage {
+        let mut stage = Stage {
             cluster: &cluster,
             requests,
+            outcomes: None,
             partitions,
             records,
         };
@@ -202,12 +217,16 @@ fn compare(plan: &Plan) -> ExitCode {
             plan.rounds
         );
         show(load, &relays, &medians);
-        let by_default = [1, 3].map(|place| medians[place].peak_mb);
+        let by_default = [1, 4].map(|place| medians[place].peak_mb);
         if load == Load::W1 && by_default.iter().any(|peak| *peak > BUDGET_MB) {
             println!("more memory than the {BUDGET_MB} MB that the settings allow for");
             within = false;
         }
-        cluster.delete_topic(&stage.requests);
+        stage
+            .outcomes
+            .iter()
+            .chain([&stage.requests])
+            .for_each(|topic| cluster.delete_topic(topic));
     }
     if within {
         ExitCode::SUCCESS
@@ -239,28 +258,39 @@ fn time_to_answer(cluster: &KafkaCluster) -> Duration {
 struct Stage<'a> {
     cluster: &'a KafkaCluster,
     requests: String,
+    /// What the latest run of the program made of them, until the next run ends.
+    outcomes: Option<String>,
     partitions: usize,
     records: u64,
 }
 
 impl Stage<'_> {
     /// Runs one relay over all requests, into topics of its own.
-    fn run(&self, relay: &Relay) -> Figures {
+    fn run(&mut self, relay: &Relay) -> Figures {
         let cluster = self.cluster;
+        let before = self.outcomes.take();
+        let from = match relay {
+            Relay::BareOutcomes => before.as_ref().expect("the program ran before"),
+            _ => &self.requests,
+        };
         let [group, results, failures] = ["group", "results", "failures"].map(unique);
         for topic in [&results, &failures] {
             cluster.create_topic(topic, self.partitions, &load::TOPIC);
         }
-        let progress = Progress::of(cluster, &group, &self.requests, self.partitions);
+        let progress = Progress::of(cluster, &group, from, self.partitions);
         let figures = match relay {
-            &Relay::Bare { transactions } => {
+            Relay::Bare { .. } | Relay::BareOutcomes => {
+                let transactions = *relay
+                    != Relay::Bare {
+                        transactions: false,
+                    };
                 let own = std::env::current_exe().expect("this program's own path");
                 let bare = Command::new(own)
                     .arg("bare")
                     .args([
                         &cluster.bootstrap(),
                         &group,
-                        &self.requests,
+                        from,
                         &results,
                         &self.partitions.to_string(),
                     ])
@@ -270,7 +300,7 @@ impl Stage<'_> {
                 progress.measure(cluster, bare.0.id(), self.records, LIMIT)
             }
             Relay::Program { settings: given } => {
-                let topics = [&self.requests, &results, &failures];
+                let topics = [from, &results, &failures];
                 let mut settings = settings(cluster, topics, &group);
                 for setting in given.split(',') {
                     let (key, value) = setting.split_once('=').expect("KEY=VALUE");
@@ -282,8 +312,15 @@ impl Stage<'_> {
                 figures
             }
         };
-        for topic in [&results, &failures] {
-            cluster.delete_topic(topic);
+        let spent = [before, Some(failures)];
+        spent
+            .iter()
+            .flatten()
+            .for_each(|topic| cluster.delete_topic(topic));
+        if matches!(relay, Relay::Program { .. }) {
+            self.outcomes = Some(results);
+        } else {
+            cluster.delete_topic(&results);
         }
         figures
     }
@@ -310,7 +347,7 @@ fn show(load: Load, relays: &[Relay], medians: &[Figures]) {
     );
     for (place, (relay, it)) in relays.iter().zip(medians).enumerate() {
         // The bare relay that gives the same promise.
-        let yardstick = medians[if matches!(place, 2 | 3) { 2 } else { 0 }];
+        let yardstick = medians[if matches!(place, 3 | 4) { 3 } else { 0 }];
         #[allow(clippy::cast_precision_loss, reason = "small")]
         let niks = it.records_per_second * load.niks() as f64;
         println!(

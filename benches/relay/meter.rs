@@ -52,9 +52,18 @@ pub fn cpu_seconds(pid: u32) -> f64 {
 
 /// The most memory that a process was resident with, in MB (of 1,000,000 bytes).
 pub fn peak_mb(pid: u32) -> f64 {
+    memory_mb(pid, "VmHWM:")
+}
+
+/// The memory that a process is resident with now, in MB.
+pub fn resident_mb(pid: u32) -> f64 {
+    memory_mb(pid, "VmRSS:")
+}
+
+fn memory_mb(pid: u32, name: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let peak = status.lines().find_map(|it| it.strip_prefix("VmHWM:"));
-    let kib = peak.and_then(|it| it.split_whitespace().next()?.parse::<f64>().ok());
+    let found = status.lines().find_map(|it| it.strip_prefix(name));
+    let kib = found.and_then(|it| it.split_whitespace().next()?.parse::<f64>().ok());
     kib.unwrap_or(f64::NAN) * 1024.0 / 1e6
 }
 
@@ -80,7 +89,7 @@ impl Progress {
     }
 
     /// How many records lie before the positions.
-    fn committed(&self) -> i64 {
+    pub fn committed(&self) -> i64 {
         let mut list = TopicPartitionList::new();
         list.add_partition_range(&self.topic, 0, self.partitions - 1);
         let Ok(committed) = self.probe.committed_offsets(list, PATIENCE) else {

@@ -53,7 +53,7 @@ use sink::Sink;
 use stop::Farewell;
 pub use stop::Stop;
 pub use trouble::Trouble;
-use worker::Worker;
+use worker::{LeftBehind, Worker};
 
 pub use right::{Operation, Right};
 
@@ -247,7 +247,7 @@ impl Running {
 fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Fault> {
     let mut fenced: Option<(Instant, u64)> = None;
     let mut pause = SHORTEST_PAUSE;
-    let mut left_behind = Vec::new();
+    let mut left_behind = LeftBehind::default();
     while !stop.requested() {
         let started = Instant::now();
         let outcome = Worker::start(index, shared, &left_behind).and_then(|mut worker| {

@@ -3,6 +3,7 @@
 mod address;
 mod detours;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,6 +29,13 @@ const AHEAD_MS: i64 = 10 * 60 * 1000;
 /// The longest wait for a record: a stop, and the breaker, are looked at in between.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
 
+/// What a worker that ended may have left behind in the outputs: of the records from `starts` on, by the producer of this `turn`.
+#[derive(Default)]
+pub(super) struct LeftBehind {
+    turn: usize,
+    starts: Vec<(i32, i64)>,
+}
+
 /// One worker. A record borrows the source while the desk works on it.
 pub(super) struct Worker {
     source: Source,
@@ -38,7 +46,10 @@ pub(super) struct Worker {
 struct Desk {
     index: usize,
     shared: Arc<Shared>,
-    sink: Sink,
+    /// Its producers, each for an epoch; the one whose turn it is stands first.
+    sinks: VecDeque<Sink>,
+    /// Whose turn it is, by number.
+    turn: usize,
     processor: Processor,
     payload: Vec<u8>,
     epoch: Epoch,
@@ -46,6 +57,8 @@ struct Desk {
     told: u64,
     /// The membership under which the epoch's records were read, taken before the first of them was.
     membership: Option<GroupMetadata>,
+    /// When the last poll or commit ended. The clock costs as much as a small part of the judgement: it is read once a record.
+    now: Instant,
     last_commit: Instant,
     last_duration: Duration,
     exceptions: Exceptions,
@@ -58,16 +71,23 @@ impl Worker {
     pub(super) fn start(
         index: usize,
         shared: &Arc<Shared>,
-        left_behind: &[(i32, i64)],
+        left_behind: &LeftBehind,
     ) -> Result<Self, Fault> {
-        let mut sink = Sink::connect(
-            &shared.clients.producer(index),
-            &shared.clients.access,
-            &shared.group,
-            index,
-            Some(Arc::clone(&shared.metrics)),
-        )?;
-        shared.sweep(&mut sink, left_behind)?;
+        let turns = shared.clients.turns();
+        let connect = |turn| {
+            Sink::connect(
+                &shared.clients.producer(index, turn % turns),
+                &shared.clients.access,
+                &shared.group,
+                index,
+                Some(Arc::clone(&shared.metrics)),
+            )
+        };
+        let turn = left_behind.turn;
+        let mut sinks = (turn..turn + turns)
+            .map(connect)
+            .collect::<Result<VecDeque<_>, _>>()?;
+        shared.sweep(&mut sinks[0], &left_behind.starts)?;
         let source = Source::join(
             &shared.clients.consumer(index),
             &shared.clients.access,
@@ -78,12 +98,14 @@ impl Worker {
         let desk = Desk {
             index,
             shared: Arc::clone(shared),
-            sink,
+            sinks,
+            turn,
             processor: shared.processor.clone(),
             payload: Vec::new(),
             epoch: Epoch::default(),
             told: 0,
             membership: None,
+            now: Instant::now(),
             last_commit: Instant::now(),
             last_duration: Duration::ZERO,
             exceptions: Exceptions::default(),
@@ -113,7 +135,13 @@ impl Worker {
         source.find_brokers();
         source.start_waiting()?;
         desk.begin(source);
-        match source.poll(desk.patience().min(LONGEST_POLL))? {
+        // A record that is there costs no look at the clock.
+        let mut polled = source.poll(Duration::ZERO)?;
+        if matches!(polled, Polled::Drained) {
+            polled = source.poll(desk.patience().min(LONGEST_POLL))?;
+        }
+        desk.now = Instant::now();
+        match polled {
             Polled::Record(message) => {
                 let taken = if source.is_paused() {
                     Ok(false)
@@ -136,7 +164,7 @@ impl Worker {
         if self
             .desk
             .epoch
-            .is_due(&self.desk.shared.cadence, Instant::now())
+            .is_due(&self.desk.shared.cadence, self.desk.now)
         {
             self.commit()?;
         }
@@ -157,7 +185,7 @@ impl Worker {
                 let membership =
                     membership.ok_or_else(|| Fault::Abort("no member of the group".to_owned()))?;
                 let positions = Offsets::new(&desk.shared.requests_c, desk.epoch.positions());
-                desk.sink.commit(positions, membership)?;
+                desk.sinks[0].commit(positions, membership)?;
             }
             Guarantee::AtLeastOnce => source.commit(desk.epoch.positions())?,
         }
@@ -168,15 +196,18 @@ impl Worker {
 
     /// Leaves the group and lets the clients go, each in at most half of `budget`. Returns where the records begin of which
     /// something may be left behind in the outputs.
-    pub(super) fn close(self, budget: Duration) -> Vec<(i32, i64)> {
+    pub(super) fn close(self, budget: Duration) -> LeftBehind {
         let Self { source, mut desk } = self;
         desk.shared.health.set_joined(desk.index, false);
-        let unswept = Some(&desk.epoch).filter(|_| desk.sink.needs_sweep());
-        let left_behind = unswept.map(|epoch| epoch.starts().collect());
+        let unswept = Some(&desk.epoch).filter(|_| desk.sinks[0].needs_sweep());
+        let starts = unswept.map(|epoch| epoch.starts().collect());
         desk.drop_epoch(); // after a fault
         source.leave(budget / 2);
-        desk.sink.close(budget / 2);
-        left_behind.unwrap_or_default()
+        Sink::close(desk.sinks, budget / 2);
+        LeftBehind {
+            turn: desk.turn,
+            starts: starts.unwrap_or_default(),
+        }
     }
 }
 
@@ -189,14 +220,14 @@ impl Desk {
         }
     }
 
-    /// How long to wait for the next record. Commits that take long come less often, so that brokers can catch up.
+    /// How long to wait for the next record. Commits that take long come less often, so that brokers can catch up: at most two
+    /// thirds of the time go into them.
     fn patience(&self) -> Duration {
         let cadence = Cadence {
-            min_interval: self.shared.cadence.min_interval.max(self.last_duration),
+            min_interval: self.shared.cadence.min_interval.max(self.last_duration / 2),
             ..self.shared.cadence
         };
-        self.epoch
-            .patience(&cadence, self.last_commit, Instant::now())
+        self.epoch.patience(&cadence, self.last_commit, self.now)
     }
 
     /// One record in, one outcome out. Only the breaker's refusal leaves it without one: `false`.
@@ -260,7 +291,7 @@ impl Desk {
             if exception.is_some() && matches!(address.output, Output::Reply(_)) {
                 self.exceptions.sent_as_reply(id);
             }
-            let sent = self.sink.send(Outgoing {
+            let sent = self.sinks[0].send(Outgoing {
                 topic: self.shared.topic(address.output),
                 partition: address.partition,
                 key: message.key(),
@@ -272,7 +303,7 @@ impl Desk {
             match sent {
                 Ok(()) => {
                     self.epoch
-                        .add(id, timestamp, self.payload.len(), &outcome, Instant::now());
+                        .add(id, timestamp, self.payload.len(), &outcome, self.now);
                     if exception.is_some() {
                         self.settle()?;
                     }
@@ -321,7 +352,7 @@ impl Desk {
     /// Waits until the broker has taken all that was sent. What it refused is treated as an exception when its epoch is
     /// processed again.
     fn settle(&mut self) -> Result<(), Fault> {
-        let refused = self.sink.settle()?;
+        let refused = self.sinks[0].settle()?;
         let Some(first) = refused.first() else {
             return Ok(());
         };
@@ -338,9 +369,9 @@ impl Desk {
 
     /// Counts a committed epoch and begins the next.
     fn committed(&mut self, started: Instant) {
-        let now = Instant::now();
-        self.last_duration = now - started;
-        self.last_commit = now;
+        self.now = Instant::now();
+        self.last_duration = self.now - started;
+        self.last_commit = self.now;
         self.given_up_in_a_row = 0;
         self.shared.metrics.committed(&Committed {
             tally: self.epoch.tally(),
@@ -351,10 +382,12 @@ impl Desk {
         self.exceptions.committed(self.epoch.positions());
         let results = self.untold_results();
         self.shared.breaker.succeeded(results);
+        self.sinks.rotate_left(1);
+        self.turn = (self.turn + 1) % self.sinks.len();
         self.clear();
     }
 
-    /// Begins the next epoch.
+    /// Begins the next epoch, by the same producer.
     fn clear(&mut self) {
         self.epoch.clear();
         self.told = 0;

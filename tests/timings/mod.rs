@@ -22,7 +22,8 @@ struct Stage {
 
 impl Stage {
     fn set() -> Stage {
-        let cluster = KafkaCluster::start(1);
+        // As in production: the brokers of the other tests must start fast and need not be.
+        let cluster = KafkaCluster::start_on("-Xmx1g");
         let [requests, results, failures] = ["requests", "results", "failures"].map(unique);
         for topic in [&requests, &results, &failures] {
             cluster.create_topic(topic, PARTITIONS, &[]);
