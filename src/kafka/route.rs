@@ -97,6 +97,12 @@ impl Counts {
         }
     }
 
+    /// Whether requests, results and failures have as many partitions each.
+    fn agree(&self) -> bool {
+        let requests = self.requests.load(Ordering::Relaxed);
+        self.of(Output::Results) == requests && self.of(Output::Failures) == requests
+    }
+
     /// How often no broker answered.
     pub(super) fn outages(&self) -> u64 {
         self.outages.load(Ordering::Relaxed)
@@ -136,7 +142,7 @@ pub(super) struct Watch {
 
 /// So often in a row a topic for replies is not there before it counts as gone: a broker that has just started knows of none.
 const GONE: u32 = 3;
-/// How often to look: soon while something is wrong.
+/// How often to look: soon while something is wrong, or a topic may be about to follow another in partitions.
 const CALM: Duration = Duration::from_secs(5);
 const EAGER: Duration = Duration::from_millis(500);
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -170,7 +176,8 @@ impl Watch {
     pub(super) fn run(mut self, stopped: impl Fn() -> bool) {
         while !stopped() {
             let problems = self.look();
-            let pause = Instant::now() + if problems.is_empty() { CALM } else { EAGER };
+            let calm = problems.is_empty() && self.counts.agree();
+            let pause = Instant::now() + if calm { CALM } else { EAGER };
             if problems != self.said {
                 for problem in &problems {
                     self.access.say(problem);

@@ -1,5 +1,6 @@
 //! Instances and partitions come and go, topics appear: the members of the group follow without a restart.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::audit::{Differences, assert_exact, differences};
@@ -15,21 +16,29 @@ const RATE: u32 = 300;
 fn partitions_that_are_added_are_read_and_written() {
     let stage = Stage::new(shared(), "grown", 2);
     let program = stage.run();
-    let mut sent: Vec<_> = Requests::new(0, 2).take(200).collect();
-    shared().produce(&stage.requests, &sent);
+    let before: Vec<_> = Requests::new(0, 2).take(200).collect();
+    shared().produce(&stage.requests, &before);
+    stage.wait_for_outcomes(shared(), before.len());
     for topic in stage.topics() {
         shared().grow_topic(topic, 5);
     }
-    // Before the program has heard of it, and after.
-    let more: Vec<_> = Requests::new(1_000, 5).take(200).collect();
-    shared().produce(&stage.requests, &more);
-    sent.extend(more);
+    // The program may have seen one topic grown and another not: until it looks again, outcomes go by their keys.
+    let early: Vec<_> = Requests::new(1_000, 5).take(200).collect();
+    shared().produce(&stage.requests, &early);
     wait_until("all partitions are assigned", || assigned(&program) == 5);
-    let more: Vec<_> = Requests::new(2_000, 5).take(200).collect();
-    shared().produce(&stage.requests, &more);
-    sent.extend(more);
-    stage.wait_for_outcomes(shared(), sent.len());
-    let found = differences(&sent, &stage.outcomes(shared()));
+    std::thread::sleep(Duration::from_secs(2));
+    let late: Vec<_> = Requests::new(2_000, 5).take(200).collect();
+    shared().produce(&stage.requests, &late);
+    let all = [&before[..], &early, &late].concat();
+    let (mut results, mut failures) = stage.wait_for_outcomes(shared(), all.len());
+    let found = differences(&all, &(results.clone(), failures.clone()));
+    assert_eq!((found.lost, found.doubled), (0, 0), "{found:?}");
+    // Behind that each has its partition.
+    let early: HashSet<_> = early.iter().map(|it| &it.key).collect();
+    for outcomes in [&mut results, &mut failures] {
+        outcomes.retain(|it| !early.contains(&it.key));
+    }
+    let found = differences(&[before, late].concat(), &(results, failures));
     assert_eq!(found, Differences::default());
     stop(program);
 }
