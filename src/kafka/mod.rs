@@ -325,14 +325,14 @@ mod tests {
 
     #[test]
     fn a_named_instance_keeps_its_ids_and_one_without_a_name_has_fresh_ones() {
-        let id = |clients: &Clients| {
-            clients
-                .producer(3)
-                .get("transactional.id")
-                .map(str::to_owned)
+        let of_turn = |clients: &Clients, turn| {
+            let config = clients.producer(3, turn);
+            config.get("transactional.id").map(str::to_owned)
         };
+        let id = |clients: &Clients| of_turn(clients, 0);
         let named = || clients(&[("GROUP_ID", "checks"), ("INSTANCE_ID", "pod-5")]);
         assert_eq!(id(&named()).as_deref(), Some("checks-pod-5-3"));
+        assert_eq!(of_turn(&named(), 1).as_deref(), Some("checks-pod-5-3.1"));
         assert_eq!(id(&named()), id(&named()));
         let consumer = named().consumer(3);
         assert_eq!(consumer.get("group.instance.id"), Some("pod-5-3"));
@@ -354,7 +354,7 @@ mod tests {
             [(own, "2000", "2000"), (both, "7", "7"), (one, "8", "9")]
         {
             let property = "reconnect.backoff.max.ms";
-            assert_eq!(clients.producer(0).get(property), Some(producer));
+            assert_eq!(clients.producer(0, 0).get(property), Some(producer));
             assert_eq!(clients.consumer(0).get(property), Some(consumer));
         }
     }
