@@ -142,7 +142,9 @@ fn delete_records(topic: &str, partitions: &[i32]) {
             .expect("a place");
     }
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    let work = admin().delete_records(&offsets, &options);
+    // The client outlives the work: without it the answer may never be told.
+    let admin = admin();
+    let work = admin.delete_records(&offsets, &options);
     runtime().block_on(work).expect("deleted");
 }
 
