@@ -83,17 +83,8 @@ impl Clients {
         overridden(config, [&kafka.librdkafka, &kafka.consumer])
     }
 
-    /// How many producers a worker has. Two hide the wait for the markers of the commit before (see [`super::sink`]); without
-    /// transactions there is none.
-    pub(super) fn turns(&self) -> usize {
-        match self.settings.delivery.guarantee {
-            Guarantee::ExactlyOnce => 2,
-            Guarantee::AtLeastOnce => 1,
-        }
-    }
-
-    /// One of the producers of a worker.
-    pub(super) fn producer(&self, worker: usize, turn: usize) -> ClientConfig {
+    /// The producer of a worker.
+    pub(super) fn producer(&self, worker: usize) -> ClientConfig {
         let kafka = &self.settings.kafka;
         let largest = self.settings.limits.result_bytes + BATCH_MARGIN;
         let mut config = self.common();
@@ -109,17 +100,14 @@ impl Clients {
             .set("linger.ms", "100")
             // Only refusals are of interest: a flush tells that all else arrived.
             .set("delivery.report.only.error", "true")
-            // To one whose turn comes again soon the broker answers "concurrent transactions" until its markers are written.
+            // After a commit the broker answers "concurrent transactions" until its markers are written.
             .set("retry.backoff.ms", "10");
         match self.settings.delivery.guarantee {
             Guarantee::ExactlyOnce => config
-                .set("transactional.id", {
-                    let first = format!("{}-{}-{worker}", kafka.group_id, self.instance);
-                    match turn {
-                        0 => first,
-                        _ => format!("{first}.{turn}"),
-                    }
-                })
+                .set(
+                    "transactional.id",
+                    format!("{}-{}-{worker}", kafka.group_id, self.instance),
+                )
                 .set("transaction.timeout.ms", "15000"),
             Guarantee::AtLeastOnce => config.set("message.timeout.ms", "25000"),
         };
@@ -157,7 +145,7 @@ impl Clients {
             instance: String::new(),
         };
         clients.settings.delivery.guarantee = Guarantee::ExactlyOnce;
-        let mut config = clients.producer(0, 0);
+        let mut config = clients.producer(0);
         config
             .set("transactional.id", self.replay_name())
             .set("statistics.interval.ms", "0")

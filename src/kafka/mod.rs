@@ -53,7 +53,7 @@ use sink::Sink;
 use stop::Farewell;
 pub use stop::Stop;
 pub use trouble::Trouble;
-use worker::{LeftBehind, Worker};
+use worker::Worker;
 
 pub use right::{Operation, Right};
 
@@ -247,7 +247,7 @@ impl Running {
 fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Fault> {
     let mut fenced: Option<(Instant, u64)> = None;
     let mut pause = SHORTEST_PAUSE;
-    let mut left_behind = LeftBehind::default();
+    let mut left_behind = Vec::new();
     while !stop.requested() {
         let started = Instant::now();
         let outcome = Worker::start(index, shared, &left_behind).and_then(|mut worker| {
@@ -325,14 +325,14 @@ mod tests {
 
     #[test]
     fn a_named_instance_keeps_its_ids_and_one_without_a_name_has_fresh_ones() {
-        let of_turn = |clients: &Clients, turn| {
-            let config = clients.producer(3, turn);
-            config.get("transactional.id").map(str::to_owned)
+        let id = |clients: &Clients| {
+            clients
+                .producer(3)
+                .get("transactional.id")
+                .map(str::to_owned)
         };
-        let id = |clients: &Clients| of_turn(clients, 0);
         let named = || clients(&[("GROUP_ID", "checks"), ("INSTANCE_ID", "pod-5")]);
         assert_eq!(id(&named()).as_deref(), Some("checks-pod-5-3"));
-        assert_eq!(of_turn(&named(), 1).as_deref(), Some("checks-pod-5-3.1"));
         assert_eq!(id(&named()), id(&named()));
         let consumer = named().consumer(3);
         assert_eq!(consumer.get("group.instance.id"), Some("pod-5-3"));
@@ -354,7 +354,7 @@ mod tests {
             [(own, "2000", "2000"), (both, "7", "7"), (one, "8", "9")]
         {
             let property = "reconnect.backoff.max.ms";
-            assert_eq!(clients.producer(0, 0).get(property), Some(producer));
+            assert_eq!(clients.producer(0).get(property), Some(producer));
             assert_eq!(clients.consumer(0).get(property), Some(consumer));
         }
     }

@@ -171,7 +171,7 @@ impl Sender {
 
     /// Lets the producer go.
     pub(super) fn close(self) {
-        Sink::close([self.sink], CLOSE_BUDGET);
+        self.sink.close(CLOSE_BUDGET);
     }
 
     /// Waits until these may go: between two transactions, so that none stands open for it.

@@ -1,7 +1,4 @@
 //! Where outcomes go: a producer, and the transaction around an epoch.
-//!
-//! A worker has two of them that take its epochs in turn, one after the other is committed. For some 10 to 30 ms after a commit the
-//! coordinator writes its markers and takes no new transaction of that producer: the next epoch need not wait for that.
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -20,7 +17,7 @@ use super::exception::is_for_good;
 use super::fault::Fault;
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use super::right::Right;
-use super::source::dropped_within;
+use super::source::finishes_within;
 use crate::telemetry::metrics::Metrics;
 
 /// The longest a transactional call may take; beyond `transaction.timeout.ms` the broker has aborted by itself.
@@ -34,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(50);
 /// The longest the producer's queue may stay full, and a flush may take.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A producer.
+/// One worker's producer.
 pub(super) struct Sink {
     producer: Arc<ThreadedProducer<ProducerEvents>>,
     access: Arc<Access>,
@@ -262,10 +259,10 @@ impl Sink {
         }
     }
 
-    /// Lets producers go, in at most `budget`: one whose brokers hang is left behind.
-    pub(super) fn close(these: impl IntoIterator<Item = Self>, budget: Duration) {
-        if !dropped_within(budget, these) {
-            tracing::warn!("a producer could not be closed in time and is left behind");
+    /// Lets the producer go, in at most `budget`: one whose brokers hang is left behind.
+    pub(super) fn close(self, budget: Duration) {
+        if !finishes_within(budget, move || drop(self)) {
+            tracing::warn!("the producer could not be closed in time and is left behind");
         }
     }
 }

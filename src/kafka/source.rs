@@ -334,7 +334,7 @@ impl Source {
             tracing::debug!(%error, "nothing to take");
         }
         unassign(&consumer, &consumer.assignment().unwrap_or(nothing));
-        if !dropped_within(budget, [consumer]) {
+        if !finishes_within(budget, move || drop(consumer)) {
             tracing::warn!(
                 seconds = budget.as_secs(),
                 "the group could not be left in time; its session will end by itself"
@@ -354,19 +354,12 @@ impl Source {
     }
 }
 
-/// Drops each of `clients` on a thread of its own; `false` when that takes longer than `budget` and what is left is left behind.
-pub(super) fn dropped_within<T: Send + 'static>(
-    budget: Duration,
-    clients: impl IntoIterator<Item = T>,
-) -> bool {
-    let drops = clients.into_iter();
-    let drops: Vec<_> = drops
-        .map(|client| std::thread::spawn(move || drop(client)))
-        .collect();
+/// Runs `work` on a thread of its own; `false` when it takes longer than `budget` and is left behind.
+pub(super) fn finishes_within(budget: Duration, work: impl FnOnce() + Send + 'static) -> bool {
+    let thread = std::thread::spawn(work);
     let deadline = Instant::now() + budget;
-    let done = || drops.iter().all(std::thread::JoinHandle::is_finished);
-    while !done() && Instant::now() < deadline {
+    while !thread.is_finished() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(5));
     }
-    done()
+    thread.is_finished()
 }

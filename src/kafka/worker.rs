@@ -3,7 +3,6 @@
 mod address;
 mod detours;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,13 +28,6 @@ const AHEAD_MS: i64 = 10 * 60 * 1000;
 /// The longest wait for a record: a stop, and the breaker, are looked at in between.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
 
-/// What a worker that ended may have left behind in the outputs: of the records from `starts` on, by the producer of this `turn`.
-#[derive(Default)]
-pub(super) struct LeftBehind {
-    turn: usize,
-    starts: Vec<(i32, i64)>,
-}
-
 /// One worker. A record borrows the source while the desk works on it.
 pub(super) struct Worker {
     source: Source,
@@ -46,10 +38,7 @@ pub(super) struct Worker {
 struct Desk {
     index: usize,
     shared: Arc<Shared>,
-    /// Its producers, each for an epoch; the one whose turn it is stands first.
-    sinks: VecDeque<Sink>,
-    /// Whose turn it is, by number.
-    turn: usize,
+    sink: Sink,
     processor: Processor,
     payload: Vec<u8>,
     epoch: Epoch,
@@ -71,23 +60,16 @@ impl Worker {
     pub(super) fn start(
         index: usize,
         shared: &Arc<Shared>,
-        left_behind: &LeftBehind,
+        left_behind: &[(i32, i64)],
     ) -> Result<Self, Fault> {
-        let turns = shared.clients.turns();
-        let connect = |turn| {
-            Sink::connect(
-                &shared.clients.producer(index, turn % turns),
-                &shared.clients.access,
-                &shared.group,
-                index,
-                Some(Arc::clone(&shared.metrics)),
-            )
-        };
-        let turn = left_behind.turn;
-        let mut sinks = (turn..turn + turns)
-            .map(connect)
-            .collect::<Result<VecDeque<_>, _>>()?;
-        shared.sweep(&mut sinks[0], &left_behind.starts)?;
+        let mut sink = Sink::connect(
+            &shared.clients.producer(index),
+            &shared.clients.access,
+            &shared.group,
+            index,
+            Some(Arc::clone(&shared.metrics)),
+        )?;
+        shared.sweep(&mut sink, left_behind)?;
         let source = Source::join(
             &shared.clients.consumer(index),
             &shared.clients.access,
@@ -98,8 +80,7 @@ impl Worker {
         let desk = Desk {
             index,
             shared: Arc::clone(shared),
-            sinks,
-            turn,
+            sink,
             processor: shared.processor.clone(),
             payload: Vec::new(),
             epoch: Epoch::default(),
@@ -185,7 +166,7 @@ impl Worker {
                 let membership =
                     membership.ok_or_else(|| Fault::Abort("no member of the group".to_owned()))?;
                 let positions = Offsets::new(&desk.shared.requests_c, desk.epoch.positions());
-                desk.sinks[0].commit(positions, membership)?;
+                desk.sink.commit(positions, membership)?;
             }
             Guarantee::AtLeastOnce => source.commit(desk.epoch.positions())?,
         }
@@ -196,18 +177,15 @@ impl Worker {
 
     /// Leaves the group and lets the clients go, each in at most half of `budget`. Returns where the records begin of which
     /// something may be left behind in the outputs.
-    pub(super) fn close(self, budget: Duration) -> LeftBehind {
+    pub(super) fn close(self, budget: Duration) -> Vec<(i32, i64)> {
         let Self { source, mut desk } = self;
         desk.shared.health.set_joined(desk.index, false);
-        let unswept = Some(&desk.epoch).filter(|_| desk.sinks[0].needs_sweep());
-        let starts = unswept.map(|epoch| epoch.starts().collect());
+        let unswept = Some(&desk.epoch).filter(|_| desk.sink.needs_sweep());
+        let left_behind = unswept.map(|epoch| epoch.starts().collect());
         desk.drop_epoch(); // after a fault
         source.leave(budget / 2);
-        Sink::close(desk.sinks, budget / 2);
-        LeftBehind {
-            turn: desk.turn,
-            starts: starts.unwrap_or_default(),
-        }
+        desk.sink.close(budget / 2);
+        left_behind.unwrap_or_default()
     }
 }
 
@@ -291,7 +269,7 @@ impl Desk {
             if exception.is_some() && matches!(address.output, Output::Reply(_)) {
                 self.exceptions.sent_as_reply(id);
             }
-            let sent = self.sinks[0].send(Outgoing {
+            let sent = self.sink.send(Outgoing {
                 topic: self.shared.topic(address.output),
                 partition: address.partition,
                 key: message.key(),
@@ -352,7 +330,7 @@ impl Desk {
     /// Waits until the broker has taken all that was sent. What it refused is treated as an exception when its epoch is
     /// processed again.
     fn settle(&mut self) -> Result<(), Fault> {
-        let refused = self.sinks[0].settle()?;
+        let refused = self.sink.settle()?;
         let Some(first) = refused.first() else {
             return Ok(());
         };
@@ -382,12 +360,10 @@ impl Desk {
         self.exceptions.committed(self.epoch.positions());
         let results = self.untold_results();
         self.shared.breaker.succeeded(results);
-        self.sinks.rotate_left(1);
-        self.turn = (self.turn + 1) % self.sinks.len();
         self.clear();
     }
 
-    /// Begins the next epoch, by the same producer.
+    /// Begins the next epoch.
     fn clear(&mut self) {
         self.epoch.clear();
         self.told = 0;

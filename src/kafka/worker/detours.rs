@@ -57,7 +57,7 @@ impl Worker {
     pub(super) fn give_up(&mut self, cause: &str, change: Option<&Change>) -> Result<(), Fault> {
         let Self { source, desk } = self;
         // A refusal ends the transaction, and whichever call comes next may be the one to notice.
-        for refused in desk.sinks[0].abort()? {
+        for refused in desk.sink.abort()? {
             desk.exceptions.refused_there(refused);
         }
         if let Some(change) = change {
@@ -71,9 +71,9 @@ impl Worker {
                 "epoch given up"
             );
             source.rewind(desk.epoch.starts())?;
-            if desk.exceptions.is_empty() && desk.sinks[0].needs_sweep() {
+            if desk.exceptions.is_empty() && desk.sink.needs_sweep() {
                 let starts: Vec<_> = desk.epoch.starts().collect();
-                desk.shared.sweep(&mut desk.sinks[0], &starts)?;
+                desk.shared.sweep(&mut desk.sink, &starts)?;
             }
             desk.drop_epoch();
             std::thread::sleep(
