@@ -68,11 +68,7 @@ pub fn run(minutes: u64) -> ExitCode {
     let peak = meter::peak_mb(pid);
     stop(&mut program);
     let third = seen.len().div_ceil(3);
-    let [first, last] = [&seen[..third], &seen[seen.len() - third..]].map(|part| {
-        let mut part = part.to_vec();
-        part.sort_by(f64::total_cmp);
-        part[part.len() / 2]
-    });
+    let [first, last] = [&seen[..third], &seen[seen.len() - third..]].map(meter::median);
     println!(
         "resident, median of the first third {first:.1} MB, of the last {last:.1} MB; peak {peak:.1} MB"
     );

@@ -120,6 +120,15 @@ impl Relay {
         ]
     }
 
+    /// Whether outcomes and positions are in one transaction.
+    fn transactions(&self) -> bool {
+        match self {
+            Self::Bare { transactions } => *transactions,
+            Self::BareOutcomes => true,
+            Self::Program { settings } => !settings.contains("at_least_once"),
+        }
+    }
+
     fn name(&self) -> &str {
         match self {
             Self::Bare { transactions: true } => "bare relay, transactions",
@@ -217,8 +226,12 @@ fn compare(plan: &Plan) -> ExitCode {
             plan.rounds
         );
         show(load, &relays, &medians);
-        let by_default = [1, 4].map(|place| medians[place].peak_mb);
-        if load == Load::W1 && by_default.iter().any(|peak| *peak > BUDGET_MB) {
+        let by_default = Relay::usual().len();
+        let mut usual = relays.iter().zip(&medians).take(by_default);
+        let too_large = |(relay, it): (&Relay, &Figures)| {
+            matches!(relay, Relay::Program { .. }) && it.peak_mb > BUDGET_MB
+        };
+        if load == Load::W1 && usual.any(too_large) {
             println!("more memory than the {BUDGET_MB} MB that the settings allow for");
             within = false;
         }
@@ -280,10 +293,6 @@ impl Stage<'_> {
         let progress = Progress::of(cluster, &group, from, self.partitions);
         let figures = match relay {
             Relay::Bare { .. } | Relay::BareOutcomes => {
-                let transactions = *relay
-                    != Relay::Bare {
-                        transactions: false,
-                    };
                 let own = std::env::current_exe().expect("this program's own path");
                 let bare = Command::new(own)
                     .arg("bare")
@@ -294,7 +303,7 @@ impl Stage<'_> {
                         &results,
                         &self.partitions.to_string(),
                     ])
-                    .args(transactions.then_some("--transactions"))
+                    .args(relay.transactions().then_some("--transactions"))
                     .spawn();
                 let bare = Ended(bare.expect("this program runs"));
                 progress.measure(cluster, bare.0.id(), self.records, LIMIT)
@@ -345,9 +354,13 @@ fn show(load: Load, relays: &[Relay], medians: &[Figures]) {
         "{:>10}{:>12}{:>9}{:>9}{:>11}{:>10}",
         "records/s", "NIKs/s", "CPU us", "ratio", "broker us", "peak MB"
     );
-    for (place, (relay, it)) in relays.iter().zip(medians).enumerate() {
+    for (relay, it) in relays.iter().zip(medians) {
         // The bare relay that gives the same promise.
-        let yardstick = medians[if matches!(place, 3 | 4) { 3 } else { 0 }];
+        let transactions = relay.transactions();
+        let yardstick = relays
+            .iter()
+            .position(|it| *it == Relay::Bare { transactions });
+        let yardstick = medians[yardstick.expect("one of the usual")];
         #[allow(clippy::cast_precision_loss, reason = "small")]
         let niks = it.records_per_second * load.niks() as f64;
         println!(

@@ -28,9 +28,8 @@ impl Figures {
     /// The median of each.
     pub fn median(runs: &[Self]) -> Self {
         let of = |figure: fn(&Self) -> f64| {
-            let mut all: Vec<f64> = runs.iter().map(figure).collect();
-            all.sort_by(f64::total_cmp);
-            all[all.len() / 2]
+            let all: Vec<f64> = runs.iter().map(figure).collect();
+            median(&all)
         };
         Self {
             records_per_second: of(|it| it.records_per_second),
@@ -39,6 +38,13 @@ impl Figures {
             peak_mb: of(|it| it.peak_mb),
         }
     }
+}
+
+/// The one in the middle.
+pub fn median(all: &[f64]) -> f64 {
+    let mut all = all.to_vec();
+    all.sort_by(f64::total_cmp);
+    all[all.len() / 2]
 }
 
 /// What a process has used until now, in CPU seconds.
