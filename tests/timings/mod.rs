@@ -3,6 +3,7 @@
 
 mod tail;
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings, unique};
@@ -12,28 +13,36 @@ const REQUEST: &[u8] =
     br#"{"nik":["3273010101900001","3273014101900002","9999990101900003"],"process":"limited"}"#;
 const PARTITIONS: usize = 6;
 
+/// A broker as in production, and warm: those of the other tests must start fast and need not be, and a JVM that still compiles
+/// takes the cores from everybody.
+static CLUSTER: LazyLock<KafkaCluster> = LazyLock::new(|| {
+    let cluster = KafkaCluster::start_on("-Xmx1g");
+    let stage = Stage::on(&cluster);
+    let _program = ready(&stage.settings);
+    stage.load(2000, |elapsed| elapsed < Duration::from_secs(40));
+    cluster
+});
+
 /// Topics, settings and a reader of their own.
-struct Stage {
-    cluster: KafkaCluster,
+struct Stage<'a> {
+    cluster: &'a KafkaCluster,
     requests: String,
     settings: ProgramSettings,
     tail: Tail,
 }
 
-impl Stage {
-    fn set() -> Stage {
-        // As in production: the brokers of the other tests must start fast and need not be.
-        let cluster = KafkaCluster::start_on("-Xmx1g");
+impl Stage<'_> {
+    fn on(cluster: &KafkaCluster) -> Stage<'_> {
         let [requests, results, failures] = ["requests", "results", "failures"].map(unique);
         for topic in [&requests, &results, &failures] {
             cluster.create_topic(topic, PARTITIONS, &[]);
         }
-        let settings = ProgramSettings::new(&cluster)
+        let settings = ProgramSettings::new(cluster)
             .set("topics.requests", &requests)
             .set("topics.results", &results)
             .set("topics.failures", &failures)
             .set("kafka.group_id", &unique("timings"));
-        let tail = Tail::of(&cluster, &results, PARTITIONS);
+        let tail = Tail::of(cluster, &results, PARTITIONS);
         Stage {
             cluster,
             requests,
@@ -102,18 +111,18 @@ fn latency_at_2000_requests_a_second() {
         ("exactly_once", "100"),
         ("at_least_once", "10"),
     ] {
-        let stage = Stage::set();
+        let stage = Stage::on(&CLUSTER);
         let settings = stage
             .settings
             .set("delivery.guarantee", guarantee)
             .set("delivery.commit_min_interval_ms", min_interval);
         let program = ready(&settings);
         let stage = Stage { settings, ..stage };
-        // The first seconds are the broker's and the JVM's warm-up.
         let cpu = |program: &Program| program.metrics()["process_cpu_seconds_total"];
         let mut before = cpu(&program);
         let answers = stage.load(2000, |elapsed| elapsed < Duration::from_secs(10));
         before = cpu(&program) - before;
+        // Without those that waited for the workers' beginning.
         let warm = answers
             .iter()
             .filter(|answer| answer.number >= 6000)
@@ -131,7 +140,7 @@ fn latency_at_2000_requests_a_second() {
 fn takeover_when_one_of_two_instances_ends() {
     for (signal, count) in [("TERM", 3), ("KILL", 1)] {
         for _ in 0..count {
-            let stage = Stage::set();
+            let stage = Stage::on(&CLUSTER);
             let (first, _second) = (ready(&stage.settings), ready(&stage.settings));
             let mut sent = false;
             let answers = stage.load(200, |elapsed| {
@@ -150,7 +159,7 @@ fn takeover_when_one_of_two_instances_ends() {
 #[ignore = "a measurement: script/timings"]
 fn recovery_of_a_killed_instance() {
     for instance in ["", "pod-0"] {
-        let stage = Stage::set();
+        let stage = Stage::on(&CLUSTER);
         let settings = stage.settings.clone().set("kafka.instance_id", instance);
         let mut program = Some(ready(&settings));
         let mut killed_at = 0;
