@@ -25,8 +25,6 @@ pub struct Manifest {
     pub decree: String,
     /// What `current.tsv` was made from.
     pub source: Source,
-    /// The package the codes are compared with, never copied from.
-    pub cross_check: String,
     /// The checksum of the whole: of `current.tsv` followed by `retired.tsv`.
     pub sha256: String,
     /// The checksum of each file.

@@ -9,7 +9,7 @@ use super::Span;
 use crate::nik::Digits;
 
 /// How many arrays and objects may be open at once.
-pub(super) const MAX_DEPTH: u32 = 128;
+const MAX_DEPTH: u32 = 128;
 
 /// The text is not JSON as the contract wants it.
 #[derive(Debug)]

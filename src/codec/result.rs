@@ -14,10 +14,9 @@ use crate::nik::{Assessment, Nik, Summary};
 use crate::region::{AreaId, Regions};
 
 /// How a value that does not exist is written.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Absent {
     /// `"None"`.
-    #[default]
     Text,
     /// `null`.
     Null,

@@ -2,7 +2,7 @@
 
 /// The values of sixteen ASCII digits, the first one in the lowest byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Digits(u128);
+pub(crate) struct Digits(u128);
 
 /// A one in every byte.
 const ONES: u128 = u128::MAX / 255;

@@ -1,6 +1,5 @@
 //! The records between two commits: which offsets are safe once their outcomes are, and when to commit.
 
-use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 use super::process::Outcome;
@@ -66,19 +65,6 @@ impl Tally {
     /// All outcomes.
     pub fn outcomes(&self) -> u64 {
         self.answered() + self.failed()
-    }
-}
-
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        fn add<const N: usize>(to: &mut [u64; N], from: [u64; N]) {
-            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-        }
-        self.summary += other.summary;
-        add(&mut self.results, other.results);
-        add(&mut self.failures, other.failures);
-        self.unread += other.unread;
-        add(&mut self.reasons, other.reasons);
     }
 }
 

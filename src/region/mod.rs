@@ -22,10 +22,9 @@ pub use parse::{ParseError, Problem, Table, Tables};
 pub use row::{Confidence, Current, RETIRED_HEADER, Retired};
 
 /// Which codes no longer in force count as known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetiredCodes {
     /// Every one, however sure: a customer with an old card is not turned away.
-    #[default]
     All,
     /// Those that two independent sources agree on.
     Confirmed,
@@ -35,7 +34,7 @@ pub enum RetiredCodes {
 
 impl RetiredCodes {
     /// Whether a row of this confidence counts.
-    pub fn admits(self, confidence: Confidence) -> bool {
+    fn admits(self, confidence: Confidence) -> bool {
         match self {
             Self::All => true,
             Self::Confirmed => confidence == Confidence::Confirmed,

@@ -161,7 +161,7 @@ impl<'a> Tables<'a> {
     }
 
     /// The row of a code in force.
-    pub fn find_current(&self, code: Code) -> Option<Current<'a>> {
+    pub(super) fn find_current(&self, code: Code) -> Option<Current<'a>> {
         let at = self
             .current
             .binary_search_by_key(&code, |row| row.code)
@@ -170,7 +170,7 @@ impl<'a> Tables<'a> {
     }
 
     /// The row of a code no longer in force.
-    pub fn find_retired(&self, code: Code) -> Option<Retired<'a>> {
+    pub(super) fn find_retired(&self, code: Code) -> Option<Retired<'a>> {
         let at = self
             .retired
             .binary_search_by_key(&code, |row| row.code)
