@@ -199,27 +199,28 @@ impl Regions {
 
     /// `places` says where each province and regency went; [`Tables`] vouches that a parent comes before its children.
     fn push(&mut self, places: &mut HashMap<Code, usize>, code: Code, name: Option<&str>) {
-        let above = code.parent().map(|parent| places[&parent]);
-        match (code.level(), above) {
-            (Level::Kecamatan, Some(regency)) => {
+        // A province has none above it and does not ask.
+        let above = code.parent().map_or(0, |parent| places[&parent]);
+        match code.level() {
+            Level::Province => {
+                places.insert(code, self.provinces.len());
+                self.provinces.push(name.unwrap_or_default().into());
+            }
+            Level::Regency => {
+                places.insert(code, self.regencies.len());
+                self.regencies.push(Regency {
+                    name: name.unwrap_or_default().into(),
+                    province: above,
+                });
+            }
+            Level::Kecamatan => {
                 let id = AreaId::new(self.kecamatan.len())
                     .expect("`Tables` bounds the lines of both tables together");
                 self.index.insert(code.number(), id);
                 self.kecamatan.push(Kecamatan {
                     name: name.map(Into::into),
-                    regency,
+                    regency: above,
                 });
-            }
-            (Level::Regency, Some(province)) => {
-                places.insert(code, self.regencies.len());
-                self.regencies.push(Regency {
-                    name: name.unwrap_or_default().into(),
-                    province,
-                });
-            }
-            _ => {
-                places.insert(code, self.provinces.len());
-                self.provinces.push(name.unwrap_or_default().into());
             }
         }
     }

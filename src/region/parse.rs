@@ -10,7 +10,7 @@
 use super::code::{Code, CodeError, Level};
 use super::row::{Confidence, Current, RETIRED_HEADER, Retired};
 
-/// More lines than a table may have: the ids of both together must fit 16 bits.
+/// The most lines of a table: the ids of both together must fit 16 bits.
 const MAX_LINES: usize = 32_000;
 
 /// Which of the two tables.
@@ -129,23 +129,20 @@ impl<'a> Tables<'a> {
             current: Vec::with_capacity(8_000),
             retired: Vec::new(),
         };
+        let at = |table, line| {
+            move |problem| ParseError {
+                table,
+                line,
+                problem,
+            }
+        };
         for (number, line) in (1..).zip(current.lines()) {
-            tables
-                .push_current(line, number)
-                .map_err(|problem| ParseError {
-                    table: Table::Current,
-                    line: number,
-                    problem,
-                })?;
+            let pushed = tables.push_current(line, number);
+            pushed.map_err(at(Table::Current, number))?;
         }
         for (number, line) in (1..).zip(retired.lines()) {
-            tables
-                .push_retired(line, number)
-                .map_err(|problem| ParseError {
-                    table: Table::Retired,
-                    line: number,
-                    problem,
-                })?;
+            let pushed = tables.push_retired(line, number);
+            pushed.map_err(at(Table::Retired, number))?;
         }
         Ok(tables)
     }
@@ -219,16 +216,10 @@ impl<'a> Tables<'a> {
         let nameless = name.is_empty()
             && confidence == Confidence::CodeOnly
             && code.level() == Level::Kecamatan;
-        let name = if nameless {
-            None
-        } else {
-            Some(read_name(name)?)
-        };
-        let successor = if successor.is_empty() {
-            None
-        } else {
-            Some(read_code(successor)?)
-        };
+        let name = (!nameless).then(|| read_name(name)).transpose()?;
+        let successor = (!successor.is_empty())
+            .then(|| read_code(successor))
+            .transpose()?;
         self.check(code, self.retired.last().map(|row| row.code), number)?;
         if self.find_current(code).is_some() {
             return Err(Problem::Duplicate { code });
