@@ -197,16 +197,10 @@ impl RequestReader {
         scanner.whitespace();
         if scanner.eat(b'{') {
             scanner.whitespace();
-            if !scanner.eat(b'}') {
-                loop {
-                    members.read(scanner, &mut self.elements, limit)?;
-                    scanner.whitespace();
-                    if scanner.eat(b'}') {
-                        break;
-                    }
-                    scanner.expect(b',')?;
-                    scanner.whitespace();
-                }
+            let mut more = !scanner.eat(b'}');
+            while more {
+                members.read(scanner, &mut self.elements, limit)?;
+                more = scanner.another(b'}')?;
             }
         } else {
             scanner.value(0)?;
@@ -264,10 +258,8 @@ fn read_list(
 ) -> Result<(), Malformed> {
     scanner.expect(b'[')?;
     scanner.whitespace();
-    if scanner.eat(b']') {
-        return Ok(());
-    }
-    loop {
+    let mut more = !scanner.eat(b']');
+    while more {
         let start = scanner.position();
         let text = if scanner.sixteen_digits() {
             Some(Text::Plain(Span::new(start + 1, scanner.position() - 1)))
@@ -282,13 +274,9 @@ fn read_list(
             let raw = Span::new(start, scanner.position());
             elements.push(Element { raw, text });
         }
-        scanner.whitespace();
-        if scanner.eat(b']') {
-            return Ok(());
-        }
-        scanner.expect(b',')?;
-        scanner.whitespace();
+        more = scanner.another(b']')?;
     }
+    Ok(())
 }
 
 /// A member that an object should have exactly once.
