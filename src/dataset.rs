@@ -1,6 +1,7 @@
 //! The region data built into the program, so that it is one file.
 //!
-//! Source: `data/regions/manifest.json`, which `script/refresh-regions` writes and which names the decree and the package.
+//! Source: `data/regions/manifest.json`, which `script/refresh-regions` writes and which names the decree and the package. An error
+//! would be one of the build, and `tests/regions/` reads all of it.
 
 use std::collections::BTreeMap;
 

@@ -139,15 +139,15 @@ impl<'a> Request<'a> {
 impl RequestReader {
     /// Reads a request. The checks stand in the order of [`Reason`].
     pub fn read<'a>(&'a mut self, bytes: &'a [u8], limits: Limits) -> Result<Request<'a>, Refusal> {
-        let refuse = |reason| Refusal {
+        let unread = |reason| Refusal {
             reason,
             process: None,
             niks: None,
         };
         if bytes.len() > limits.request_bytes.min(Span::REACH) {
-            return Err(refuse(Reason::RequestTooLarge));
+            return Err(unread(Reason::RequestTooLarge));
         }
-        let document = str::from_utf8(bytes).map_err(|_| refuse(Reason::MalformedJson))?;
+        let document = str::from_utf8(bytes).map_err(|_| unread(Reason::MalformedJson))?;
         if let Some(usual) = Usual::read(bytes)
             && usual.row.count <= limits.niks_per_request
         {
@@ -160,14 +160,12 @@ impl RequestReader {
         }
         let members = self
             .scan(document, limits.niks_per_request)
-            .map_err(|_| refuse(Reason::MalformedJson))?;
+            .map_err(|_| unread(Reason::MalformedJson))?;
         let refuse = |reason| {
-            let process = members.process.good().flatten();
-            let niks = members.niks.good();
             Err(Refusal {
                 reason,
-                process,
-                niks,
+                process: members.process.good().flatten(),
+                niks: members.niks.good(),
             })
         };
         let (Member::Good(niks), Member::Good(process)) = (members.niks, members.process) else {

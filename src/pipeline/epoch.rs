@@ -90,7 +90,8 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Notes a record whose outcome was handed to the producer. Offsets of a partition must come in ascending order.
+    /// Notes a record whose outcome, of so many `bytes`, was handed to the producer. `timestamp` is the request's, in milliseconds
+    /// since 1970. Offsets of a partition must come in ascending order.
     pub fn add(
         &mut self,
         (partition, offset): (i32, i64),

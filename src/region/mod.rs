@@ -111,7 +111,7 @@ struct Kecamatan {
 }
 
 impl Regions {
-    /// Reads both tables whole and takes the retired codes that `retired` admits.
+    /// Reads both tables whole, with the errors of [`Tables::parse`], and takes the retired codes that `retired` admits.
     pub fn parse(
         current_tsv: &str,
         retired_tsv: &str,

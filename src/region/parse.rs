@@ -123,7 +123,7 @@ pub struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// Reads and checks both tables. A text of no bytes is a table without rows.
+    /// Reads and checks both tables; the error is the first line that is wrong. A text of no bytes is a table without rows.
     pub fn parse(current: &'a str, retired: &'a str) -> Result<Self, ParseError> {
         let mut tables = Self {
             current: Vec::with_capacity(8_000),
