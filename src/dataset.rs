@@ -1,6 +1,7 @@
 //! The region data built into the program, so that it is one file.
 //!
-//! Source: `data/regions/manifest.json`, which `script/refresh-regions` writes and which names the decree and the package.
+//! Source: `data/regions/manifest.json`, which `script/refresh-regions` writes and which names the decree and the package. An error
+//! would be one of the build, and `tests/regions/` reads all of it.
 
 use std::collections::BTreeMap;
 
@@ -25,8 +26,6 @@ pub struct Manifest {
     pub decree: String,
     /// What `current.tsv` was made from.
     pub source: Source,
-    /// The package the codes are compared with, never copied from.
-    pub cross_check: String,
     /// The checksum of the whole: of `current.tsv` followed by `retired.tsv`.
     pub sha256: String,
     /// The checksum of each file.

@@ -1,6 +1,5 @@
 //! Synthetic requests for the demo, the benches and `generate`: the same seed gives the same bytes.
-//! No NIK in them is anybody's: code, date and serial are drawn at random. Knows no Kafka and no
-//! clock; stands beside `pipeline`.
+//! No NIK in them is anybody's: code, date and serial are drawn at random.
 
 use std::io::Write;
 
@@ -15,7 +14,7 @@ use crate::region::Regions;
 /// Of the faults one in so many is as large as the limits (a megabyte).
 const LARGE_EVERY: usize = 40;
 
-/// What the requests are like.
+/// What the requests are like. A share that is not within 0 to 1 is a panic when a request is made.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Options {
     /// Elements of each list.

@@ -9,7 +9,7 @@ use super::Span;
 use crate::nik::Digits;
 
 /// How many arrays and objects may be open at once.
-pub(super) const MAX_DEPTH: u32 = 128;
+const MAX_DEPTH: u32 = 128;
 
 /// The text is not JSON as the contract wants it.
 #[derive(Debug)]
@@ -110,6 +110,17 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// Steps over a comma to the value behind it, or over the bracket that ends the container: false.
+    pub(super) fn another(&mut self, bracket: u8) -> Result<bool, Malformed> {
+        self.whitespace();
+        if self.eat(bracket) {
+            return Ok(false);
+        }
+        self.expect(b',')?;
+        self.whitespace();
+        Ok(true)
+    }
+
     /// An object's key with its colon, and the whitespace up to the value.
     pub(super) fn key(&mut self) -> Result<Text, Malformed> {
         self.expect(b'"')?;
@@ -172,22 +183,15 @@ impl<'a> Scanner<'a> {
                 }
             }
             // A value ended, or an empty container is about to: up to the next value.
-            loop {
-                self.whitespace();
-                if self.eat(closing(objects)) {
-                    objects >>= 1;
-                    open -= 1;
-                    if open == outer {
-                        return Ok(());
-                    }
-                } else {
-                    self.expect(b',')?;
-                    self.whitespace();
-                    if objects & 1 == 1 {
-                        self.key()?;
-                    }
-                    break;
+            while !self.another(closing(objects))? {
+                objects >>= 1;
+                open -= 1;
+                if open == outer {
+                    return Ok(());
                 }
+            }
+            if objects & 1 == 1 {
+                self.key()?;
             }
         }
     }

@@ -4,11 +4,11 @@
 //! steady state without a single allocation per record. The tests hold it to serde's verdict, byte
 //! by byte.
 
-pub mod failure;
+mod failure;
 mod json;
 mod numbers;
-pub mod request;
-pub mod result;
+mod request;
+mod result;
 mod seen;
 mod span;
 mod usual;

@@ -139,15 +139,15 @@ impl<'a> Request<'a> {
 impl RequestReader {
     /// Reads a request. The checks stand in the order of [`Reason`].
     pub fn read<'a>(&'a mut self, bytes: &'a [u8], limits: Limits) -> Result<Request<'a>, Refusal> {
-        let refuse = |reason| Refusal {
+        let unread = |reason| Refusal {
             reason,
             process: None,
             niks: None,
         };
         if bytes.len() > limits.request_bytes.min(Span::REACH) {
-            return Err(refuse(Reason::RequestTooLarge));
+            return Err(unread(Reason::RequestTooLarge));
         }
-        let document = str::from_utf8(bytes).map_err(|_| refuse(Reason::MalformedJson))?;
+        let document = str::from_utf8(bytes).map_err(|_| unread(Reason::MalformedJson))?;
         if let Some(usual) = Usual::read(bytes)
             && usual.row.count <= limits.niks_per_request
         {
@@ -160,14 +160,12 @@ impl RequestReader {
         }
         let members = self
             .scan(document, limits.niks_per_request)
-            .map_err(|_| refuse(Reason::MalformedJson))?;
+            .map_err(|_| unread(Reason::MalformedJson))?;
         let refuse = |reason| {
-            let process = members.process.good().flatten();
-            let niks = members.niks.good();
             Err(Refusal {
                 reason,
-                process,
-                niks,
+                process: members.process.good().flatten(),
+                niks: members.niks.good(),
             })
         };
         let (Member::Good(niks), Member::Good(process)) = (members.niks, members.process) else {
@@ -197,16 +195,10 @@ impl RequestReader {
         scanner.whitespace();
         if scanner.eat(b'{') {
             scanner.whitespace();
-            if !scanner.eat(b'}') {
-                loop {
-                    members.read(scanner, &mut self.elements, limit)?;
-                    scanner.whitespace();
-                    if scanner.eat(b'}') {
-                        break;
-                    }
-                    scanner.expect(b',')?;
-                    scanner.whitespace();
-                }
+            let mut more = !scanner.eat(b'}');
+            while more {
+                members.read(scanner, &mut self.elements, limit)?;
+                more = scanner.another(b'}')?;
             }
         } else {
             scanner.value(0)?;
@@ -264,10 +256,8 @@ fn read_list(
 ) -> Result<(), Malformed> {
     scanner.expect(b'[')?;
     scanner.whitespace();
-    if scanner.eat(b']') {
-        return Ok(());
-    }
-    loop {
+    let mut more = !scanner.eat(b']');
+    while more {
         let start = scanner.position();
         let text = if scanner.sixteen_digits() {
             Some(Text::Plain(Span::new(start + 1, scanner.position() - 1)))
@@ -282,13 +272,9 @@ fn read_list(
             let raw = Span::new(start, scanner.position());
             elements.push(Element { raw, text });
         }
-        scanner.whitespace();
-        if scanner.eat(b']') {
-            return Ok(());
-        }
-        scanner.expect(b',')?;
-        scanner.whitespace();
+        more = scanner.another(b']')?;
     }
+    Ok(())
 }
 
 /// A member that an object should have exactly once.

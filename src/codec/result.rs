@@ -14,10 +14,9 @@ use crate::nik::{Assessment, Nik, Summary};
 use crate::region::{AreaId, Regions};
 
 /// How a value that does not exist is written.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Absent {
     /// `"None"`.
-    #[default]
     Text,
     /// `null`.
     Null,
@@ -32,8 +31,10 @@ impl Absent {
     }
 }
 
-const BEFORE_ERRORS: &[u8] = br#"{"message":"success","errors":["#;
 const BEGIN: &[u8] = br#"{"message":"success","errors":[],"data":{"#;
+
+/// Where in [`BEGIN`] the elements of `errors` belong.
+const ERRORS_AT: usize = br#"{"message":"success","errors":["#.len();
 
 /// The end, with a 0 for each count.
 const END: &[u8] = br#"},"summary":{"number":0,"number_processed":0,"error":0,"valid":{"all_section":0,"section":{"length":0,"area":0,"dob":0,"gender":0,"computerized":0}}}}"#;
@@ -100,7 +101,7 @@ impl ResultWriter {
         self.numbers.clear(count);
         self.seen.clear(count);
         self.errors.clear();
-        let errors_at = out.len() + BEFORE_ERRORS.len();
+        let errors_at = out.len() + ERRORS_AT;
         out.extend_from_slice(BEGIN);
         ResultBody {
             writer: self,

@@ -1,8 +1,11 @@
 //! Sixteen digits, as nearly every NIK has, read all at once.
+//!
+//! By own code, as it is on the path of every NIK: crates that read digits (`atoi_simd`) give one number, out of which each part
+//! would have to be divided again. In 128 bits each digit has a byte of its own, without `unsafe` and the same on every processor.
 
 /// The values of sixteen ASCII digits, the first one in the lowest byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct Digits(u128);
+pub(crate) struct Digits(u128);
 
 /// A one in every byte.
 const ONES: u128 = u128::MAX / 255;

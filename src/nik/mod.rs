@@ -7,17 +7,17 @@
 //! PP 37/2007 art. 37 (its 16 digits); PP 40/2019 art. 30, which took that decree's place (it never
 //! changes, and does not follow its holder's moves).
 
-pub mod area;
-pub mod assess;
+mod area;
+mod assess;
 pub mod birth_date;
-pub mod digits;
+mod digits;
 pub mod gender;
-pub mod number;
-pub mod serial;
-pub mod summary;
+mod number;
+mod serial;
+mod summary;
 
 pub use assess::{Assessment, Section, assess};
 pub use birth_date::Date;
-pub use digits::Digits;
+pub(crate) use digits::Digits;
 pub use number::Nik;
 pub use summary::Summary;

@@ -67,7 +67,7 @@ impl<'a> Nik<'a> {
 
     /// The digits, if the whole text is 16 ASCII digits.
     #[inline]
-    pub fn digits(&self) -> Option<Digits> {
+    pub(crate) fn digits(&self) -> Option<Digits> {
         self.digits
     }
 

@@ -1,4 +1,4 @@
-//! The last four characters: the serial number among those born on one day in one kecamatan.
+//! The characters from the 13th: the serial number among those born on one day in one kecamatan.
 
 use super::number::all_digits;
 use super::{Nik, Section};

@@ -1,6 +1,5 @@
 //! The records between two commits: which offsets are safe once their outcomes are, and when to commit.
 
-use std::ops::AddAssign;
 use std::time::{Duration, Instant};
 
 use super::process::Outcome;
@@ -69,19 +68,6 @@ impl Tally {
     }
 }
 
-impl AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        fn add<const N: usize>(to: &mut [u64; N], from: [u64; N]) {
-            to.iter_mut().zip(from).for_each(|(to, from)| *to += from);
-        }
-        self.summary += other.summary;
-        add(&mut self.results, other.results);
-        add(&mut self.failures, other.failures);
-        self.unread += other.unread;
-        add(&mut self.reasons, other.reasons);
-    }
-}
-
 /// The offsets of one partition in an epoch.
 #[derive(Clone, Copy, Debug)]
 struct Span {
@@ -104,7 +90,8 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Notes a record whose outcome was handed to the producer. Offsets of a partition must come in ascending order.
+    /// Notes a record whose outcome, of so many `bytes`, was handed to the producer. `timestamp` is the request's, in milliseconds
+    /// since 1970. Offsets of a partition must come in ascending order.
     pub fn add(
         &mut self,
         (partition, offset): (i32, i64),

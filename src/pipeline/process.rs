@@ -91,9 +91,9 @@ impl Processor {
         })
     }
 
-    /// Replaces what is in `out` by the failure of a request that was processed, and whose result
-    /// was then refused: [`Reason::ResultTooLarge`], by the broker. `with_niks` gives its list
-    /// back, if it can be read.
+    /// Replaces what is in `out` by a failure of a request whose outcome the broker refused. The
+    /// caller knows the `reason`: [`Reason::ResultTooLarge`] if that was a result, else the
+    /// failure's own. `with_niks` gives its list back, if it can be read.
     pub fn refuse(
         &mut self,
         value: Option<&[u8]>,

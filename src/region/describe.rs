@@ -1,6 +1,6 @@
 //! What a code of any level means: for people who ask, off the path of the NIKs.
 
-use super::code::{Code, Level};
+use super::code::Code;
 use super::parse::Tables;
 use super::row::Retired;
 
@@ -31,12 +31,7 @@ pub struct Parent<'a> {
 impl<'a> Tables<'a> {
     /// What `code` means, or `None` if neither table knows it.
     pub fn describe(&self, code: Code) -> Option<Description<'a>> {
-        let retired = self.find_retired(code);
-        let name = match (self.find_current(code), retired) {
-            (Some(row), _) => Some(row.name),
-            (None, Some(row)) => row.name,
-            (None, None) => return None,
-        };
+        let (name, retired) = self.find(code)?;
         Some(Description {
             code,
             name,
@@ -48,25 +43,22 @@ impl<'a> Tables<'a> {
     /// The known regions above `code`, the nearest first, whether or not `code` itself is known.
     pub fn parents(&self, code: Code) -> Vec<Parent<'a>> {
         let above = std::iter::successors(code.parent(), |code| code.parent());
-        above.filter_map(|code| self.parent(code)).collect()
+        let known = above.filter_map(|code| {
+            let (name, retired) = self.find(code)?;
+            Some(Parent {
+                code,
+                name: name?, // only a kecamatan, which is above none, may have no name
+                retired: retired.is_some(),
+            })
+        });
+        known.collect()
     }
 
-    fn parent(&self, code: Code) -> Option<Parent<'a>> {
-        debug_assert!(
-            code.level() != Level::Kecamatan,
-            "a kecamatan is nobody's parent"
-        );
+    /// The name behind a code, and its row if it is no longer in force.
+    fn find(&self, code: Code) -> Option<(Option<&'a str>, Option<Retired<'a>>)> {
         match self.find_current(code) {
-            Some(row) => Some(Parent {
-                code,
-                name: row.name,
-                retired: false,
-            }),
-            None => Some(Parent {
-                code,
-                name: self.find_retired(code)?.name?,
-                retired: true,
-            }),
+            Some(row) => Some((Some(row.name), None)),
+            None => self.find_retired(code).map(|row| (row.name, Some(row))),
         }
     }
 }

@@ -22,10 +22,9 @@ pub use parse::{ParseError, Problem, Table, Tables};
 pub use row::{Confidence, Current, RETIRED_HEADER, Retired};
 
 /// Which codes no longer in force count as known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetiredCodes {
     /// Every one, however sure: a customer with an old card is not turned away.
-    #[default]
     All,
     /// Those that two independent sources agree on.
     Confirmed,
@@ -35,7 +34,7 @@ pub enum RetiredCodes {
 
 impl RetiredCodes {
     /// Whether a row of this confidence counts.
-    pub fn admits(self, confidence: Confidence) -> bool {
+    fn admits(self, confidence: Confidence) -> bool {
         match self {
             Self::All => true,
             Self::Confirmed => confidence == Confidence::Confirmed,
@@ -112,7 +111,7 @@ struct Kecamatan {
 }
 
 impl Regions {
-    /// Reads both tables whole and takes the retired codes that `retired` admits.
+    /// Reads both tables whole, with the errors of [`Tables::parse`], and takes the retired codes that `retired` admits.
     pub fn parse(
         current_tsv: &str,
         retired_tsv: &str,
@@ -200,27 +199,28 @@ impl Regions {
 
     /// `places` says where each province and regency went; [`Tables`] vouches that a parent comes before its children.
     fn push(&mut self, places: &mut HashMap<Code, usize>, code: Code, name: Option<&str>) {
-        let above = code.parent().map(|parent| places[&parent]);
-        match (code.level(), above) {
-            (Level::Kecamatan, Some(regency)) => {
+        // A province has none above it and does not ask.
+        let above = code.parent().map_or(0, |parent| places[&parent]);
+        match code.level() {
+            Level::Province => {
+                places.insert(code, self.provinces.len());
+                self.provinces.push(name.unwrap_or_default().into());
+            }
+            Level::Regency => {
+                places.insert(code, self.regencies.len());
+                self.regencies.push(Regency {
+                    name: name.unwrap_or_default().into(),
+                    province: above,
+                });
+            }
+            Level::Kecamatan => {
                 let id = AreaId::new(self.kecamatan.len())
                     .expect("`Tables` bounds the lines of both tables together");
                 self.index.insert(code.number(), id);
                 self.kecamatan.push(Kecamatan {
                     name: name.map(Into::into),
-                    regency,
+                    regency: above,
                 });
-            }
-            (Level::Regency, Some(province)) => {
-                places.insert(code, self.regencies.len());
-                self.regencies.push(Regency {
-                    name: name.unwrap_or_default().into(),
-                    province,
-                });
-            }
-            _ => {
-                places.insert(code, self.provinces.len());
-                self.provinces.push(name.unwrap_or_default().into());
             }
         }
     }

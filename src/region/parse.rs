@@ -10,7 +10,7 @@
 use super::code::{Code, CodeError, Level};
 use super::row::{Confidence, Current, RETIRED_HEADER, Retired};
 
-/// More lines than a table may have: the ids of both together must fit 16 bits.
+/// The most lines of a table: the ids of both together must fit 16 bits.
 const MAX_LINES: usize = 32_000;
 
 /// Which of the two tables.
@@ -123,29 +123,26 @@ pub struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// Reads and checks both tables. A text of no bytes is a table without rows.
+    /// Reads and checks both tables; the error is the first line that is wrong. A text of no bytes is a table without rows.
     pub fn parse(current: &'a str, retired: &'a str) -> Result<Self, ParseError> {
         let mut tables = Self {
             current: Vec::with_capacity(8_000),
             retired: Vec::new(),
         };
+        let at = |table, line| {
+            move |problem| ParseError {
+                table,
+                line,
+                problem,
+            }
+        };
         for (number, line) in (1..).zip(current.lines()) {
-            tables
-                .push_current(line, number)
-                .map_err(|problem| ParseError {
-                    table: Table::Current,
-                    line: number,
-                    problem,
-                })?;
+            let pushed = tables.push_current(line, number);
+            pushed.map_err(at(Table::Current, number))?;
         }
         for (number, line) in (1..).zip(retired.lines()) {
-            tables
-                .push_retired(line, number)
-                .map_err(|problem| ParseError {
-                    table: Table::Retired,
-                    line: number,
-                    problem,
-                })?;
+            let pushed = tables.push_retired(line, number);
+            pushed.map_err(at(Table::Retired, number))?;
         }
         Ok(tables)
     }
@@ -161,7 +158,7 @@ impl<'a> Tables<'a> {
     }
 
     /// The row of a code in force.
-    pub fn find_current(&self, code: Code) -> Option<Current<'a>> {
+    pub(super) fn find_current(&self, code: Code) -> Option<Current<'a>> {
         let at = self
             .current
             .binary_search_by_key(&code, |row| row.code)
@@ -170,7 +167,7 @@ impl<'a> Tables<'a> {
     }
 
     /// The row of a code no longer in force.
-    pub fn find_retired(&self, code: Code) -> Option<Retired<'a>> {
+    pub(super) fn find_retired(&self, code: Code) -> Option<Retired<'a>> {
         let at = self
             .retired
             .binary_search_by_key(&code, |row| row.code)
@@ -219,16 +216,10 @@ impl<'a> Tables<'a> {
         let nameless = name.is_empty()
             && confidence == Confidence::CodeOnly
             && code.level() == Level::Kecamatan;
-        let name = if nameless {
-            None
-        } else {
-            Some(read_name(name)?)
-        };
-        let successor = if successor.is_empty() {
-            None
-        } else {
-            Some(read_code(successor)?)
-        };
+        let name = (!nameless).then(|| read_name(name)).transpose()?;
+        let successor = (!successor.is_empty())
+            .then(|| read_code(successor))
+            .transpose()?;
         self.check(code, self.retired.last().map(|row| row.code), number)?;
         if self.find_current(code).is_some() {
             return Err(Problem::Duplicate { code });
