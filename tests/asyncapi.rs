@@ -38,7 +38,6 @@ fn the_version_is_the_package_s() {
     assert!(DOCUMENT.contains(&format!("\n  version: {}\n", env!("CARGO_PKG_VERSION"))));
 }
 
-/// Where Node is, or was when the parser was installed; CI must have it.
 #[test]
 fn the_official_parser_has_nothing_to_report() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/script/asyncapi-check");
@@ -46,11 +45,7 @@ fn the_official_parser_has_nothing_to_report() {
         .output()
         .expect("script/asyncapi-check runs");
     let words = String::from_utf8_lossy(&output.stderr);
-    match output.status.code() {
-        Some(0) => {}
-        Some(3) if std::env::var_os("CI").is_none() => println!("not checked: {words}"),
-        _ => panic!("{words}"),
-    }
+    assert!(output.status.success(), "{words}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use crate::cluster::{KafkaCluster, ProgramSettings};
+use crate::cluster::{ProgramSettings, shared};
 
 /// The topic of the answers to the client that waits for one, and what it prints.
 const REPLIES: &str = "ask.replies";
@@ -22,8 +22,8 @@ fn shown() -> &'static str {
 
 #[test]
 fn every_client_reads_the_outcomes_of_its_own_requests() {
-    let cluster = KafkaCluster::start(1); // with the topics' own names
-    let settings = ProgramSettings::new(&cluster).set("topics.reply_allowed", REPLIES);
+    let cluster = shared(); // where no other test uses the topics' own names
+    let settings = ProgramSettings::new(cluster).set("topics.reply_allowed", REPLIES);
     cluster.create_topic(REPLIES, 2, &[]);
     let made = settings.command(&["topics", "create"]).output();
     let made = made.expect("it runs");

@@ -99,7 +99,7 @@ fn a_topic_grows() {
 }
 
 #[test]
-fn a_broker_keeps_its_records_through_kill_stop_and_pause() {
+fn a_broker_keeps_its_records_through_kill_stop_and_pause_and_leaves_nothing_behind() {
     let mut cluster = KafkaCluster::start(1);
     cluster.create_topic("kept", 1, &[]);
     cluster.produce("kept", &[text("before")]);
@@ -110,38 +110,21 @@ fn a_broker_keeps_its_records_through_kill_stop_and_pause() {
     cluster.stop(1);
     cluster.start_again(1);
     cluster.pause(1);
-    let paused = Instant::now();
     std::thread::scope(|scope| {
-        let cluster = &cluster;
         let writer = scope.spawn(|| cluster.produce("kept", &[text("through the pause")]));
         std::thread::sleep(Duration::from_secs(1));
         assert!(!writer.is_finished(), "a paused broker answers nobody");
-        signal(cluster.pids()[0], "CONT");
+        cluster.resume(1);
     });
-    assert!(paused.elapsed() < Duration::from_secs(20));
-    cluster.resume(1);
     assert_eq!(
         values(&cluster.read_committed("kept")),
         ["before", "after the kill", "through the pause"]
     );
-}
-
-#[test]
-fn three_brokers_go_on_when_one_is_killed_and_leave_nothing_behind() {
-    let mut cluster = KafkaCluster::start(3);
-    cluster.create_topic("replicated", 3, &[]);
-    cluster.kill(2);
-    cluster.produce("replicated", &[text("two of three")]);
-    cluster.start_again(2);
-    assert_eq!(
-        values(&cluster.read_committed("replicated")),
-        ["two of three"]
-    );
 
     let (pids, dir) = (cluster.pids(), cluster.dir().to_owned());
-    assert_eq!(pids.len(), 3);
+    assert!(runs(pids[0]) && dir.exists());
     drop(cluster);
-    assert!(pids.iter().all(|pid| !runs(*pid)) && !dir.exists());
+    assert!(!runs(pids[0]) && !dir.exists());
 }
 
 #[test]
@@ -193,11 +176,4 @@ fn waits_to_be_killed() {
 fn runs(pid: u32) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
         .is_ok_and(|command| command.contains("java.args"))
-}
-
-fn signal(pid: u32, name: &str) {
-    Command::new("sh")
-        .args(["-c", "kill -s $0 $1", name, &pid.to_string()])
-        .status()
-        .expect("sh runs");
 }

@@ -13,7 +13,7 @@ use nik_stream::pipeline::process::Outcome;
 use nik_stream::telemetry::metrics::{BuildInfo, Committed, Metrics, RegionsInfo};
 
 use crate::cluster::ProgramSettings;
-use crate::stream::stage::{stop, wait_until};
+use crate::stream::stage::wait_until;
 
 /// Each key and its default, as `config show` writes it.
 const SETTINGS: [&str; 36] = [
@@ -200,7 +200,6 @@ fn a_running_program_tells_its_version_and_its_regions() {
     assert!(
         names.any(|name| name.starts_with("nik_stream_build_info{") && name.ends_with(&version))
     );
-    stop(program);
 }
 
 /// Each command and the options that it takes.

@@ -41,7 +41,6 @@ fn a_running_program_serves_it_with_every_schema_that_it_refers_to() {
     assert_eq!(other.expect("an answer").0, 404);
 }
 
-/// Where Python is, or was when schemathesis was installed; CI must have it.
 #[test]
 fn requests_made_from_it_find_no_answer_that_it_does_not_describe() {
     let program = started(&open());
@@ -54,18 +53,11 @@ fn requests_made_from_it_find_no_answer_that_it_does_not_describe() {
     let output = check.output().expect("timeout runs");
     let said = String::from_utf8_lossy(&output.stdout);
     let words = String::from_utf8_lossy(&output.stderr);
-    match output.status.code() {
-        Some(0) => {}
-        Some(3) if std::env::var_os("CI").is_none() => println!("not checked: {words}"),
-        _ => panic!("{said}{words}"),
-    }
+    assert!(output.status.success(), "{said}{words}");
     let metrics = program.metrics();
     let answers = metrics
         .iter()
         .filter(|(name, _)| name.starts_with("nik_api_requests_total"));
     let answers: f64 = answers.map(|(_, count)| count).sum();
-    assert!(
-        answers > 100.0 || output.status.code() == Some(3),
-        "{answers} requests: {said}"
-    );
+    assert!(answers > 100.0, "{answers} requests: {said}");
 }

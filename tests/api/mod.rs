@@ -1,4 +1,5 @@
-//! The door over HTTP: the bytes of the stream, the limits, and what it may not disturb. It needs no brokers, so it has none here.
+//! The door over HTTP: the bytes of the stream, the limits, and what it may not disturb. It needs no brokers: only a program whose end is
+//! waited for has some, as without them a stop takes as long as it may.
 
 mod document;
 mod slow;
@@ -8,8 +9,8 @@ use std::net::{Shutdown, TcpStream};
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::cluster::{Program, ProgramSettings};
-use crate::stream::stage::wait_until;
+use crate::cluster::{Program, ProgramSettings, shared};
+use crate::stream::stage::{Stage, ready, wait_until};
 
 const GOOD: &str = r#"{"nik":["3273010101900001"],"process":"limited"}"#;
 
@@ -17,6 +18,12 @@ const GOOD: &str = r#"{"nik":["3273010101900001"],"process":"limited"}"#;
 fn open() -> ProgramSettings {
     let settings = ProgramSettings::at("127.0.0.1:1").set("http.api", "true");
     settings.set("kafka.workers", "1")
+}
+
+/// The same beside brokers.
+fn open_beside_brokers() -> ProgramSettings {
+    let settings = Stage::new(shared(), "door", 1).settings();
+    settings.set("http.api", "true").set("kafka.workers", "1")
 }
 
 fn started(settings: &ProgramSettings) -> Program {
@@ -226,11 +233,11 @@ fn the_door_is_shut_unless_it_is_asked_for() {
 
 #[test]
 fn a_long_list_holds_neither_the_health_check_up_nor_the_stop() {
-    let settings = open()
+    let settings = open_beside_brokers()
         .set("limits.niks_per_request", "1000000")
         .set("limits.request_bytes", "100000000")
         .set("limits.result_bytes", "200000000");
-    let mut program = started(&settings);
+    let mut program = ready(&settings);
     let list = vec![r#""3273010101900001""#; 500_000].join(",");
     let request = format!(r#"{{"nik":[{list}],"process":"full"}}"#);
     let headers = "Content-Type: application/json\r\n";
@@ -285,7 +292,7 @@ fn requests_that_never_end_take_no_more_than_their_places() {
 
 #[test]
 fn no_request_over_http_leaves_a_nik_in_the_log() {
-    let mut program = started(&open().set("log.level", "trace"));
+    let mut program = ready(&open_beside_brokers().set("log.level", "trace"));
     asked(&program, GOOD);
     asked(
         &program,

@@ -174,20 +174,17 @@ impl KafkaCluster {
     }
 
     /// Broker `node` stops in the middle of what it does, until [`Self::resume`].
-    pub fn pause(&mut self, node: usize) {
-        self.broker(node)
-            .process
-            .as_ref()
-            .expect("runs")
-            .signal("STOP");
+    pub fn pause(&self, node: usize) {
+        self.signal(node, "STOP");
     }
 
-    pub fn resume(&mut self, node: usize) {
-        self.broker(node)
-            .process
-            .as_ref()
-            .expect("runs")
-            .signal("CONT");
+    pub fn resume(&self, node: usize) {
+        self.signal(node, "CONT");
+    }
+
+    fn signal(&self, node: usize, name: &str) {
+        let process = self.brokers[node - 1].process.as_ref();
+        process.expect("runs").signal(name);
     }
 
     /// Waits until [`Self::is_ready`].
@@ -237,11 +234,14 @@ impl KafkaCluster {
         self.wait_for_partitions(name, partitions);
     }
 
-    /// Deletes a topic; its data follows soon.
+    /// Deletes a topic, whose name is free then; its data follows soon.
     pub fn delete_topic(&self, name: &str) {
         let deleted = block_on(self.admin().delete_topics(&[name], &admin_options()));
         let deleted = deleted.expect("the controller answers");
         assert!(deleted.iter().all(Result::is_ok), "{deleted:?}");
+        self.wait_for("a topic to go", || {
+            self.all_brokers(|metadata| metadata.topics().iter().all(|it| it.name() != name))
+        });
     }
 
     /// The committed positions of a group in a topic, by partition; partitions without one are left out.

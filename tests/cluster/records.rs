@@ -162,6 +162,27 @@ impl KafkaCluster {
         self.read(topic, "read_uncommitted")
     }
 
+    /// Whether every transaction in these topics has ended: nothing is hidden from a committed reader any more.
+    pub fn is_settled(&self, topics: &[&str]) -> bool {
+        let [stable, all]: [BaseConsumer; 2] =
+            ["read_committed", "read_uncommitted"].map(|level| {
+                let mut client = self.client();
+                client.set("isolation.level", level);
+                client.create().expect("a consumer")
+            });
+        let ends = |consumer: &BaseConsumer| {
+            let mut ends = Vec::new();
+            for topic in topics {
+                for partition in 0..self.partitions(topic) {
+                    let marks = consumer.fetch_watermarks(topic, partition, PATIENCE);
+                    ends.push(marks.ok()?.1);
+                }
+            }
+            Some(ends)
+        };
+        ends(&all).is_some_and(|all| ends(&stable) == Some(all))
+    }
+
     fn read(&self, topic: &str, isolation: &str) -> Vec<Record> {
         let consumer: BaseConsumer = self
             .client()
@@ -170,6 +191,8 @@ impl KafkaCluster {
             .set("isolation.level", isolation)
             .set("enable.partition.eof", "true")
             .set("fetch.queue.backoff.ms", "5")
+            // Nobody waits for new records: the default holds back for half a second that there are no more.
+            .set("fetch.wait.max.ms", "5")
             .create()
             .expect("a consumer");
         let mut open = self.partitions(topic);

@@ -4,11 +4,11 @@ mod alerts;
 mod scraper;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use serde_json::Value;
 
 use crate::cluster::shared;
+use crate::docs::pages::{files, read};
 use crate::stream::load::Load;
 use crate::stream::stage::{Stage, stop, wait_until};
 use scraper::Scraper;
@@ -16,25 +16,15 @@ use scraper::Scraper;
 const REFERENCE: &str = include_str!("../../docs/reference.md");
 const PARTITIONS: usize = 4;
 
-fn read(path: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 /// Every dashboard with its file's name.
 fn dashboards() -> Vec<(String, Value)> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/grafana/dashboards");
-    let files = std::fs::read_dir(directory).unwrap();
-    let mut found: Vec<_> = files
-        .map(|file| {
-            let path = file.unwrap().path();
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            let text = std::fs::read_to_string(path).unwrap();
-            (name, serde_json::from_str(&text).unwrap())
+    let names = files("config/grafana/dashboards").into_iter();
+    names
+        .map(|name| {
+            let dashboard = serde_json::from_str(&read(&name)).unwrap();
+            (name, dashboard)
         })
-        .collect();
-    found.sort_by(|a: &(String, Value), b| a.0.cmp(&b.0));
-    found
+        .collect()
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a Vec<Value> {

@@ -7,19 +7,11 @@ mod image;
 mod supply;
 mod systemd;
 
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 
-/// A file of this repository.
-fn file(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
-}
-
-fn read(path: &str) -> String {
-    std::fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
+use crate::docs::pages::{file, read};
 
 /// What a command writes; it must succeed.
 fn written(command: &mut Command) -> String {

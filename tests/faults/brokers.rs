@@ -8,6 +8,9 @@ use rand_chacha::ChaCha8Rng;
 use super::fleet::Counts;
 use crate::cluster::KafkaCluster;
 
+/// How long a broker may take to be well again.
+const PATIENCE: Duration = Duration::from_mins(2);
+
 /// The cluster and the one broker that is not well.
 pub struct Brokers {
     pub cluster: KafkaCluster,
@@ -116,7 +119,9 @@ impl Brokers {
 
     /// Waits until all are well.
     pub fn heal(&mut self) {
+        let begun = Instant::now();
         while !self.well() {
+            assert!(begun.elapsed() < PATIENCE, "a broker does not come back");
             self.tick();
             std::thread::sleep(Duration::from_millis(100));
         }

@@ -18,6 +18,8 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// For so long after a second process took an instance's name either may find itself fenced.
 const FENCING: Duration = Duration::from_mins(2);
 const FENCED: i32 = 75;
+/// How long the fleet may take to be whole again.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// What all members of the group are: static ones and dynamic ones do not mix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -349,6 +351,11 @@ impl Fleet {
                     .all(|member| matches!(member.state, State::Up(_)))
         };
         while !whole(self) {
+            assert!(
+                now.elapsed() < PATIENCE,
+                "an instance does not come back: {}",
+                self.misdeeds.join("\n\n")
+            );
             for member in self.members.iter_mut().filter(|member| !member.stays) {
                 member.leaves_at = Some(now);
             }

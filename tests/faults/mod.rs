@@ -29,7 +29,7 @@ const PARTITIONS: usize = 6;
 const MOST_PARTITIONS: i32 = 10;
 /// What may be left to do when the load ends.
 const DRAIN_LIMIT: Duration = Duration::from_mins(3);
-/// The program's `transaction.timeout.ms` and a little: what a crash left open is over then.
+/// The program's `transaction.timeout.ms` and a little: what a crash left open is over then at the latest.
 const LAST_TRANSACTION: Duration = Duration::from_secs(17);
 
 #[derive(Clone, Copy)]
@@ -155,7 +155,10 @@ fn run(time: Duration, seed: u64, count: usize, rate: u32, logs: &Path) {
     fleet.heal(&mut random);
     let drained = drain(&brokers.cluster, &mut fleet, &mut random);
     fleet.stop();
-    std::thread::sleep(LAST_TRANSACTION);
+    let stopped = Instant::now();
+    while !brokers.cluster.is_settled(&TOPICS[1..]) && stopped.elapsed() < LAST_TRANSACTION {
+        std::thread::sleep(Duration::from_millis(200));
+    }
     let [requests, results, failures] = TOPICS.map(|topic| brokers.cluster.read_committed(topic));
     let verdict = reconcile(&requests, &results, &failures);
     println!("{}", summary(&fleet, &brokers, &verdict, drained));

@@ -42,9 +42,9 @@ fn say(settings: &ProgramSettings, arguments: &[&str]) -> Said {
 }
 
 /// What a command printed that is to end well.
-fn done(settings: &ProgramSettings, arguments: &[&str]) -> String {
+pub fn done(settings: &ProgramSettings, arguments: &[&str]) -> String {
     let said = say(settings, arguments);
-    assert_eq!(said.code, Some(0), "{}", said.words);
+    assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.words);
     said.out
 }
 
@@ -142,18 +142,11 @@ fn delete_records(topic: &str, partitions: &[i32]) {
             .expect("a place");
     }
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let admin: AdminClient<DefaultClientContext> =
+        shared().client().create().expect("an admin client");
     // The client outlives the work: without it the answer may never be told.
-    let admin = admin();
     let work = admin.delete_records(&offsets, &options);
-    runtime().block_on(work).expect("deleted");
-}
-
-fn admin() -> AdminClient<DefaultClientContext> {
-    shared().client().create().expect("an admin client")
-}
-
-fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime")
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.expect("a runtime");
+    runtime.block_on(work).expect("deleted");
 }

@@ -1,14 +1,11 @@
 //! Where the request behind a failure comes from, once it is gone from where it stood.
 
-use rdkafka::admin::AdminOptions;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{
-    JUNE, admin, broken, delete_records, done, fail, failed, replayed, requests, runtime, say,
-};
+use super::{JUNE, broken, delete_records, done, fail, failed, replayed, requests, say};
 use crate::cluster::{NewRecord, Record, shared};
-use crate::stream::stage::{PATIENCE, Stage, TOPIC, ready, stop};
+use crate::stream::stage::{Stage, TOPIC, ready, stop};
 
 /// Requests that do not fit into their failures.
 fn large(numbers: std::ops::Range<u8>) -> Vec<NewRecord> {
@@ -23,14 +20,7 @@ fn large(numbers: std::ops::Range<u8>) -> Vec<NewRecord> {
 }
 
 fn recreate(topic: &str) {
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
-    let admin = admin();
-    let work = admin.delete_topics(&[topic], &options);
-    for deleted in runtime().block_on(work).expect("the controller answers") {
-        deleted.expect("deleted");
-    }
-    // Its name is free again a moment later.
-    std::thread::sleep(std::time::Duration::from_secs(1));
+    shared().delete_topic(topic);
     shared().create_topic(topic, 3, &TOPIC);
 }
 

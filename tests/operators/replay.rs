@@ -2,6 +2,8 @@
 
 use std::process::Stdio;
 
+use nik_stream::codec::Reason;
+
 use super::{assert_each, broken, counts, done, fail, failed, replayed, requests, say};
 use crate::cluster::{NewRecord, shared};
 use crate::stream::stage::{Stage, ready, stop, wait_until};
@@ -205,23 +207,15 @@ fn the_rules_of_too_many_filters_are_refused_before_anything_is_sent() {
     let stage = failed("rules", 6);
     let settings = stage.settings();
     let mut told = None;
+    // All reasons are named, as a long rule is one of few.
+    let reasons = Reason::ALL.map(|reason| ["--reason", reason.as_str()]);
     for minute in 0..60 {
         // Each leaves out what another holds, and none covers another.
         let since = format!("2025-06-01T00:00:{minute:02}Z");
         let until = format!("2025-06-01T00:00:{minute:02}.5Z");
-        let said = say(
-            &settings,
-            &[
-                "dlq",
-                "replay",
-                "--partition",
-                "0",
-                "--since",
-                &since,
-                "--until",
-                &until,
-            ],
-        );
+        let filter = ["--partition", "0", "--since", &since, "--until", &until];
+        let replay = [&["dlq", "replay"], &filter[..], reasons.as_flattened()];
+        let said = say(&settings, &replay.concat());
         if said.code != Some(0) {
             told = Some(said.words);
             break;

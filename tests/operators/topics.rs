@@ -1,7 +1,7 @@
 //! The three topics made and verified.
 
 use super::{done, say};
-use crate::cluster::shared;
+use crate::cluster::{ProgramSettings, shared};
 use crate::stream::stage::Stage;
 
 /// The findings that a single broker brings along.
@@ -186,23 +186,27 @@ fn what_cannot_be_made_is_told_with_its_reason() {
     assert_eq!(said.code, Some(1));
     let expected = "2 replicas need as many brokers, and there are 1: see --replication";
     assert!(said.words.contains(expected), "{}", said.words);
-    let odd = stage.settings().set("topics.results", "a topic");
-    let said = say(&odd, &["topics", "create"]);
-    assert!(
-        said.code == Some(64) || said.words.contains("could not create topic a topic"),
-        "{}",
-        said.words
-    );
-    let away = stage
-        .settings()
-        .set("kafka.bootstrap_servers", "127.0.0.1:1");
-    for command in ["create", "verify"] {
-        let said = say(&away, &["topics", command]);
-        assert_eq!(said.code, Some(1));
-        assert!(
-            said.words.contains("no broker answers at 127.0.0.1:1"),
-            "{}",
-            said.words
-        );
-    }
+}
+
+#[test]
+fn brokers_that_are_away_are_named() {
+    let away = ProgramSettings::at("127.0.0.1:1");
+    let commands = [
+        &["topics", "create"][..],
+        &["topics", "verify"],
+        &["dlq", "list"],
+    ];
+    // At once, as each waits a while for them.
+    std::thread::scope(|scope| {
+        for command in commands {
+            let away = &away;
+            scope.spawn(move || {
+                let said = say(away, command);
+                assert_eq!((said.code, said.out.as_str()), (Some(1), ""), "{command:?}");
+                let expected =
+                    "no broker answers at 127.0.0.1:1 (kafka.bootstrap_servers, kafka.security)";
+                assert!(said.words.contains(expected), "{command:?}: {}", said.words);
+            });
+        }
+    });
 }

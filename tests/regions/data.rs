@@ -1,10 +1,9 @@
 //! The tables that ship, and the lookup in them. The expectations read the files by themselves, not through the parser.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Instant;
 
 use nik_stream::dataset::{self, CURRENT_TSV, RETIRED_TSV};
-use nik_stream::region::{Area, AreaId, Confidence, Level, Regions, RetiredCodes, State};
+use nik_stream::region::{Area, Confidence, Level, Regions, RetiredCodes, State};
 use sha2::{Digest, Sha256};
 
 fn retired_rows() -> impl Iterator<Item = Vec<&'static str>> {
@@ -220,47 +219,4 @@ fn the_manifest_counts_what_is_loaded() {
             );
         }
     }
-}
-
-/// Prints how long loading and looking up take; figures mean something only in an optimised build.
-#[test]
-#[ignore = "prints figures, asserts none"]
-fn speed() {
-    let load = || {
-        let start = Instant::now();
-        let tables = dataset::tables().unwrap();
-        let parsed = start.elapsed();
-        let regions = Regions::new(&tables, RetiredCodes::All);
-        (start.elapsed(), parsed, regions)
-    };
-    let (first, parsed, regions) = load();
-    println!("first load: {first:?}, of it parsing {parsed:?}");
-    let mut loads: Vec<_> = (0..200)
-        .map(|_| load())
-        .map(|(all, parsed, _)| (all, parsed))
-        .collect();
-    loads.sort();
-    println!(
-        "load, of it parsing: best {:?}, median {:?}, worst {:?}",
-        loads[0], loads[100], loads[199]
-    );
-
-    let known: Vec<u32> = (0..1_000_000)
-        .filter(|&code| regions.find(code).is_some())
-        .collect();
-    // A full-period step through the codes, so that neighbours are not asked for one after the other.
-    let codes: Vec<u32> = (0..known.len())
-        .map(|n| known[n * 4_111 % known.len()])
-        .collect();
-    let rounds = 2_000;
-    let start = Instant::now();
-    let mut sum = 0;
-    for _ in 0..rounds {
-        for &code in std::hint::black_box(&codes) {
-            sum += regions.find(code).map_or(0, AreaId::index);
-        }
-    }
-    let lookups = rounds * u32::try_from(codes.len()).unwrap();
-    let nanoseconds = start.elapsed().as_secs_f64() * 1e9 / f64::from(lookups);
-    println!("lookup: {nanoseconds:.2} ns ({lookups} of them, {sum})");
 }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::stream::load::now_ms;
 
 /// Two authorities, of which the broker trusts one; broker and clients with good certificates and bad ones.
 const SCRIPT: &str = r#"
@@ -49,10 +50,7 @@ pub fn make(dir: &Path) {
 
 /// An unsecured token of Kafka's own kind, that ends in so many seconds.
 pub fn token(user: &str, seconds: i64) -> String {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .expect("a time");
-    let now = i64::try_from(now.as_secs()).expect("a time");
+    let now = now_ms() / 1000;
     let (begin, end) = (now - 60, now + seconds);
     let claims = format!(r#"{{"sub":"{user}","iat":{begin},"exp":{end}}}"#);
     format!(

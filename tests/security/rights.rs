@@ -5,6 +5,7 @@ use std::thread;
 
 use super::{Secured, USERS, secured, table};
 use crate::cluster::{Grant, NewRecord, ProgramSettings};
+use crate::operators::done;
 use crate::stream::stage::{PATIENCE, Stage, ready, stop, wait_until};
 
 /// A right without its user: operation, kind, name, whether the name is a beginning.
@@ -89,13 +90,6 @@ fn each_is_told(secured: &Secured, stage: &Stage, lacking: &[(usize, String)], a
         );
         assert_eq!(said.status.code(), Some(1), "{arguments:?}");
     }
-}
-
-fn done(settings: &ProgramSettings, arguments: &[&str]) -> String {
-    let said = settings.command(arguments).output().expect("runs");
-    let words = String::from_utf8_lossy(&said.stderr);
-    assert_eq!(said.status.code(), Some(0), "{arguments:?}: {words}");
-    String::from_utf8(said.stdout).expect("text")
 }
 
 #[test]

@@ -143,6 +143,7 @@ fn answers(bootstrap: &str) -> BTreeMap<usize, usize> {
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "reader") // required by librdkafka, never joined
         .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "5") // no waiting for new records at the end
         .create()
         .expect("a consumer");
     let mut list = TopicPartitionList::new();

@@ -25,6 +25,12 @@ const FAULTS: [Fault; 5] = [
 ];
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
+/// The clock, in milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    i64::try_from(since.expect("after 1970").as_millis()).expect("a date")
+}
+
 /// The key of the request of this number.
 pub fn key(number: usize) -> Vec<u8> {
     format!("{number:07}").into_bytes()
@@ -51,13 +57,11 @@ impl Requests {
             unreadable: 0.05,
             ..Options::default()
         };
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.expect("after 1970").as_millis();
         Requests {
             generator: Generator::new(&regions, first as u64, options),
             partitions,
             next: first,
-            now_ms: i64::try_from(now).expect("a date"),
+            now_ms: now_ms(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Instances and partitions come and go, topics appear: the members of the group follow without a restart.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::audit::{Differences, assert_exact, differences};
 use super::load::{Load, Requests};
@@ -23,11 +23,24 @@ fn partitions_that_are_added_are_read_and_written() {
         shared().grow_topic(topic, 5);
     }
     // The program may have seen one topic grown and another not: until it looks again, outcomes go by their keys.
-    let early: Vec<_> = Requests::new(1_000, 5).take(200).collect();
+    let mut early: Vec<_> = Requests::new(1_000, 5).take(200).collect();
     shared().produce(&stage.requests, &early);
     wait_until("all partitions are assigned", || assigned(&program) == 5);
-    std::thread::sleep(Duration::from_secs(2));
-    let late: Vec<_> = Requests::new(2_000, 5).take(200).collect();
+    let mut next = Requests::new(2_000, 5);
+    wait_until("outcomes have their requests' partitions", || {
+        let more: Vec<_> = next.by_ref().take(50).collect();
+        shared().produce(&stage.requests, &more);
+        early.extend_from_slice(&more);
+        let count = before.len() + early.len();
+        let (results, failures) = stage.wait_for_outcomes(shared(), count);
+        let homes: HashMap<_, _> = more.iter().map(|it| (&it.key, it.partition)).collect();
+        let mut of_more = results
+            .iter()
+            .chain(&failures)
+            .filter_map(|it| Some((homes.get(&it.key)?, it.partition)));
+        of_more.all(|(home, partition)| *home == Some(partition))
+    });
+    let late: Vec<_> = next.take(200).collect();
     shared().produce(&stage.requests, &late);
     let all = [&before[..], &early, &late].concat();
     let (mut results, mut failures) = stage.wait_for_outcomes(shared(), all.len());
@@ -197,8 +210,10 @@ fn a_static_member_that_crashes_in_the_middle_of_a_rebalance_leaves_no_partition
     let first = ready(&named("first"));
     load.wait_for(100);
     let mut second = named("second").run();
+    let begun = Instant::now();
     while !first.stderr().contains("Revoked") {
-        std::thread::sleep(Duration::from_millis(1));
+        assert!(begun.elapsed() < PATIENCE, "no rebalance");
+        std::thread::sleep(Duration::from_millis(1)); // no later than that: the next moment is the test's
     }
     first.kill9();
     let first = ready(&named("first"));

@@ -3,18 +3,13 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::load::Requests;
+use super::load::{Requests, now_ms};
 use super::stage::{Stage, assigned, ready, stop, wait_until};
 use crate::cluster::{NewRecord, Program, shared};
+use crate::page::browser::need;
 
 const PARTITIONS: usize = 4;
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(now.expect("after 1970").as_millis()).expect("a date")
-}
 
 /// Requests of now, none of them broken.
 fn requests(count: usize) -> Vec<NewRecord> {
@@ -57,20 +52,14 @@ fn promtool_finds_nothing_but_promised_names_to_complain_of() {
     stage.wait_for_outcomes(shared(), 40);
     let (_, text) = program.get("/metrics").expect("an answer");
     stop(program);
-    let promtool = Command::new("promtool")
+    need("promtool");
+    let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
-        .spawn();
-    let mut promtool = match promtool {
-        Ok(promtool) => promtool,
-        Err(error) => {
-            assert!(std::env::var_os("CI").is_none(), "promtool: {error}");
-            println!("not checked: promtool is missing (script/bootstrap tests installs it)");
-            return;
-        }
-    };
+        .spawn()
+        .expect("promtool runs");
     let mut input = promtool.stdin.take().expect("piped");
     input.write_all(text.as_bytes()).expect("read");
     drop(input);

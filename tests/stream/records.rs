@@ -2,10 +2,9 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::audit::{Differences, differences};
-use super::load::{Requests, number};
+use super::load::{Requests, now_ms, number};
 use super::stage::{Stage, stop};
 use crate::cluster::{NewRecord, Record, shared, unique};
 
@@ -26,11 +25,6 @@ fn outcomes(stage: &Stage, records: &[NewRecord]) -> (Vec<Record>, Vec<Record>) 
     let outcomes = stage.wait_for_outcomes(shared(), records.len());
     stop(program);
     outcomes
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    i64::try_from(since.expect("after 1970").as_millis()).expect("a date")
 }
 
 #[test]

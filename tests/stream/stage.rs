@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rdkafka::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-
+use super::reader::Reader;
 use crate::cluster::{KafkaCluster, Program, ProgramSettings, Record, unique};
 
 /// How long anything may take that is not expected to take long: other work shares the machine.
@@ -42,7 +40,6 @@ pub struct Stage {
     pub results: String,
     pub failures: String,
     pub group: String,
-    client: ClientConfig,
     settings: ProgramSettings,
 }
 
@@ -66,7 +63,6 @@ impl Stage {
             results,
             failures,
             group: name,
-            client: cluster.client(),
             settings,
         }
     }
@@ -108,7 +104,13 @@ impl Stage {
 
     /// What a `read_committed` reader sees of results and failures once no transaction is open.
     pub fn outcomes(&self, cluster: &KafkaCluster) -> (Vec<Record>, Vec<Record>) {
-        self.wait_settled();
+        wait_until("open transactions end", || {
+            cluster.is_settled(&[&self.results, &self.failures])
+        });
+        self.committed(cluster)
+    }
+
+    fn committed(&self, cluster: &KafkaCluster) -> (Vec<Record>, Vec<Record>) {
         (
             cluster.read_committed(&self.results),
             cluster.read_committed(&self.failures),
@@ -121,48 +123,11 @@ impl Stage {
         cluster: &KafkaCluster,
         count: usize,
     ) -> (Vec<Record>, Vec<Record>) {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let (results, failures) = (
-                cluster.read_committed(&self.results),
-                cluster.read_committed(&self.failures),
-            );
-            let found = results.len() + failures.len();
-            if found >= count {
-                assert_eq!(found, count, "outcomes");
-                return (results, failures);
-            }
-            assert!(Instant::now() < deadline, "{found} outcomes of {count}");
-            std::thread::sleep(Duration::from_millis(50));
-        }
-    }
-
-    /// Waits until every transaction in the outputs has ended: nothing is hidden from a committed reader any more.
-    pub fn wait_settled(&self) {
-        let [stable, all]: [BaseConsumer; 2] =
-            ["read_committed", "read_uncommitted"].map(|level| {
-                let mut client = self.client.clone();
-                client
-                    .set("isolation.level", level)
-                    .create()
-                    .expect("a consumer")
-            });
-        let ends = |consumer: &BaseConsumer| {
-            let mut ends = Vec::new();
-            for topic in [&self.results, &self.failures] {
-                let metadata = consumer.fetch_metadata(Some(topic), PATIENCE).ok()?;
-                for partition in metadata.topics()[0].partitions() {
-                    let (_, end) = consumer
-                        .fetch_watermarks(topic, partition.id(), PATIENCE)
-                        .ok()?;
-                    ends.push(end);
-                }
-            }
-            Some(ends)
-        };
-        wait_until("open transactions end", || {
-            ends(&all).is_some_and(|all| ends(&stable) == Some(all))
-        });
+        // Counted as they come: to read all of them again and again would be most of a test's work.
+        Reader::start(cluster, self).wait_for(count);
+        let (results, failures) = self.committed(cluster);
+        assert_eq!(results.len() + failures.len(), count, "outcomes");
+        (results, failures)
     }
 }
 

@@ -4,9 +4,11 @@
 mod tail;
 
 use std::sync::LazyLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings, unique};
+use crate::stream::load::now_ms;
+use crate::stream::stage::ready;
 use tail::{Answer, Tail};
 
 const REQUEST: &[u8] =
@@ -76,11 +78,6 @@ impl Stage<'_> {
     }
 }
 
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_millis()).unwrap()
-}
-
 fn percentiles(name: &str, answers: &[Answer]) {
     let mut waits: Vec<i64> = answers.iter().map(Answer::wait_ms).collect();
     waits.sort_unstable();
@@ -94,12 +91,6 @@ fn percentiles(name: &str, answers: &[Answer]) {
         at(999),
         at(1000)
     );
-}
-
-fn ready(settings: &ProgramSettings) -> Program {
-    let mut program = settings.run();
-    program.wait_ready(Duration::from_mins(1));
-    program
 }
 
 #[test]

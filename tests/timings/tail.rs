@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
-use super::now_ms;
 use crate::cluster::KafkaCluster;
+use crate::stream::load::now_ms;
 
 /// One answer.
 #[derive(Clone, Copy, Debug)]
