@@ -116,11 +116,7 @@ impl Worker {
         source.find_brokers();
         source.start_waiting()?;
         desk.begin(source);
-        // A record that is there costs no look at the clock.
-        let mut polled = source.poll(Duration::ZERO)?;
-        if matches!(polled, Polled::Drained) {
-            polled = source.poll(desk.patience().min(LONGEST_POLL))?;
-        }
+        let polled = source.poll(desk.patience().min(LONGEST_POLL))?;
         desk.now = Instant::now();
         match polled {
             Polled::Record(message) => {
