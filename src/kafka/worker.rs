@@ -222,6 +222,7 @@ impl Desk {
         if self.epoch.has_none_of(id.0) {
             lag.taken(id.0, id.1, timestamp.unwrap_or(now_ms));
         }
+        // The breaker is asked before a dead letter goes out, once, however often that gets smaller.
         let mut allowed = false;
         loop {
             let exception = self.exceptions.of(id);
@@ -244,11 +245,14 @@ impl Desk {
                 Instead::Exhausted => return Err(self.exhausted(id)),
                 Instead::Invalid => return Err(self.invalid(id, &outcome)),
             }
-            allowed = allowed || self.allows(&outcome);
-            if !allowed {
-                let lag = &self.shared.metrics.lag;
-                lag.taken(id.0, id.1, timestamp.unwrap_or(now_ms));
-                return Ok(false);
+            if !allowed && matches!(outcome, Outcome::Failure { .. }) {
+                let results = self.untold_results();
+                allowed = self.shared.breaker.allows(results);
+                if !allowed {
+                    let lag = &self.shared.metrics.lag;
+                    lag.taken(id.0, id.1, timestamp.unwrap_or(now_ms));
+                    return Ok(false);
+                }
             }
             if exception.is_some() {
                 self.settle()?; // what was sent before it stays out of its batch
@@ -285,14 +289,6 @@ impl Desk {
                 }
                 Err(code) => self.exceptions.refused_here(id, code),
             }
-        }
-    }
-
-    /// Asks the breaker before a dead letter goes out, with the results that came before it.
-    fn allows(&mut self, outcome: &Outcome) -> bool {
-        matches!(outcome, Outcome::Result { .. }) || {
-            let results = self.untold_results();
-            self.shared.breaker.allows(results)
         }
     }
 
