@@ -63,8 +63,12 @@ impl Exception {
 
     fn escalate(&mut self, code: Code) {
         match code {
-            Code::InvalidTimestamp => self.clock = true,
-            _ if self.reply == Reply::Sent => self.reply = Reply::Refused,
+            // (A topic for replies may refuse the clock's time, too.)
+            Code::InvalidTimestamp if !self.clock || self.reply != Reply::Sent => self.clock = true,
+            _ if self.reply == Reply::Sent => {
+                self.reply = Reply::Refused;
+                self.clock = false; // the results may take its own time
+            }
             Code::MessageSizeTooLarge => self.shrunk = self.shrunk.saturating_add(1),
             _ => self.invalid = true,
         }
@@ -249,6 +253,24 @@ mod tests {
             instead,
             Instead::Smaller(Reason::ResultTooLarge, Cut::Whole)
         );
+    }
+
+    #[test]
+    fn a_reply_whose_topic_refuses_the_clocks_time_too_goes_to_the_results_with_its_own() {
+        let mut exceptions = Exceptions::default();
+        for next in [
+            (false, Reply::No),
+            (true, Reply::Sent),
+            (false, Reply::Refused),
+        ] {
+            exceptions.refused_there(Refused {
+                tag: tag((3, 42)),
+                code: Code::InvalidTimestamp,
+            });
+            let exception = exceptions.of((3, 42)).unwrap();
+            assert_eq!((exception.clock, exception.reply), next);
+            exceptions.sent_as_reply((3, 42));
+        }
     }
 
     #[test]
