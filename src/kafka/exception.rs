@@ -84,7 +84,7 @@ pub(super) fn is_for_good(code: Code) -> bool {
     )
 }
 
-/// The exceptions of the open epoch: next to always none.
+/// The exceptions among the records that are to come again: next to always none.
 #[derive(Debug, Default)]
 pub(super) struct Exceptions(HashMap<Place, Exception>);
 
@@ -133,6 +133,12 @@ impl Exceptions {
                 next.get(partition).is_none_or(|next| offset >= next)
             });
         }
+    }
+
+    /// Forgets the records of `partitions`: they go to another worker, or come again as new ones.
+    pub(super) fn revoked(&mut self, partitions: &[i32]) {
+        self.0
+            .retain(|(partition, _), _| !partitions.contains(partition));
     }
 }
 
@@ -289,6 +295,16 @@ mod tests {
         exceptions.refused_here((3, 42), Code::InvalidTimestamp);
         exceptions.refused_here((5, 7), Code::InvalidTimestamp);
         exceptions.committed([(3, 43)].into_iter());
+        assert_eq!(exceptions.of((3, 42)), None);
+        assert!(exceptions.of((5, 7)).is_some());
+    }
+
+    #[test]
+    fn exceptions_end_with_the_assignment_of_their_partition() {
+        let mut exceptions = Exceptions::default();
+        exceptions.refused_here((3, 42), Code::InvalidTimestamp);
+        exceptions.refused_here((5, 7), Code::InvalidTimestamp);
+        exceptions.revoked(&[3, 4]);
         assert_eq!(exceptions.of((3, 42)), None);
         assert!(exceptions.of((5, 7)).is_some());
     }
