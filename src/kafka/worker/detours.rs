@@ -65,7 +65,9 @@ impl Worker {
         if let Some(change) = change {
             source.follow(change)?;
         }
-        if !desk.epoch.is_empty() {
+        // A rebalance may find nothing to give up. Else a record could not be sent, even as the first of its epoch: it is told, and not
+        // tried again at once.
+        if change.is_none() || !desk.epoch.is_empty() {
             tracing::warn!(
                 worker = desk.index,
                 records = desk.epoch.records(),
