@@ -138,6 +138,8 @@ pub(super) struct Watch {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     said: Vec<String>,
+    /// When to look at the ends of the partitions next.
+    next_ends: Instant,
 }
 
 /// So often in a row a topic for replies is not there before it counts as gone: a broker that has just started knows of none.
@@ -169,6 +171,7 @@ impl Watch {
             health,
             metrics,
             said: Vec::new(),
+            next_ends: Instant::now(),
         })
     }
 
@@ -189,10 +192,11 @@ impl Watch {
                 self.said.clone_from(&problems);
             }
             self.health.set_cluster(problems);
-            while Instant::now() < pause
-                && !stopped()
-                && !self.counts.wanted.swap(false, Ordering::Relaxed)
-            {
+            while Instant::now() < pause && !stopped() {
+                if self.counts.wanted.swap(false, Ordering::Relaxed) {
+                    self.next_ends = Instant::now();
+                    break;
+                }
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
@@ -233,7 +237,11 @@ impl Watch {
         }
         if problems.is_empty() {
             self.note(found);
-            self.look_at_ends();
+            // Topics that differ for good are looked at often, and nobody waits for the ends.
+            if Instant::now() >= self.next_ends {
+                self.next_ends = Instant::now() + CALM;
+                self.look_at_ends();
+            }
         }
         problems.extend(beside);
         for missing in self.access.missing() {
