@@ -145,7 +145,11 @@ fn read(text: &str, source: &'static str, now: i64) -> Result<Token, NoToken> {
     if token.is_empty() || !token.bytes().all(is_token) {
         return Err(NoToken::Malformed(source));
     }
-    let told = end_of(&token).or_else(|| answer.expires_in.map(|it| now + it * 1000));
+    let told = end_of(&token).or_else(|| {
+        answer
+            .expires_in
+            .map(|it| now.saturating_add(it.saturating_mul(1000)))
+    });
     let ends = told.unwrap_or(now + UNTOLD_MS);
     if ends <= now {
         return Err(NoToken::Expired(source));
