@@ -96,9 +96,6 @@ impl Exceptions {
 
     /// What is known of a record.
     pub(super) fn of(&self, place: Place) -> Option<Exception> {
-        if self.0.is_empty() {
-            return None;
-        }
         self.0.get(&place).copied()
     }
 

@@ -13,17 +13,16 @@ use rdkafka::metadata::MetadataTopic;
 
 use super::access::Access;
 use super::client::bootstrap;
-use super::context::Ear;
+use super::context::{Ear, listen};
 use super::fault::Fault;
 use super::native;
-use super::reader::EVENTS;
 use super::right::{Operation, Right};
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::Seen;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::now_ms;
 
-/// The partition counts of the three topics, as last seen; 0 before.
+/// The topics' partition counts, as last seen; 0 before.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     requests: AtomicI32,
@@ -204,7 +203,7 @@ impl Watch {
 
     /// What is wrong with brokers and topics.
     fn look(&mut self) -> Vec<String> {
-        self.listen();
+        listen(&self.client);
         if self.client.context().take_lost() {
             native::remind_of(self.client.client(), &self.bootstrap);
         }
@@ -259,7 +258,7 @@ impl Watch {
             Err(error) => {
                 self.metrics.brokers_up.set(0);
                 self.counts.outages.fetch_add(1, Ordering::Relaxed);
-                self.listen();
+                listen(&self.client);
                 return Err(match self.access.take_complaint() {
                     Some(complaint) if complaint.refusal => complaint.line,
                     Some(complaint) => format!("no broker answers: {}", complaint.line),
@@ -282,13 +281,6 @@ impl Watch {
                 Ok(i32::try_from(count).unwrap_or(i32::MAX))
             }
         })
-    }
-
-    /// Serves the client's errors, log lines, statistics and tokens; no record can come.
-    fn listen(&self) {
-        for _ in 0..EVENTS {
-            let _ = self.client.poll(Duration::ZERO);
-        }
     }
 
     /// Where the partitions end that are assigned here: a worker that pauses or hangs does not tell.

@@ -11,13 +11,12 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{Producer, ThreadedProducer};
 
 use super::access::Access;
-use super::calls::Calls;
+use super::calls::{Calls, finishes_within};
 use super::context::{ProducerEvents, Refused};
 use super::exception::is_for_good;
 use super::fault::Fault;
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use super::right::Right;
-use super::source::finishes_within;
 use crate::telemetry::metrics::Metrics;
 
 /// The longest a transactional call may take; beyond `transaction.timeout.ms` the broker has aborted by itself.

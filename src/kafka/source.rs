@@ -13,6 +13,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::access::Access;
+use super::calls::finishes_within;
 use super::client::bootstrap;
 use super::context::{Change, ConsumerEvents, assign, takes_more, unassign};
 use super::fault::Fault;
@@ -365,14 +366,4 @@ impl Source {
         }
         Ok(list)
     }
-}
-
-/// Runs `work` on a thread of its own; `false` when it takes longer than `budget` and is left behind.
-pub(super) fn finishes_within(budget: Duration, work: impl FnOnce() + Send + 'static) -> bool {
-    let thread = std::thread::spawn(work);
-    let deadline = Instant::now() + budget;
-    while !thread.is_finished() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    thread.is_finished()
 }

@@ -24,7 +24,7 @@ use crate::telemetry::metrics::Committed;
 use crate::telemetry::now_ms;
 
 /// A request dated further ahead of the clock than this gets the clock's time on its outcome.
-const AHEAD_MS: i64 = 10 * 60 * 1000;
+pub(super) const AHEAD_MS: i64 = 10 * 60 * 1000;
 /// The longest wait for a record: a stop, and the breaker, are looked at in between.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
 
@@ -300,10 +300,11 @@ impl Desk {
     }
 
     fn exhausted(&self, (partition, offset): Place) -> Fault {
-        let topic = &self.shared.failures;
+        let topic = self.shared.topic(Output::Failures);
         Fault::Fatal(format!(
-            "topic {topic} refuses even the smallest failure, that of partition {partition} offset {offset}: raise its \
-             max.message.bytes"
+            "topic {} refuses even the smallest failure, that of partition {partition} offset {offset}: raise its \
+             max.message.bytes",
+            topic.to_string_lossy()
         ))
     }
 
