@@ -1,6 +1,7 @@
 //! The way to the brokers, the same for all clients of the program: the token they show, and what is held against them.
 //!
-//! Several clients meet the same refusal again and again. It is told once a minute, in one line, and is not ready meanwhile.
+//! Several clients meet the same refusal again and again. It is told once a minute, in one line, and the program
+//! is not ready meanwhile.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -38,7 +39,8 @@ pub(super) struct Access {
     found: Mutex<BTreeMap<String, (Instant, Option<String>)>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// A lock whose holders never panic half-way through a change.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

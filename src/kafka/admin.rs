@@ -9,9 +9,9 @@ use rdkafka::admin::{
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
-use super::client::Clients;
+use super::client::{Clients, MARGIN};
 use super::context::Ear;
-use super::findings::{DELETED, MARGIN, NEEDS_TWO};
+use super::findings::{DELETED, NEEDS_TWO};
 use super::native;
 use super::reader::Reader;
 use super::right::{Operation, Right};

@@ -1,13 +1,14 @@
-//! Calls that may hang: each runs on a helper thread, with a deadline.
+//! What may hang, a transactional call or the end of a client: each runs on a helper thread, with a deadline.
 //!
 //! A transactional call can hang far past its own timeout after a broker's restart (librdkafka #5456). The worker must
 //! not hang with it: it leaves the producer behind, on this thread, and starts anew with another.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::fault::Fault;
 use super::native::CallError;
+use super::spawn;
 
 type Job = Box<dyn FnOnce() -> Result<(), CallError> + Send>;
 
@@ -25,16 +26,13 @@ impl Calls {
     pub(super) fn start(worker: usize) -> Result<Self, Fault> {
         let (jobs, todo) = mpsc::channel::<Job>();
         let (done, results) = mpsc::channel();
-        std::thread::Builder::new()
-            .name(format!("calls-{worker}"))
-            .spawn(move || {
-                for job in todo {
-                    if done.send(job()).is_err() {
-                        return;
-                    }
+        spawn(format!("calls-{worker}"), move || {
+            for job in todo {
+                if done.send(job()).is_err() {
+                    return;
                 }
-            })
-            .map_err(|error| Fault::Fatal(format!("no thread can be started: {error}")))?;
+            }
+        })?;
         Ok(Self { jobs, results })
     }
 
@@ -56,6 +54,16 @@ impl Calls {
                 RecvTimeoutError::Disconnected => gone(),
             })
     }
+}
+
+/// Runs `work` on a thread of its own; `false` when it takes longer than `budget` and is left behind.
+pub(super) fn finishes_within(budget: Duration, work: impl FnOnce() + Send + 'static) -> bool {
+    let thread = std::thread::spawn(work);
+    let deadline = Instant::now() + budget;
+    while !thread.is_finished() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    thread.is_finished()
 }
 
 #[cfg(test)]

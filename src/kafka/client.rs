@@ -11,8 +11,8 @@ use rdkafka::types::RDKafkaConfRes;
 use super::access::Access;
 use crate::config::{GroupProtocol, Guarantee, Settings};
 
-/// What a batch holds beside the largest result: key, headers, framing.
-const BATCH_MARGIN: usize = 1 << 20;
+/// Bytes that a record may have beside its value: key, headers, framing.
+pub(super) const MARGIN: usize = 1 << 20;
 
 /// Makes the clients' settings.
 pub(super) struct Clients {
@@ -86,7 +86,7 @@ impl Clients {
     /// The producer of a worker.
     pub(super) fn producer(&self, worker: usize) -> ClientConfig {
         let kafka = &self.settings.kafka;
-        let largest = self.settings.limits.result_bytes + BATCH_MARGIN;
+        let largest = self.settings.limits.result_bytes + MARGIN;
         let mut config = self.common();
         config
             .set("enable.idempotence", "true")
@@ -157,7 +157,7 @@ impl Clients {
     /// The producer of synthetic requests, the largest within the limits among them.
     pub(super) fn feeder(&self) -> ClientConfig {
         let kafka = &self.settings.kafka;
-        let largest = self.settings.limits.request_bytes + BATCH_MARGIN;
+        let largest = self.settings.limits.request_bytes + MARGIN;
         let mut config = self.common();
         config
             .set("statistics.interval.ms", "0")

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
@@ -14,7 +15,7 @@ use rdkafka::statistics::{Broker, Statistics};
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
-use super::access::Access;
+use super::access::{Access, lock};
 use super::right::{Operation, Right};
 use crate::telemetry::lag::Seen;
 use crate::telemetry::metrics::Metrics;
@@ -74,6 +75,16 @@ impl ClientContext for Ear {
 
 impl ConsumerContext for Ear {}
 
+/// More events than wait at a time.
+pub(super) const EVENTS: usize = 100;
+
+/// Serves the errors, log lines, statistics and tokens of a client to which no record can come.
+pub(super) fn listen(client: &BaseConsumer<Ear>) {
+    for _ in 0..EVENTS {
+        let _ = client.poll(Duration::ZERO);
+    }
+}
+
 /// A change of the assignment that the worker has yet to follow.
 #[derive(Debug)]
 pub(super) enum Change {
@@ -94,11 +105,6 @@ pub(super) struct ConsumerEvents {
     closing: AtomicBool,
     /// The client knows no broker any more.
     lost: AtomicBool,
-}
-
-/// A lock whose holders never panic half-way through a change.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ConsumerEvents {

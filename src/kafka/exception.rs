@@ -63,8 +63,12 @@ impl Exception {
 
     fn escalate(&mut self, code: Code) {
         match code {
-            Code::InvalidTimestamp => self.clock = true,
-            _ if self.reply == Reply::Sent => self.reply = Reply::Refused,
+            // (A topic for replies may refuse the clock's time, too.)
+            Code::InvalidTimestamp if !self.clock || self.reply != Reply::Sent => self.clock = true,
+            _ if self.reply == Reply::Sent => {
+                self.reply = Reply::Refused;
+                self.clock = false; // the results may take its own time
+            }
             Code::MessageSizeTooLarge => self.shrunk = self.shrunk.saturating_add(1),
             _ => self.invalid = true,
         }
@@ -80,7 +84,7 @@ pub(super) fn is_for_good(code: Code) -> bool {
     )
 }
 
-/// The exceptions of the open epoch: next to always none.
+/// The exceptions among the records that are to come again: next to always none.
 #[derive(Debug, Default)]
 pub(super) struct Exceptions(HashMap<Place, Exception>);
 
@@ -92,9 +96,6 @@ impl Exceptions {
 
     /// What is known of a record.
     pub(super) fn of(&self, place: Place) -> Option<Exception> {
-        if self.0.is_empty() {
-            return None;
-        }
         self.0.get(&place).copied()
     }
 
@@ -129,6 +130,12 @@ impl Exceptions {
                 next.get(partition).is_none_or(|next| offset >= next)
             });
         }
+    }
+
+    /// Forgets the records of `partitions`: they go to another worker, or come again as new ones.
+    pub(super) fn revoked(&mut self, partitions: &[i32]) {
+        self.0
+            .retain(|(partition, _), _| !partitions.contains(partition));
     }
 }
 
@@ -252,6 +259,24 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_whose_topic_refuses_the_clocks_time_too_goes_to_the_results_with_its_own() {
+        let mut exceptions = Exceptions::default();
+        for next in [
+            (false, Reply::No),
+            (true, Reply::Sent),
+            (false, Reply::Refused),
+        ] {
+            exceptions.refused_there(Refused {
+                tag: tag((3, 42)),
+                code: Code::InvalidTimestamp,
+            });
+            let exception = exceptions.of((3, 42)).unwrap();
+            assert_eq!((exception.clock, exception.reply), next);
+            exceptions.sent_as_reply((3, 42));
+        }
+    }
+
+    #[test]
     fn one_of_several_refused_in_a_batch_is_sent_alone_to_be_told_why() {
         let mut exceptions = Exceptions::default();
         for code in [Code::InvalidRecord, Code::InvalidTimestamp] {
@@ -267,6 +292,16 @@ mod tests {
         exceptions.refused_here((3, 42), Code::InvalidTimestamp);
         exceptions.refused_here((5, 7), Code::InvalidTimestamp);
         exceptions.committed([(3, 43)].into_iter());
+        assert_eq!(exceptions.of((3, 42)), None);
+        assert!(exceptions.of((5, 7)).is_some());
+    }
+
+    #[test]
+    fn exceptions_end_with_the_assignment_of_their_partition() {
+        let mut exceptions = Exceptions::default();
+        exceptions.refused_here((3, 42), Code::InvalidTimestamp);
+        exceptions.refused_here((5, 7), Code::InvalidTimestamp);
+        exceptions.revoked(&[3, 4]);
         assert_eq!(exceptions.of((3, 42)), None);
         assert!(exceptions.of((5, 7)).is_some());
     }

@@ -1,6 +1,6 @@
 //! Sends requests to the topic of requests: what `generate --send` makes a set-up move with.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
-use super::access::Access;
+use super::access::{Access, lock};
 use super::client::Clients;
 use super::context::hears;
 use super::reader::Reader;
@@ -42,8 +42,7 @@ impl ProducerContext for Refusals {
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         if let Err((error, _)) = result {
-            let mut first = self.first.lock().unwrap_or_else(PoisonError::into_inner);
-            first.get_or_insert_with(|| error.clone());
+            lock(&self.first).get_or_insert_with(|| error.clone());
         }
     }
 }
@@ -88,8 +87,7 @@ impl Feed {
     }
 
     fn refused(&self) -> Result<(), Trouble> {
-        let first = &self.producer.context().first;
-        let first = first.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = lock(&self.producer.context().first);
         first
             .as_ref()
             .map_or(Ok(()), |error| Err(self.trouble(error)))

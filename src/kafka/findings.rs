@@ -3,16 +3,14 @@
 use std::time::Duration;
 
 use super::admin::{Layout, Topic};
+use super::client::MARGIN;
+use super::worker::AHEAD_MS;
 use crate::config::Settings;
 
-/// What a record holds beside its value: key, headers, framing.
-pub(super) const MARGIN: usize = 1 << 20;
 /// The cleanup policy of a topic whose records end by retention.
 pub(super) const DELETED: &str = "delete";
 /// From so many replicas on, two must be in sync.
 pub(super) const NEEDS_TWO: usize = 3;
-/// The program takes the clock's time instead of one that is further ahead.
-const AHEAD: Duration = Duration::from_mins(10);
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -225,7 +223,9 @@ impl Findings {
         let ahead = to
             .number("message.timestamp.after.max.ms")
             .and_then(bounded);
-        if let Some(ahead) = ahead.filter(|ahead| *ahead < AHEAD) {
+        // (A request that is further ahead gets the clock's time at once.)
+        let at_once = Duration::from_millis(AHEAD_MS.unsigned_abs());
+        if let Some(ahead) = ahead.filter(|ahead| *ahead < at_once) {
             let ahead = span(ahead);
             self.warn(format!(
                 "topic {name}: message.timestamp.after.max.ms: what is more than {ahead} ahead of the clock is refused: such \

@@ -73,6 +73,7 @@ impl Letters {
         Ok(chosen)
     }
 
+    /// The partition's first offset, and the one behind its last that is committed.
     pub(super) fn bounds(&self, partition: i32) -> Result<(i64, i64), Trouble> {
         let right = Right::on_topic(Operation::Read, &self.topic);
         let bounds = self.reader.bounds(&self.topic, partition);

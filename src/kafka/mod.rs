@@ -68,7 +68,8 @@ const RIVAL_WINDOW: Duration = Duration::from_mins(1);
 /// The pause after a fence. A rival's start fences more than once: as it begins, as it ends our transaction, as it joins the
 /// group. Who came back in between would count one start as two, and of two rivals both would end.
 const FENCED_PAUSE: Duration = Duration::from_secs(3);
-/// The pauses between starts of a worker that ends again and again.
+/// The pauses between starts of a worker that ends again and again: one that worked for this long begins with the shortest.
+const STEADY: Duration = Duration::from_mins(1);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -76,7 +77,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 struct Shared {
     clients: Clients,
     requests: String,
-    failures: String,
     group_c: CString,
     requests_c: CString,
     results_c: CString,
@@ -159,15 +159,9 @@ pub(crate) fn start(
     stop: &Stop,
 ) -> Result<Running, Fault> {
     let topics = &settings.topics;
-    let c_string = |text: &str| {
-        CString::new(text).map_err(|_| {
-            Fault::Fatal("a topic's or the group's name holds a NUL character".to_owned())
-        })
-    };
     let shared = Arc::new(Shared {
         clients: Clients::new(settings),
         requests: topics.requests.clone(),
-        failures: topics.failures.clone(),
         group_c: c_string(&settings.kafka.group_id)?,
         requests_c: c_string(&topics.requests)?,
         results_c: c_string(&topics.results)?,
@@ -220,6 +214,13 @@ pub(crate) fn start(
     Ok(Running { threads, ended })
 }
 
+/// The name of a topic or a group, as librdkafka takes it.
+fn c_string(name: &str) -> Result<CString, Fault> {
+    let error = || Fault::Fatal("a topic's or the group's name holds a NUL character".to_owned());
+    CString::new(name).map_err(|_| error())
+}
+
+/// Starts a thread.
 fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fault> {
     let thread = std::thread::Builder::new().name(name).spawn(work);
     thread.map_err(|error| Fault::Fatal(format!("no thread can be started: {error}")))
@@ -275,11 +276,9 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
             }
             fenced = Some((Instant::now(), outages));
         }
-        pause = if started.elapsed() > RIVAL_WINDOW {
-            SHORTEST_PAUSE
-        } else {
-            pause
-        };
+        if started.elapsed() > STEADY {
+            pause = SHORTEST_PAUSE;
+        }
         if let Fault::Denied(_) = fault {
             tracing::debug!(worker = index, %fault, "the worker starts anew");
         } else {
@@ -288,7 +287,7 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
         stop.pause(match fault {
             Fault::Fenced(_) => FENCED_PAUSE,
             Fault::Denied(_) => LONGEST_PAUSE,
-            _ => pause,
+            Fault::Abort(_) | Fault::Restart(_) | Fault::Fatal(_) => pause,
         });
         pause = (pause * 2).min(LONGEST_PAUSE);
     }

@@ -12,7 +12,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::access::Access;
 use super::client::Clients;
-use super::context::Ear;
+use super::context::{EVENTS, Ear, listen};
 use super::progress::Progress;
 use super::right::{Operation, Right};
 use super::trouble::Trouble;
@@ -23,10 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(15);
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a replay that crashed may hold the positions back: its transaction's timeout, and the brokers' look at it.
 const STABLE: Duration = Duration::from_secs(40);
-
+/// How long one try may take.
 const TRY: Duration = Duration::from_secs(3);
-/// More complaints than wait at a time.
-pub(super) const EVENTS: usize = 100;
 
 /// A reader of one partition at a time.
 pub(super) struct Reader {
@@ -62,10 +60,7 @@ impl Reader {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
-            // The complaints wait to be fetched; no record can come.
-            for _ in 0..EVENTS {
-                let _ = self.client.poll(Duration::ZERO);
-            }
+            listen(&self.client);
             heard = self.access.take_complaint().or(heard);
             match &heard {
                 // A second look would find the same.

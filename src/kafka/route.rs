@@ -13,17 +13,16 @@ use rdkafka::metadata::MetadataTopic;
 
 use super::access::Access;
 use super::client::bootstrap;
-use super::context::Ear;
+use super::context::{Ear, listen};
 use super::fault::Fault;
 use super::native;
-use super::reader::EVENTS;
 use super::right::{Operation, Right};
 use crate::telemetry::health::Health;
 use crate::telemetry::lag::Seen;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::now_ms;
 
-/// The partition counts of the three topics, as last seen; 0 before.
+/// The topics' partition counts, as last seen; 0 before.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     requests: AtomicI32,
@@ -138,6 +137,8 @@ pub(super) struct Watch {
     health: Arc<Health>,
     metrics: Arc<Metrics>,
     said: Vec<String>,
+    /// When to look at the ends of the partitions next.
+    next_ends: Instant,
 }
 
 /// So often in a row a topic for replies is not there before it counts as gone: a broker that has just started knows of none.
@@ -169,6 +170,7 @@ impl Watch {
             health,
             metrics,
             said: Vec::new(),
+            next_ends: Instant::now(),
         })
     }
 
@@ -189,10 +191,11 @@ impl Watch {
                 self.said.clone_from(&problems);
             }
             self.health.set_cluster(problems);
-            while Instant::now() < pause
-                && !stopped()
-                && !self.counts.wanted.swap(false, Ordering::Relaxed)
-            {
+            while Instant::now() < pause && !stopped() {
+                if self.counts.wanted.swap(false, Ordering::Relaxed) {
+                    self.next_ends = Instant::now();
+                    break;
+                }
                 std::thread::sleep(Duration::from_millis(20));
             }
         }
@@ -200,7 +203,7 @@ impl Watch {
 
     /// What is wrong with brokers and topics.
     fn look(&mut self) -> Vec<String> {
-        self.listen();
+        listen(&self.client);
         if self.client.context().take_lost() {
             native::remind_of(self.client.client(), &self.bootstrap);
         }
@@ -233,7 +236,11 @@ impl Watch {
         }
         if problems.is_empty() {
             self.note(found);
-            self.look_at_ends();
+            // Topics that differ for good are looked at often, and nobody waits for the ends.
+            if Instant::now() >= self.next_ends {
+                self.next_ends = Instant::now() + CALM;
+                self.look_at_ends();
+            }
         }
         problems.extend(beside);
         for missing in self.access.missing() {
@@ -251,7 +258,7 @@ impl Watch {
             Err(error) => {
                 self.metrics.brokers_up.set(0);
                 self.counts.outages.fetch_add(1, Ordering::Relaxed);
-                self.listen();
+                listen(&self.client);
                 return Err(match self.access.take_complaint() {
                     Some(complaint) if complaint.refusal => complaint.line,
                     Some(complaint) => format!("no broker answers: {}", complaint.line),
@@ -274,13 +281,6 @@ impl Watch {
                 Ok(i32::try_from(count).unwrap_or(i32::MAX))
             }
         })
-    }
-
-    /// Serves the client's errors, log lines, statistics and tokens; no record can come.
-    fn listen(&self) {
-        for _ in 0..EVENTS {
-            let _ = self.client.poll(Duration::ZERO);
-        }
     }
 
     /// Where the partitions end that are assigned here: a worker that pauses or hangs does not tell.

@@ -13,7 +13,7 @@ use super::native::{GroupMetadata, Headers, Offsets, Outgoing};
 use super::originals::Request;
 use super::progress::{Cursor, Progress};
 use super::sink::Sink;
-use super::trouble::Trouble;
+use super::{c_string, trouble::Trouble};
 
 /// The most that one transaction holds.
 const BATCH_RECORDS: usize = 500;
@@ -71,9 +71,6 @@ pub(super) struct Sender {
 impl Sender {
     /// `takes`: how many partitions the topic of requests has.
     pub(super) fn connect(letters: &Letters, rate: u32, takes: i32) -> Result<Self, Trouble> {
-        let c_string = |text: &str| {
-            CString::new(text).map_err(|_| Fault::Fatal("a name holds a NUL character".to_owned()))
-        };
         let clients = &letters.clients;
         let name = clients.replay_name();
         let sink = Sink::connect(&clients.replayer(), &clients.access, &name, 0, None);
@@ -88,7 +85,7 @@ impl Sender {
             sink,
             requests: c_string(&letters.requests)?,
             failures: letters.topic.clone(),
-            group: c_string(&letters.clients.replay_name())?,
+            group: c_string(&name)?,
             takes,
             batch: match rate {
                 0 => BATCH_RECORDS,

@@ -11,13 +11,12 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::producer::{Producer, ThreadedProducer};
 
 use super::access::Access;
-use super::calls::Calls;
+use super::calls::{Calls, finishes_within};
 use super::context::{ProducerEvents, Refused};
 use super::exception::is_for_good;
 use super::fault::Fault;
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use super::right::Right;
-use super::source::finishes_within;
 use crate::telemetry::metrics::Metrics;
 
 /// The longest a transactional call may take; beyond `transaction.timeout.ms` the broker has aborted by itself.
@@ -171,8 +170,8 @@ impl Sink {
     /// Whether the last transaction, given up, needs a sweep: the brokers took some of it, and it was not committed.
     ///
     /// Where they took nothing, the one before may have been committed with its markers left out in the same way: then the
-    /// next commit puts that right, and a sweep would throw its outcomes away. (That they took some shows that the markers of the
-    /// one before are written: a coordinator takes no new transaction before.)
+    /// next commit puts that right, and a sweep would throw its outcomes away. (That they took some shows that the coordinator is
+    /// done with the one before. Had it left markers of that one out, the abort itself may have thrown its outcomes away already.)
     pub(super) fn needs_sweep(&self) -> bool {
         let waiting = usize::try_from(self.producer.in_flight_count()).unwrap_or(0);
         let lost = self.producer.context().lost.load(Ordering::SeqCst);

@@ -13,6 +13,7 @@ use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::access::Access;
+use super::calls::finishes_within;
 use super::client::bootstrap;
 use super::context::{Change, ConsumerEvents, assign, takes_more, unassign};
 use super::fault::Fault;
@@ -23,11 +24,10 @@ use crate::telemetry::metrics::Metrics;
 /// How long the group's positions are waited for at first, and at most before its other partitions are looked after again.
 const FIRST_LOOK: Duration = Duration::from_millis(100);
 const LONGEST_LOOK: Duration = Duration::from_secs(1);
-/// Beyond this no transaction of a crashed member is open any more.
+/// Beyond this no transaction of a crashed member is open any more: what still waits is told of, or ends the worker.
 const POSITION_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long going back in a partition may take.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
-
 /// How long a rebalance may hold a commit up: longer than the embedded broker's takes, which is nearly a session.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(12);
 
@@ -54,6 +54,8 @@ pub(super) struct Source {
     /// When to look for the next of these positions, and how long that may take.
     next_look: Instant,
     look: Duration,
+    /// Since when they wait, or it was last said that they do.
+    waits_since: Instant,
     /// The group's protocol tells of an assignment only where there is one.
     hides_empty: bool,
     metrics: Arc<Metrics>,
@@ -82,6 +84,7 @@ impl Source {
             waiting: VecDeque::new(),
             next_look: Instant::now(),
             look: FIRST_LOOK,
+            waits_since: Instant::now(),
             hides_empty: config.get("group.protocol") == Some("consumer"),
             metrics,
         })
@@ -202,6 +205,9 @@ impl Source {
             Some(list) => list,
             None if takes_more(&self.consumer) => {
                 // A crashed member's transaction is still open: its partitions wait, the others do not.
+                if self.waiting.is_empty() {
+                    self.waits_since = Instant::now();
+                }
                 self.waiting.extend(partitions);
                 TopicPartitionList::new()
             }
@@ -252,6 +258,14 @@ impl Source {
                 // The other partitions have most of the time.
                 self.next_look = Instant::now() + 4 * self.look;
                 self.look = (self.look * 2).min(LONGEST_LOOK);
+                if self.waits_since.elapsed() > POSITION_TIMEOUT {
+                    self.waits_since = Instant::now();
+                    tracing::warn!(
+                        worker = self.worker,
+                        partitions = ?self.waiting,
+                        "not read, as the group's positions are not known: a transaction holds them open, or no broker answers"
+                    );
+                }
             }
         }
         Ok(())
@@ -352,14 +366,4 @@ impl Source {
         }
         Ok(list)
     }
-}
-
-/// Runs `work` on a thread of its own; `false` when it takes longer than `budget` and is left behind.
-pub(super) fn finishes_within(budget: Duration, work: impl FnOnce() + Send + 'static) -> bool {
-    let thread = std::thread::spawn(work);
-    let deadline = Instant::now() + budget;
-    while !thread.is_finished() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    thread.is_finished()
 }

@@ -5,7 +5,7 @@
 use std::io::Read;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, mpsc};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use rdkafka::client::OAuthToken;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::access::lock;
 use crate::config::{Secret, Security};
 use crate::telemetry::now_ms;
 
@@ -110,7 +111,7 @@ impl Tokens {
     /// The token: the one that another client got, while most of its life is to come.
     pub(super) fn get(&self) -> Result<OAuthToken, NoToken> {
         let source = self.source.as_ref().ok_or(NoToken::NoSource)?;
-        let mut latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut latest = lock(&self.latest);
         let now = now_ms();
         let token = match latest.take().filter(|token| now < token.renew) {
             Some(token) => token,
@@ -145,7 +146,11 @@ fn read(text: &str, source: &'static str, now: i64) -> Result<Token, NoToken> {
     if token.is_empty() || !token.bytes().all(is_token) {
         return Err(NoToken::Malformed(source));
     }
-    let told = end_of(&token).or_else(|| answer.expires_in.map(|it| now + it * 1000));
+    let told = end_of(&token).or_else(|| {
+        answer
+            .expires_in
+            .map(|it| now.saturating_add(it.saturating_mul(1000)))
+    });
     let ends = told.unwrap_or(now + UNTOLD_MS);
     if ends <= now {
         return Err(NoToken::Expired(source));

@@ -156,14 +156,6 @@ impl Trouble {
         }
     }
 
-    /// librdkafka takes not these settings.
-    pub(super) fn no_client(error: &KafkaError) -> Self {
-        Self::Brokers {
-            doing: "make a Kafka client".to_owned(),
-            why: error.to_string(),
-        }
-    }
-
     /// The same, of a bare code.
     pub(super) fn from_code(right: &Right, code: Code) -> Self {
         match code {
@@ -172,6 +164,14 @@ impl Trouble {
                 doing: right.deed(),
                 why: code.to_string(),
             },
+        }
+    }
+
+    /// librdkafka takes not these settings.
+    pub(super) fn no_client(error: &KafkaError) -> Self {
+        Self::Brokers {
+            doing: "make a Kafka client".to_owned(),
+            why: error.to_string(),
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::telemetry::metrics::Committed;
 use crate::telemetry::now_ms;
 
 /// A request dated further ahead of the clock than this gets the clock's time on its outcome.
-const AHEAD_MS: i64 = 10 * 60 * 1000;
+pub(super) const AHEAD_MS: i64 = 10 * 60 * 1000;
 /// The longest wait for a record: a stop, and the breaker, are looked at in between.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
 
@@ -116,11 +116,7 @@ impl Worker {
         source.find_brokers();
         source.start_waiting()?;
         desk.begin(source);
-        // A record that is there costs no look at the clock.
-        let mut polled = source.poll(Duration::ZERO)?;
-        if matches!(polled, Polled::Drained) {
-            polled = source.poll(desk.patience().min(LONGEST_POLL))?;
-        }
+        let polled = source.poll(desk.patience().min(LONGEST_POLL))?;
         desk.now = Instant::now();
         match polled {
             Polled::Record(message) => {
@@ -226,6 +222,7 @@ impl Desk {
         if self.epoch.has_none_of(id.0) {
             lag.taken(id.0, id.1, timestamp.unwrap_or(now_ms));
         }
+        // The breaker is asked before a dead letter goes out, once, however often that gets smaller.
         let mut allowed = false;
         loop {
             let exception = self.exceptions.of(id);
@@ -248,11 +245,14 @@ impl Desk {
                 Instead::Exhausted => return Err(self.exhausted(id)),
                 Instead::Invalid => return Err(self.invalid(id, &outcome)),
             }
-            allowed = allowed || self.allows(&outcome);
-            if !allowed {
-                let lag = &self.shared.metrics.lag;
-                lag.taken(id.0, id.1, timestamp.unwrap_or(now_ms));
-                return Ok(false);
+            if !allowed && matches!(outcome, Outcome::Failure { .. }) {
+                let results = self.untold_results();
+                allowed = self.shared.breaker.allows(results);
+                if !allowed {
+                    let lag = &self.shared.metrics.lag;
+                    lag.taken(id.0, id.1, timestamp.unwrap_or(now_ms));
+                    return Ok(false);
+                }
             }
             if exception.is_some() {
                 self.settle()?; // what was sent before it stays out of its batch
@@ -292,14 +292,6 @@ impl Desk {
         }
     }
 
-    /// Asks the breaker before a dead letter goes out, with the results that came before it.
-    fn allows(&mut self, outcome: &Outcome) -> bool {
-        matches!(outcome, Outcome::Result { .. }) || {
-            let results = self.untold_results();
-            self.shared.breaker.allows(results)
-        }
-    }
-
     /// The results of the epoch that the breaker was not told of; now it is.
     fn untold_results(&mut self) -> usize {
         let results = self.epoch.tally().answered();
@@ -308,10 +300,11 @@ impl Desk {
     }
 
     fn exhausted(&self, (partition, offset): Place) -> Fault {
-        let topic = &self.shared.failures;
+        let topic = self.shared.topic(Output::Failures);
         Fault::Fatal(format!(
-            "topic {topic} refuses even the smallest failure, that of partition {partition} offset {offset}: raise its \
-             max.message.bytes"
+            "topic {} refuses even the smallest failure, that of partition {partition} offset {offset}: raise its \
+             max.message.bytes",
+            topic.to_string_lossy()
         ))
     }
 

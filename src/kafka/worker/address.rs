@@ -41,12 +41,11 @@ impl Desk {
             }
         };
         let counts = &self.shared.counts;
-        let count = counts.of(output);
-        let asked = asked.filter(|asked| (0..count).contains(asked));
+        let asked = asked.filter(|asked| (0..counts.of(output)).contains(asked));
         let routed = || counts.route(output, message.partition(), message.key().is_some());
         Address {
             output,
-            partition: asked.map_or_else(routed, Some),
+            partition: asked.or_else(routed),
             headers,
         }
     }

@@ -46,8 +46,10 @@ impl Worker {
             Err(Fault::Abort(cause)) => self.give_up(&cause, Some(change))?,
             Err(fault) => return Err(fault),
         }
-        let joined = matches!(change, Change::Assigned(_)) || !lost;
-        self.desk.shared.health.set_joined(self.desk.index, joined);
+        if let Change::Revoked(partitions) = change {
+            self.desk.exceptions.revoked(partitions);
+        }
+        self.desk.shared.health.set_joined(self.desk.index, !lost);
         // How far behind the new partitions are shows at once, not when librdkafka tells next.
         self.desk.shared.counts.look_soon();
         Ok(())
@@ -63,7 +65,9 @@ impl Worker {
         if let Some(change) = change {
             source.follow(change)?;
         }
-        if !desk.epoch.is_empty() {
+        // A rebalance may find nothing to give up. Else a record could not be sent, even as the first of its epoch: it is told, and not
+        // tried again at once.
+        if change.is_none() || !desk.epoch.is_empty() {
             tracing::warn!(
                 worker = desk.index,
                 records = desk.epoch.records(),
