@@ -153,7 +153,7 @@ impl ResultBody<'_> {
             let start = self.out.len();
             write::text(self.out, text);
             let range = start..self.out.len();
-            let new = self.writer.seen.insert(self.out, range, text);
+            let new = self.writer.seen.insert(self.out, range);
             if !new {
                 self.out.truncate(start);
             }
