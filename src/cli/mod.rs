@@ -9,6 +9,7 @@ pub mod health;
 mod mask;
 pub mod regions;
 pub mod run;
+mod signals;
 pub mod topics;
 
 use std::io;
@@ -23,8 +24,10 @@ use crate::kafka::Trouble;
 use crate::telemetry::logging;
 use mask::mask;
 
-/// Another instance uses this one's names.
+/// The exit code when another instance uses this one's names.
 const FENCED: u8 = 75;
+/// The exit code of a second signal.
+const IMPATIENT: i32 = 130;
 
 /// Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly once.
 #[derive(Parser, Debug)]

@@ -4,10 +4,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::FENCED;
 use super::config::Files;
+use super::{FENCED, signals};
 use crate::app::{App, Ended};
-use crate::kafka::Stop;
 use crate::telemetry::logging;
 
 /// Runs the service until SIGTERM or SIGINT: finishes the open epochs, leaves the group, exits 0.
@@ -27,8 +26,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let loaded = args.files.load()?;
     let log = &loaded.settings.log;
     logging::init(log.format, &log.level)?;
-    let app = App::start(&loaded, &Stop::default())?;
-    match app.wait() {
+    let stop = signals::stop()?;
+    let app = App::start(&loaded)?;
+    match app.wait(&stop) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(fenced @ Ended::Fenced(_)) => {
             tracing::error!("{fenced}");

@@ -13,6 +13,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rdkafka::mocking::MockCluster;
 
 use crate::app::App;
+use crate::cli::signals;
 use crate::config::{self, Loaded, Settings};
 use crate::kafka::{Stop, check_property};
 use auditor::{Audit, Auditor};
@@ -65,8 +66,8 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
             .with_context(|| format!("topic {topic}"))?;
     }
     crate::telemetry::logging::init(settings.log.format, &settings.log.level)?;
-    let stop = Stop::default();
-    let app = App::start(&loaded, &stop)?;
+    let stop = signals::stop()?;
+    let app = App::start(&loaded)?;
     introduce(&app, settings);
     while !app.problems().is_empty() && !stop.requested() {
         std::thread::sleep(Duration::from_millis(20));
@@ -89,7 +90,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     }
     let metrics = Arc::clone(&app.metrics);
     stop.request();
-    app.wait()?;
+    app.wait(&stop)?;
     let audit = auditor.finish();
     reconcile(&audit, sent.requests, sent.broken, &metrics.render())
 }
