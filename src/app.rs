@@ -87,15 +87,14 @@ impl App {
         let listener = TcpListener::bind(listen)
             .with_context(|| format!("http.listen = {listen} cannot be opened"))?;
         let address = listener.local_addr()?;
-        let shown = serde_json::to_value(settings)?;
         let about = About {
-            version: VERSION.to_owned(),
-            revision: REVISION.to_owned(),
+            version: VERSION,
+            revision: REVISION,
             librdkafka: librdkafka.clone(),
             regions: manifest.release.clone(),
-            guarantee: shown["delivery"]["guarantee"].clone(),
+            guarantee: settings.delivery.guarantee.as_str(),
             group: settings.kafka.group_id.clone(),
-            topics: shown["topics"].clone(),
+            topics: serde_json::to_value(&settings.topics)?,
             workers,
             settings: loaded.show(),
         };
@@ -107,7 +106,6 @@ impl App {
             )),
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
-            breaker: Arc::clone(&breaker),
             resume_from_anywhere: settings.http.breaker_resume_from_anywhere,
         };
         let processor = Processor::new(regions, settings.process());

@@ -17,7 +17,6 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use super::api::{self, Api};
-use super::breaker::SharedBreaker;
 use super::health::Health;
 use super::metrics::Metrics;
 use super::page;
@@ -36,10 +35,8 @@ pub struct View {
     pub status: Arc<Status>,
     /// The counters.
     pub metrics: Arc<Metrics>,
-    /// The readiness.
+    /// The readiness, and the flood breaker.
     pub health: Arc<Health>,
-    /// The flood breaker.
-    pub breaker: Arc<SharedBreaker>,
     /// Whether an operator may resume it from another machine.
     pub resume_from_anywhere: bool,
 }
@@ -130,7 +127,7 @@ async fn resume(
         let text = "only from this machine, unless http.breaker_resume_from_anywhere is true\n";
         return (StatusCode::FORBIDDEN, text).into_response();
     }
-    if view.breaker.accept() {
+    if view.health.breaker.accept() {
         "resumed: dead letters go out until the flood is over\n".into_response()
     } else {
         (StatusCode::CONFLICT, "the breaker is not open\n").into_response()
@@ -139,10 +136,9 @@ async fn resume(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::pipeline::breaker::Policy;
+    use crate::telemetry::breaker::SharedBreaker;
     use crate::telemetry::metrics::{BuildInfo, RegionsInfo};
     use crate::telemetry::status::About;
 
@@ -166,13 +162,12 @@ mod tests {
         };
         let breaker = Arc::new(SharedBreaker::new(policy, Arc::clone(&metrics)));
         assert!(!breaker.allows(0));
-        let health = Arc::new(Health::new(0, Arc::clone(&breaker)));
+        let health = Arc::new(Health::new(0, breaker));
         let status = Status::new(About::default(), Arc::clone(&metrics), Arc::clone(&health));
         View {
             status: Arc::new(status),
             metrics,
             health,
-            breaker,
             resume_from_anywhere,
         }
     }
@@ -200,7 +195,7 @@ mod tests {
         for peer in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
             let shut = view(false);
             assert_eq!(answers(&shut, peer, None), [403, 403], "{peer}");
-            assert!(shut.breaker.is_open());
+            assert!(shut.health.breaker.is_open());
             assert_eq!(answers(&view(true), peer, None), [200, 409], "{peer}");
         }
     }
