@@ -20,11 +20,9 @@ use super::api::{self, Api};
 use super::health::Health;
 use super::metrics::Metrics;
 use super::page;
-use super::patient::Patient;
+use super::patient::{PATIENCE, Patient};
 use super::status::{STEP, Status};
 
-/// How long a peer may take to send a request, its head and its body each, or to take an answer; and how long a connection may stay idle.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause after a connection that could not be taken: it is gone again, or too many are open.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -81,7 +79,7 @@ pub async fn serve(listener: TcpListener, view: View, api: Option<Api>) {
             }
         };
         let routes = routes.clone().layer(Extension(ConnectInfo(peer)));
-        let stream = TokioIo::new(Patient::new(stream, PATIENCE));
+        let stream = TokioIo::new(Patient::new(stream));
         let connection = http.serve_connection(stream, TowerToHyperService::new(routes));
         // How it ends is its peer's affair.
         tokio::spawn(async { drop(connection.await) });
