@@ -1,16 +1,16 @@
 //! The command line: what each command takes and prints. Data goes to standard output, words to standard error.
 
 pub mod check;
-pub mod config;
-pub mod demo;
-pub mod dlq;
+mod config;
+mod demo;
+mod dlq;
 pub mod generate;
-pub mod health;
+mod health;
 mod mask;
 pub mod regions;
-pub mod run;
+mod run;
 mod signals;
-pub mod topics;
+mod topics;
 
 use std::io;
 use std::process::ExitCode;
@@ -24,6 +24,8 @@ use crate::kafka::Trouble;
 use crate::telemetry::logging;
 use mask::mask;
 
+/// The exit code when the settings are wrong.
+const SETTINGS: u8 = 64;
 /// The exit code when another instance uses this one's names.
 const FENCED: u8 = 75;
 /// The exit code of a second signal.
@@ -71,7 +73,7 @@ pub fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| {
         if let Some(problems) = error.downcast_ref::<Problems>() {
             eprintln!("{problems}");
-            return ExitCode::from(crate::config::EXIT_CODE);
+            return ExitCode::from(SETTINGS);
         }
         eprintln!("nik-stream: {error:#}");
         if let Some(Trouble::Fenced(_)) = error.downcast_ref() {
