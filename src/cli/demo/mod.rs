@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::cli::signals;
 use crate::config::{self, Loaded, Settings};
 use crate::kafka::{Stop, check_property};
+use crate::telemetry::logging;
 use auditor::{Audit, Auditor};
 use traffic::Traffic;
 
@@ -56,8 +57,7 @@ pub struct DemoArgs {
 /// Runs the command.
 pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let cluster = MockCluster::new(1).context("the embedded broker")?;
-    let bootstrap = cluster.bootstrap_servers();
-    let loaded = load(args, &bootstrap)?;
+    let loaded = load(args, &cluster.bootstrap_servers())?;
     let settings = &loaded.settings;
     let topics = &settings.topics;
     for topic in [&topics.requests, &topics.results, &topics.failures] {
@@ -65,27 +65,20 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
             .create_topic(topic, PARTITIONS, 1)
             .with_context(|| format!("topic {topic}"))?;
     }
-    crate::telemetry::logging::init(settings.log.format, &settings.log.level)?;
+    logging::init(settings.log.format, &settings.log.level)?;
     let stop = signals::stop()?;
     let app = App::start(&loaded)?;
     introduce(&app, settings);
     while !app.problems().is_empty() && !stop.requested() {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let auditor = Auditor::start(&bootstrap, topics)?;
-    let traffic = Traffic::start(
-        &bootstrap,
-        settings,
-        args.rate,
-        args.niks_per_request,
-        args.count,
-        auditor.audit(),
-    )?;
+    let auditor = Auditor::start(settings)?;
+    let traffic = Traffic::start(args, settings, auditor.audit())?;
     watch(args, &app, &auditor.audit(), &traffic, &stop);
 
     let sent = traffic.finish()?;
     let deadline = Instant::now() + TAIL;
-    while auditor.audit().outcomes_of_ours() < sent.requests && Instant::now() < deadline {
+    while auditor.audit().answered() < sent.requests && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
     let metrics = Arc::clone(&app.metrics);
