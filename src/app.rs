@@ -28,25 +28,13 @@ const REVISION: &str = env!("NIK_STREAM_REVISION");
 /// How long a stop may take in all: the last epoch's commit, and the leaving of the group.
 const STOP_BUDGET: Duration = Duration::from_millis(14_500);
 
-/// Why the program ended by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum Ended {
-    /// Another instance uses the same names.
-    #[error(
-        "another instance uses this transactional.id (kafka.group_id with kafka.instance_id): {0}"
-    )]
-    Fenced(String),
-    /// A fault that a new start of the workers would not mend.
-    #[error("{0}")]
-    Fault(String),
-}
-
 /// The running program.
-pub struct App {
+pub(crate) struct App {
     running: Running,
     /// Tells the workers to stop.
     halt: Stop,
-    health: Arc<Health>,
+    /// The readiness.
+    pub health: Arc<Health>,
     /// Where `/metrics` is.
     pub address: SocketAddr,
     /// The counters.
@@ -55,7 +43,7 @@ pub struct App {
 
 impl App {
     /// Starts everything: returns once HTTP is served and the workers are joining.
-    pub fn start(loaded: &Loaded) -> Result<Self> {
+    pub(crate) fn start(loaded: &Loaded) -> Result<Self> {
         let settings = &loaded.settings;
         let manifest = dataset::manifest().context("the region data's manifest")?;
         let regions =
@@ -134,13 +122,9 @@ impl App {
         })
     }
 
-    /// Why the program is not ready; empty when it is.
-    pub fn problems(&self) -> Vec<String> {
-        self.health.problems()
-    }
-
-    /// Works until `stop` is requested or a worker ends for good; then stops in order.
-    pub fn wait(self, stop: &Stop) -> Result<(), Ended> {
+    /// Works until `stop` is requested or a worker ends for good, by a fault that a new start of it would not mend; then stops in
+    /// order.
+    pub(crate) fn wait(self, stop: &Stop) -> Result<(), Fault> {
         let mut ended = Ok(());
         while !stop.requested() {
             if let Some(end) = self.running.next_end(Duration::from_millis(50)) {
@@ -160,10 +144,7 @@ impl App {
             );
         }
         logging::tell_repeats();
-        ended.map_err(|fault| match fault {
-            Fault::Fenced(text) => Ended::Fenced(text),
-            fault => Ended::Fault(fault.to_string()),
-        })
+        ended
     }
 }
 

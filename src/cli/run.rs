@@ -6,7 +6,8 @@ use anyhow::Result;
 
 use super::config::Files;
 use super::{FENCED, signals};
-use crate::app::{App, Ended};
+use crate::app::App;
+use crate::kafka::Fault;
 use crate::telemetry::logging;
 
 /// Runs the service until SIGTERM or SIGINT: finishes the open epochs, leaves the group, exits 0.
@@ -30,8 +31,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let app = App::start(&loaded)?;
     match app.wait(&stop) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(fenced @ Ended::Fenced(_)) => {
-            tracing::error!("{fenced}");
+        Err(Fault::Fenced(text)) => {
+            tracing::error!(
+                "another instance uses this transactional.id (kafka.group_id with kafka.instance_id): {text}"
+            );
             Ok(FENCED.into())
         }
         Err(fault) => Err(fault.into()),

@@ -69,7 +69,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let stop = signals::stop()?;
     let app = App::start(&loaded)?;
     introduce(&app, settings);
-    while !app.problems().is_empty() && !stop.requested() {
+    while !app.health.problems().is_empty() && !stop.requested() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let auditor = Auditor::start(settings)?;
@@ -159,7 +159,7 @@ fn watch(args: &DemoArgs, app: &App, audit: &Audit, traffic: &Traffic, stop: &St
             "{second:4} s  requests {}  {}{}",
             traffic.sent(),
             audit.line(),
-            if app.problems().is_empty() {
+            if app.health.problems().is_empty() {
                 ""
             } else {
                 "  (not ready)"
