@@ -1,8 +1,6 @@
 //! SIGTERM and SIGINT, for the commands that work until they are told to stop.
 
-use std::io;
-use std::process;
-use std::thread;
+use std::{io, process, thread};
 
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};

@@ -143,16 +143,11 @@ fn watch(args: &DemoArgs, app: &App, audit: &Audit, traffic: &Traffic, stop: &St
                 .expect("a template of ours");
             ProgressBar::new(seconds).with_style(style)
         });
+    let goes_on = || !stop.requested() && !traffic.is_done();
     let mut second = 0;
-    while !stop.requested()
-        && !traffic.is_done()
-        && args.duration.is_none_or(|seconds| second < seconds)
-    {
+    while goes_on() && args.duration.is_none_or(|seconds| second < seconds) {
         second += 1;
-        while started.elapsed() < Duration::from_secs(second)
-            && !stop.requested()
-            && !traffic.is_done()
-        {
+        while started.elapsed() < Duration::from_secs(second) && goes_on() {
             std::thread::sleep(Duration::from_millis(20));
         }
         let line = format!(
