@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::config::Loaded;
 use crate::dataset;
@@ -22,36 +21,20 @@ use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
 use crate::telemetry::status::{About, Status};
 
 /// The program's version.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The source revision it was built from.
-pub const REVISION: &str = env!("NIK_STREAM_REVISION");
+const REVISION: &str = env!("NIK_STREAM_REVISION");
 
 /// How long a stop may take in all: the last epoch's commit, and the leaving of the group.
 const STOP_BUDGET: Duration = Duration::from_millis(14_500);
-/// The exit code of a second signal.
-const IMPATIENT: i32 = 130;
-
-/// Why the program ended by itself.
-#[derive(Debug, thiserror::Error)]
-pub enum Ended {
-    /// Another instance uses the same names.
-    #[error(
-        "another instance uses this transactional.id (kafka.group_id with kafka.instance_id): {0}"
-    )]
-    Fenced(String),
-    /// A fault that a new start of the workers would not mend.
-    #[error("{0}")]
-    Fault(String),
-}
 
 /// The running program.
-pub struct App {
+pub(crate) struct App {
     running: Running,
-    /// Asked for from outside, by a signal or the caller.
-    stop: Stop,
-    /// Passed on to the workers by [`App::wait`].
+    /// Tells the workers to stop.
     halt: Stop,
-    health: Arc<Health>,
+    /// The readiness.
+    pub health: Arc<Health>,
     /// Where `/metrics` is.
     pub address: SocketAddr,
     /// The counters.
@@ -60,7 +43,7 @@ pub struct App {
 
 impl App {
     /// Starts everything: returns once HTTP is served and the workers are joining.
-    pub fn start(loaded: &Loaded, stop: &Stop) -> Result<Self> {
+    pub(crate) fn start(loaded: &Loaded) -> Result<Self> {
         let settings = &loaded.settings;
         let manifest = dataset::manifest().context("the region data's manifest")?;
         let regions =
@@ -92,15 +75,14 @@ impl App {
         let listener = TcpListener::bind(listen)
             .with_context(|| format!("http.listen = {listen} cannot be opened"))?;
         let address = listener.local_addr()?;
-        let shown = serde_json::to_value(settings)?;
         let about = About {
-            version: VERSION.to_owned(),
-            revision: REVISION.to_owned(),
+            version: VERSION,
+            revision: REVISION,
             librdkafka: librdkafka.clone(),
             regions: manifest.release.clone(),
-            guarantee: shown["delivery"]["guarantee"].clone(),
+            guarantee: settings.delivery.guarantee.as_str(),
             group: settings.kafka.group_id.clone(),
-            topics: shown["topics"].clone(),
+            topics: serde_json::to_value(&settings.topics)?,
             workers,
             settings: loaded.show(),
         };
@@ -112,7 +94,6 @@ impl App {
             )),
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
-            breaker: Arc::clone(&breaker),
             resume_from_anywhere: settings.http.breaker_resume_from_anywhere,
         };
         let processor = Processor::new(regions, settings.process());
@@ -121,8 +102,7 @@ impl App {
             let day = settings.rules.reference_date.fixed();
             Api::new(processor.clone(), day, Arc::clone(&metrics))
         });
-        serve_http(listener, view, api, stop.clone())?;
-        // From here on a signal stops in order.
+        serve_http(listener, view, api)?;
         tracing::info!(
             version = VERSION, revision = REVISION, librdkafka, features,
             guarantee = settings.delivery.guarantee.as_str(),
@@ -135,7 +115,6 @@ impl App {
         let running = kafka::start(settings, processor, &metrics, &health, &breaker, &halt)?;
         Ok(Self {
             running,
-            stop: stop.clone(),
             halt,
             health,
             address,
@@ -143,15 +122,11 @@ impl App {
         })
     }
 
-    /// Why the program is not ready; empty when it is.
-    pub fn problems(&self) -> Vec<String> {
-        self.health.problems()
-    }
-
-    /// Works until the stop is requested or a worker ends for good; then stops in order.
-    pub fn wait(self) -> Result<(), Ended> {
+    /// Works until `stop` is requested or a worker ends for good, by a fault that a new start of it would not mend; then stops in
+    /// order.
+    pub(crate) fn wait(self, stop: &Stop) -> Result<(), Fault> {
         let mut ended = Ok(());
-        while !self.stop.requested() {
+        while !stop.requested() {
             if let Some(end) = self.running.next_end(Duration::from_millis(50)) {
                 ended = end;
                 break;
@@ -169,15 +144,12 @@ impl App {
             );
         }
         logging::tell_repeats();
-        ended.map_err(|fault| match fault {
-            Fault::Fenced(text) => Ended::Fenced(text),
-            fault => Ended::Fault(fault.to_string()),
-        })
+        ended
     }
 }
 
-/// Serves HTTP and listens for signals, on a thread of its own that lives as long as the process.
-fn serve_http(listener: TcpListener, view: View, api: Option<Api>, stop: Stop) -> Result<()> {
+/// Serves HTTP on a thread of its own that lives as long as the process.
+fn serve_http(listener: TcpListener, view: View, api: Option<Api>) -> Result<()> {
     listener.set_nonblocking(true)?;
     // Requests over HTTP are judged on threads beside; there are none as long as nobody asks.
     let judges = std::thread::available_parallelism().map_or(1, usize::from);
@@ -185,27 +157,7 @@ fn serve_http(listener: TcpListener, view: View, api: Option<Api>, stop: Stop) -
         .enable_all()
         .max_blocking_threads(judges)
         .build()?;
-    // Signals are caught from here on, not only once the thread runs.
-    let (mut terminate, mut interrupt) = {
-        let _inside = runtime.enter();
-        (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        )
-    };
     let work = async move {
-        tokio::spawn(async move {
-            loop {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-                if stop.requested() {
-                    std::process::exit(IMPATIENT);
-                }
-                stop.request();
-            }
-        });
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => http::serve(listener, view, api).await,
             Err(error) => {

@@ -1,5 +1,6 @@
 //! `nik-stream config`: what is wrong with the settings, and where each comes from.
 
+use std::env;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::written;
-use crate::config::{Loaded, Problems, load};
+use crate::config::{Loaded, Problems, load_from};
 use crate::kafka::check_property;
 
 /// Checks and shows the settings.
@@ -29,7 +30,7 @@ enum Command {
 }
 
 /// Where settings come from, beside the defaults and the environment.
-#[derive(Args, Clone, Debug, Default)]
+#[derive(Args, Debug)]
 pub struct Files {
     /// A file of settings in TOML; several times, later files over earlier ones
     #[arg(long = "config", value_name = "FILE")]
@@ -39,7 +40,7 @@ pub struct Files {
 impl Files {
     /// The settings that these files and the environment give.
     pub fn load(&self) -> Result<Loaded, Problems> {
-        load(&self.files, check_property)
+        load_from(&self.files, env::vars_os(), check_property)
     }
 }
 

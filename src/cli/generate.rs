@@ -115,18 +115,18 @@ fn send(args: &GenerateArgs, settings: &Settings, regions: &Regions) -> anyhow::
     for number in 0..args.count.unwrap_or(u64::MAX) {
         let at = Duration::from_nanos(number.saturating_mul(1_000_000_000 / u64::from(rate)));
         std::thread::sleep(at.saturating_sub(started.elapsed()));
-        let key = number.to_string();
         due += broken;
-        if due >= 1.0 {
+        let value = if due >= 1.0 {
             due -= 1.0;
-            let value = generator.broken(Fault::in_turn(faults), limits);
+            let fault = Fault::in_turn(faults);
             faults += 1;
-            feed.send(key.as_bytes(), value.as_deref())?;
+            generator.broken(fault, limits)
         } else {
             let mut value = Vec::new();
             generator.request(&mut value);
-            feed.send(key.as_bytes(), Some(&value))?;
-        }
+            Some(value)
+        };
+        feed.send(number.to_string().as_bytes(), value.as_deref())?;
     }
     feed.finish()?;
     Ok(())

@@ -1,4 +1,6 @@
 //! Long numbers hidden: what may be a NIK is not printed unless it is asked for.
+//!
+//! No pattern of `regex` does it: which of JSON's escapes stand for a digit of some script is known by decoding them.
 
 /// From so many digits on, a number is long: a NIK's first six, the code of its area, tell of no person.
 const LONG: usize = 7;
@@ -8,17 +10,14 @@ const LONG: usize = 7;
 pub(super) fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
-    while !rest.is_empty() {
+    while let Some(first) = rest.chars().next() {
         let (digits, length) = number(rest);
+        let length = length.max(first.len_utf8()); // no number: the one character
         if digits >= LONG {
             masked.extend(std::iter::repeat_n('*', digits));
         } else {
             masked.push_str(&rest[..length]);
         }
-        rest = &rest[length..];
-        let plain = rest.char_indices().find(|(at, _)| digit(&rest[*at..]) > 0);
-        let length = plain.map_or(rest.len(), |(at, _)| at);
-        masked.push_str(&rest[..length]);
         rest = &rest[length..];
     }
     masked

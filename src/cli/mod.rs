@@ -1,15 +1,16 @@
 //! The command line: what each command takes and prints. Data goes to standard output, words to standard error.
 
 pub mod check;
-pub mod config;
-pub mod demo;
-pub mod dlq;
+mod config;
+mod demo;
+mod dlq;
 pub mod generate;
-pub mod health;
+mod health;
 mod mask;
 pub mod regions;
-pub mod run;
-pub mod topics;
+mod run;
+mod signals;
+mod topics;
 
 use std::io;
 use std::process::ExitCode;
@@ -23,8 +24,12 @@ use crate::kafka::Trouble;
 use crate::telemetry::logging;
 use mask::mask;
 
-/// Another instance uses this one's names.
+/// The exit code when the settings are wrong.
+const SETTINGS: u8 = 64;
+/// The exit code when another instance uses this one's names.
 const FENCED: u8 = 75;
+/// The exit code of a second signal.
+const IMPATIENT: i32 = 130;
 
 /// Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly once.
 #[derive(Parser, Debug)]
@@ -68,7 +73,7 @@ pub fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| {
         if let Some(problems) = error.downcast_ref::<Problems>() {
             eprintln!("{problems}");
-            return ExitCode::from(crate::config::EXIT_CODE);
+            return ExitCode::from(SETTINGS);
         }
         eprintln!("nik-stream: {error:#}");
         if let Some(Trouble::Fenced(_)) = error.downcast_ref() {

@@ -4,10 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use super::FENCED;
 use super::config::Files;
-use crate::app::{App, Ended};
-use crate::kafka::Stop;
+use super::{FENCED, signals};
+use crate::app::App;
+use crate::kafka::Fault;
 use crate::telemetry::logging;
 
 /// Runs the service until SIGTERM or SIGINT: finishes the open epochs, leaves the group, exits 0.
@@ -27,11 +27,14 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let loaded = args.files.load()?;
     let log = &loaded.settings.log;
     logging::init(log.format, &log.level)?;
-    let app = App::start(&loaded, &Stop::default())?;
-    match app.wait() {
+    let stop = signals::stop()?;
+    let app = App::start(&loaded)?;
+    match app.wait(&stop) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(fenced @ Ended::Fenced(_)) => {
-            tracing::error!("{fenced}");
+        Err(Fault::Fenced(text)) => {
+            tracing::error!(
+                "another instance uses this transactional.id (kafka.group_id with kafka.instance_id): {text}"
+            );
             Ok(FENCED.into())
         }
         Err(fault) => Err(fault.into()),

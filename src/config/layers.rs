@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs;
 use std::path::Path;
-use std::{fs, iter};
 
 use config::{ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 
@@ -227,9 +227,7 @@ fn flatten(table: &Map<String, Value>, origin: &str) -> Vec<(String, Value)> {
                     .into_iter()
                     .map(|(rest, value)| (format!("{key}.{rest}"), value))
                     .collect(),
-                kind => {
-                    iter::once((key.clone(), Value::new(Some(&origin), kind.clone()))).collect()
-                }
+                kind => vec![(key.clone(), Value::new(Some(&origin), kind.clone()))],
             }
         })
         .collect();

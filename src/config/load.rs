@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fs;
 use std::path::PathBuf;
-use std::{env, fs};
 
 use config::{Config, ConfigError, Map, Source, Value};
 
@@ -22,12 +22,7 @@ pub struct Loaded {
 /// Says what is wrong with a property of librdkafka, by its name and value: only the `kafka` layer knows.
 pub type PropertyCheck = fn(&str, &str) -> Result<(), String>;
 
-/// Reads the settings: the defaults, each file over the ones before it, the environment over them all.
-pub fn load(files: &[PathBuf], property: PropertyCheck) -> Result<Loaded, Problems> {
-    load_from(files, env::vars_os(), property)
-}
-
-/// As [`load`], with the environment as an argument.
+/// Reads the settings: the defaults, each file over the ones before it, the environment's `variables` over them all.
 pub fn load_from(
     files: &[PathBuf],
     variables: impl IntoIterator<Item = (OsString, OsString)>,

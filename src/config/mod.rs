@@ -1,7 +1,7 @@
 //! The settings: a typed tree, where its values come from, and what is wrong with them, all at once.
 //!
 //! `config/default.toml` is the list of known keys; each has a field of the same name here, with its type and its range.
-//! [`load`] layers the files and the environment over it. Rules that concern several settings are in `check`.
+//! [`load_from`] layers the files and the environment over it. Rules that concern several settings are in `check`.
 
 mod check;
 mod kafka;
@@ -18,8 +18,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use kafka::{GroupProtocol, Kafka, SaslMechanism, Security, SecurityProtocol};
-pub use load::{Loaded, PropertyCheck, load, load_from};
-pub use problem::{EXIT_CODE, Problem, Problems};
+pub use load::{Loaded, PropertyCheck, load_from};
+pub use problem::{Problem, Problems};
 pub use secret::{Properties, Secret};
 
 use crate::codec::Absent;

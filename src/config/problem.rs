@@ -2,9 +2,6 @@
 
 use std::fmt;
 
-/// The exit code of a program that its settings keep from starting.
-pub const EXIT_CODE: u8 = 64;
-
 /// One thing wrong: where it was said, about which key, and what was expected.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {

@@ -1,4 +1,7 @@
 //! The settings in force, as TOML that says where each value comes from.
+//!
+//! Written line by line, in the order of `config/default.toml`: the origins are comments, and `toml` writes none; `toml_edit` would
+//! first have to be rid of those of the defaults.
 
 use std::fmt::Write as _;
 

@@ -5,7 +5,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Deserialize, Serializer};
@@ -64,7 +63,7 @@ where
         Scalar::Switch(_) | Scalar::Fraction(_) => None,
     };
     number
-        .filter(|number| RangeInclusive::new(MIN, MAX).contains(number))
+        .filter(|number| (MIN..=MAX).contains(number))
         .and_then(|number| T::try_from(number).ok())
         .ok_or_else(|| Error::custom(format!("expected a whole number from {MIN} to {MAX}")))
 }

@@ -13,8 +13,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::http::PATIENCE;
 use super::metrics::Metrics;
+use super::patient::PATIENCE;
 use super::today;
 use crate::codec::{Reason, write_failure};
 use crate::nik::Date;
@@ -156,7 +156,12 @@ fn told(outcome: &Outcome, payload: Bytes) -> Response {
         *response.status_mut() = match reason {
             Reason::RequestTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Reason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            _ => StatusCode::BAD_REQUEST,
+            Reason::Tombstone
+            | Reason::MalformedJson
+            | Reason::InvalidRequest
+            | Reason::UnknownProcess
+            | Reason::TooManyNiks
+            | Reason::ResultTooLarge => StatusCode::BAD_REQUEST,
         };
         let reason = HeaderValue::from_static(reason.as_str());
         response.headers_mut().insert(REASON, reason);

@@ -38,7 +38,7 @@ impl SharedBreaker {
     fn remaining(&self) -> Option<Duration> {
         self.with(|breaker, now| match breaker.state(now) {
             State::Open { until } => Some(until - now),
-            _ => None,
+            State::Closed | State::HalfOpen | State::Accepted { .. } => None,
         })
     }
 

@@ -12,7 +12,7 @@ pub struct Health {
     stopping: AtomicBool,
     /// What is wrong with brokers and topics; `None` until they were first looked at.
     cluster: Mutex<Option<Vec<String>>>,
-    breaker: Arc<SharedBreaker>,
+    pub(super) breaker: Arc<SharedBreaker>,
 }
 
 impl Health {

@@ -17,15 +17,12 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use super::api::{self, Api};
-use super::breaker::SharedBreaker;
 use super::health::Health;
 use super::metrics::Metrics;
 use super::page;
-use super::patient::Patient;
+use super::patient::{PATIENCE, Patient};
 use super::status::{STEP, Status};
 
-/// How long a peer may take to send a request, its head and its body each, or to take an answer; and how long a connection may stay idle.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
 /// The pause after a connection that could not be taken: it is gone again, or too many are open.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -36,10 +33,8 @@ pub struct View {
     pub status: Arc<Status>,
     /// The counters.
     pub metrics: Arc<Metrics>,
-    /// The readiness.
+    /// The readiness, and the flood breaker.
     pub health: Arc<Health>,
-    /// The flood breaker.
-    pub breaker: Arc<SharedBreaker>,
     /// Whether an operator may resume it from another machine.
     pub resume_from_anywhere: bool,
 }
@@ -84,7 +79,7 @@ pub async fn serve(listener: TcpListener, view: View, api: Option<Api>) {
             }
         };
         let routes = routes.clone().layer(Extension(ConnectInfo(peer)));
-        let stream = TokioIo::new(Patient::new(stream, PATIENCE));
+        let stream = TokioIo::new(Patient::new(stream));
         let connection = http.serve_connection(stream, TowerToHyperService::new(routes));
         // How it ends is its peer's affair.
         tokio::spawn(async { drop(connection.await) });
@@ -130,7 +125,7 @@ async fn resume(
         let text = "only from this machine, unless http.breaker_resume_from_anywhere is true\n";
         return (StatusCode::FORBIDDEN, text).into_response();
     }
-    if view.breaker.accept() {
+    if view.health.breaker.accept() {
         "resumed: dead letters go out until the flood is over\n".into_response()
     } else {
         (StatusCode::CONFLICT, "the breaker is not open\n").into_response()
@@ -139,10 +134,9 @@ async fn resume(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::pipeline::breaker::Policy;
+    use crate::telemetry::breaker::SharedBreaker;
     use crate::telemetry::metrics::{BuildInfo, RegionsInfo};
     use crate::telemetry::status::About;
 
@@ -166,13 +160,12 @@ mod tests {
         };
         let breaker = Arc::new(SharedBreaker::new(policy, Arc::clone(&metrics)));
         assert!(!breaker.allows(0));
-        let health = Arc::new(Health::new(0, Arc::clone(&breaker)));
+        let health = Arc::new(Health::new(0, breaker));
         let status = Status::new(About::default(), Arc::clone(&metrics), Arc::clone(&health));
         View {
             status: Arc::new(status),
             metrics,
             health,
-            breaker,
             resume_from_anywhere,
         }
     }
@@ -200,7 +193,7 @@ mod tests {
         for peer in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
             let shut = view(false);
             assert_eq!(answers(&shut, peer, None), [403, 403], "{peer}");
-            assert!(shut.breaker.is_open());
+            assert!(shut.health.breaker.is_open());
             assert_eq!(answers(&view(true), peer, None), [200, 409], "{peer}");
         }
     }

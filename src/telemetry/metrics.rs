@@ -11,8 +11,7 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-pub use self::requests::Api;
-use self::requests::Requests;
+use self::requests::{ApiRequests, Requests};
 use super::lag::Lag;
 use super::now_ms;
 use crate::pipeline::epoch::Tally;
@@ -27,7 +26,7 @@ pub struct Metrics {
     sections: [IntCounter; SECTIONS.len()],
     requests: Requests,
     /// Requests over HTTP, which no reader of the topics can see: apart from those of the stream.
-    pub api: Api,
+    pub api: ApiRequests,
     /// Epochs committed.
     pub commits: IntCounter,
     /// Epochs given up and processed again.
@@ -40,9 +39,9 @@ pub struct Metrics {
     /// How far the partitions are behind.
     pub lag: Lag,
     partitions: Mutex<Partitions>,
-    /// Records in the producers' queues, and their bytes.
+    /// Outcomes in the producers' queues, not yet taken by the brokers.
     pub queue_records: IntGauge,
-    /// See above.
+    /// Their bytes.
     pub queue_bytes: IntGauge,
     /// 1 while the flood breaker is open.
     pub breaker_open: IntGauge,
@@ -91,10 +90,6 @@ impl Metrics {
             let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
             made(&registry, Histogram::with_opts(options))
         };
-        let seconds = &[
-            0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0,
-            300.0,
-        ];
         let info = gauges(
             "nik_stream_build_info",
             "Always 1: the version that runs, its source revision and librdkafka's version.",
@@ -166,7 +161,7 @@ impl Metrics {
                     &["reason"],
                 ),
             ),
-            api: Api::new(&registry),
+            api: ApiRequests::new(&registry),
             commits: counter("nik_stream_commits_total", "Epochs committed."),
             aborts: counter(
                 "nik_stream_aborts_total",
@@ -186,7 +181,10 @@ impl Metrics {
             latency: histogram(
                 "nik_stream_latency_seconds",
                 "Seconds from a request's timestamp to the commit of its outcome.",
-                seconds,
+                &[
+                    0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
+                    60.0, 300.0,
+                ],
             ),
             epoch_records: histogram(
                 "nik_stream_epoch_records",
@@ -239,11 +237,11 @@ impl Metrics {
     /// Counts a committed epoch: called once its outcomes are visible to a `read_committed` reader, never before.
     pub fn committed(&self, epoch: &Committed<'_>) {
         let tally = epoch.tally;
-        self.number.inc_by(tally.summary.number);
-        self.number_processed.inc_by(tally.summary.number_processed);
-        self.error.inc_by(tally.summary.error);
-        self.all_section.inc_by(tally.summary.all_section);
         let summary = &tally.summary;
+        self.number.inc_by(summary.number);
+        self.number_processed.inc_by(summary.number_processed);
+        self.error.inc_by(summary.error);
+        self.all_section.inc_by(summary.all_section);
         let valid = [
             summary.length,
             summary.area,

@@ -1,4 +1,4 @@
-//! What operators see: counters, health, logs.
+//! What operators see: counters, health, logs, the live page; beside it over HTTP, the door to the judgement.
 
 pub mod api;
 pub mod breaker;
@@ -7,10 +7,10 @@ pub mod http;
 pub mod lag;
 pub mod logging;
 pub mod metrics;
-pub mod page;
+mod page;
 mod patient;
 mod repeats;
-pub mod samples;
+mod samples;
 pub mod status;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -9,21 +9,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
+/// How long a peer may take to send a request, its head and its body each, or to take an answer; and how long a connection may stay idle.
+pub(super) const PATIENCE: Duration = Duration::from_secs(30);
+
 /// See the module.
 pub(super) struct Patient {
     stream: TcpStream,
-    patience: Duration,
     /// When what is on its way must be taken in full, if it was not at once. A peer that takes a little now and then moves it nowhere.
     due: Option<Pin<Box<Sleep>>>,
 }
 
 impl Patient {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self {
-            stream,
-            patience,
-            due: None,
-        }
+    pub(super) fn new(stream: TcpStream) -> Self {
+        Self { stream, due: None }
     }
 
     /// `taken` of the bytes offered, unless the rest is overdue.
@@ -42,8 +40,7 @@ impl Patient {
             self.due = None;
             return taken;
         }
-        let patience = self.patience;
-        let due = self.due.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let due = self.due.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
         if taken.is_pending() {
             ready!(due.as_mut().poll(context));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

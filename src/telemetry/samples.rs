@@ -36,11 +36,6 @@ impl<'a> Samples<'a> {
         self.0.iter().filter(move |sample| sample.name == name)
     }
 
-    /// The value of a metric.
-    pub fn value(&self, name: &str) -> Option<f64> {
-        self.of(name).next()?.value.parse().ok()
-    }
-
     /// The value of a counter or a gauge that only holds whole numbers.
     pub fn whole(&self, name: &str) -> Option<u64> {
         self.of(name).next()?.value.parse().ok()
@@ -117,7 +112,6 @@ h_seconds_bucket{le=\"+Inf\"} 4
         let samples = Samples::read(TEXT);
         assert_eq!(samples.sum("a_total", "outcome", "result"), Some(7));
         assert_eq!(samples.sum("a_total", "process", "full"), Some(8));
-        assert_eq!(samples.value("age_seconds"), Some(1.5));
         assert_eq!(samples.whole("a_total"), Some(3));
         assert_eq!(
             samples.buckets("h_seconds"),
@@ -128,7 +122,7 @@ h_seconds_bucket{le=\"+Inf\"} 4
     #[test]
     fn what_is_not_there_is_not_nought() {
         let samples = Samples::read(TEXT);
-        assert_eq!(samples.value("b"), None);
+        assert_eq!(samples.whole("b"), None);
         assert_eq!(samples.whole("age_seconds"), None);
         assert_eq!(samples.sum("a_total", "outcome", "other"), None);
     }

@@ -23,11 +23,11 @@ const RECENT: Duration = Duration::from_mins(5);
 #[derive(Debug, Default, Serialize)]
 #[expect(missing_docs, reason = "named as in the settings and the metrics")]
 pub struct About {
-    pub version: String,
-    pub revision: String,
+    pub version: &'static str,
+    pub revision: &'static str,
     pub librdkafka: String,
     pub regions: String,
-    pub guarantee: Value,
+    pub guarantee: &'static str,
     pub group: String,
     pub topics: Value,
     pub workers: usize,
@@ -97,7 +97,6 @@ impl Status {
         let text = self.metrics.render();
         let samples = Samples::read(&text);
         let problems = self.health.problems();
-        let breaker = problems.iter().find(|text| text.contains("breaker"));
         let counts = |name, label| -> BTreeMap<&str, Option<u64>> {
             let values = samples.labelled(name, label);
             values.map(|(it, text)| (it, text.parse().ok())).collect()
@@ -131,7 +130,7 @@ impl Status {
             "brokers_up": samples.whole("nik_stream_brokers_up"),
             "breaker": {
                 "open": samples.whole("nik_stream_breaker_open").map(|open| open > 0),
-                "why": breaker,
+                "why": self.health.breaker.problem(),
             },
             "producer_queue": {
                 "records": samples.whole("nik_stream_producer_queue_records"),

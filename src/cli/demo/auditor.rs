@@ -16,10 +16,10 @@ use serde_json::Value;
 
 use super::PARTITIONS;
 use crate::codec::Reason;
-use crate::config::Topics;
+use crate::config::Settings;
 
 const KEY: &str = "demo-";
-/// When nothing came for so long, nothing more will.
+/// After the last request, nothing more comes when so many polls brought nothing.
 const QUIET: u32 = 10;
 const POLL: Duration = Duration::from_millis(50);
 
@@ -56,7 +56,7 @@ impl Audit {
     }
 
     /// Requests of the demo with an outcome.
-    pub(super) fn outcomes_of_ours(&self) -> u64 {
+    pub(super) fn answered(&self) -> u64 {
         self.lock().answered
     }
 
@@ -177,9 +177,10 @@ pub(super) struct Auditor {
 
 impl Auditor {
     /// Starts reading both output topics from their beginnings.
-    pub(super) fn start(bootstrap: &str, topics: &Topics) -> Result<Self> {
+    pub(super) fn start(settings: &Settings) -> Result<Self> {
+        let topics = &settings.topics;
         let consumer: BaseConsumer = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
+            .set("bootstrap.servers", &settings.kafka.bootstrap_servers)
             .set("group.id", "nik-stream-demo-auditor")
             .set("enable.auto.commit", "false")
             .set("isolation.level", "read_committed")

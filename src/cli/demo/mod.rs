@@ -13,8 +13,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use rdkafka::mocking::MockCluster;
 
 use crate::app::App;
+use crate::cli::signals;
 use crate::config::{self, Loaded, Settings};
 use crate::kafka::{Stop, check_property};
+use crate::telemetry::logging;
 use auditor::{Audit, Auditor};
 use traffic::Traffic;
 
@@ -55,8 +57,7 @@ pub struct DemoArgs {
 /// Runs the command.
 pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let cluster = MockCluster::new(1).context("the embedded broker")?;
-    let bootstrap = cluster.bootstrap_servers();
-    let loaded = load(args, &bootstrap)?;
+    let loaded = load(args, &cluster.bootstrap_servers())?;
     let settings = &loaded.settings;
     let topics = &settings.topics;
     for topic in [&topics.requests, &topics.results, &topics.failures] {
@@ -64,32 +65,25 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
             .create_topic(topic, PARTITIONS, 1)
             .with_context(|| format!("topic {topic}"))?;
     }
-    crate::telemetry::logging::init(settings.log.format, &settings.log.level)?;
-    let stop = Stop::default();
-    let app = App::start(&loaded, &stop)?;
+    logging::init(settings.log.format, &settings.log.level)?;
+    let stop = signals::stop()?;
+    let app = App::start(&loaded)?;
     introduce(&app, settings);
-    while !app.problems().is_empty() && !stop.requested() {
+    while !app.health.problems().is_empty() && !stop.requested() {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let auditor = Auditor::start(&bootstrap, topics)?;
-    let traffic = Traffic::start(
-        &bootstrap,
-        settings,
-        args.rate,
-        args.niks_per_request,
-        args.count,
-        auditor.audit(),
-    )?;
+    let auditor = Auditor::start(settings)?;
+    let traffic = Traffic::start(args, settings, auditor.audit())?;
     watch(args, &app, &auditor.audit(), &traffic, &stop);
 
     let sent = traffic.finish()?;
     let deadline = Instant::now() + TAIL;
-    while auditor.audit().outcomes_of_ours() < sent.requests && Instant::now() < deadline {
+    while auditor.audit().answered() < sent.requests && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(20));
     }
     let metrics = Arc::clone(&app.metrics);
     stop.request();
-    app.wait()?;
+    app.wait(&stop)?;
     let audit = auditor.finish();
     reconcile(&audit, sent.requests, sent.broken, &metrics.render())
 }
@@ -149,23 +143,18 @@ fn watch(args: &DemoArgs, app: &App, audit: &Audit, traffic: &Traffic, stop: &St
                 .expect("a template of ours");
             ProgressBar::new(seconds).with_style(style)
         });
+    let goes_on = || !stop.requested() && !traffic.is_done();
     let mut second = 0;
-    while !stop.requested()
-        && !traffic.is_done()
-        && args.duration.is_none_or(|seconds| second < seconds)
-    {
+    while goes_on() && args.duration.is_none_or(|seconds| second < seconds) {
         second += 1;
-        while started.elapsed() < Duration::from_secs(second)
-            && !stop.requested()
-            && !traffic.is_done()
-        {
+        while started.elapsed() < Duration::from_secs(second) && goes_on() {
             std::thread::sleep(Duration::from_millis(20));
         }
         let line = format!(
             "{second:4} s  requests {}  {}{}",
             traffic.sent(),
             audit.line(),
-            if app.problems().is_empty() {
+            if app.health.problems().is_empty() {
                 ""
             } else {
                 "  (not ready)"

@@ -6,15 +6,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use rdkafka::config::ClientConfig;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 
+use super::DemoArgs;
 use super::auditor::Audit;
 use crate::codec::Limits;
 use crate::config::Settings;
 use crate::dataset;
 use crate::generate::{Fault, Generator, Options};
+use crate::kafka::feed::Feed;
 use crate::region::RetiredCodes;
 
 /// One request in so many is broken.
@@ -37,40 +36,27 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Starts sending `rate` requests a second.
-    pub(super) fn start(
-        bootstrap: &str,
-        settings: &Settings,
-        rate: u32,
-        niks_per_request: u32,
-        count: Option<u64>,
-        audit: Arc<Audit>,
-    ) -> Result<Self> {
-        let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
-            .set("bootstrap.servers", bootstrap)
-            .set("enable.idempotence", "true")
-            .set("linger.ms", "5")
-            .set("message.max.bytes", "4000000")
-            .create()?;
+    /// Starts sending.
+    pub(super) fn start(args: &DemoArgs, settings: &Settings, audit: Arc<Audit>) -> Result<Self> {
         let options = Options {
-            niks_per_request: niks_per_request as usize,
+            niks_per_request: args.niks_per_request as usize,
             unreadable: 0.02,
             ..Options::default()
         };
         let regions = dataset::regions(RetiredCodes::None)?;
-        let mut work = Work {
-            producer,
+        let work = Work {
+            feed: Feed::connect(settings)?,
             generator: Generator::new(&regions, 1, options),
-            topic: settings.topics.requests.clone(),
             limits: settings.process().limits,
             audit,
             sent: Arc::default(),
             end: Arc::default(),
         };
         let (sent, end) = (Arc::clone(&work.sent), Arc::clone(&work.end));
+        let (rate, count) = (args.rate, args.count.unwrap_or(u64::MAX));
         let thread = std::thread::Builder::new()
             .name("traffic".to_owned())
-            .spawn(move || work.run(rate, count.unwrap_or(u64::MAX)))?;
+            .spawn(move || work.run(rate, count))?;
         Ok(Self { sent, end, thread })
     }
 
@@ -94,9 +80,8 @@ impl Traffic {
 }
 
 struct Work {
-    producer: ThreadedProducer<DefaultProducerContext>,
+    feed: Feed,
     generator: Generator,
-    topic: String,
     limits: Limits,
     audit: Arc<Audit>,
     sent: Arc<AtomicU64>,
@@ -104,10 +89,9 @@ struct Work {
 }
 
 impl Work {
-    fn run(&mut self, rate: u32, count: u64) -> Result<Sent> {
+    fn run(mut self, rate: u32, count: u64) -> Result<Sent> {
         let started = Instant::now();
         let (mut requests, mut broken) = (0, 0);
-        let mut value = Vec::new();
         while requests < count && !self.end.load(Ordering::Relaxed) {
             let due = started
                 + Duration::from_nanos(requests.saturating_mul(1_000_000_000 / u64::from(rate)));
@@ -116,40 +100,25 @@ impl Work {
                 std::thread::sleep((due - now).min(Duration::from_millis(20)));
                 continue;
             }
-            if requests >= self.audit.outcomes_of_ours() + OUTSTANDING {
+            if requests >= self.audit.answered() + OUTSTANDING {
                 std::thread::sleep(Duration::from_millis(1));
                 continue;
             }
-            value.clear();
-            if requests % BROKEN_EVERY == BROKEN_EVERY - 1 {
+            let value = if requests % BROKEN_EVERY == BROKEN_EVERY - 1 {
                 let fault = Fault::in_turn(usize::try_from(broken).unwrap_or(0));
                 broken += 1;
-                let value = self.generator.broken(fault, self.limits);
-                self.send(requests, value.as_deref())?;
+                self.generator.broken(fault, self.limits)
             } else {
+                let mut value = Vec::new();
                 self.generator.request(&mut value);
-                self.send(requests, Some(&value))?;
-            }
+                Some(value)
+            };
+            let key = Audit::key(requests);
+            self.feed.send(key.as_bytes(), value.as_deref())?;
             requests += 1;
             self.sent.store(requests, Ordering::Relaxed);
         }
-        self.producer.flush(Duration::from_secs(30))?;
+        self.feed.finish()?;
         Ok(Sent { requests, broken })
-    }
-
-    fn send(&self, number: u64, value: Option<&[u8]>) -> Result<()> {
-        let key = Audit::key(number);
-        let mut record = BaseRecord::to(&self.topic).key(&key);
-        record.payload = value;
-        loop {
-            match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    record = back;
-                }
-                Err((error, _)) => return Err(error.into()),
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
     }
 }

@@ -10,11 +10,10 @@ use super::moment::show;
 use super::{Filters, source};
 use crate::cli::config::Files;
 use crate::cli::written;
-use crate::kafka::Operation;
-use crate::kafka::Trouble;
 use crate::kafka::letter::Letter;
 use crate::kafka::letters::{Letters, Seen};
 use crate::kafka::originals::Whereabouts;
+use crate::kafka::{Operation, Trouble};
 
 /// Counts failures by reason and partition, with the first and the last time; or lists them one by one
 ///
@@ -119,6 +118,9 @@ fn line(
 }
 
 /// Failures counted by reason and partition.
+///
+/// Columns of a fixed width are one format. What a crate for tables adds is a width taken from all rows: it would move from call to
+/// call, and `--each`, whose rows are written as they come, could not have it.
 #[derive(Default)]
 struct Table(BTreeMap<(String, i32), Row>);
 

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
+use crate::cli::mask::mask;
 use crate::codec::Reason;
 use crate::kafka::letter::{Choice, Letter};
 use crate::kafka::replay::Order;
@@ -74,7 +75,7 @@ impl Filters {
 fn source(letter: &Letter) -> String {
     format!(
         "{}:{}",
-        super::mask(&letter.request.topic),
+        mask(&letter.request.topic),
         letter.request.place
     )
 }

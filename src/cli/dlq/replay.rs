@@ -9,11 +9,10 @@ use super::moment::show;
 use super::{Filters, source};
 use crate::cli::config::Files;
 use crate::cli::written;
-use crate::kafka::Operation;
-use crate::kafka::Trouble;
 use crate::kafka::letter::Letter;
 use crate::kafka::letters::Letters;
-use crate::kafka::replay::{Account, Told, replay};
+use crate::kafka::replay::{Account, Order, Told, replay};
+use crate::kafka::{Operation, Trouble};
 
 /// Sends the requests behind failures again, each exactly once
 ///
@@ -56,9 +55,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let mut letters = Letters::open(&settings, Operation::Read)?;
     let order = args.filters.order(args.limit, args.rate);
     if args.dry_run {
-        return dry_run(&mut letters, |letters, tell| {
-            replay(letters, &order, false, tell)
-        });
+        return dry_run(&mut letters, &order);
     }
     if !args.yes && io::stdin().is_terminal() && io::stderr().is_terminal() {
         let expected = replay(&mut letters, &order, false, &mut |_| Ok(()))?;
@@ -81,15 +78,9 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     tell(account?, "sent")
 }
 
-fn dry_run(
-    letters: &mut Letters,
-    replay: impl Fn(
-        &mut Letters,
-        &mut dyn FnMut(Told<'_>) -> Result<(), Trouble>,
-    ) -> Result<Account, Trouble>,
-) -> anyhow::Result<ExitCode> {
+fn dry_run(letters: &mut Letters, order: &Order) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let account = replay(letters, &mut |told| {
+    let account = replay(letters, order, false, &mut |told| {
         match told {
             Told::Sending(letter) => writeln!(out, "would send  {}", line(letter))?,
             told => complain(&told),

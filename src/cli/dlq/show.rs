@@ -39,10 +39,10 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let mut letters = Letters::open(&settings, Operation::Read)?;
     let letter = letters.at(args.place)?;
     let original = letters.original(&letter)?;
-    let text = Page {
+    let page = Page {
         reveal: args.reveal,
     };
-    let text = text.of(&letter, &original, &settings.topics.failures);
+    let text = page.of(&letter, &original, &settings.topics.failures);
     let exit = written(io::stdout().write_all(text.as_bytes()))?;
     if !args.reveal {
         eprintln!("numbers of seven digits and more are hidden: --reveal shows them");

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use super::Check;
 use crate::config::{SaslMechanism, Security};
 
+const PROTOCOL: &str = "kafka.security.protocol";
+
 impl Check<'_> {
     pub(super) fn security(&mut self, security: &Security) {
-        const PROTOCOL: &str = "kafka.security.protocol";
         const CERTIFICATE: &str = "kafka.security.certificate_file";
         const KEY: &str = "kafka.security.key_file";
         let files = [
@@ -45,11 +46,11 @@ impl Check<'_> {
             (None, None) | (Some(_), Some(_)) => {}
         }
 
-        self.sasl(security, PROTOCOL);
+        self.sasl(security);
     }
 
     /// Who one is: a user and a password, or a token.
-    fn sasl(&mut self, security: &Security, protocol: &str) {
+    fn sasl(&mut self, security: &Security) {
         const MECHANISM: &str = "kafka.security.sasl_mechanism";
         const FILE: &str = "kafka.security.oauth_token_file";
         const COMMAND: &str = "kafka.security.oauth_token_command";
@@ -85,8 +86,8 @@ impl Check<'_> {
         for (key, given, needed, of_use) in keys {
             if given && !security.protocol.has_sasl() {
                 self.refuse(
-                    &[key, protocol],
-                    format!("not used: {protocol} is not one with sasl"),
+                    &[key, PROTOCOL],
+                    format!("not used: {PROTOCOL} is not one with sasl"),
                 );
             } else if given && !of_use {
                 let with = if by_token { "" } else { "not " };
@@ -101,7 +102,7 @@ impl Check<'_> {
                     String::new()
                 };
                 self.refuse(
-                    &[key, protocol],
+                    &[key, PROTOCOL],
                     format!("{} needs {key}{or}", security.protocol.as_str()),
                 );
             }

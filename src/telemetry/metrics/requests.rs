@@ -43,14 +43,17 @@ impl Requests {
     }
 }
 
+/// The statuses of [`ApiRequests::refused`], so that each is there from the start at 0.
+const REFUSALS: [u16; 4] = [400, 408, 415, 503];
+
 /// Requests over HTTP. No reader of the topics can see them, so they count apart from those of the stream.
-pub struct Api {
+pub struct ApiRequests {
     requests: Requests,
     refused: IntCounterVec,
     duration: Histogram,
 }
 
-impl Api {
+impl ApiRequests {
     pub(super) fn new(registry: &Registry) -> Self {
         let counters = |name, help, labels: &[&str]| {
             made(registry, IntCounterVec::new(Opts::new(name, help), labels))
@@ -65,7 +68,7 @@ impl Api {
             "Requests over HTTP that were not judged, by the status of the answer.",
             &["status"],
         );
-        for status in Self::REFUSALS {
+        for status in REFUSALS {
             refused.with_label_values(&[&status.to_string()]);
         }
         Self {
@@ -85,9 +88,6 @@ impl Api {
             duration: made(registry, Histogram::with_opts(duration.buckets(seconds))),
         }
     }
-
-    /// The status of each answer to a request that is not judged.
-    pub const REFUSALS: [u16; 4] = [400, 408, 415, 503];
 
     /// Counts an answer, and how long it took.
     pub fn answered(&self, outcome: &Outcome, duration: Duration) {
