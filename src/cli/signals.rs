@@ -10,9 +10,7 @@ use crate::kafka::Stop;
 
 /// A stop that the first signal requests; the second ends the process at once. Signals are caught from here on.
 pub(super) fn stop() -> io::Result<Stop> {
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
     // Before the thread runs, or a signal in between would end the process.
     let (mut terminate, mut interrupt) = {
         let _inside = runtime.enter();

@@ -73,11 +73,7 @@ impl Filters {
 
 /// Where a failure's request stood, as it is printed.
 fn source(letter: &Letter) -> String {
-    format!(
-        "{}:{}",
-        mask(&letter.request.topic),
-        letter.request.place
-    )
+    format!("{}:{}", mask(&letter.request.topic), letter.request.place)
 }
 
 /// Runs the command.
