@@ -60,7 +60,7 @@ impl Clients {
             .set("queued.max.messages.kbytes", "16384")
             // What one fetch brings beyond that: of a partition, and of all of them, however many there are.
             .set("fetch.message.max.bytes", "262144")
-            .set("fetch.max.bytes", "4194304");
+            .set("fetch.max.bytes", "1048576");
         match kafka.group_protocol {
             GroupProtocol::Classic => config
                 .set("partition.assignment.strategy", strategy(kafka))
