@@ -99,7 +99,7 @@ fn the_reasons_are_told_in_the_words_of_their_doc_comments() {
         })
     };
     let reasons = Reason::ALL.map(|reason| {
-        let words = doc("src/codec/failure.rs", &format!("{reason:?},"));
+        let words = doc("src/codec/failure.rs", &format!("{reason:?} = "));
         (reason.as_str().to_owned(), in_readme(words.concat()))
     });
     assert_eq!(told, reasons);

@@ -61,8 +61,11 @@ pub use client::{check_property, features};
 
 /// How long a stopping worker waits for the last commits of the others.
 const FAREWELL_BUDGET: Duration = Duration::from_secs(3);
-/// How long a stopping worker may take to leave the group and close its clients.
-const CLOSE_BUDGET: Duration = Duration::from_secs(5);
+/// How long leaving the group may take, and letting a producer go.
+const CLOSE_BUDGET: Duration = Duration::from_millis(2500);
+/// How long leaving the group may take after a last commit that went well. In the middle of a rebalance the coordinator comes to it
+/// only when all other members have joined again, and a member that could not leave holds its partitions for a session.
+const LEAVE_BUDGET: Duration = Duration::from_secs(8);
 /// Fenced again within this time, with the brokers up, there is a rival.
 const RIVAL_WINDOW: Duration = Duration::from_mins(1);
 /// The pause after a fence. A rival's start fences more than once: as it begins, as it ends our transaction, as it joins the
@@ -253,10 +256,13 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
         let started = Instant::now();
         let outcome = Worker::start(index, shared, &left_behind).and_then(|mut worker| {
             let outcome = worker.run(stop);
-            if outcome.is_ok() {
+            let leave = if outcome.is_ok() {
                 shared.farewell.say_and_wait(index, FAREWELL_BUDGET);
-            }
-            left_behind = worker.close(CLOSE_BUDGET);
+                LEAVE_BUDGET
+            } else {
+                CLOSE_BUDGET
+            };
+            left_behind = worker.close(leave, CLOSE_BUDGET);
             outcome
         });
         let fault = match outcome {

@@ -171,16 +171,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Leaves the group and lets the clients go, each in at most half of `budget`. Returns where the records begin of which
-    /// something may be left behind in the outputs.
-    pub(super) fn close(self, budget: Duration) -> Vec<(i32, i64)> {
+    /// Leaves the group and lets the clients go, in at most so long each. Returns where the records begin of which something may be
+    /// left behind in the outputs.
+    pub(super) fn close(self, leave: Duration, close: Duration) -> Vec<(i32, i64)> {
         let Self { source, mut desk } = self;
         desk.shared.health.set_joined(desk.index, false);
         let unswept = Some(&desk.epoch).filter(|_| desk.sink.needs_sweep());
         let left_behind = unswept.map(|epoch| epoch.starts().collect());
         desk.drop_epoch(); // after a fault
-        source.leave(budget / 2);
-        desk.sink.close(budget / 2);
+        source.leave(leave);
+        desk.sink.close(close);
         left_behind.unwrap_or_default()
     }
 }
