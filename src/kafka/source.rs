@@ -58,6 +58,8 @@ pub(super) struct Source {
     waits_since: Instant,
     /// The group's protocol tells of an assignment only where there is one.
     hides_empty: bool,
+    /// Has a name that outlives it: then it does not leave the group.
+    is_static: bool,
     metrics: Arc<Metrics>,
 }
 
@@ -86,6 +88,7 @@ impl Source {
             look: FIRST_LOOK,
             waits_since: Instant::now(),
             hides_empty: config.get("group.protocol") == Some("consumer"),
+            is_static: config.get("group.instance.id").is_some(),
             metrics,
         })
     }
@@ -348,6 +351,11 @@ impl Source {
             tracing::debug!(%error, "nothing to take");
         }
         unassign(&consumer, &consumer.assignment().unwrap_or(nothing));
+        // A member that is closed when it has nothing and is about to join again does not leave (librdkafka 2.12.1, join state "init"),
+        // and the group waits for it for a session. One that ends its subscription does.
+        if !self.is_static && !self.hides_empty {
+            consumer.unsubscribe();
+        }
         if !finishes_within(budget, move || drop(consumer)) {
             tracing::warn!(
                 seconds = budget.as_secs(),
