@@ -255,9 +255,12 @@ impl KafkaCluster {
             .expect("a consumer");
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_range(topic, 0, self.partitions(topic) - 1);
-        let committed = consumer
-            .committed_offsets(partitions, PATIENCE)
-            .expect("the group's coordinator answers");
+        let mut committed = TopicPartitionList::new();
+        // The first group of a cluster waits for its coordinator.
+        self.wait_for("the group's coordinator", || {
+            let answer = consumer.committed_offsets(partitions.clone(), PATIENCE);
+            answer.map(|answer| committed = answer).is_ok()
+        });
         let offset = |offset| {
             if let Offset::Offset(offset) = offset {
                 Some(offset)
@@ -298,22 +301,14 @@ impl KafkaCluster {
     fn wait_for_partitions(&self, topic: &str, partitions: usize) {
         self.wait_for(topic, || {
             self.all_brokers(|metadata| {
-                metadata
-                    .topics()
-                    .iter()
-                    .filter(|found| found.name() == topic)
-                    .any(|found| {
-                        found.partitions().len() == partitions
-                            && found
-                                .partitions()
-                                .iter()
-                                .all(|partition| partition.leader() >= 0)
-                    })
+                let found = metadata.topics().iter().find(|it| it.name() == topic);
+                let found = found.map_or(&[][..], MetadataTopic::partitions);
+                found.len() == partitions && found.iter().all(|it| it.leader() >= 0)
             })
         });
     }
 
-    fn wait_for(&self, what: &str, holds: impl Fn() -> bool) {
+    fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds() {
             let words = || {
