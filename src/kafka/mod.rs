@@ -262,7 +262,7 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
             } else {
                 CLOSE_BUDGET
             };
-            left_behind = worker.close(leave, CLOSE_BUDGET);
+            left_behind = worker.close(leave);
             outcome
         });
         let fault = match outcome {

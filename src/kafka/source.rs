@@ -351,8 +351,8 @@ impl Source {
             tracing::debug!(%error, "nothing to take");
         }
         unassign(&consumer, &consumer.assignment().unwrap_or(nothing));
-        // A member that is closed when it has nothing and is about to join again does not leave (librdkafka 2.12.1, join state "init"),
-        // and the group waits for it for a session. One that ends its subscription does.
+        // Under the classic protocol a member that is closed when it has nothing and is about to join again does not leave (librdkafka
+        // 2.12.1, join state "init"), and the group waits for it for a session. One that ends its subscription does.
         if !self.is_static && !self.hides_empty {
             consumer.unsubscribe();
         }

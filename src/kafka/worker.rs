@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::message::{BorrowedMessage, Message};
 
-use super::Shared;
 use super::dead_letter::Cut;
 use super::exception::{Exceptions, Instead, Place, tag};
 use super::fault::Fault;
@@ -17,6 +16,7 @@ use super::route::Output;
 use super::sink::Sink;
 use super::source::{Polled, Source};
 use super::stop::Stop;
+use super::{CLOSE_BUDGET, Shared};
 use crate::config::Guarantee;
 use crate::pipeline::epoch::{Cadence, Epoch};
 use crate::pipeline::process::{Outcome, Processor};
@@ -171,16 +171,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Leaves the group and lets the clients go, in at most so long each. Returns where the records begin of which something may be
-    /// left behind in the outputs.
-    pub(super) fn close(self, leave: Duration, close: Duration) -> Vec<(i32, i64)> {
+    /// Leaves the group, in at most `leave`, and lets the producer go. Returns where the records begin of which something may be left
+    /// behind in the outputs.
+    pub(super) fn close(self, leave: Duration) -> Vec<(i32, i64)> {
         let Self { source, mut desk } = self;
         desk.shared.health.set_joined(desk.index, false);
         let unswept = Some(&desk.epoch).filter(|_| desk.sink.needs_sweep());
         let left_behind = unswept.map(|epoch| epoch.starts().collect());
         desk.drop_epoch(); // after a fault
         source.leave(leave);
-        desk.sink.close(close);
+        desk.sink.close(CLOSE_BUDGET);
         left_behind.unwrap_or_default()
     }
 }

@@ -5,11 +5,9 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+use super::PATIENCE;
 use super::fleet::Counts;
 use crate::cluster::KafkaCluster;
-
-/// How long a broker may take to be well again.
-const PATIENCE: Duration = Duration::from_mins(2);
 
 /// The cluster and the one broker that is not well.
 pub struct Brokers {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
+use super::PATIENCE;
 use crate::cluster::{KafkaCluster, Program, ProgramSettings};
 use crate::stream::stage::wait_until;
 
@@ -18,9 +19,6 @@ const STOP_LIMIT: Duration = Duration::from_secs(15);
 /// For so long after a second process took an instance's name either may find itself fenced.
 const FENCING: Duration = Duration::from_mins(2);
 const FENCED: i32 = 75;
-/// How long the fleet may take to be whole again.
-const PATIENCE: Duration = Duration::from_mins(2);
-
 /// What all members of the group are: static ones and dynamic ones do not mix.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Membership {

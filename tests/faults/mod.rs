@@ -27,6 +27,8 @@ const TOPICS: [&str; 3] = [REQUESTS, "nik.results", "nik.failures"];
 const GROUP: &str = "faults";
 const PARTITIONS: usize = 6;
 const MOST_PARTITIONS: i32 = 10;
+/// How long brokers and instances may take to be well again.
+const PATIENCE: Duration = Duration::from_mins(2);
 /// What may be left to do when the load ends.
 const DRAIN_LIMIT: Duration = Duration::from_mins(3);
 /// The program's `transaction.timeout.ms` and a little: what a crash left open is over then at the latest.
