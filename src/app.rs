@@ -56,16 +56,8 @@ impl App {
             }
         }
         let metrics = Arc::new(Metrics::new(
-            &BuildInfo {
-                version: VERSION,
-                revision: REVISION,
-                librdkafka: &librdkafka,
-            },
-            &RegionsInfo {
-                release: &manifest.release,
-                sha256: &manifest.sha256,
-                counts: &counts,
-            },
+            &BuildInfo { version: VERSION, revision: REVISION, librdkafka: &librdkafka },
+            &RegionsInfo { release: &manifest.release, sha256: &manifest.sha256, counts: &counts },
         ));
         let breaker = settings.delivery.breaker();
         let breaker = Arc::new(SharedBreaker::new(breaker, Arc::clone(&metrics)));
@@ -87,11 +79,7 @@ impl App {
             settings: loaded.show(),
         };
         let view = View {
-            status: Arc::new(Status::new(
-                about,
-                Arc::clone(&metrics),
-                Arc::clone(&health),
-            )),
+            status: Arc::new(Status::new(about, Arc::clone(&metrics), Arc::clone(&health))),
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
             resume_from_anywhere: settings.http.breaker_resume_from_anywhere,
@@ -113,13 +101,7 @@ impl App {
         );
         let halt = Stop::default();
         let running = kafka::start(settings, processor, &metrics, &health, &breaker, &halt)?;
-        Ok(Self {
-            running,
-            halt,
-            health,
-            address,
-            metrics,
-        })
+        Ok(Self { running, halt, health, address, metrics })
     }
 
     /// Works until `stop` is requested or a worker ends for good, by a fault that a new start of it would not mend; then stops in
@@ -153,10 +135,8 @@ fn serve_http(listener: TcpListener, view: View, api: Option<Api>) -> Result<()>
     listener.set_nonblocking(true)?;
     // Requests over HTTP are judged on threads beside; there are none as long as nobody asks.
     let judges = std::thread::available_parallelism().map_or(1, usize::from);
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .max_blocking_threads(judges)
-        .build()?;
+    let runtime =
+        runtime::Builder::new_current_thread().enable_all().max_blocking_threads(judges).build()?;
     let work = async move {
         match tokio::net::TcpListener::from_std(listener) {
             Ok(listener) => http::serve(listener, view, api).await,
@@ -165,8 +145,6 @@ fn serve_http(listener: TcpListener, view: View, api: Option<Api>) -> Result<()>
             }
         }
     };
-    std::thread::Builder::new()
-        .name("http".to_owned())
-        .spawn(move || runtime.block_on(work))?;
+    std::thread::Builder::new().name("http".to_owned()).spawn(move || runtime.block_on(work))?;
     Ok(())
 }

@@ -30,12 +30,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self {
-            niks_per_request: 1,
-            invalid: 0.1,
-            unreadable: 0.0,
-            process: None,
-        }
+        Self { niks_per_request: 1, invalid: 0.1, unreadable: 0.0, process: None }
     }
 }
 
@@ -109,22 +104,13 @@ pub struct Generator {
 impl Generator {
     /// A generator whose valid NIKs have the kecamatan codes that `regions` knows.
     pub fn new(regions: &Regions, seed: u64, options: Options) -> Self {
-        let codes = (0..1_000_000)
-            .filter(|code| regions.find(*code).is_some())
-            .collect();
-        Self {
-            random: ChaCha8Rng::seed_from_u64(seed),
-            codes,
-            options,
-        }
+        let codes = (0..1_000_000).filter(|code| regions.find(*code).is_some()).collect();
+        Self { random: ChaCha8Rng::seed_from_u64(seed), codes, options }
     }
 
     /// Appends a request; it is never a failure within the limits.
     pub fn request(&mut self, out: &mut Vec<u8>) {
-        let process = self
-            .options
-            .process
-            .unwrap_or_else(|| self.one_of(&Process::ALL));
+        let process = self.options.process.unwrap_or_else(|| self.one_of(&Process::ALL));
         self.request_of(out, self.options.niks_per_request, process.as_str());
     }
 
@@ -163,11 +149,9 @@ impl Generator {
                 let process = self.one_of(&["Limited", "FULL", "fast", "", " full"]);
                 self.request_of(&mut out, count, process);
             }
-            Fault::TooManyNiks => self.request_of(
-                &mut out,
-                limits.niks_per_request.saturating_add(1),
-                "limited",
-            ),
+            Fault::TooManyNiks => {
+                self.request_of(&mut out, limits.niks_per_request.saturating_add(1), "limited")
+            }
             Fault::ResultTooLarge => self.long_texts(&mut out, limits),
         }
         Some(out)
@@ -180,15 +164,8 @@ impl Generator {
                 out.push(b',');
             }
             if self.random.random_bool(self.options.unreadable) {
-                let unreadable = [
-                    "null",
-                    "true",
-                    "1.5",
-                    r#""""#,
-                    r#""12345""#,
-                    r#""32730I0I01900001""#,
-                    "{}",
-                ];
+                let unreadable =
+                    ["null", "true", "1.5", r#""""#, r#""12345""#, r#""32730I0I01900001""#, "{}"];
                 out.extend_from_slice(self.one_of(&unreadable).as_bytes());
             } else {
                 out.push(b'"');
@@ -219,26 +196,16 @@ impl Generator {
 
     fn nik(&mut self) -> Vec<u8> {
         let nik = self.valid_nik();
-        if self.random.random_bool(self.options.invalid) {
-            self.spoilt(nik)
-        } else {
-            nik
-        }
+        if self.random.random_bool(self.options.invalid) { self.spoilt(nik) } else { nik }
     }
 
     /// Somebody born 1940 to 2005: of age today, and valid on any reference date of this century
     /// from 2006 on.
     fn valid_nik(&mut self) -> Vec<u8> {
-        let code = self
-            .codes
-            .choose(&mut self.random)
-            .copied()
-            .unwrap_or_default();
+        let code = self.codes.choose(&mut self.random).copied().unwrap_or_default();
         let date = loop {
-            let (year, month) = (
-                self.random.random_range(1940..=2005),
-                self.random.random_range(1..=12),
-            );
+            let (year, month) =
+                (self.random.random_range(1940..=2005), self.random.random_range(1..=12));
             if let Some(date) = Date::new(year, month, self.random.random_range(1..=31)) {
                 break date;
             }
@@ -246,12 +213,8 @@ impl Generator {
         let day = date.day() + self.one_of(&[0, 40]);
         let serial = self.random.random_range(1..=9999);
         let mut nik = Vec::with_capacity(16);
-        let written = write!(
-            nik,
-            "{code:06}{day:02}{:02}{:02}{serial:04}",
-            date.month(),
-            date.year() % 100
-        );
+        let written =
+            write!(nik, "{code:06}{day:02}{:02}{:02}{serial:04}", date.month(), date.year() % 100);
         debug_assert!(written.is_ok(), "a Vec takes everything");
         nik
     }

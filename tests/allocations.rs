@@ -43,16 +43,11 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn after_the_first_round_no_record_costs_an_allocation() {
     let settings = Settings::default();
-    let options = Options {
-        niks_per_request: 100,
-        invalid: 0.3,
-        unreadable: 0.1,
-        ..Options::default()
-    };
+    let options =
+        Options { niks_per_request: 100, invalid: 0.3, unreadable: 0.1, ..Options::default() };
     let mut generator = Generator::new(&regions(), 3, options);
-    let mut records: Vec<_> = Fault::ALL
-        .map(|fault| generator.broken(fault, settings.limits))
-        .into();
+    let mut records: Vec<_> =
+        Fault::ALL.map(|fault| generator.broken(fault, settings.limits)).into();
     records.push(Some(
         br#"{"nik":["\u0033273010101900001","\ud83d\ude00"],"\u0020":"\n","process":"f\u0075ll"}"#
             .into(),

@@ -18,46 +18,21 @@ fn arguments(arguments: &[&str]) -> Result<CheckArgs, clap::Error> {
 fn checked(settings: Settings, list: &[&str], input: impl Read, chunk: usize) -> String {
     let input = BufReader::with_capacity(chunk, input);
     let mut output = Vec::new();
-    check(
-        &arguments(list).unwrap(),
-        &mut processor(settings),
-        input,
-        &mut output,
-    )
-    .unwrap();
+    check(&arguments(list).unwrap(), &mut processor(settings), input, &mut output).unwrap();
     String::from_utf8(output).unwrap()
 }
 
 fn lines(input: &[u8]) -> String {
-    checked(
-        Settings::default(),
-        &["--reference-date", "2024-03-01"],
-        input,
-        8192,
-    )
+    checked(Settings::default(), &["--reference-date", "2024-03-01"], input, 8192)
 }
 
 #[test]
 fn niks_given_as_arguments_get_one_result() {
-    let list = [
-        "--reference-date=2024-03-01",
-        "3273010101900001",
-        "3273010101900001",
-        "12\"45",
-    ];
+    let list = ["--reference-date=2024-03-01", "3273010101900001", "3273010101900001", "12\"45"];
     let request = r#"{"nik":["3273010101900001","3273010101900001","12\"45"],"process":"limited"}"#;
-    assert_eq!(
-        checked(Settings::default(), &list, io::empty(), 8192),
-        answer(request).1 + "\n"
-    );
+    assert_eq!(checked(Settings::default(), &list, io::empty(), 8192), answer(request).1 + "\n");
 
-    let list = [
-        "--process",
-        "full",
-        "--reference-date",
-        "2024-03-01",
-        "1234567891234567",
-    ];
+    let list = ["--process", "full", "--reference-date", "2024-03-01", "1234567891234567"];
     let full = include_str!("golden/origin/full.json").to_owned() + "\n";
     assert_eq!(checked(Settings::default(), &list, io::empty(), 8192), full);
 }
@@ -67,22 +42,12 @@ fn every_line_gets_exactly_the_bytes_that_would_be_published() {
     let full = include_str!("golden/origin/full.json");
     let failed = r#"{"message":"failed","data":[]}"#;
     let request = r#"{"nik":["1234567891234567"],"process":"full"}"#;
-    assert_eq!(
-        lines(format!("{request}\n").as_bytes()),
-        format!("{full}\n")
-    );
-    assert_eq!(
-        lines(request.as_bytes()),
-        format!("{full}\n"),
-        "without a newline at the end"
-    );
+    assert_eq!(lines(format!("{request}\n").as_bytes()), format!("{full}\n"));
+    assert_eq!(lines(request.as_bytes()), format!("{full}\n"), "without a newline at the end");
     assert_eq!(lines(b""), "");
     assert_eq!(lines(b"\n"), format!("{failed}\n"));
     let input = [b"\n\xff\xfe\n{}\n".as_slice(), request.as_bytes(), b"\r\n"].concat();
-    assert_eq!(
-        lines(&input),
-        format!("{failed}\n{failed}\n{failed}\n{full}\n")
-    );
+    assert_eq!(lines(&input), format!("{failed}\n{failed}\n{failed}\n{full}\n"));
 }
 
 #[test]
@@ -92,66 +57,37 @@ fn a_line_is_the_same_in_whatever_pieces_it_is_read() {
     let whole = lines(input.as_bytes());
     for chunk in 1..=input.len() {
         let list = ["--reference-date=2024-03-01"];
-        assert_eq!(
-            checked(Settings::default(), &list, input.as_bytes(), chunk),
-            whole
-        );
+        assert_eq!(checked(Settings::default(), &list, input.as_bytes(), chunk), whole);
     }
 }
 
 #[test]
 fn a_line_longer_than_a_request_may_be_is_refused_without_being_kept() {
     let request = r#"{"nik":[],"process":"full"}"#;
-    let limits = Limits {
-        request_bytes: request.len(),
-        ..Limits::default()
-    };
-    let settings = Settings {
-        limits,
-        ..Settings::default()
-    };
+    let limits = Limits { request_bytes: request.len(), ..Limits::default() };
+    let settings = Settings { limits, ..Settings::default() };
     let failed = answer_under(settings, format!("{request} ").as_bytes()).1;
     let huge = io::repeat(b'x').take(50_000_000);
-    let input = request
-        .as_bytes()
-        .chain(&b"\n"[..])
-        .chain(huge)
-        .chain(&b"\n"[..]);
-    let input = input
-        .chain(request.as_bytes())
-        .chain(&b" \n"[..])
-        .chain(request.as_bytes());
+    let input = request.as_bytes().chain(&b"\n"[..]).chain(huge).chain(&b"\n"[..]);
+    let input = input.chain(request.as_bytes()).chain(&b" \n"[..]).chain(request.as_bytes());
     let answered = answer_under(settings, request.as_bytes()).1;
     let expected = format!("{answered}\n{failed}\n{failed}\n{answered}\n");
-    assert_eq!(
-        checked(settings, &["--reference-date=2024-03-01"], input, 65_536),
-        expected
-    );
+    assert_eq!(checked(settings, &["--reference-date=2024-03-01"], input, 65_536), expected);
 }
 
 #[test]
 fn the_reference_date_is_today_unless_it_is_given() {
     let today = chrono::Utc::now() + chrono::TimeDelta::hours(7);
     let born_today = today.format("327301%d%m%y0001").to_string();
-    let output = checked(
-        Settings::default(),
-        &["--process=full", &born_today],
-        io::empty(),
-        8192,
-    );
-    assert!(
-        output.contains(&today.format(r#""dob":"%d-%m-%Y","age":0"#).to_string()),
-        "{output}"
-    );
+    let output = checked(Settings::default(), &["--process=full", &born_today], io::empty(), 8192);
+    assert!(output.contains(&today.format(r#""dob":"%d-%m-%Y","age":0"#).to_string()), "{output}");
 }
 
 #[test]
 fn wrong_arguments_are_usage_errors() {
-    for list in [
-        ["--reference-date", "2023-02-29"],
-        ["--reference-date", "today"],
-        ["--process", "Full"],
-    ] {
+    for list in
+        [["--reference-date", "2023-02-29"], ["--reference-date", "today"], ["--process", "Full"]]
+    {
         let error = arguments(&list).expect_err("wrong");
         assert_eq!(error.exit_code(), 2, "{error}");
     }
@@ -161,10 +97,7 @@ fn wrong_arguments_are_usage_errors() {
 fn help_shows_an_example() {
     let mut command = CheckArgs::augment_args(Command::new("check"));
     let help = command.render_long_help().to_string();
-    assert!(
-        help.contains("Examples:\n  nik-stream check 3273010101900001"),
-        "{help}"
-    );
+    assert!(help.contains("Examples:\n  nik-stream check 3273010101900001"), "{help}");
 }
 
 /// A terminal at which someone waits for each answer before typing on.
@@ -175,11 +108,7 @@ struct Conversation {
 
 impl Read for Conversation {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        assert_eq!(
-            self.answers.get(),
-            self.asked,
-            "answered before more is read"
-        );
+        assert_eq!(self.answers.get(), self.asked, "answered before more is read");
         self.asked += 1;
         if self.asked > 3 {
             return Ok(0);
@@ -193,8 +122,7 @@ struct Listener(std::rc::Rc<std::cell::Cell<usize>>);
 
 impl Write for Listener {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0
-            .update(|count| count + bytes.split(|byte| *byte == b'\n').count() - 1);
+        self.0.update(|count| count + bytes.split(|byte| *byte == b'\n').count() - 1);
         Ok(bytes.len())
     }
 
@@ -206,17 +134,8 @@ impl Write for Listener {
 #[test]
 fn whoever_asks_line_by_line_is_answered_line_by_line() {
     let answers = std::rc::Rc::new(std::cell::Cell::new(0));
-    let input = BufReader::new(Conversation {
-        answers: answers.clone(),
-        asked: 0,
-    });
+    let input = BufReader::new(Conversation { answers: answers.clone(), asked: 0 });
     let output = io::BufWriter::new(Listener(answers.clone()));
-    check(
-        &arguments(&[]).unwrap(),
-        &mut processor(Settings::default()),
-        input,
-        output,
-    )
-    .unwrap();
+    check(&arguments(&[]).unwrap(), &mut processor(Settings::default()), input, output).unwrap();
     assert_eq!(answers.get(), 3);
 }

@@ -45,11 +45,7 @@ fn every_client_reads_the_outcomes_of_its_own_requests() {
         let words = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{client}: {words}");
         let printed = String::from_utf8_lossy(&output.stdout);
-        let expected = if client == "java-reply" {
-            ANSWER
-        } else {
-            shown()
-        };
+        let expected = if client == "java-reply" { ANSWER } else { shown() };
         assert_eq!(printed, expected, "{client}: {words}");
     }
     assert_eq!(program.stop(Duration::from_secs(15)), Some(0));

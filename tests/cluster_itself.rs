@@ -7,10 +7,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::{KafkaCluster, NewRecord, Record, shared, unique};
 
 fn text(value: &str) -> NewRecord {
-    NewRecord {
-        value: Some(value.as_bytes().to_vec()),
-        ..NewRecord::default()
-    }
+    NewRecord { value: Some(value.as_bytes().to_vec()), ..NewRecord::default() }
 }
 
 fn values(records: &[Record]) -> Vec<&str> {
@@ -42,32 +39,21 @@ fn a_record_comes_back_as_it_was_sent_byte_for_byte() {
         value: Some(Vec::new()),
         ..NewRecord::default()
     };
-    let null = NewRecord {
-        partition: Some(1),
-        ..NewRecord::default()
-    };
+    let null = NewRecord { partition: Some(1), ..NewRecord::default() };
     shared().produce(&topic, &[sent.clone(), empty, null]);
 
     let read = shared().read_committed(&topic);
     assert_eq!(
-        read.iter()
-            .map(|record| (record.partition, record.offset))
-            .collect::<Vec<_>>(),
+        read.iter().map(|record| (record.partition, record.offset)).collect::<Vec<_>>(),
         [(1, 0), (3, 0), (3, 1)]
     );
-    assert_eq!(
-        (&read[0].key, &read[0].value, read[0].headers.len()),
-        (&None, &None, 0)
-    );
+    assert_eq!((&read[0].key, &read[0].value, read[0].headers.len()), (&None, &None, 0));
     let first = &read[1];
     assert_eq!(
         (&first.key, &first.value, &first.headers, first.timestamp),
         (&sent.key, &sent.value, &sent.headers, sent.timestamp)
     );
-    assert_eq!(
-        (&read[2].key, &read[2].value),
-        (&Some(Vec::new()), &Some(Vec::new()))
-    );
+    assert_eq!((&read[2].key, &read[2].value), (&Some(Vec::new()), &Some(Vec::new())));
 }
 
 #[test]
@@ -88,13 +74,7 @@ fn a_topic_grows() {
     shared().create_topic(&topic, 2, &[]);
     shared().grow_topic(&topic, 5);
     assert_eq!(shared().partitions(&topic), 5);
-    shared().produce(
-        &topic,
-        &[NewRecord {
-            partition: Some(4),
-            ..text("new")
-        }],
-    );
+    shared().produce(&topic, &[NewRecord { partition: Some(4), ..text("new") }]);
     assert_eq!(values(&shared().read_committed(&topic)), ["new"]);
 }
 
@@ -131,12 +111,7 @@ fn a_broker_keeps_its_records_through_kill_stop_and_pause_and_leaves_nothing_beh
 fn a_killed_test_process_takes_its_brokers_with_it() {
     // This test binary once more, for the one test below, which waits to be killed.
     let mut owner = Command::new(std::env::current_exe().expect("this binary"))
-        .args([
-            "--ignored",
-            "--exact",
-            "--nocapture",
-            "cluster_itself::waits_to_be_killed",
-        ])
+        .args(["--ignored", "--exact", "--nocapture", "cluster_itself::waits_to_be_killed"])
         .stdout(Stdio::piped())
         .spawn()
         .expect("starts");
@@ -153,10 +128,7 @@ fn a_killed_test_process_takes_its_brokers_with_it() {
     owner.wait().expect("ended");
     let deadline = Instant::now() + Duration::from_secs(10);
     while runs(pid) || dir.exists() {
-        assert!(
-            Instant::now() < deadline,
-            "the broker {pid} or its directory outlives the test"
-        );
+        assert!(Instant::now() < deadline, "the broker {pid} or its directory outlives the test");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -165,11 +137,7 @@ fn a_killed_test_process_takes_its_brokers_with_it() {
 #[ignore = "only for `a_killed_test_process_takes_its_brokers_with_it`"]
 fn waits_to_be_killed() {
     let cluster = KafkaCluster::start(1);
-    println!(
-        "\ncluster: {} {}",
-        cluster.pids()[0],
-        cluster.dir().display()
-    );
+    println!("\ncluster: {} {}", cluster.pids()[0], cluster.dir().display());
     std::thread::sleep(Duration::from_secs(30));
 }
 

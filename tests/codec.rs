@@ -13,10 +13,7 @@ use crate::sample::{answer, answer_under};
 
 /// Whether our scanner takes the text for JSON.
 fn is_json(text: &str) -> bool {
-    let malformed = Outcome::Failure {
-        reason: Reason::MalformedJson,
-        process: None,
-    };
+    let malformed = Outcome::Failure { reason: Reason::MalformedJson, process: None };
     answer(text).0 != malformed
 }
 
@@ -24,10 +21,8 @@ fn is_json(text: &str) -> bool {
 /// everything it refuses numbers that are no f64, which are JSON all the same.
 fn serde_says(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
-        && serde_json::from_str::<Value>(text).map_or_else(
-            |error| error.to_string().contains("number out of range"),
-            |_| true,
-        )
+        && serde_json::from_str::<Value>(text)
+            .map_or_else(|error| error.to_string().contains("number out of range"), |_| true)
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -50,11 +45,10 @@ fn value() -> impl Strategy<Value = Value> {
 
 /// Every character as `\uXXXX`.
 fn escaped(text: &str) -> String {
-    text.encode_utf16()
-        .fold(String::new(), |mut escaped, unit| {
-            write!(escaped, "\\u{unit:04X}").expect("a String takes everything");
-            escaped
-        })
+    text.encode_utf16().fold(String::new(), |mut escaped, unit| {
+        write!(escaped, "\\u{unit:04X}").expect("a String takes everything");
+        escaped
+    })
 }
 
 fn malformed_pieces() -> impl Strategy<Value = String> {
@@ -170,31 +164,16 @@ proptest! {
 fn a_hundred_and_twenty_eight_may_be_open_at_once_and_not_one_more() {
     let arrays = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
     let objects = |count: usize| format!("{}1{}", r#"{"a":"#.repeat(count), "}".repeat(count));
-    for (inside, around) in [
-        (128, ["", ""]),
-        (127, [r#"{"x":"#, "}"]),
-        (126, [r#"{"process":"full","nik":[1,"#, "]}"]),
-    ] {
+    for (inside, around) in
+        [(128, ["", ""]), (127, [r#"{"x":"#, "}"]), (126, [r#"{"process":"full","nik":[1,"#, "]}"])]
+    {
         for nested in [arrays, objects] {
-            assert!(is_json(&format!(
-                "{}{}{}",
-                around[0],
-                nested(inside),
-                around[1]
-            )));
-            assert!(!is_json(&format!(
-                "{}{}{}",
-                around[0],
-                nested(inside + 1),
-                around[1]
-            )));
+            assert!(is_json(&format!("{}{}{}", around[0], nested(inside), around[1])));
+            assert!(!is_json(&format!("{}{}{}", around[0], nested(inside + 1), around[1])));
         }
     }
     let depth = 500_000;
-    assert!(
-        !is_json(&arrays(depth)),
-        "no recursion, no end of the stack"
-    );
+    assert!(!is_json(&arrays(depth)), "no recursion, no end of the stack");
     assert!(
         is_json(&format!("[{}]", vec![arrays(127); 1000].join(","))),
         "side by side is not inside"
@@ -223,10 +202,7 @@ fn what_is_not_json_is_refused_by_its_bytes() {
         let (outcome, written) = answer_under(Settings::default(), bytes);
         assert_eq!(
             outcome,
-            Outcome::Failure {
-                reason: Reason::MalformedJson,
-                process: None
-            },
+            Outcome::Failure { reason: Reason::MalformedJson, process: None },
             "{bytes:?}"
         );
         assert_eq!(written, r#"{"message":"failed","data":[]}"#);
@@ -236,17 +212,10 @@ fn what_is_not_json_is_refused_by_its_bytes() {
 
 #[test]
 fn ten_thousand_different_niks_and_ten_thousand_equal_ones_are_told_apart() {
-    let different: Vec<_> = (0..10_000)
-        .map(|index| format!("{}", 3_273_010_101_900_000_u64 + index))
-        .collect();
-    for (list, entries) in [
-        (different, 10_000),
-        (vec!["3273010101900001".to_owned(); 10_000], 1),
-    ] {
-        let (_, bytes) = answer(&format!(
-            r#"{{"nik":[{}],"process":"limited"}}"#,
-            list.join(",")
-        ));
+    let different: Vec<_> =
+        (0..10_000).map(|index| format!("{}", 3_273_010_101_900_000_u64 + index)).collect();
+    for (list, entries) in [(different, 10_000), (vec!["3273010101900001".to_owned(); 10_000], 1)] {
+        let (_, bytes) = answer(&format!(r#"{{"nik":[{}],"process":"limited"}}"#, list.join(",")));
         let result: Value = serde_json::from_str(&bytes).unwrap();
         assert_eq!(result["data"].as_object().unwrap().len(), entries);
         assert_eq!(result["summary"]["number"], 10_000);
@@ -261,10 +230,8 @@ fn niks_that_differ_in_one_digit_have_an_entry_each() {
         let list = (0..10).map(|digit| format!("\"{}{digit}{}\"", &nik[..at], &nik[at + 1..]));
         let list: Vec<_> = list.collect();
         for process in ["limited", "full"] {
-            let (_, bytes) = answer(&format!(
-                r#"{{"nik":[{}],"process":"{process}"}}"#,
-                list.join(",")
-            ));
+            let (_, bytes) =
+                answer(&format!(r#"{{"nik":[{}],"process":"{process}"}}"#, list.join(",")));
             let result: Value = serde_json::from_str(&bytes).unwrap();
             assert_eq!(result["data"].as_object().unwrap().len(), 10, "at {at}");
         }
@@ -288,19 +255,10 @@ fn a_request_tells_how_many_elements_its_list_has() {
 fn a_request_of_the_usual_shape_is_read_as_a_row_and_no_other_is() {
     for (request, row) in [
         (r#"{"nik":["3273010101900001"],"process":"limited"}"#, true),
-        (
-            r#"{"nik":["3273010101900001","3273010101900002"],"process":"full"}"#,
-            true,
-        ),
-        (
-            r#"{"nik": ["3273010101900001", "3273010101900002"], "process": "limited"}"#,
-            true,
-        ),
+        (r#"{"nik":["3273010101900001","3273010101900002"],"process":"full"}"#, true),
+        (r#"{"nik": ["3273010101900001", "3273010101900002"], "process": "limited"}"#, true),
         (r#"{"nik": ["3273010101900001"], "process": "full"}"#, true),
-        (
-            r#"{"nik":["3273010101900001", "3273010101900002"],"process":"full"}"#,
-            false,
-        ),
+        (r#"{"nik":["3273010101900001", "3273010101900002"],"process":"full"}"#, false),
         (r#"{"nik":["327301010190001"],"process":"full"}"#, false),
         (r#"{"nik":[3273010101900001],"process":"full"}"#, false),
         (r#"{"nik":[],"process":"full"}"#, false),
@@ -311,10 +269,6 @@ fn a_request_of_the_usual_shape_is_read_as_a_row_and_no_other_is() {
             panic!("refused: {request}");
         };
         assert_eq!(read.row().is_some(), row, "{request}");
-        assert_eq!(
-            read.elements().count(),
-            if row { 0 } else { read.len() },
-            "{request}"
-        );
+        assert_eq!(read.elements().count(), if row { 0 } else { read.len() }, "{request}");
     }
 }

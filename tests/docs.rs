@@ -37,52 +37,31 @@ fn the_settings_and_their_defaults_are_those_of_the_program() {
 
 #[test]
 fn the_metrics_are_those_that_a_scrape_finds() {
-    let build = BuildInfo {
-        version: "1",
-        revision: "2",
-        librdkafka: "3",
-    };
-    let regions = RegionsInfo {
-        release: "4",
-        sha256: "5",
-        counts: &[("kecamatan", "current", 6)],
-    };
+    let build = BuildInfo { version: "1", revision: "2", librdkafka: "3" };
+    let regions = RegionsInfo { release: "4", sha256: "5", counts: &[("kecamatan", "current", 6)] };
     let metrics = Metrics::new(&build, &regions);
     metrics.lag.assigned(0, &[3]);
     let mut found: BTreeMap<String, (String, BTreeSet<String>, String)> = BTreeMap::new();
     let text = metrics.render();
     for line in text.lines().filter(|line| !line.contains("process_")) {
-        if let Some((name, help)) = line
-            .strip_prefix("# HELP ")
-            .and_then(|it| it.split_once(' '))
-        {
+        if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|it| it.split_once(' ')) {
             found.entry(name.to_owned()).or_default().2 = help.to_owned();
-        } else if let Some((name, kind)) = line
-            .strip_prefix("# TYPE ")
-            .and_then(|it| it.split_once(' '))
+        } else if let Some((name, kind)) =
+            line.strip_prefix("# TYPE ").and_then(|it| it.split_once(' '))
         {
             found.get_mut(name).unwrap().0 = kind.to_owned();
         } else if let Some((name, labels)) = line.split_once('{') {
-            let labels = labels
-                .split(',')
-                .filter_map(|label| label.split_once("=\""));
-            let labels = labels
-                .map(|(label, _)| label.to_owned())
-                .filter(|it| it != "le");
+            let labels = labels.split(',').filter_map(|label| label.split_once("=\""));
+            let labels = labels.map(|(label, _)| label.to_owned()).filter(|it| it != "le");
             let histogram = name.trim_end_matches("_bucket");
             found.get_mut(histogram).unwrap().1.extend(labels);
         }
     }
-    let told = table("| metric | type | labels | what |")
-        .into_iter()
-        .map(|row| {
-            let labels = row[2].split(", ").filter(|label| !label.is_empty());
-            let labels = labels.map(|label| label.replace('`', "")).collect();
-            (
-                row[0].replace('`', ""),
-                (row[1].clone(), labels, row[3].clone()),
-            )
-        });
+    let told = table("| metric | type | labels | what |").into_iter().map(|row| {
+        let labels = row[2].split(", ").filter(|label| !label.is_empty());
+        let labels = labels.map(|label| label.replace('`', "")).collect();
+        (row[0].replace('`', ""), (row[1].clone(), labels, row[3].clone()))
+    });
     assert_eq!(told.collect::<BTreeMap<_, _>>(), found);
 }
 
@@ -94,9 +73,7 @@ fn the_reasons_are_told_in_the_words_of_their_doc_comments() {
         .collect();
     let in_readme = |text: String| {
         let names = Reason::ALL.map(|reason| (format!("`{reason:?}`"), reason.as_str()));
-        names.into_iter().fold(text, |text, (name, wire)| {
-            text.replace(&name, &format!("`{wire}`"))
-        })
+        names.into_iter().fold(text, |text, (name, wire)| text.replace(&name, &format!("`{wire}`")))
     };
     let reasons = Reason::ALL.map(|reason| {
         let words = doc("src/codec/failure.rs", &format!("{reason:?} = "));
@@ -129,14 +106,10 @@ fn the_rules_are_told_in_the_words_of_their_doc_comments() {
 #[test]
 fn the_headers_of_failures_are_those_that_are_written_in_their_order() {
     let source = read("src/kafka/dead_letter.rs");
-    let texts = source
-        .lines()
-        .filter_map(|line| line.strip_prefix("const ")?.split('"').nth(1));
+    let texts = source.lines().filter_map(|line| line.strip_prefix("const ")?.split('"').nth(1));
     let headers: Vec<&str> = texts.collect();
-    let told: Vec<String> = table("| header | holds |")
-        .into_iter()
-        .map(|row| row[0].replace('`', ""))
-        .collect();
+    let told: Vec<String> =
+        table("| header | holds |").into_iter().map(|row| row[0].replace('`', "")).collect();
     assert_eq!(told, headers);
 }
 
@@ -151,10 +124,8 @@ fn the_endpoints_are_those_of_the_router() {
             format!("`{} {path}`", method.to_uppercase())
         })
         .collect();
-    let told: Vec<String> = table("| endpoint | answers |")
-        .into_iter()
-        .map(|row| row[0].clone())
-        .collect();
+    let told: Vec<String> =
+        table("| endpoint | answers |").into_iter().map(|row| row[0].clone()).collect();
     assert_eq!(told, routes);
 }
 
@@ -171,12 +142,7 @@ fn the_exit_codes_are_those_of_the_command_line() {
 /// What `--help` says after these arguments.
 fn help(arguments: &[&str]) -> String {
     let mut program = Command::new(env!("CARGO_BIN_EXE_nik-stream"));
-    let output = program
-        .args(arguments)
-        .arg("--help")
-        .env_clear()
-        .output()
-        .unwrap();
+    let output = program.args(arguments).arg("--help").env_clear().output().unwrap();
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -184,14 +150,9 @@ fn help(arguments: &[&str]) -> String {
 fn commands(above: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let help = help(above);
     assert!(help.contains("\nExample"), "{above:?} --help: no example");
-    let below = help
-        .split("\nCommands:\n")
-        .nth(1)
-        .and_then(|it| it.split("\n\n").next());
+    let below = help.split("\nCommands:\n").nth(1).and_then(|it| it.split("\n\n").next());
     let Some(below) = below else {
-        let options = help
-            .lines()
-            .filter_map(|line| line.trim_start().strip_prefix("--"));
+        let options = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
         let options = options.filter_map(|option| option.split([' ', '\n']).next());
         let options = options.map(|option| format!("--{option}")).collect();
         return BTreeMap::from([(format!("nik-stream {}", above.join(" ")), options)]);
@@ -210,10 +171,7 @@ fn the_commands_and_their_options_are_those_of_the_help() {
     let told = table("| command | does |").into_iter().map(|row| {
         let options = row[1].split('`').skip(1).step_by(2);
         let options = options.filter_map(|code| code.split(' ').next());
-        let options = options
-            .filter(|it| it.starts_with("--"))
-            .map(str::to_owned)
-            .collect();
+        let options = options.filter(|it| it.starts_with("--")).map(str::to_owned).collect();
         (row[0].replace('`', ""), options)
     });
     assert_eq!(told.collect::<BTreeMap<_, _>>(), commands(&[]));
@@ -226,10 +184,7 @@ fn shell(lines: &str) -> String {
     let path = format!("{}:{path}", program.parent().unwrap().display());
     let directory = tempfile::TempDir::new().unwrap();
     let mut shell = Command::new("sh");
-    shell
-        .args(["-euc", lines])
-        .current_dir(&directory)
-        .env("PATH", path);
+    shell.args(["-euc", lines]).current_dir(&directory).env("PATH", path);
     let output = shell.output().unwrap();
     assert!(output.status.success(), "{lines}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
@@ -249,10 +204,7 @@ fn the_examples_give_the_bytes_that_are_told() {
     assert!(shown.len() >= 5, "full and limited twice, a failure");
     assert!(shown.contains(&include_str!("golden/origin/full.json")));
 
-    let requests = pages
-        .iter()
-        .flatten()
-        .filter(|(_, text)| text.starts_with(r#"{"nik""#));
+    let requests = pages.iter().flatten().filter(|(_, text)| text.starts_with(r#"{"nik""#));
     for (_, request) in requests {
         let answer = shell(&format!("echo '{request}' | nik-stream check"));
         let good = answer.starts_with(r#"{"message":"success","errors":[],"#);
@@ -272,10 +224,7 @@ fn with_commas(number: usize) -> String {
 fn the_region_data_is_counted_as_the_manifest_counts_it() {
     let manifest = dataset::manifest().unwrap();
     let release = format!("Release {}: {}.", manifest.release, manifest.decree);
-    assert!(
-        read("docs/regions.md").contains(&release),
-        "expected: {release}"
-    );
+    assert!(read("docs/regions.md").contains(&release), "expected: {release}");
     let counted = |state: State| {
         Level::ALL.map(|level| with_commas(manifest.counts[level.as_str()][state.as_str()]))
     };

@@ -49,10 +49,7 @@ fn judged(
 fn seed_1_gives_the_bytes_it_always_gave() {
     let lines = generated("--count 20 --seed 1 --niks-per-request 3 --invalid 0.3");
     assert_eq!(lines, include_str!("golden/generate/seed-1.jsonl"));
-    assert_ne!(
-        lines,
-        generated("--count 20 --seed 2 --niks-per-request 3 --invalid 0.3")
-    );
+    assert_ne!(lines, generated("--count 20 --seed 2 --niks-per-request 3 --invalid 0.3"));
 }
 
 #[test]
@@ -66,10 +63,7 @@ fn as_many_lines_and_niks_as_asked_for() {
         }
     }
     let full = generated("--count 50 --process full");
-    assert!(
-        full.lines()
-            .all(|line| line.ends_with(r#""process":"full"}"#))
-    );
+    assert!(full.lines().all(|line| line.ends_with(r#""process":"full"}"#)));
 }
 
 #[test]
@@ -88,21 +82,10 @@ fn wrong_arguments_are_usage_errors() {
 #[test]
 fn without_invalid_ones_every_nik_is_valid_under_the_codes_in_force() {
     let regions = dataset::regions(RetiredCodes::None).unwrap();
-    let options = Options {
-        niks_per_request: 10,
-        invalid: 0.0,
-        ..Options::default()
-    };
+    let options = Options { niks_per_request: 10, invalid: 0.0, ..Options::default() };
     let generator = Generator::new(&regions, 5, options);
-    let settings = Settings {
-        min_age: 17,
-        ..Settings::default()
-    };
-    let counts = judged(
-        &mut Processor::new(regions.into(), settings),
-        generator,
-        1000,
-    );
+    let settings = Settings { min_age: 17, ..Settings::default() };
+    let counts = judged(&mut Processor::new(regions.into(), settings), generator, 1000);
     for (requests, summary) in counts {
         assert!((400..600).contains(&requests), "{requests} of 1000");
         assert_eq!(summary.all_section, summary.number);
@@ -117,52 +100,29 @@ fn invalid_niks_are_invalid_in_every_section_and_have_their_share() {
         process: Some(Process::Full),
         ..Options::default()
     };
-    let [_, (_, all)] = judged(
-        &mut processor(Settings::default()),
-        Generator::new(&regions(), 5, options),
-        1000,
-    );
+    let [_, (_, all)] =
+        judged(&mut processor(Settings::default()), Generator::new(&regions(), 5, options), 1000);
     assert_eq!((all.number_processed, all.all_section), (10_000, 0));
     for valid in [all.length, all.area, all.dob, all.gender, all.computerized] {
         assert!((1000..9900).contains(&valid), "{all:?}");
     }
 
-    let options = Options {
-        invalid: 0.25,
-        unreadable: 0.1,
-        ..options
-    };
-    let [_, (_, all)] = judged(
-        &mut processor(Settings::default()),
-        Generator::new(&regions(), 5, options),
-        1000,
-    );
+    let options = Options { invalid: 0.25, unreadable: 0.1, ..options };
+    let [_, (_, all)] =
+        judged(&mut processor(Settings::default()), Generator::new(&regions(), 5, options), 1000);
     assert!((900..1100).contains(&all.error), "{all:?}");
     assert!((6500..7000).contains(&all.all_section), "{all:?}");
 }
 
 #[test]
 fn every_fault_ends_as_it_should_in_all_its_variants() {
-    for (niks_per_request, limits) in [
-        (1, Limits::default()),
-        (
-            3,
-            Limits {
-                niks_per_request: 3000,
-                request_bytes: 1 << 19,
-            },
-        ),
-    ] {
-        let settings = Settings {
-            limits,
-            result_bytes: 4 * limits.request_bytes / 2,
-            ..Settings::default()
-        };
+    for (niks_per_request, limits) in
+        [(1, Limits::default()), (3, Limits { niks_per_request: 3000, request_bytes: 1 << 19 })]
+    {
+        let settings =
+            Settings { limits, result_bytes: 4 * limits.request_bytes / 2, ..Settings::default() };
         let mut processor = processor(settings);
-        let options = Options {
-            niks_per_request,
-            ..Options::default()
-        };
+        let options = Options { niks_per_request, ..Options::default() };
         let mut generator = Generator::new(&regions(), 9, options);
         let mut out = Vec::new();
         for fault in Fault::ALL {

@@ -13,12 +13,7 @@ use std::fmt::Write as _;
 
 fn by_the_reference(case: &Case) -> Answer {
     let regions = Regions::of_the_project(case.retired);
-    answer(
-        case.request.as_deref(),
-        case.on.day(),
-        &case.settings,
-        regions,
-    )
+    answer(case.request.as_deref(), case.on.day(), &case.settings, regions)
 }
 
 /// Pipelines by their settings. One answers every case of its settings, one after the other, in the same buffers.
@@ -47,9 +42,7 @@ fn assert_outcomes(mut found: impl FnMut(&Case) -> (&'static str, Vec<u8>)) {
         };
         let (kind, bytes) = found(&case);
         if (kind, &bytes) != (case.kind, expected) {
-            let Case {
-                name, file, line, ..
-            } = case;
+            let Case { name, file, line, .. } = case;
             writeln!(wrong, "{name} ({file}, line {line})").expect("a String");
             writeln!(wrong, " expected {} {}", case.kind, shown(expected)).expect("a String");
             writeln!(wrong, " found    {kind} {}", shown(&bytes)).expect("a String");
@@ -71,43 +64,27 @@ fn the_pipeline_gives_every_golden_outcome() {
     let mut pipelines = Pipelines::default();
     assert_outcomes(|case| {
         let answer = pipelines.answer(case);
-        assert_eq!(
-            answer.kind,
-            by_the_reference(case).kind,
-            "counts and process of {}",
-            case.name
-        );
+        assert_eq!(answer.kind, by_the_reference(case).kind, "counts and process of {}", case.name);
         (kind(&answer), answer.bytes)
     });
 }
 
 #[test]
 fn every_case_has_an_outcome_that_a_person_has_read() {
-    let new: Vec<Case> = golden::cases()
-        .into_iter()
-        .filter(|case| case.outcome.is_none())
-        .collect();
+    let new: Vec<Case> =
+        golden::cases().into_iter().filter(|case| case.outcome.is_none()).collect();
     if std::env::var_os("NIK_BLESS").is_some() {
         let mut lines = String::new();
         for case in &new {
             let answer = by_the_reference(case);
-            writeln!(
-                lines,
-                "{}\t{}\t{}",
-                case.question,
-                kind(&answer),
-                shown(&answer.bytes)
-            )
-            .expect("a String");
+            writeln!(lines, "{}\t{}\t{}", case.question, kind(&answer), shown(&answer.bytes))
+                .expect("a String");
         }
         let side_file = concat!(env!("CARGO_MANIFEST_DIR"), "/target/golden-new.tsv");
         std::fs::write(side_file, lines).expect("target is there to be written");
     }
     let names: Vec<&str> = new.iter().map(|case| case.name).collect();
-    assert!(
-        names.is_empty(),
-        "no outcome yet (NIK_BLESS=1 proposes one): {names:?}"
-    );
+    assert!(names.is_empty(), "no outcome yet (NIK_BLESS=1 proposes one): {names:?}");
 }
 
 #[test]

@@ -22,51 +22,16 @@ const ROOMS: [&str; 12] = [
 /// A name, the last room that may not use it, the one module below that may, and why.
 const FORBIDDEN: [(&str, &str, &str, &str); 12] = [
     ("rdkafka", "config", "", "a broker client ends at the edge"),
-    (
-        "prometheus",
-        "main",
-        "telemetry/metrics",
-        "metrics are made in one place",
-    ),
+    ("prometheus", "main", "telemetry/metrics", "metrics are made in one place"),
     ("tokio", "generate", "", "the judgement knows no runtime"),
-    (
-        "std::thread",
-        "generate",
-        "",
-        "the judgement knows no threads",
-    ),
+    ("std::thread", "generate", "", "the judgement knows no threads"),
     ("std::fs", "generate", "", "the judgement knows no files"),
     ("std::net", "generate", "", "the judgement knows no sockets"),
-    (
-        "std::env",
-        "generate",
-        "",
-        "the judgement knows no environment",
-    ),
-    (
-        "std::io::stdin",
-        "generate",
-        "",
-        "the judgement is given its input",
-    ),
-    (
-        "SystemTime::now",
-        "generate",
-        "",
-        "the reference date is an argument",
-    ),
-    (
-        "Instant::now",
-        "generate",
-        "",
-        "the reference date is an argument",
-    ),
-    (
-        "chrono",
-        "generate",
-        "",
-        "the reference date is an argument",
-    ),
+    ("std::env", "generate", "", "the judgement knows no environment"),
+    ("std::io::stdin", "generate", "", "the judgement is given its input"),
+    ("SystemTime::now", "generate", "", "the reference date is an argument"),
+    ("Instant::now", "generate", "", "the reference date is an argument"),
+    ("chrono", "generate", "", "the reference date is an argument"),
     ("serde", "nik", "", "domain types are no wire types"),
 ];
 
@@ -81,10 +46,7 @@ fn rooms_import_one_way() {
     for file in sources("src") {
         for path in file.paths() {
             let mut parts = path.split("::");
-            let Some(imported) = parts
-                .next()
-                .filter(|first| *first == "crate")
-                .and(parts.next())
+            let Some(imported) = parts.next().filter(|first| *first == "crate").and(parts.next())
             else {
                 continue;
             };
@@ -99,16 +61,9 @@ fn rooms_import_one_way() {
         }
         // So that every import of another room begins with `crate`.
         let root = !file.name.contains('/') || file.name.ends_with("/mod.rs");
-        let way_out = if root {
-            "\nuse super::"
-        } else {
-            "\nuse super::super::"
-        };
+        let way_out = if root { "\nuse super::" } else { "\nuse super::super::" };
         if file.text.contains(way_out) && file.name != "lib.rs" {
-            faults.push(format!(
-                "{}: an import that leaves the room without crate::",
-                file.name
-            ));
+            faults.push(format!("{}: an import that leaves the room without crate::", file.name));
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
@@ -179,10 +134,7 @@ mod tests { use crate::test; }
         assert!(paths.iter().any(|it| it == path), "{path}: {paths:?}");
     }
     for path in ["crate::comment", "crate::text", "crate::test"] {
-        assert!(
-            !paths.iter().any(|it| it.starts_with(path)),
-            "{path}: {paths:?}"
-        );
+        assert!(!paths.iter().any(|it| it.starts_with(path)), "{path}: {paths:?}");
     }
 }
 
@@ -208,20 +160,12 @@ impl Source {
 
     /// Every path and every single name in the code, groups of `use` spread out; tests beside the code may know more than it.
     fn paths(&self) -> Vec<String> {
-        let code = self
-            .text
-            .split("\n#[cfg(test)]\nmod ")
-            .next()
-            .unwrap_or_default();
+        let code = self.text.split("\n#[cfg(test)]\nmod ").next().unwrap_or_default();
         let words = words(code);
         let mut paths = Vec::new();
         let mut rest = words.as_slice();
         while let Some((first, after)) = rest.split_first() {
-            rest = if is_name(first) {
-                path(rest, "", &mut paths)
-            } else {
-                after
-            };
+            rest = if is_name(first) { path(rest, "", &mut paths) } else { after };
         }
         paths
     }
@@ -240,9 +184,8 @@ fn sources(directory: &str) -> Vec<Source> {
         let Ok(entries) = fs::read_dir(&place) else {
             continue;
         };
-        let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) = entries
-            .map(|entry| entry.unwrap().path())
-            .partition(|path| path.is_dir());
+        let (directories, files): (Vec<PathBuf>, Vec<PathBuf>) =
+            entries.map(|entry| entry.unwrap().path()).partition(|path| path.is_dir());
         waiting.extend(directories);
         let is_rust = |path: &PathBuf| path.extension().is_some_and(|it| it == "rs");
         found.extend(files.into_iter().filter(is_rust).map(|path| Source {

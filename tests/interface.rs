@@ -108,20 +108,9 @@ const METRICS: [&str; 29] = [
 
 fn metrics() -> Metrics {
     let (version, revision, librdkafka) = ("1", "2", "3");
-    let build = BuildInfo {
-        version,
-        revision,
-        librdkafka,
-    };
+    let build = BuildInfo { version, revision, librdkafka };
     let (release, sha256, counts) = ("4", "5", &[("kecamatan", "current", 6)]);
-    Metrics::new(
-        &build,
-        &RegionsInfo {
-            release,
-            sha256,
-            counts,
-        },
-    )
+    Metrics::new(&build, &RegionsInfo { release, sha256, counts })
 }
 
 #[test]
@@ -131,14 +120,8 @@ fn the_promised_metrics_are_there_from_the_start_with_every_label() {
     let text = metrics.render();
     let reasons =
         Reason::ALL.map(|it| format!("nik_stream_failures_total{{reason=\"{}\"}}", it.as_str()));
-    for metric in METRICS
-        .into_iter()
-        .chain(reasons.iter().map(String::as_str))
-    {
-        assert!(
-            text.lines().any(|line| line == format!("{metric} 0")),
-            "{metric}: {text}"
-        );
+    for metric in METRICS.into_iter().chain(reasons.iter().map(String::as_str)) {
+        assert!(text.lines().any(|line| line == format!("{metric} 0")), "{metric}: {text}");
     }
     for line in [
         "nik_stream_assigned{partition=\"3\"} 1",
@@ -206,19 +189,8 @@ fn a_running_program_tells_its_version_and_its_regions() {
 const COMMANDS: [(&str, &[&str]); 13] = [
     ("demo", &["--rate <N>", "--duration <S>", "--port <P>"]),
     ("run", &["--config <FILE>"]),
-    (
-        "check",
-        &["--process <PROCESS>", "--reference-date <DATE>", "[NIK]..."],
-    ),
-    (
-        "generate",
-        &[
-            "--count <N>",
-            "--seed <S>",
-            "--niks-per-request <K>",
-            "--invalid <R>",
-        ],
-    ),
+    ("check", &["--process <PROCESS>", "--reference-date <DATE>", "[NIK]..."]),
+    ("generate", &["--count <N>", "--seed <S>", "--niks-per-request <K>", "--invalid <R>"]),
     ("topics create", &[]),
     ("topics verify", &[]),
     ("dlq list", &[]),
@@ -258,35 +230,16 @@ fn data_is_on_standard_output_and_words_are_on_standard_error_without_colours() 
         (&["regions", "lookup", "32"], 0, "32 province", ""),
         (&["regions", "lookup", "99"], 1, "", "99: no such province"),
         (&["config", "check"], 0, "ok", ""),
-        (
-            &["config", "check", "--config", "/nonexistent"],
-            64,
-            "",
-            "/nonexistent: ",
-        ),
-        (
-            &["dlq", "list", "--config", "/nonexistent"],
-            64,
-            "",
-            "/nonexistent: ",
-        ),
-        (
-            &["check", "--reference-date", "2023-02-29"],
-            2,
-            "",
-            "error: ",
-        ),
+        (&["config", "check", "--config", "/nonexistent"], 64, "", "/nonexistent: "),
+        (&["dlq", "list", "--config", "/nonexistent"], 64, "", "/nonexistent: "),
+        (&["check", "--reference-date", "2023-02-29"], 2, "", "error: "),
         (&["nothing"], 2, "", "error: "),
     ] {
         let (output, found, said) = said(arguments);
         assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
         for (found, expected) in [(found, data), (said, words)] {
             assert!(found.starts_with(expected), "{arguments:?}: {found}");
-            assert_eq!(
-                found.is_empty(),
-                expected.is_empty(),
-                "{arguments:?}: {found}"
-            );
+            assert_eq!(found.is_empty(), expected.is_empty(), "{arguments:?}: {found}");
             assert!(!found.contains('\u{1b}'), "{arguments:?}: {found}");
         }
     }

@@ -12,12 +12,7 @@ use crate::sample::{date, regions};
 const NO_MIN_AGE: u8 = 0;
 
 fn judged<'a>(text: &'a str, regions: &Regions, reference: &str) -> Assessment<'a> {
-    assess(
-        &Nik::new(text).expect("a NIK"),
-        regions,
-        NO_MIN_AGE,
-        date(reference),
-    )
+    assess(&Nik::new(text).expect("a NIK"), regions, NO_MIN_AGE, date(reference))
 }
 
 fn ours(day: NaiveDate) -> Date {
@@ -26,9 +21,7 @@ fn ours(day: NaiveDate) -> Date {
 
 fn days(from: (i32, u32, u32), to: (i32, u32, u32)) -> impl Iterator<Item = NaiveDate> {
     let day = |(y, m, d)| NaiveDate::from_ymd_opt(y, m, d).expect("a day that exists");
-    day(from)
-        .iter_days()
-        .take_while(move |today| *today <= day(to))
+    day(from).iter_days().take_while(move |today| *today <= day(to))
 }
 
 /// What the birth digits of every number from 000000 to 999999 mean on one day, worked out from
@@ -53,14 +46,9 @@ fn every_six_digits_mean_the_day_an_independent_calendar_says() {
             let text = format!("327301{digits:06}0001");
             let nik = Nik::new(&text).unwrap();
             let dob = assess(&nik, &regions, NO_MIN_AGE, ours(reference)).dob;
-            let expected = meaning.map(|day| BirthDate {
-                date: ours(day),
-                age: reference.years_since(day).unwrap(),
-            });
-            assert!(
-                dob.value == expected,
-                "{digits:06} on {reference}: {meaning:?}"
-            );
+            let expected = meaning
+                .map(|day| BirthDate { date: ours(day), age: reference.years_since(day).unwrap() });
+            assert!(dob.value == expected, "{digits:06} on {reference}: {meaning:?}");
             assert_eq!(dob.valid, expected.is_some(), "{digits:06} on {reference}");
         }
     }
@@ -75,9 +63,7 @@ fn every_day_from_1900_to_2100_is_a_birthday_on_itself_and_not_a_day_before() {
             let text = format!("327301{:02}{}", day.day() + woman, &text[8..]);
             let on = |reference: NaiveDate| {
                 let nik = Nik::new(&text).unwrap();
-                assess(&nik, &regions, NO_MIN_AGE, ours(reference))
-                    .dob
-                    .value
+                assess(&nik, &regions, NO_MIN_AGE, ours(reference)).dob.value
             };
             let itself = on(day).map(|birth| (birth.date, birth.age));
             let before = on(day - Days::new(1)).map(|birth| birth.date);
@@ -97,9 +83,7 @@ fn every_day_from_1900_to_2100_is_a_birthday_on_itself_and_not_a_day_before() {
 fn every_day_from_1900_to_2100_begins_and_ends_at_midnight_in_jakarta() {
     let wib = TimeDelta::hours(7);
     for day in days((1900, 1, 1), (2100, 12, 31)) {
-        let midnight = (day.and_hms_opt(0, 0, 0).unwrap() - wib)
-            .and_utc()
-            .timestamp_millis();
+        let midnight = (day.and_hms_opt(0, 0, 0).unwrap() - wib).and_utc().timestamp_millis();
         assert_eq!(Date::from_unix_ms_jakarta(midnight), ours(day));
         assert_eq!(Date::from_unix_ms_jakarta(midnight + 86_399_999), ours(day));
     }
@@ -127,17 +111,8 @@ fn times_beyond_the_calendar_give_its_first_or_last_day() {
 
 #[test]
 fn dates_are_written_year_month_day_and_must_exist() {
-    assert_eq!(
-        Date::parse("2024-02-29"),
-        Ok(Date::new(2024, 2, 29).unwrap())
-    );
-    for bad in [
-        (2023, 2, 29),
-        (2024, 0, 1),
-        (2024, 1, 0),
-        (0, 1, 1),
-        (10_000, 1, 1),
-    ] {
+    assert_eq!(Date::parse("2024-02-29"), Ok(Date::new(2024, 2, 29).unwrap()));
+    for bad in [(2023, 2, 29), (2024, 0, 1), (2024, 1, 0), (0, 1, 1), (10_000, 1, 1)] {
         assert_eq!(Date::new(bad.0, bad.1, bad.2), None, "{bad:?}");
     }
     assert_eq!(date("0001-01-01").to_string(), "0001-01-01");
@@ -177,11 +152,7 @@ fn the_age_steps_on_the_birthday_and_in_common_years_on_the_first_of_march_for_l
         ("3273013112000001", "2000-12-30", 99),
     ] {
         let birth = judged(nik, &regions, reference).dob.value;
-        assert_eq!(
-            birth.map(|birth| birth.age),
-            Some(age),
-            "{nik} on {reference}"
-        );
+        assert_eq!(birth.map(|birth| birth.age), Some(age), "{nik} on {reference}");
     }
 }
 
@@ -189,10 +160,7 @@ fn the_age_steps_on_the_birthday_and_in_common_years_on_the_first_of_march_for_l
 fn a_leap_day_of_00_is_that_of_2000_or_none() {
     let regions = regions();
     let born = |reference| {
-        judged("3273012902000001", &regions, reference)
-            .dob
-            .value
-            .map(|birth| birth.date)
+        judged("3273012902000001", &regions, reference).dob.value.map(|birth| birth.date)
     };
     assert_eq!(born("2000-02-28"), None, "1900 had no 29 February");
     assert_eq!(born("2000-02-29"), Some(date("2000-02-29")));
@@ -209,11 +177,7 @@ fn those_younger_than_the_minimum_are_told_their_age_and_refused() {
         (255, "2106-01-01", false),
     ] {
         let dob = assess(&nik, &regions, min_age, date(reference)).dob;
-        assert!(
-            dob.value
-                .is_some_and(|birth| birth.date == date("2007-06-15")),
-            "{reference}"
-        );
+        assert!(dob.value.is_some_and(|birth| birth.date == date("2007-06-15")), "{reference}");
         assert_eq!(dob.valid, valid, "{min_age} on {reference}");
     }
 }
@@ -280,11 +244,7 @@ fn serials_run_from_0001_to_9999() {
     ] {
         let text = format!("327301010190{serial}");
         let computerized = judged(&text, &regions, "2024-03-01").computerized;
-        assert_eq!(
-            (computerized.value, computerized.valid),
-            (value, false),
-            "{serial}"
-        );
+        assert_eq!((computerized.value, computerized.valid), (value, false), "{serial}");
     }
 }
 
@@ -292,9 +252,7 @@ fn serials_run_from_0001_to_9999() {
 fn a_length_is_right_at_sixteen_ascii_digits_only() {
     let regions = regions();
     for length in 0..=40 {
-        let text = "3273010101900001327301010190000132730101"
-            .get(..length)
-            .unwrap();
+        let text = "3273010101900001327301010190000132730101".get(..length).unwrap();
         match Nik::new(text) {
             None => assert!(length < 7, "{length}"),
             Some(nik) => {
@@ -361,10 +319,7 @@ fn counts_add_up_each_to_its_own() {
 
 #[test]
 fn debug_hides_the_digits() {
-    assert_eq!(
-        format!("{:?}", Nik::new("3273010101900001")),
-        "Some(Nik(..))"
-    );
+    assert_eq!(format!("{:?}", Nik::new("3273010101900001")), "Some(Nik(..))");
 }
 
 proptest! {

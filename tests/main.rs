@@ -1,9 +1,6 @@
 //! One test binary: a module a behaviour.
 
-#![allow(
-    clippy::disallowed_methods,
-    reason = "the program's peers here use the plain client"
-)]
+#![allow(clippy::disallowed_methods, reason = "the program's peers here use the plain client")]
 
 mod agreement;
 mod allocations;

@@ -21,10 +21,7 @@ fn the_examples_of_the_origin_come_out_as_documented() {
     let request = include_str!("golden/origin/request.json");
     assert_eq!(answer(request).1, include_str!("golden/origin/full.json"));
     let limited = request.replace("full", "limited");
-    assert_eq!(
-        answer(&limited).1,
-        include_str!("golden/origin/limited.json")
-    );
+    assert_eq!(answer(&limited).1, include_str!("golden/origin/limited.json"));
 }
 
 #[test]
@@ -69,43 +66,14 @@ fn each_reason_is_given_for_what_it_stands_for() {
     let empty = r#"{"message":"failed","data":[]}"#;
     let cases = [
         (r"", Reason::MalformedJson, None, empty),
-        (
-            r#"{"nik":["3273010101900001"],"process":"full"} x"#,
-            Reason::MalformedJson,
-            None,
-            empty,
-        ),
-        (
-            r#"["3273010101900001"]"#,
-            Reason::InvalidRequest,
-            None,
-            empty,
-        ),
-        (
-            r#"{"nik":["3273010101900001"]}"#,
-            Reason::InvalidRequest,
-            None,
-            list,
-        ),
-        (
-            r#"{"process":"full"}"#,
-            Reason::InvalidRequest,
-            Some(Process::Full),
-            empty,
-        ),
-        (
-            r#"{"nik":["3273010101900001"],"process":"FULL"}"#,
-            Reason::UnknownProcess,
-            None,
-            list,
-        ),
+        (r#"{"nik":["3273010101900001"],"process":"full"} x"#, Reason::MalformedJson, None, empty),
+        (r#"["3273010101900001"]"#, Reason::InvalidRequest, None, empty),
+        (r#"{"nik":["3273010101900001"]}"#, Reason::InvalidRequest, None, list),
+        (r#"{"process":"full"}"#, Reason::InvalidRequest, Some(Process::Full), empty),
+        (r#"{"nik":["3273010101900001"],"process":"FULL"}"#, Reason::UnknownProcess, None, list),
     ];
     for (request, reason, process, bytes) in cases {
-        assert_eq!(
-            failure(request),
-            (reason, process, bytes.to_owned()),
-            "{request}"
-        );
+        assert_eq!(failure(request), (reason, process, bytes.to_owned()), "{request}");
     }
 }
 
@@ -113,13 +81,7 @@ fn each_reason_is_given_for_what_it_stands_for() {
 fn a_record_without_a_value_is_a_tombstone() {
     let mut out = b"of the record before".to_vec();
     let outcome = processor(Settings::default()).process(None, date("2024-03-01"), &mut out);
-    assert_eq!(
-        outcome,
-        Outcome::Failure {
-            reason: Reason::Tombstone,
-            process: None
-        }
-    );
+    assert_eq!(outcome, Outcome::Failure { reason: Reason::Tombstone, process: None });
     assert_eq!(out, EMPTY.as_bytes());
 }
 
@@ -130,23 +92,11 @@ fn requests_that_are_not_requests_are_told_apart() {
         (r#""nik""#, None),
         (r"{}", None),
         (r#"{"nik":null,"process":"full"}"#, Some(Process::Full)),
-        (
-            r#"{"nik":"3273010101900001","process":"full"}"#,
-            Some(Process::Full),
-        ),
+        (r#"{"nik":"3273010101900001","process":"full"}"#, Some(Process::Full)),
         (r#"{"NIK":[],"process":"full"}"#, Some(Process::Full)),
-        (
-            r#"{"nik":[],"nik":[],"process":"full"}"#,
-            Some(Process::Full),
-        ),
-        (
-            r#"{"nik":[],"\u006eik":1,"process":"full"}"#,
-            Some(Process::Full),
-        ),
-        (
-            r#"{"nik":1,"nik":[1],"process":"limited"}"#,
-            Some(Process::Limited),
-        ),
+        (r#"{"nik":[],"nik":[],"process":"full"}"#, Some(Process::Full)),
+        (r#"{"nik":[],"\u006eik":1,"process":"full"}"#, Some(Process::Full)),
+        (r#"{"nik":1,"nik":[1],"process":"limited"}"#, Some(Process::Limited)),
         (r#"{"nik":{},"process":"nonsense"}"#, None),
     ];
     for (request, process) in cases {
@@ -165,11 +115,7 @@ fn requests_that_are_not_requests_are_told_apart() {
     ];
     for request in with_list {
         let list = r#"{"message":"failed","data":[1, 2 ]}"#.to_owned();
-        assert_eq!(
-            failure(request),
-            (Reason::InvalidRequest, None, list),
-            "{request}"
-        );
+        assert_eq!(failure(request), (Reason::InvalidRequest, None, list), "{request}");
     }
 }
 
@@ -177,13 +123,7 @@ fn requests_that_are_not_requests_are_told_apart() {
 fn keys_and_processes_compare_after_decoding_and_by_case() {
     let (outcome, _) =
         answer(r#"{"x":{"nik":3},"\u006eik":[],"proce\u0073s":"\u0066ull","nik ":1}"#);
-    assert!(matches!(
-        outcome,
-        Outcome::Result {
-            process: Process::Full,
-            ..
-        }
-    ));
+    assert!(matches!(outcome, Outcome::Result { process: Process::Full, .. }));
     for process in ["Limited", "", "full ", "limited\\u0000", "l\\u0131mited"] {
         let request = format!(r#"{{"nik":[],"process":"{process}"}}"#);
         assert_eq!(failure(&request).0, Reason::UnknownProcess, "{process}");
@@ -220,13 +160,7 @@ fn integers_are_niks_by_their_text_and_other_numbers_are_errors() {
 fn a_value_that_does_not_exist_is_the_text_none_or_null() {
     let request = br#"{"nik":["0000009"],"process":"full"}"#;
     for (absent, json) in [(Absent::Text, r#""None""#), (Absent::Null, "null")] {
-        let (_, bytes) = answer_under(
-            Settings {
-                absent,
-                ..Settings::default()
-            },
-            request,
-        );
+        let (_, bytes) = answer_under(Settings { absent, ..Settings::default() }, request);
         let expected = [
             r#""area":{"value":{"province":"#,
             json,
@@ -252,13 +186,7 @@ fn a_value_that_does_not_exist_is_the_text_none_or_null() {
 fn a_retired_code_is_valid_and_without_a_name_if_nobody_knows_it() {
     for (absent, name) in [(Absent::Text, r#""None""#), (Absent::Null, "null")] {
         let request = br#"{"nik":[3273020101900001],"process":"full"}"#;
-        let (_, bytes) = answer_under(
-            Settings {
-                absent,
-                ..Settings::default()
-            },
-            request,
-        );
+        let (_, bytes) = answer_under(Settings { absent, ..Settings::default() }, request);
         let expected = r#""area":{"value":{"province":"Jawa Barat","district":"Kota Bandung","subdistrict":NAME},"valid":true}"#;
         assert!(bytes.contains(&expected.replace("NAME", name)), "{bytes}");
     }
@@ -266,14 +194,9 @@ fn a_retired_code_is_valid_and_without_a_name_if_nobody_knows_it() {
 
 #[test]
 fn the_minimum_age_refuses_the_date_and_still_shows_it() {
-    let settings = Settings {
-        min_age: 17,
-        ..Settings::default()
-    };
-    let (_, bytes) = answer_under(
-        settings,
-        br#"{"nik":[3273010203070001,3273010103070001],"process":"full"}"#,
-    );
+    let settings = Settings { min_age: 17, ..Settings::default() };
+    let (_, bytes) =
+        answer_under(settings, br#"{"nik":[3273010203070001,3273010103070001],"process":"full"}"#);
     assert!(
         bytes.contains(r#""dob":{"value":{"dob":"02-03-2007","age":16},"valid":false}"#),
         "{bytes}"

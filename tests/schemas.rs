@@ -28,9 +28,7 @@ fn schema_of(kind: &str) -> &str {
 }
 
 fn validators() -> BTreeMap<&'static str, Validator> {
-    ["result-limited", "result-full", "failure"]
-        .map(|name| (name, validator(name)))
-        .into()
+    ["result-limited", "result-full", "failure"].map(|name| (name, validator(name))).into()
 }
 
 /// The golden outcomes by their schema, each once. Left out is what `serde_json` cannot hold: numbers no double can, and 128
@@ -49,13 +47,7 @@ fn outcomes() -> Vec<(&'static str, Value)> {
             Err(_) => left_out.push(case.name),
         }
     }
-    assert_eq!(
-        left_out,
-        [
-            "an_element_128_deep",
-            "an_element_an_exponent_beyond_a_double"
-        ]
-    );
+    assert_eq!(left_out, ["an_element_128_deep", "an_element_an_exponent_beyond_a_double"]);
     outcomes
 }
 
@@ -63,19 +55,10 @@ fn outcomes() -> Vec<(&'static str, Value)> {
 fn the_schemas_are_json_schema_2020_12_and_their_examples_validate() {
     for name in ["request", "result-limited", "result-full", "failure"] {
         let schema = schema(name);
-        assert_eq!(
-            schema["$schema"], "https://json-schema.org/draft/2020-12/schema",
-            "{name}"
-        );
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
         jsonschema::meta::validate(&schema).unwrap_or_else(|problem| panic!("{name}: {problem}"));
-        assert!(
-            schema["description"].is_string(),
-            "{name} has no description"
-        );
-        let examples = schema["examples"]
-            .as_array()
-            .map(Vec::as_slice)
-            .unwrap_or_default();
+        assert!(schema["description"].is_string(), "{name} has no description");
+        let examples = schema["examples"].as_array().map(Vec::as_slice).unwrap_or_default();
         assert!(!examples.is_empty(), "{name} has no examples");
         for example in examples {
             assert!(validator(name).is_valid(example), "{name}: {example}");
@@ -88,10 +71,7 @@ fn every_golden_outcome_validates() {
     let validators = validators();
     for (name, outcome) in outcomes() {
         if let Err(problem) = validators[name].validate(&outcome) {
-            panic!(
-                "{name}: {problem} at {}\n{outcome}",
-                problem.instance_path()
-            );
+            panic!("{name}: {problem} at {}\n{outcome}", problem.instance_path());
         }
     }
 }
@@ -101,14 +81,10 @@ fn no_outcome_validates_as_another_kind() {
     let validators = validators();
     for (name, outcome) in outcomes() {
         // An empty list has the same answer in limited and in full.
-        let others = validators
-            .iter()
-            .filter(|(other, _)| **other != name && outcome["data"] != json!({}));
+        let others =
+            validators.iter().filter(|(other, _)| **other != name && outcome["data"] != json!({}));
         for (other, validator) in others {
-            assert!(
-                !validator.is_valid(&outcome),
-                "{name} validates as {other}: {outcome}"
-            );
+            assert!(!validator.is_valid(&outcome), "{name} validates as {other}: {outcome}");
         }
     }
 }
@@ -130,11 +106,7 @@ fn the_request_schema_tells_requests_that_can_be_read_from_those_that_cannot() {
         };
         // A key given twice is lost when JSON is read, so no schema can see it.
         let twice = case.name.contains("twice") || case.name.contains("thrice");
-        assert!(
-            validator.is_valid(&request) == expected || twice,
-            "{}",
-            case.name
-        );
+        assert!(validator.is_valid(&request) == expected || twice, "{}", case.name);
     }
 }
 
@@ -152,8 +124,7 @@ fn places(value: &Value, at: &Path, out: &mut Vec<Path>) {
 }
 
 fn at<'a>(outcome: &'a mut Value, path: &[String]) -> &'a mut Value {
-    path.iter()
-        .fold(outcome, |value, key| &mut value[key.as_str()])
+    path.iter().fold(outcome, |value, key| &mut value[key.as_str()])
 }
 
 fn type_of(value: &Value) -> &'static str {
@@ -185,15 +156,9 @@ fn mutants(outcome: &Value) -> Vec<(String, Value)> {
     let mut mutants = Vec::new();
     for path in paths {
         let old = at(&mut outcome.clone(), &path).clone();
-        for new in [
-            json!(null),
-            json!(true),
-            json!(7),
-            json!(1.5),
-            json!("x"),
-            json!([]),
-            json!({}),
-        ] {
+        for new in
+            [json!(null), json!(true), json!(7), json!(1.5), json!("x"), json!([]), json!({})]
+        {
             let another_type =
                 type_of(&old) != type_of(&new) || (old.is_number() && new == json!(1.5));
             if another_type && !is_an_answer(&path, &old, &new) {
@@ -210,10 +175,7 @@ fn mutants(outcome: &Value) -> Vec<(String, Value)> {
             .flat_map(|object| object.keys());
         for key in keys {
             let mut mutant = outcome.clone();
-            at(&mut mutant, &path)
-                .as_object_mut()
-                .expect("an object")
-                .shift_remove(key);
+            at(&mut mutant, &path).as_object_mut().expect("an object").shift_remove(key);
             mutants.push((format!("{path:?} has no {key}"), mutant));
         }
         if old.is_object() {
@@ -230,9 +192,8 @@ fn no_outcome_with_a_key_missing_or_too_many_or_a_value_of_another_type_validate
     let validators = validators();
     let mut count = 0;
     let mut survivors = Vec::new();
-    for (name, outcome) in outcomes()
-        .iter()
-        .filter(|(_, outcome)| outcome.to_string().len() < 8_000)
+    for (name, outcome) in
+        outcomes().iter().filter(|(_, outcome)| outcome.to_string().len() < 8_000)
     {
         for (what, mutant) in mutants(outcome) {
             count += 1;
@@ -243,10 +204,5 @@ fn no_outcome_with_a_key_missing_or_too_many_or_a_value_of_another_type_validate
     }
     println!("{count} mutants of outcomes");
     assert!(count > 10_000, "{count} mutants");
-    assert!(
-        survivors.is_empty(),
-        "{} survive, such as\n{}",
-        survivors.len(),
-        survivors[0]
-    );
+    assert!(survivors.is_empty(), "{} survive, such as\n{}", survivors.len(), survivors[0]);
 }

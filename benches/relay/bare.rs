@@ -99,11 +99,7 @@ impl Reader {
             assert!(assigned == NO_ERROR, "{assigned:?}");
             sys::rd_kafka_queue_get_consumer(client.0)
         };
-        Reader {
-            client,
-            queue,
-            batch: Vec::with_capacity(BATCH),
-        }
+        Reader { client, queue, batch: Vec::with_capacity(BATCH) }
     }
 
     /// The next records; they are freed by the next call.
@@ -210,11 +206,7 @@ fn produce(
             sys::rd_kafka_poll(producer.0, 0);
         }
         records.retain_mut(|record| {
-            assert!(
-                matches!(record.err, NO_ERROR | QUEUE_FULL),
-                "{:?}",
-                record.err
-            );
+            assert!(matches!(record.err, NO_ERROR | QUEUE_FULL), "{:?}", record.err);
             std::mem::replace(&mut record.err, NO_ERROR) == QUEUE_FULL
         });
         if !records.is_empty() {

@@ -39,10 +39,7 @@ pub fn run(niks: u64) -> ExitCode {
     let counted = program.metrics()["nik_summary_number_total"];
     stop(&mut program);
     #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let (wanted, goal) = (
-        (records * each) as f64,
-        GOAL.as_secs_f64() * share as f64 / 285e6,
-    );
+    let (wanted, goal) = ((records * each) as f64, GOAL.as_secs_f64() * share as f64 / 285e6);
     println!(
         "{wanted:.0} NIKs in {took:.1?}, from the program's start to its last commit: {:.2} million NIKs/s (goal: {goal:.0} s)\n\
          {figures:.2?}",

@@ -11,11 +11,8 @@ use crate::{BUDGET_MB, JVM, settings, stop};
 
 const PARTITIONS: usize = 6;
 /// The topics keep so much of each partition: half an hour's outcomes fit no small disk.
-const TOPIC: [(&str, &str); 3] = [
-    ("retention.ms", "-1"),
-    ("retention.bytes", "268435456"),
-    ("segment.bytes", "67108864"),
-];
+const TOPIC: [(&str, &str); 3] =
+    [("retention.ms", "-1"), ("retention.bytes", "268435456"), ("segment.bytes", "67108864")];
 /// So many requests wait at least, so that the load is full.
 const BACKLOG: u64 = 1_000_000;
 const LOOK: Duration = Duration::from_secs(10);

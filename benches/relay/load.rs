@@ -58,11 +58,8 @@ impl Load {
             Self::W3 => Process::Full,
             _ => Process::Limited,
         };
-        let options = Options {
-            niks_per_request: self.niks(),
-            process: Some(process),
-            ..Options::default()
-        };
+        let options =
+            Options { niks_per_request: self.niks(), process: Some(process), ..Options::default() };
         Generator::new(&regions, 7, options)
     }
 }
@@ -76,10 +73,7 @@ pub struct Pool {
 impl Pool {
     /// So many that differ, and are sent again and again; 0: no two are the same.
     pub fn of(load: Load, distinct: usize) -> Self {
-        let mut pool = Self {
-            generator: load.generator(),
-            made: Vec::new(),
-        };
+        let mut pool = Self { generator: load.generator(), made: Vec::new() };
         pool.made = (0..distinct).map(|_| pool.fresh()).collect();
         pool
     }
@@ -123,9 +117,7 @@ pub fn send_all(
         let request = fresh.as_ref().unwrap_or_else(repeated);
         send(&producer, topic, partition, number, request);
     }
-    producer
-        .flush(Duration::from_mins(2))
-        .expect("the broker takes the requests");
+    producer.flush(Duration::from_mins(2)).expect("the broker takes the requests");
 }
 
 fn send(
@@ -136,15 +128,9 @@ fn send(
     request: &[u8],
 ) {
     let key = number.to_be_bytes();
-    let mut record = BaseRecord::to(topic)
-        .partition(partition)
-        .key(&key)
-        .payload(request);
+    let mut record = BaseRecord::to(topic).partition(partition).key(&key).payload(request);
     while let Err((error, back)) = producer.send(record) {
-        assert!(
-            matches!(error, KafkaError::MessageProduction(QueueFull)),
-            "{error}"
-        );
+        assert!(matches!(error, KafkaError::MessageProduction(QueueFull)), "{error}");
         std::thread::sleep(Duration::from_millis(2));
         record = back;
     }

@@ -106,16 +106,13 @@ enum Relay {
 impl Relay {
     /// Those that are always there, each guarantee behind the bare relay that is its yardstick.
     fn usual() -> Vec<Self> {
-        let program = |guarantee| Self::Program {
-            settings: format!("delivery.guarantee={guarantee}"),
-        };
+        let program =
+            |guarantee| Self::Program { settings: format!("delivery.guarantee={guarantee}") };
         vec![
             Self::Bare { transactions: true },
             program("exactly_once"),
             Self::BareOutcomes,
-            Self::Bare {
-                transactions: false,
-            },
+            Self::Bare { transactions: false },
             program("at_least_once"),
         ]
     }
@@ -132,9 +129,7 @@ impl Relay {
     fn name(&self) -> &str {
         match self {
             Self::Bare { transactions: true } => "bare relay, transactions",
-            Self::Bare {
-                transactions: false,
-            } => "bare relay",
+            Self::Bare { transactions: false } => "bare relay",
             Self::BareOutcomes => "bare relay, transactions, of the outcomes",
             Self::Program { settings } => {
                 let named = settings.strip_prefix("delivery.guarantee=");
@@ -159,30 +154,15 @@ fn main() -> ExitCode {
         What::Relay(plan) => compare(&plan),
         What::Country { niks } => country::run(niks),
         What::Endurance { minutes } => endurance::run(minutes),
-        What::Bare {
-            bootstrap,
-            group,
-            from,
-            to,
-            partitions,
-            transactions,
-        } => bare::relay(&Job {
-            bootstrap,
-            group,
-            from,
-            to,
-            partitions,
-            transactions,
-        }),
+        What::Bare { bootstrap, group, from, to, partitions, transactions } => {
+            bare::relay(&Job { bootstrap, group, from, to, partitions, transactions })
+        }
     }
 }
 
 fn compare(plan: &Plan) -> ExitCode {
     let cluster = KafkaCluster::start_on(JVM);
-    println!(
-        "start: {:.0?} until the program answers, median of 5",
-        time_to_answer(&cluster)
-    );
+    println!("start: {:.0?} until the program answers, median of 5", time_to_answer(&cluster));
     let mut within = true;
     let sixes = Load::ALL.map(|load| (load, 6));
     let all = [&sixes[..], &[(Load::W1, 1), (Load::W1, 64)]].concat();
@@ -198,13 +178,7 @@ fn compare(plan: &Plan) -> ExitCode {
             records,
             &mut Pool::of(load, DISTINCT / load.niks().div_ceil(100)),
         );
-        let mut stage = Stage {
-            cluster: &cluster,
-            requests,
-            outcomes: None,
-            partitions,
-            records,
-        };
+        let mut stage = Stage { cluster: &cluster, requests, outcomes: None, partitions, records };
         let variants = plan.variants.iter().cloned();
         let mut relays = Relay::usual();
         relays.extend(variants.map(|settings| Relay::Program { settings }));
@@ -241,11 +215,7 @@ fn compare(plan: &Plan) -> ExitCode {
             .chain([&stage.requests])
             .for_each(|topic| cluster.delete_topic(topic));
     }
-    if within {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if within { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// How long a start takes: settings and region data read, HTTP served, the workers about to subscribe.
@@ -322,10 +292,7 @@ impl Stage<'_> {
             }
         };
         let spent = [before, Some(failures)];
-        spent
-            .iter()
-            .flatten()
-            .for_each(|topic| cluster.delete_topic(topic));
+        spent.iter().flatten().for_each(|topic| cluster.delete_topic(topic));
         if matches!(relay, Relay::Program { .. }) {
             self.outcomes = Some(results);
         } else {
@@ -357,9 +324,7 @@ fn show(load: Load, relays: &[Relay], medians: &[Figures]) {
     for (relay, it) in relays.iter().zip(medians) {
         // The bare relay that gives the same promise.
         let transactions = relay.transactions();
-        let yardstick = relays
-            .iter()
-            .position(|it| *it == Relay::Bare { transactions });
+        let yardstick = relays.iter().position(|it| *it == Relay::Bare { transactions });
         let yardstick = medians[yardstick.expect("one of the usual")];
         #[allow(clippy::cast_precision_loss, reason = "small")]
         let niks = it.records_per_second * load.niks() as f64;

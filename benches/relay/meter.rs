@@ -119,14 +119,7 @@ impl Progress {
     ) -> Figures {
         let broker = cluster.pids()[0];
         let records = i64::try_from(records).expect("a count");
-        let look = || {
-            (
-                self.committed(),
-                Instant::now(),
-                cpu_seconds(pid),
-                cpu_seconds(broker),
-            )
-        };
+        let look = || (self.committed(), Instant::now(), cpu_seconds(pid), cpu_seconds(broker));
         let started = Instant::now();
         let wait_for = |count: i64| loop {
             let seen = look();
@@ -134,11 +127,7 @@ impl Progress {
                 return seen;
             }
             assert!(!peak_mb(pid).is_nan(), "the relay has ended");
-            assert!(
-                started.elapsed() < limit,
-                "{} of {records} records within {limit:?}",
-                seen.0
-            );
+            assert!(started.elapsed() < limit, "{} of {records} records within {limit:?}", seen.0);
             std::thread::sleep(LOOK);
         };
         let (first, last) = (wait_for(1), wait_for(records));

@@ -31,12 +31,8 @@ pub fn all(regions: &Regions) -> Vec<Case> {
     for process in Process::ALL {
         for (kind, invalid, unreadable) in [("valid", 0.0, 0.0), ("mixed", 0.3, 0.05)] {
             for size in SIZES {
-                let options = Options {
-                    niks_per_request: size,
-                    invalid,
-                    unreadable,
-                    process: Some(process),
-                };
+                let options =
+                    Options { niks_per_request: size, invalid, unreadable, process: Some(process) };
                 let mut generator = Generator::new(regions, 7, options);
                 let request = |_| {
                     let mut request = Vec::new();
@@ -79,9 +75,7 @@ impl Worker {
     /// Answers one request.
     pub fn answer(&mut self, request: &[u8]) {
         let request = black_box(Some(request));
-        let outcome = self
-            .processor
-            .process(request, self.reference, &mut self.out);
+        let outcome = self.processor.process(request, self.reference, &mut self.out);
         black_box((outcome, self.out.as_slice()));
     }
 }

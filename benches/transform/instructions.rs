@@ -11,9 +11,7 @@ fn main() {
     let mut worker = Worker::new(regions.clone());
     for case in all(&regions) {
         // Buffers grow to their size.
-        case.requests
-            .iter()
-            .for_each(|request| worker.answer(request));
+        case.requests.iter().for_each(|request| worker.answer(request));
         measured(&mut worker, &case);
         println!("{}\t{}", case.name, case.requests.len() * case.size);
     }
@@ -21,7 +19,5 @@ fn main() {
 
 #[inline(never)]
 fn measured(worker: &mut Worker, case: &Case) {
-    case.requests
-        .iter()
-        .for_each(|request| worker.answer(request));
+    case.requests.iter().for_each(|request| worker.answer(request));
 }

@@ -27,9 +27,7 @@ fn start(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("start");
     group.bench_function("regions", |bencher| bencher.iter(regions));
     let regions = regions();
-    group.bench_function("worker", |bencher| {
-        bencher.iter(|| Worker::new(regions.clone()))
-    });
+    group.bench_function("worker", |bencher| bencher.iter(|| Worker::new(regions.clone())));
 }
 
 criterion_group! {

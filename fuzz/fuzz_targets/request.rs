@@ -42,11 +42,7 @@ fn narrow() -> Settings {
 
 fn pair(settings: Settings, retired: Retired) -> Pair {
     let fast = Fast::new(&settings, retired);
-    Pair {
-        settings,
-        retired,
-        fast,
-    }
+    Pair { settings, retired, fast }
 }
 
 fuzz_target!(|request: &[u8]| {
@@ -54,12 +50,7 @@ fuzz_target!(|request: &[u8]| {
     let day = NaiveDate::from_ymd_opt(2025, 6, 15).expect("a day");
     let date = Date::new(2025, 6, 15).expect("a day");
     PAIRS.with_borrow_mut(|pairs| {
-        for Pair {
-            settings,
-            retired,
-            fast,
-        } in pairs
-        {
+        for Pair { settings, retired, fast } in pairs {
             let regions = Regions::of_the_project(*retired);
             assert_eq!(
                 fast.answer(Some(request), date),

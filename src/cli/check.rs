@@ -65,12 +65,7 @@ pub fn check(
     mut output: impl Write,
 ) -> io::Result<()> {
     let reference = args.reference_date.unwrap_or_else(today);
-    let mut answers = Answers {
-        processor,
-        reference,
-        outcome: Vec::new(),
-        output: &mut output,
-    };
+    let mut answers = Answers { processor, reference, outcome: Vec::new(), output: &mut output };
     if args.niks.is_empty() {
         answers.lines(input)?;
     } else {
@@ -89,8 +84,7 @@ struct Answers<'a, W> {
 
 impl<W: Write> Answers<'_, W> {
     fn answer(&mut self, request: &[u8]) -> io::Result<()> {
-        self.processor
-            .process(Some(request), self.reference, &mut self.outcome);
+        self.processor.process(Some(request), self.reference, &mut self.outcome);
         self.outcome.push(b'\n');
         self.output.write_all(&self.outcome)
     }
@@ -98,12 +92,7 @@ impl<W: Write> Answers<'_, W> {
     fn lines(&mut self, mut input: impl BufRead) -> io::Result<()> {
         // What is longer than a request may be is refused whatever follows: so much of a line is
         // enough.
-        let enough = self
-            .processor
-            .settings()
-            .limits
-            .request_bytes
-            .saturating_add(1);
+        let enough = self.processor.settings().limits.request_bytes.saturating_add(1);
         let mut line = Vec::new();
         loop {
             let chunk = match input.fill_buf() {
@@ -131,10 +120,6 @@ impl<W: Write> Answers<'_, W> {
             // answer at once.
             self.output.flush()?;
         }
-        if line.is_empty() {
-            Ok(())
-        } else {
-            self.answer(&line)
-        }
+        if line.is_empty() { Ok(()) } else { self.answer(&line) }
     }
 }

@@ -72,11 +72,7 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
         send(args, &args.sent.files.load()?.settings, &regions)?;
         return Ok(ExitCode::SUCCESS);
     }
-    written(generate(
-        args,
-        &regions,
-        BufWriter::with_capacity(1 << 16, io::stdout().lock()),
-    ))
+    written(generate(args, &regions, BufWriter::with_capacity(1 << 16, io::stdout().lock())))
 }
 
 /// Runs the command to `output`, with the codes that `regions` knows.
@@ -134,9 +130,5 @@ fn send(args: &GenerateArgs, settings: &Settings, regions: &Regions) -> anyhow::
 
 fn share(text: &str) -> Result<f64, &'static str> {
     let share = text.parse().map_err(|_| "not a number")?;
-    if (0.0..=1.0).contains(&share) {
-        Ok(share)
-    } else {
-        Err("not between 0 and 1")
-    }
+    if (0.0..=1.0).contains(&share) { Ok(share) } else { Err("not between 0 and 1") }
 }

@@ -77,18 +77,8 @@ fn describe(
     manifest: &Manifest,
     out: &mut impl Write,
 ) -> io::Result<()> {
-    let state = if found.retired.is_some() {
-        State::Retired
-    } else {
-        State::Current
-    };
-    writeln!(
-        out,
-        "{} {}, {}",
-        found.code,
-        found.code.level(),
-        state.as_str()
-    )?;
+    let state = if found.retired.is_some() { State::Retired } else { State::Current };
+    writeln!(out, "{} {}, {}", found.code, found.code.level(), state.as_str())?;
     field(out, "name", found.name.unwrap_or("None (nobody knows it)"))?;
     for parent in &found.parents {
         let state = if parent.retired { " (retired)" } else { "" };
@@ -116,19 +106,12 @@ fn provenance(tables: &Tables<'_>, row: &Retired<'_>, out: &mut impl Write) -> i
     )?;
     field(out, "evidence", row.evidence)?;
     field(out, "confidence", row.confidence.as_str())?;
-    if row.note.is_empty() {
-        Ok(())
-    } else {
-        field(out, "note", row.note)
-    }
+    if row.note.is_empty() { Ok(()) } else { field(out, "note", row.note) }
 }
 
 /// A code with its name and the names above it on one line.
 fn path(found: &Description<'_>) -> String {
-    let names = found
-        .name
-        .into_iter()
-        .chain(found.parents.iter().map(|parent| parent.name));
+    let names = found.name.into_iter().chain(found.parents.iter().map(|parent| parent.name));
     format!("{} {}", found.code, names.collect::<Vec<_>>().join(", "))
 }
 
@@ -143,47 +126,27 @@ fn unknown(tables: &Tables<'_>, code: Code) -> String {
     } else {
         format!("; known above it: {}", above.join(", "))
     };
-    format!(
-        "{code}: no such {}, current or retired{known}",
-        code.level()
-    )
+    format!("{code}: no such {}, current or retired{known}", code.level())
 }
 
 fn info(manifest: &Manifest, out: &mut impl Write) -> io::Result<()> {
     let source = &manifest.source;
     field(out, "release", &manifest.release)?;
     field(out, "decree", &manifest.decree)?;
-    field(
-        out,
-        "source",
-        &format!("{} {} ({})", source.package, source.file, source.licence),
-    )?;
+    field(out, "source", &format!("{} {} ({})", source.package, source.file, source.licence))?;
     field(out, "sha256", &format!("{} {}", source.sha256, source.file))?;
     for (file, sha256) in &manifest.files {
         field(out, "sha256", &format!("{sha256} {file}"))?;
     }
-    field(
-        out,
-        "sha256",
-        &format!("{} current.tsv followed by retired.tsv", manifest.sha256),
-    )?;
+    field(out, "sha256", &format!("{} current.tsv followed by retired.tsv", manifest.sha256))?;
 
-    writeln!(
-        out,
-        "\n  {:<26} {:>8} {:>8} {:>9}",
-        "codes", "province", "regency", "kecamatan"
-    )?;
+    writeln!(out, "\n  {:<26} {:>8} {:>8} {:>9}", "codes", "province", "regency", "kecamatan")?;
     for state in State::ALL.map(State::as_str) {
         let of = |level: Level| manifest.counts.get(level.as_str())?.get(state);
         counts(out, state, of)?;
     }
     for confidence in Confidence::ALL.map(Confidence::as_str) {
-        let of = |level: Level| {
-            manifest
-                .retired_confidence
-                .get(level.as_str())?
-                .get(confidence)
-        };
+        let of = |level: Level| manifest.retired_confidence.get(level.as_str())?.get(confidence);
         counts(out, &format!("  {confidence}"), of)?;
     }
     Ok(())
@@ -195,10 +158,7 @@ fn counts<'a>(
     of: impl Fn(Level) -> Option<&'a usize>,
 ) -> io::Result<()> {
     let [province, regency, kecamatan] = Level::ALL.map(|level| of(level).copied().unwrap_or(0));
-    writeln!(
-        out,
-        "  {label:<26} {province:>8} {regency:>8} {kecamatan:>9}"
-    )
+    writeln!(out, "  {label:<26} {province:>8} {regency:>8} {kecamatan:>9}")
 }
 
 fn field(out: &mut impl Write, label: &str, value: &str) -> io::Result<()> {

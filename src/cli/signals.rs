@@ -14,10 +14,7 @@ pub(super) fn stop() -> io::Result<Stop> {
     // Before the thread runs, or a signal in between would end the process.
     let (mut terminate, mut interrupt) = {
         let _inside = runtime.enter();
-        (
-            signal(SignalKind::terminate())?,
-            signal(SignalKind::interrupt())?,
-        )
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
     let stop = Stop::default();
     let asked = stop.clone();
@@ -33,8 +30,6 @@ pub(super) fn stop() -> io::Result<Stop> {
             asked.request();
         }
     };
-    thread::Builder::new()
-        .name("signals".to_owned())
-        .spawn(move || runtime.block_on(listen))?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listen))?;
     Ok(stop)
 }

@@ -57,12 +57,7 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(document: &'a str, arena: &'a mut String) -> Self {
-        Self {
-            document,
-            bytes: document.as_bytes(),
-            at: 0,
-            arena,
-        }
+        Self { document, bytes: document.as_bytes(), at: 0, arena }
     }
 
     /// The byte of the document the walk has come to.
@@ -93,21 +88,13 @@ impl<'a> Scanner<'a> {
     }
 
     pub(super) fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
-        if self.eat(byte) {
-            Ok(())
-        } else {
-            Err(Malformed)
-        }
+        if self.eat(byte) { Ok(()) } else { Err(Malformed) }
     }
 
     /// Nothing but whitespace may follow.
     pub(super) fn end(&mut self) -> Result<(), Malformed> {
         self.whitespace();
-        if self.at == self.bytes.len() {
-            Ok(())
-        } else {
-            Err(Malformed)
-        }
+        if self.at == self.bytes.len() { Ok(()) } else { Err(Malformed) }
     }
 
     /// Steps over a comma to the value behind it, or over the bracket that ends the container: false.
@@ -290,9 +277,7 @@ impl<'a> Scanner<'a> {
         digits
             .iter()
             .try_fold(0, |code, digit| {
-                char::from(*digit)
-                    .to_digit(16)
-                    .map(|digit| code * 16 + digit)
+                char::from(*digit).to_digit(16).map(|digit| code * 16 + digit)
             })
             .ok_or(Malformed)
     }
@@ -315,10 +300,7 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
         run += 8;
     }
     let special = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
-    run + bytes[run..]
-        .iter()
-        .position(special)
-        .unwrap_or(bytes.len() - run)
+    run + bytes[run..].iter().position(special).unwrap_or(bytes.len() - run)
 }
 
 /// Eight bytes at once: the high bit of each special byte. Exact up to the first one, which is all

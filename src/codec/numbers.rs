@@ -48,10 +48,7 @@ impl Numbers {
 
     /// Notes a key; false if it was there before.
     #[inline]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "no request holds 2^32 NIKs"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "no request holds 2^32 NIKs")]
     pub(super) fn insert(&mut self, key: u64) -> bool {
         if self.chains.is_empty() {
             let new = !self.keys.contains(&key);

@@ -28,9 +28,7 @@ impl Process {
 
     /// The process of this name.
     pub fn from_text(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|process| process.as_str() == text)
+        Self::ALL.into_iter().find(|process| process.as_str() == text)
     }
 }
 
@@ -45,10 +43,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            niks_per_request: 10_000,
-            request_bytes: 1 << 20,
-        }
+        Self { niks_per_request: 10_000, request_bytes: 1 << 20 }
     }
 }
 
@@ -130,8 +125,7 @@ impl<'a> Request<'a> {
         };
         elements.iter().map(move |element| {
             let text = element.text.map(|text| text.of(document, arena));
-            text.and_then(Nik::new)
-                .ok_or(&document.as_bytes()[element.raw.range()])
+            text.and_then(Nik::new).ok_or(&document.as_bytes()[element.raw.range()])
         })
     }
 }
@@ -139,11 +133,7 @@ impl<'a> Request<'a> {
 impl RequestReader {
     /// Reads a request. The checks stand in the order of [`Reason`].
     pub fn read<'a>(&'a mut self, bytes: &'a [u8], limits: Limits) -> Result<Request<'a>, Refusal> {
-        let unread = |reason| Refusal {
-            reason,
-            process: None,
-            niks: None,
-        };
+        let unread = |reason| Refusal { reason, process: None, niks: None };
         if bytes.len() > limits.request_bytes.min(Span::REACH) {
             return Err(unread(Reason::RequestTooLarge));
         }
@@ -177,12 +167,7 @@ impl RequestReader {
         if self.elements.len() > limits.niks_per_request {
             return refuse(Reason::TooManyNiks);
         }
-        Ok(Request {
-            process,
-            niks,
-            document,
-            list: List::Elements(self),
-        })
+        Ok(Request { process, niks, document, list: List::Elements(self) })
     }
 
     /// Walks over the whole document and notes the elements of the list, at most one more than
@@ -236,9 +221,9 @@ impl Members {
                 self.niks.give(None);
             }
             "process" => match scanner.value(1)? {
-                Value::Text(text) => self
-                    .process
-                    .give(Some(Process::from_text(scanner.text(text)))),
+                Value::Text(text) => {
+                    self.process.give(Some(Process::from_text(scanner.text(text))))
+                }
                 Value::Integer | Value::Other => self.process.give(None),
             },
             _ => {

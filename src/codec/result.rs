@@ -103,11 +103,7 @@ impl ResultWriter {
         self.errors.clear();
         let errors_at = out.len() + ERRORS_AT;
         out.extend_from_slice(BEGIN);
-        ResultBody {
-            writer: self,
-            out,
-            errors_at,
-        }
+        ResultBody { writer: self, out, errors_at }
     }
 }
 
@@ -211,18 +207,13 @@ impl ResultBody<'_> {
         let sixteen = nik.length.valid;
         let text = nik.length.value.as_str();
         if sixteen {
-            self.patched::<16>(
-                r#":{"data":{"length":{"value":"0000000000000000""#,
-                29,
-                text,
-            );
+            self.patched::<16>(r#":{"data":{"length":{"value":"0000000000000000""#, 29, text);
         } else {
             self.raw(r#":{"data":{"length":{"value":"#);
             write::text(self.out, text);
         }
         valid!(self, nik.length.valid, r#","area":{"value":"#);
-        self.out
-            .extend_from_slice(self.writer.areas.json(nik.area.value));
+        self.out.extend_from_slice(self.writer.areas.json(nik.area.value));
         valid!(self, nik.area.valid, r#","dob":{"value":{"dob":"#);
         self.birth(nik.dob.value);
         valid!(self, nik.dob.valid, r#","gender":{"value":"#);
@@ -248,8 +239,7 @@ impl ResultBody<'_> {
             let [m1, m2] = two_digits(date.month());
             let [y1, y2] = two_digits(date.year() / 100);
             let [y3, y4] = two_digits(date.year() % 100);
-            self.out
-                .extend([b'"', d1, d2, b'-', m1, m2, b'-', y1, y2, y3, y4, b'"']);
+            self.out.extend([b'"', d1, d2, b'-', m1, m2, b'-', y1, y2, y3, y4, b'"']);
             self.raw(r#","age":"#);
             write::integer(self.out, age.into());
         } else {
@@ -266,10 +256,9 @@ impl ResultBody<'_> {
     fn patched<const N: usize>(&mut self, json: &str, at: usize, text: &str) {
         let start = self.out.len() + at;
         self.raw(json);
-        if let (Some(place), Some(text)) = (
-            self.out[start..].first_chunk_mut::<N>(),
-            text.as_bytes().first_chunk(),
-        ) {
+        if let (Some(place), Some(text)) =
+            (self.out[start..].first_chunk_mut::<N>(), text.as_bytes().first_chunk())
+        {
             *place = *text;
         }
     }
@@ -300,20 +289,12 @@ impl Areas {
         let mut starts = Vec::new();
         for area in regions.areas() {
             starts.push(json.len());
-            render(
-                &mut json,
-                absent,
-                [Some(area.province), Some(area.regency), area.kecamatan],
-            );
+            render(&mut json, absent, [Some(area.province), Some(area.regency), area.kecamatan]);
         }
         starts.push(json.len());
         let mut unknown = Vec::new();
         render(&mut unknown, absent, [None; 3]);
-        Self {
-            json,
-            starts,
-            unknown,
-        }
+        Self { json, starts, unknown }
     }
 
     fn json(&self, area: Option<AreaId>) -> &[u8] {
@@ -325,9 +306,8 @@ impl Areas {
 }
 
 fn render(out: &mut Vec<u8>, absent: &str, names: [Option<&str>; 3]) {
-    for (before, name) in [r#"{"province":"#, r#","district":"#, r#","subdistrict":"#]
-        .into_iter()
-        .zip(names)
+    for (before, name) in
+        [r#"{"province":"#, r#","district":"#, r#","subdistrict":"#].into_iter().zip(names)
     {
         out.extend_from_slice(before.as_bytes());
         match name {

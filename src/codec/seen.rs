@@ -32,12 +32,7 @@ struct Key {
 
 impl Seen {
     pub(super) fn new() -> Self {
-        Self {
-            hasher: RandomState::new(),
-            room: 0,
-            keys: Vec::new(),
-            chains: Vec::new(),
-        }
+        Self { hasher: RandomState::new(), room: 0, keys: Vec::new(), chains: Vec::new() }
     }
 
     /// Forgets all keys; `room` more may come.
@@ -75,10 +70,7 @@ impl Seen {
         true
     }
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the low bits are what is wanted"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "the low bits are what is wanted")]
     fn chain(&self, key: &[u8]) -> usize {
         self.hasher.hash_one(key) as usize & (self.chains.len() - 1)
     }

@@ -20,10 +20,7 @@ impl Span {
     /// The bytes from `start` to before `end`, of a text within reach.
     #[expect(clippy::cast_possible_truncation, reason = "within reach")]
     pub(super) fn new(start: usize, end: usize) -> Self {
-        Self {
-            start: start as u32,
-            end: end as u32,
-        }
+        Self { start: start as u32, end: end as u32 }
     }
 
     /// The bytes' places.

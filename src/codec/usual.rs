@@ -85,11 +85,7 @@ impl Usual {
         Some(Self {
             process,
             niks: Span::new(first - 2, bytes.len() - end.len() + 2),
-            row: Row {
-                first,
-                step: SIXTEEN + S::BETWEEN.len(),
-                count,
-            },
+            row: Row { first, step: SIXTEEN + S::BETWEEN.len(), count },
         })
     }
 }

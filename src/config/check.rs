@@ -20,25 +20,17 @@ pub(super) fn check(
     broken: &BTreeSet<String>,
     property: PropertyCheck,
 ) -> Vec<Problem> {
-    let mut check = Check {
-        origins,
-        broken,
-        problems: Vec::new(),
-    };
+    let mut check = Check { origins, broken, problems: Vec::new() };
     check.kafka(&settings.kafka);
     check.security(&settings.kafka.security);
     check.overrides(&settings.kafka, property);
     check.topics(&settings.topics);
     check.replies(&settings.topics);
-    let (least, most) = (
-        settings.delivery.commit_min_interval_ms,
-        settings.delivery.commit_interval_ms,
-    );
+    let (least, most) =
+        (settings.delivery.commit_min_interval_ms, settings.delivery.commit_interval_ms);
     if least > most {
-        let (least_key, most_key) = (
-            "delivery.commit_min_interval_ms",
-            "delivery.commit_interval_ms",
-        );
+        let (least_key, most_key) =
+            ("delivery.commit_min_interval_ms", "delivery.commit_interval_ms");
         check.refuse(
             &[least_key, most_key],
             format!("expected {least_key} to be at most {most_key}, found {least} and {most}"),
@@ -76,9 +68,7 @@ impl Check<'_> {
     }
 
     fn is_set(&self, key: &str) -> bool {
-        self.origins
-            .get(key)
-            .is_some_and(|origin| origin != DEFAULT)
+        self.origins.get(key).is_some_and(|origin| origin != DEFAULT)
     }
 
     fn kafka(&mut self, kafka: &Kafka) {
@@ -124,19 +114,9 @@ impl Check<'_> {
                     format!("expected other topics than {key}"),
                 );
             }
-            for &(other, _) in named[..index]
-                .iter()
-                .filter(|(_, earlier)| *earlier == topic)
-            {
-                let (key, other) = if self.is_set(key) {
-                    (key, other)
-                } else {
-                    (other, key)
-                };
-                self.refuse(
-                    &[key, other],
-                    format!("expected another topic than {other}"),
-                );
+            for &(other, _) in named[..index].iter().filter(|(_, earlier)| *earlier == topic) {
+                let (key, other) = if self.is_set(key) { (key, other) } else { (other, key) };
+                self.refuse(&[key, other], format!("expected another topic than {other}"));
             }
         }
     }
@@ -189,37 +169,17 @@ impl Check<'_> {
 /// Properties that a promise rests on: the name, the values that keep it, and the promise.
 const OWNED: &[(&str, &[&str], &str)] = &[
     ("bootstrap.servers", &[], "kafka.bootstrap_servers says it"),
-    (
-        "metadata.broker.list",
-        &[],
-        "kafka.bootstrap_servers says it",
-    ),
-    (
-        "group.id",
-        &[],
-        "kafka.group_id says it, and transactional ids begin with it",
-    ),
-    (
-        "group.instance.id",
-        &[],
-        "kafka.instance_id says it, and each worker needs its own",
-    ),
+    ("metadata.broker.list", &[], "kafka.bootstrap_servers says it"),
+    ("group.id", &[], "kafka.group_id says it, and transactional ids begin with it"),
+    ("group.instance.id", &[], "kafka.instance_id says it, and each worker needs its own"),
     ("group.protocol", &[], "kafka.group_protocol says it"),
     (
         "transactional.id",
         &[],
         "each worker needs its own, made from kafka.group_id and kafka.instance_id",
     ),
-    (
-        "enable.idempotence",
-        &[],
-        "without it a retry doubles outcomes",
-    ),
-    (
-        "acks",
-        &["all", "-1"],
-        "an outcome counts as delivered when every replica in sync has it",
-    ),
+    ("enable.idempotence", &[], "without it a retry doubles outcomes"),
+    ("acks", &["all", "-1"], "an outcome counts as delivered when every replica in sync has it"),
     (
         "request.required.acks",
         &["all", "-1"],
@@ -250,21 +210,9 @@ const OWNED: &[(&str, &[&str], &str)] = &[
         &["earliest", "smallest", "beginning", "error"],
         "requests would be skipped without an outcome",
     ),
-    (
-        "delivery.report.only.error",
-        &[],
-        "what counts as delivered rests on it",
-    ),
-    (
-        "partitioner",
-        &[],
-        "an outcome's partition follows from its request's",
-    ),
-    (
-        "enable.partition.eof",
-        &["false"],
-        "the end of a partition is no record",
-    ),
+    ("delivery.report.only.error", &[], "what counts as delivered rests on it"),
+    ("partitioner", &[], "an outcome's partition follows from its request's"),
+    ("enable.partition.eof", &["false"], "the end of a partition is no record"),
 ];
 
 /// Properties that have a setting of their own, which may not say otherwise: the property would win unseen.
@@ -272,10 +220,7 @@ const TWINS: &[(&str, &str)] = &[
     ("session.timeout.ms", "kafka.session_timeout_ms"),
     ("security.protocol", "kafka.security.protocol"),
     ("ssl.ca.location", "kafka.security.ca_file"),
-    (
-        "ssl.certificate.location",
-        "kafka.security.certificate_file",
-    ),
+    ("ssl.certificate.location", "kafka.security.certificate_file"),
     ("ssl.key.location", "kafka.security.key_file"),
     ("ssl.key.password", "kafka.security.key_password"),
     ("sasl.mechanism", "kafka.security.sasl_mechanism"),
@@ -299,9 +244,7 @@ fn is_name(name: &str) -> bool {
     (1..=249).contains(&name.len())
         && name != "."
         && name != ".."
-        && name
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 /// Whether this is a host, or a host and a port.

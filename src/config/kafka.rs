@@ -50,10 +50,7 @@ pub enum GroupProtocol {
     Consumer,
 }
 
-names!(GroupProtocol {
-    Classic: "classic",
-    Consumer: "consumer"
-});
+names!(GroupProtocol { Classic: "classic", Consumer: "consumer" });
 
 /// Whom to trust, and how to prove who one is.
 #[derive(Clone, Debug, Deserialize, Serialize)]

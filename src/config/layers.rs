@@ -35,16 +35,12 @@ pub(super) struct Keys {
 
 impl Keys {
     fn new(defaults: &[(String, Value)]) -> Self {
-        let (open, single): (Vec<_>, Vec<_>) = defaults
-            .iter()
-            .partition(|(_, value)| matches!(value.kind, ValueKind::Table(_)));
+        let (open, single): (Vec<_>, Vec<_>) =
+            defaults.iter().partition(|(_, value)| matches!(value.kind, ValueKind::Table(_)));
         let names = |entries: Vec<&(String, Value)>| {
             entries.into_iter().map(|(key, _)| key.clone()).collect()
         };
-        Self {
-            single: names(single),
-            open: names(open),
-        }
+        Self { single: names(single), open: names(open) }
     }
 
     /// The open table that a key belongs into, and the rest of the key.
@@ -62,9 +58,7 @@ impl Keys {
 
     fn is_table(&self, key: &str) -> bool {
         let begins = |known: &String| {
-            known
-                .strip_prefix(key)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            known.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         };
         self.open.iter().any(begins)
             || (self.single.iter().any(begins) && !self.single.contains(key))
@@ -197,20 +191,16 @@ pub(super) fn environment(
 
 /// What a text in TOML says, or what is wrong with it.
 fn parse(text: &str) -> Result<Map<String, Value>, String> {
-    File::from_str(text, FileFormat::Toml)
-        .collect()
-        .map_err(|error| match error {
-            ConfigError::FileParse { cause, .. } => without_quotation(&cause.to_string()),
-            other => other.to_string(),
-        })
+    File::from_str(text, FileFormat::Toml).collect().map_err(|error| match error {
+        ConfigError::FileParse { cause, .. } => without_quotation(&cause.to_string()),
+        other => other.to_string(),
+    })
 }
 
 /// The parser quotes the line that it cannot read, which may be that of a password: only the place and the reason remain.
 fn without_quotation(text: &str) -> String {
     let lines = text.lines().filter(|line| {
-        let quoted = line
-            .trim_start()
-            .trim_start_matches(|c: char| c.is_ascii_digit());
+        let quoted = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit());
         !quoted.trim_start().starts_with('|')
     });
     lines.collect::<Vec<_>>().join(": ")

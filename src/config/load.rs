@@ -51,11 +51,7 @@ pub fn load_from(
     let broken: BTreeSet<_> = problems.iter().filter_map(|it| it.key.clone()).collect();
     problems.extend(check::check(&settings, &origins, &broken, property));
 
-    if problems.is_empty() {
-        Ok(Loaded { settings, origins })
-    } else {
-        Err(Problems(problems))
-    }
+    if problems.is_empty() { Ok(Loaded { settings, origins }) } else { Err(Problems(problems)) }
 }
 
 /// Reads the layers into the tree. A value that cannot be read becomes a problem and leaves its layer, so that the rest, the
@@ -71,21 +67,13 @@ fn deserialize(
             Err(error) => error,
         };
         let (key, text) = match error {
-            ConfigError::At {
-                error,
-                key: Some(key),
-                ..
-            } => (key, error.to_string()),
+            ConfigError::At { error, key: Some(key), .. } => (key, error.to_string()),
             other => (String::new(), other.to_string()),
         };
         let value = stack.iter_mut().rev().find_map(|layer| layer.remove(&key));
         let at_fault = value.is_some();
         problems.push(Problem {
-            origin: value
-                .as_ref()
-                .and_then(Value::origin)
-                .unwrap_or(layers::DEFAULT)
-                .to_owned(),
+            origin: value.as_ref().and_then(Value::origin).unwrap_or(layers::DEFAULT).to_owned(),
             key: Some(key),
             text,
         });
@@ -98,9 +86,7 @@ fn deserialize(
 fn merge(keys: &Keys, stack: &[Layer]) -> Result<Config, ConfigError> {
     stack
         .iter()
-        .fold(Config::builder(), |builder, layer| {
-            builder.add_source(Tree(nest(keys, layer)))
-        })
+        .fold(Config::builder(), |builder, layer| builder.add_source(Tree(nest(keys, layer))))
         .build()
 }
 
@@ -124,11 +110,7 @@ fn nest(keys: &Keys, layer: &Layer) -> Map<String, Value> {
             }
         }
     }
-    tree.extend(
-        tables
-            .into_iter()
-            .map(|(key, table)| (key.to_owned(), table.into())),
-    );
+    tree.extend(tables.into_iter().map(|(key, table)| (key.to_owned(), table.into())));
     tree
 }
 

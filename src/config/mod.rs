@@ -109,10 +109,7 @@ pub enum Guarantee {
     AtLeastOnce,
 }
 
-names!(Guarantee {
-    ExactlyOnce: "exactly_once",
-    AtLeastOnce: "at_least_once"
-});
+names!(Guarantee { ExactlyOnce: "exactly_once", AtLeastOnce: "at_least_once" });
 
 impl Guarantee {
     /// The name that the settings give it.
@@ -136,15 +133,8 @@ pub struct Rules {
     pub retired_codes: RetiredCodes,
 }
 
-names!(Absent {
-    Text: "text",
-    Null: "null"
-});
-names!(RetiredCodes {
-    All: "all",
-    Confirmed: "confirmed",
-    None: "none"
-});
+names!(Absent { Text: "text", Null: "null" });
+names!(RetiredCodes { All: "all", Confirmed: "confirmed", None: "none" });
 
 /// The day that ages and centuries are counted at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -193,11 +183,7 @@ pub struct Http {
     pub breaker_resume_from_anywhere: bool,
 }
 
-names!(Format {
-    Auto: "auto",
-    Text: "text",
-    Json: "json"
-});
+names!(Format { Auto: "auto", Text: "text", Json: "json" });
 
 /// The log.
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -45,26 +45,17 @@ pub struct Properties(BTreeMap<String, String>);
 impl Properties {
     /// Each property's name and value, secrets included.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()))
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.iter()
-            .map(|(name, value)| (name, if is_secret(name) { HIDDEN } else { value }))
+        self.iter().map(|(name, value)| (name, if is_secret(name) { HIDDEN } else { value }))
     }
 }
 
 /// Whether librdkafka's property of this name holds a secret: those that its own dump hides, by the words they share.
 fn is_secret(name: &str) -> bool {
-    const WORDS: [&str; 5] = [
-        "password",
-        "passphrase",
-        "secret",
-        "pem",
-        "oauthbearer.config",
-    ];
+    const WORDS: [&str; 5] = ["password", "passphrase", "secret", "pem", "oauthbearer.config"];
     WORDS.iter().any(|word| name.contains(word))
 }
 

@@ -34,10 +34,7 @@ impl Loaded {
                 line.split_once(" = ").filter(|_| !line.starts_with('#'))
             {
                 let key = format!("{table}.{name}");
-                let origin = self
-                    .origins
-                    .get(&key)
-                    .map_or(layers::DEFAULT, String::as_str);
+                let origin = self.origins.get(&key).map_or(layers::DEFAULT, String::as_str);
                 // JSON's texts, numbers and switches are TOML's as well.
                 let _ = match value(&settings, &key) {
                     Value::Null => writeln!(shown, "{name} = \"\" # {origin}"),

@@ -151,10 +151,7 @@ pub(super) mod choice {
             .find(|(name, _)| name.eq_ignore_ascii_case(&text))
             .map(|(_, value)| *value)
             .ok_or_else(|| {
-                let names: Vec<_> = T::NAMES
-                    .iter()
-                    .map(|(name, _)| format!("{name:?}"))
-                    .collect();
+                let names: Vec<_> = T::NAMES.iter().map(|(name, _)| format!("{name:?}")).collect();
                 Error::custom(format!("expected {}", names.join(" or ")))
             })
     }

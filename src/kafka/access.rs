@@ -66,9 +66,7 @@ impl Access {
         match self.tokens.get() {
             Ok(token) => Ok(Some(token)),
             Err(NoToken::NoSource) => Ok(None),
-            Err(none) => Err(Trouble::Refusal(format!(
-                "no token for the brokers: {none}"
-            ))),
+            Err(none) => Err(Trouble::Refusal(format!("no token for the brokers: {none}"))),
         }
     }
 
@@ -110,11 +108,7 @@ impl Access {
         let mut found = lock(&self.found);
         found.retain(|_, (at, _)| at.elapsed() < AGAIN);
         let look = || (Instant::now(), why_untrusted(address, &self.security));
-        found
-            .entry(address.to_owned())
-            .or_insert_with(look)
-            .1
-            .clone()
+        found.entry(address.to_owned()).or_insert_with(look).1.clone()
     }
 
     /// librdkafka's log line, into ours. It writes of brokers, topics and groups, never of a record's content.
@@ -215,10 +209,7 @@ mod tests {
                 "TxnCoordinator/1: Failed to add partition \"nik.results\" [0] to transaction: Broker: {why}"
             )
         };
-        assert_eq!(
-            unwritable(&line("Topic authorization failed")),
-            Some("nik.results")
-        );
+        assert_eq!(unwritable(&line("Topic authorization failed")), Some("nik.results"));
         assert_eq!(unwritable(&line("Operation not attempted")), None);
     }
 }

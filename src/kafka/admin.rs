@@ -99,12 +99,7 @@ impl Admin {
             native::set_token(client.inner(), token);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
-        Ok(Self {
-            client,
-            reader: Reader::connect(&clients)?,
-            runtime,
-            settings: settings.clone(),
-        })
+        Ok(Self { client, reader: Reader::connect(&clients)?, runtime, settings: settings.clone() })
     }
 
     fn names(&self) -> [&str; 3] {
@@ -139,10 +134,7 @@ impl Admin {
             Ok(_) => {}
         }
         let metadata = self.reader.metadata(name)?;
-        let partitions = metadata
-            .topics()
-            .first()
-            .map_or(&[][..], MetadataTopic::partitions);
+        let partitions = metadata.topics().first().map_or(&[][..], MetadataTopic::partitions);
         Ok(Some(Topic {
             partitions: partitions.len(),
             replicas: partitions
@@ -166,10 +158,7 @@ impl Admin {
         };
         let options = options();
         let asked = self.client.describe_configs([of], &options);
-        let answers = self
-            .runtime
-            .block_on(asked)
-            .map_err(|error| Trouble::of(&right, &error))?;
+        let answers = self.runtime.block_on(asked).map_err(|error| Trouble::of(&right, &error))?;
         let mut entries = Vec::new();
         for answer in answers {
             let resource: ConfigResource =
@@ -181,9 +170,7 @@ impl Admin {
             return Err(Trouble::NotAllowed(right));
         }
         let entries = entries.into_iter();
-        Ok(entries
-            .filter_map(|entry| Some((entry.name, entry.value?)))
-            .collect())
+        Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
 
     /// Makes the topics that are missing; leaves the others as they are.
@@ -191,18 +178,11 @@ impl Admin {
         let brokers = self.reader.metadata(self.names()[0])?.brokers().len();
         let (replicas, in_sync) = plan.replicas(brokers);
         if replicas > brokers {
-            return Err(Trouble::TooFewBrokers {
-                wanted: replicas,
-                brokers,
-            });
+            return Err(Trouble::TooFewBrokers { wanted: replicas, brokers });
         }
         let limits = &self.settings.limits;
-        let sizes = [
-            limits.request_bytes,
-            limits.result_bytes,
-            limits.result_bytes,
-        ]
-        .map(|bytes| (bytes + MARGIN).to_string());
+        let sizes = [limits.request_bytes, limits.result_bytes, limits.result_bytes]
+            .map(|bytes| (bytes + MARGIN).to_string());
         let retentions = [plan.retention, plan.retention, plan.failures_retention]
             .map(|retention| retention.as_millis().to_string());
         let mut made = Vec::new();
@@ -221,10 +201,7 @@ impl Admin {
                 .set("compression.type", "producer")
                 .set("message.timestamp.type", "CreateTime"),
             )?;
-            made.push(Made {
-                topic: name.to_owned(),
-                replicas: is_new.then_some(replicas),
-            });
+            made.push(Made { topic: name.to_owned(), replicas: is_new.then_some(replicas) });
         }
         self.wait();
         Ok(made)
@@ -239,10 +216,7 @@ impl Admin {
         let right = Right::on_topic(Operation::Create, name);
         let options = options().operation_timeout(Some(PATIENCE));
         let asked = self.client.create_topics([topic], &options);
-        let answers = self
-            .runtime
-            .block_on(asked)
-            .map_err(|error| Trouble::of(&right, &error))?;
+        let answers = self.runtime.block_on(asked).map_err(|error| Trouble::of(&right, &error))?;
         for answer in answers {
             match answer {
                 Err((_, Code::TopicAlreadyExists)) => return Ok(false),
@@ -282,12 +256,7 @@ mod tests {
     fn three_replicas_are_enough_and_from_three_on_two_must_be_in_sync() {
         let replicas = |replicas, brokers| {
             let retention = Duration::ZERO;
-            let plan = Plan {
-                partitions: 6,
-                replicas,
-                retention,
-                failures_retention: retention,
-            };
+            let plan = Plan { partitions: 6, replicas, retention, failures_retention: retention };
             plan.replicas(brokers)
         };
         assert_eq!(replicas(None, 1), (1, "1"));

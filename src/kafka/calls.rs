@@ -45,14 +45,12 @@ impl Calls {
         let gone =
             || Fault::Restart("the helper thread of the transactional calls is gone".to_owned());
         self.jobs.send(Box::new(job)).map_err(|_| gone())?;
-        self.results
-            .recv_timeout(timeout + GRACE)
-            .map_err(|error| match error {
-                RecvTimeoutError::Timeout => {
-                    Fault::Restart("a transactional call hangs past its timeout".to_owned())
-                }
-                RecvTimeoutError::Disconnected => gone(),
-            })
+        self.results.recv_timeout(timeout + GRACE).map_err(|error| match error {
+            RecvTimeoutError::Timeout => {
+                Fault::Restart("a transactional call hangs past its timeout".to_owned())
+            }
+            RecvTimeoutError::Disconnected => gone(),
+        })
     }
 }
 

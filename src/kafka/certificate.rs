@@ -78,10 +78,8 @@ mod tests {
         let key = PKey::from_ec_key(EcKey::generate(&curve).unwrap()).unwrap();
         let mut made = X509::builder().unwrap();
         made.set_pubkey(&key).unwrap();
-        made.set_not_before(&Asn1Time::from_unix(from).unwrap())
-            .unwrap();
-        made.set_not_after(&Asn1Time::from_unix(to).unwrap())
-            .unwrap();
+        made.set_not_before(&Asn1Time::from_unix(from).unwrap()).unwrap();
+        made.set_not_after(&Asn1Time::from_unix(to).unwrap()).unwrap();
         made.sign(&key, MessageDigest::sha256()).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         fs::write(file.path(), made.build().to_pem().unwrap()).unwrap();

@@ -27,9 +27,7 @@ impl Clients {
     pub(super) fn new(settings: &Settings) -> Self {
         let instance = settings.kafka.instance_id.clone().unwrap_or_else(|| {
             // No name that is stable across restarts: a fresh one, so that no other instance is fenced.
-            let since = SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .unwrap_or_default();
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             format!("{:x}-{:x}", std::process::id(), since.as_nanos())
         });
         Self {
@@ -66,15 +64,9 @@ impl Clients {
                 .set("partition.assignment.strategy", strategy(kafka))
                 .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
                 // Its default; librdkafka takes no session that is longer.
-                .set(
-                    "max.poll.interval.ms",
-                    kafka.session_timeout_ms.max(300_000).to_string(),
-                )
+                .set("max.poll.interval.ms", kafka.session_timeout_ms.max(300_000).to_string())
                 // How soon a member hears of another's leaving: it is what a takeover waits for.
-                .set(
-                    "heartbeat.interval.ms",
-                    (kafka.session_timeout_ms / 4).min(500).to_string(),
-                ),
+                .set("heartbeat.interval.ms", (kafka.session_timeout_ms / 4).min(500).to_string()),
             GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
         };
         if let Some(instance) = &kafka.instance_id {
@@ -104,10 +96,7 @@ impl Clients {
             .set("retry.backoff.ms", "10");
         match self.settings.delivery.guarantee {
             Guarantee::ExactlyOnce => config
-                .set(
-                    "transactional.id",
-                    format!("{}-{}-{worker}", kafka.group_id, self.instance),
-                )
+                .set("transactional.id", format!("{}-{}-{worker}", kafka.group_id, self.instance))
                 .set("transaction.timeout.ms", "15000"),
             Guarantee::AtLeastOnce => config.set("message.timeout.ms", "25000"),
         };
@@ -208,10 +197,9 @@ impl Clients {
         if let Some(mechanism) = security.sasl_mechanism {
             config.set("sasl.mechanism", mechanism.as_str());
         }
-        for (key, secret) in [
-            ("ssl.key.password", &security.key_password),
-            ("sasl.password", &security.password),
-        ] {
+        for (key, secret) in
+            [("ssl.key.password", &security.key_password), ("sasl.password", &security.password)]
+        {
             if let Some(secret) = secret {
                 config.set(key, secret.expose());
             }

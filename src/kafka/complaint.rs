@@ -18,10 +18,7 @@ pub(super) fn read(
     security: &Security,
     why_untrusted: impl FnOnce(&str) -> Option<String>,
 ) -> Complaint {
-    let refusal = |line| Complaint {
-        line,
-        refusal: true,
-    };
+    let refusal = |line| Complaint { line, refusal: true };
     if let Some((_, why)) = text.split_once("Failed to acquire SASL OAUTHBEARER token: ") {
         return refusal(format!("no token for the brokers: {why}"));
     }
@@ -33,9 +30,7 @@ pub(super) fn read(
             Some(_) => "kafka.security.ca_file",
             None => "kafka.security.ca_file is not set: the system's authorities are trusted",
         };
-        return refusal(format!(
-            "the certificate of {broker} is not trusted: {why} ({trusted})"
-        ));
+        return refusal(format!("the certificate of {broker} is not trusted: {why} ({trusted})"));
     }
     if let Some(alert) = between(why, "alert ", ":")
         && (alert.contains("certificate") || alert.contains("unknown ca"))
@@ -52,14 +47,10 @@ pub(super) fn read(
         });
     }
     if let Some((_, why)) = why.split_once("SASL authentication error: ") {
-        return refusal(format!(
-            "{broker} refuses the user of kafka.security: {why}"
-        ));
+        return refusal(format!("{broker} refuses the user of kafka.security: {why}"));
     }
     if let Some((_, why)) = why.split_once("mechanism handshake failed: ") {
-        return refusal(format!(
-            "{broker} refuses kafka.security.sasl_mechanism: {why}"
-        ));
+        return refusal(format!("{broker} refuses kafka.security.sasl_mechanism: {why}"));
     }
     if why.contains("SSL ") {
         return refusal(format!("{broker} and kafka.security do not agree: {why}"));
@@ -69,17 +60,14 @@ pub(super) fn read(
     } else {
         ""
     };
-    Complaint {
-        line: format!("{broker}: {why}{hint}"),
-        refusal: false,
-    }
+    Complaint { line: format!("{broker}: {why}{hint}"), refusal: false }
 }
 
 /// The broker's address and what is said of it, less what changes from time to time: its name, the state and the count behind.
 fn split(text: &str) -> (&str, &str) {
-    let text = text.strip_prefix("[thrd:").map_or(text, |rest| {
-        rest.split_once("]: ").map_or(rest, |(_, rest)| rest)
-    });
+    let text = text
+        .strip_prefix("[thrd:")
+        .map_or(text, |rest| rest.split_once("]: ").map_or(rest, |(_, rest)| rest));
     let text = text.rsplit_once(" (after ").map_or(text, |(text, _)| text);
     let Some((name, rest)) = text.split_once(": ") else {
         return ("", text);

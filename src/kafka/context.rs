@@ -53,10 +53,7 @@ pub(super) struct Ear {
 
 impl Ear {
     pub(super) fn new(access: &Arc<Access>) -> Self {
-        Self {
-            access: Arc::clone(access),
-            lost: AtomicBool::new(false),
-        }
+        Self { access: Arc::clone(access), lost: AtomicBool::new(false) }
     }
 
     /// Whether the client was last seen to know no broker any more; says so once.
@@ -154,18 +151,11 @@ impl ClientContext for ConsumerEvents {
         };
         // librdkafka's own lag ignores transactional commits, so it is counted from our own positions.
         for partition in topic.partitions.values().filter(|it| it.desired) {
-            let end = if partition.ls_offset >= 0 {
-                partition.ls_offset
-            } else {
-                partition.hi_offset
-            };
+            let end =
+                if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
             let (begin, next) = (partition.lo_offset, partition.next_offset);
             if end >= 0 && begin >= 0 {
-                let seen = Seen {
-                    begin,
-                    end,
-                    next: (partition.fetchq_cnt == 0).then_some(next),
-                };
+                let seen = Seen { begin, end, next: (partition.fetchq_cnt == 0).then_some(next) };
                 let lag = &self.metrics.lag;
                 lag.seen(Some(self.worker), partition.partition, seen, now_ms());
             }
@@ -190,11 +180,7 @@ impl ConsumerContext for ConsumerEvents {
             unassign(consumer, list);
             return;
         }
-        let partitions = list
-            .elements()
-            .iter()
-            .map(TopicPartitionListElem::partition)
-            .collect();
+        let partitions = list.elements().iter().map(TopicPartitionListElem::partition).collect();
         lock(&self.changes).push_back(match err {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assigned(partitions),
             _ => Change::Revoked(partitions),
@@ -215,10 +201,7 @@ pub(super) fn assign(
 
 /// Whether the group's protocol lets partitions be added to the assignment one after the other.
 pub(super) fn takes_more(consumer: &BaseConsumer<ConsumerEvents>) -> bool {
-    matches!(
-        consumer.rebalance_protocol(),
-        RebalanceProtocol::Cooperative
-    )
+    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
 /// Gives `list` up, as the group's protocol wants it. Partitions of it that were never taken are passed over: librdkafka

@@ -126,10 +126,7 @@ pub(super) fn read(message: &BorrowedMessage<'_>) -> Option<Letter> {
         return None;
     }
     Some(Letter {
-        place: Place {
-            partition: message.partition(),
-            offset: message.offset(),
-        },
+        place: Place { partition: message.partition(), offset: message.offset() },
         timestamp: message.timestamp().to_millis(),
         // What is longer is no failure of ours: what is shown of it stays short.
         request: Source {

@@ -78,10 +78,7 @@ impl Exception {
 /// Whether a refusal concerns the record itself, for good. `InvalidRecord` is the code of each of several in a batch that
 /// were refused; sent alone, each gets the code that tells why.
 pub(super) fn is_for_good(code: Code) -> bool {
-    matches!(
-        code,
-        Code::MessageSizeTooLarge | Code::InvalidTimestamp | Code::InvalidRecord
-    )
+    matches!(code, Code::MessageSizeTooLarge | Code::InvalidTimestamp | Code::InvalidRecord)
 }
 
 /// The exceptions among the records that are to come again: next to always none.
@@ -134,8 +131,7 @@ impl Exceptions {
 
     /// Forgets the records of `partitions`: they go to another worker, or come again as new ones.
     pub(super) fn revoked(&mut self, partitions: &[i32]) {
-        self.0
-            .retain(|(partition, _), _| !partitions.contains(partition));
+        self.0.retain(|(partition, _), _| !partitions.contains(partition));
     }
 }
 
@@ -158,10 +154,7 @@ pub(super) fn tag((partition, offset): Place) -> usize {
     reason = "the inverse of `tag`"
 )]
 fn untag(tag: usize) -> Place {
-    (
-        (tag >> OFFSET_BITS) as i32,
-        (tag & ((1 << OFFSET_BITS) - 1)) as i64,
-    )
+    ((tag >> OFFSET_BITS) as i32, (tag & ((1 << OFFSET_BITS) - 1)) as i64)
 }
 
 #[cfg(test)]
@@ -171,16 +164,10 @@ mod tests {
     use crate::nik::Summary;
 
     fn result() -> Outcome {
-        Outcome::Result {
-            process: Process::Full,
-            summary: Summary::default(),
-        }
+        Outcome::Result { process: Process::Full, summary: Summary::default() }
     }
 
-    const FAILURE: Outcome = Outcome::Failure {
-        reason: Reason::TooManyNiks,
-        process: None,
-    };
+    const FAILURE: Outcome = Outcome::Failure { reason: Reason::TooManyNiks, process: None };
 
     #[test]
     fn a_records_place_survives_the_way_through_a_delivery_report() {
@@ -192,21 +179,12 @@ mod tests {
     #[test]
     fn the_first_refusal_by_a_broker_only_sends_a_record_alone() {
         let mut exceptions = Exceptions::default();
-        let refused = Refused {
-            tag: tag((3, 42)),
-            code: Code::MessageSizeTooLarge,
-        };
+        let refused = Refused { tag: tag((3, 42)), code: Code::MessageSizeTooLarge };
         exceptions.refused_there(refused);
-        assert_eq!(
-            exceptions.of((3, 42)).unwrap().instead(&result()),
-            Instead::Nothing
-        );
+        assert_eq!(exceptions.of((3, 42)).unwrap().instead(&result()), Instead::Nothing);
         exceptions.refused_there(refused);
         let instead = exceptions.of((3, 42)).unwrap().instead(&result());
-        assert_eq!(
-            instead,
-            Instead::Smaller(Reason::ResultTooLarge, Cut::Whole)
-        );
+        assert_eq!(instead, Instead::Smaller(Reason::ResultTooLarge, Cut::Whole));
         assert_eq!(exceptions.of((3, 43)), None);
     }
 
@@ -217,11 +195,7 @@ mod tests {
             exceptions.refused_here((3, 42), Code::MessageSizeTooLarge);
             exceptions.of((3, 42)).unwrap().instead(&FAILURE)
         };
-        for cut in [
-            Cut::WithoutOriginal,
-            Cut::WithoutList,
-            Cut::WithoutOwnHeaders,
-        ] {
+        for cut in [Cut::WithoutOriginal, Cut::WithoutList, Cut::WithoutOwnHeaders] {
             assert_eq!(next(), Instead::Smaller(Reason::TooManyNiks, cut));
         }
         assert_eq!(next(), Instead::Exhausted);
@@ -239,10 +213,7 @@ mod tests {
     #[test]
     fn a_reply_that_is_refused_alone_goes_to_the_results_as_it_is() {
         let mut exceptions = Exceptions::default();
-        let refused = Refused {
-            tag: tag((3, 42)),
-            code: Code::MessageSizeTooLarge,
-        };
+        let refused = Refused { tag: tag((3, 42)), code: Code::MessageSizeTooLarge };
         exceptions.refused_there(refused);
         exceptions.sent_as_reply((3, 42));
         exceptions.refused_there(refused);
@@ -252,24 +223,14 @@ mod tests {
         // There it is refused like any other.
         exceptions.refused_there(refused);
         let instead = exceptions.of((3, 42)).unwrap().instead(&result());
-        assert_eq!(
-            instead,
-            Instead::Smaller(Reason::ResultTooLarge, Cut::Whole)
-        );
+        assert_eq!(instead, Instead::Smaller(Reason::ResultTooLarge, Cut::Whole));
     }
 
     #[test]
     fn a_reply_whose_topic_refuses_the_clocks_time_too_goes_to_the_results_with_its_own() {
         let mut exceptions = Exceptions::default();
-        for next in [
-            (false, Reply::No),
-            (true, Reply::Sent),
-            (false, Reply::Refused),
-        ] {
-            exceptions.refused_there(Refused {
-                tag: tag((3, 42)),
-                code: Code::InvalidTimestamp,
-            });
+        for next in [(false, Reply::No), (true, Reply::Sent), (false, Reply::Refused)] {
+            exceptions.refused_there(Refused { tag: tag((3, 42)), code: Code::InvalidTimestamp });
             let exception = exceptions.of((3, 42)).unwrap();
             assert_eq!((exception.clock, exception.reply), next);
             exceptions.sent_as_reply((3, 42));

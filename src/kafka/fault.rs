@@ -40,9 +40,9 @@ impl From<CallError> for Fault {
 impl From<KafkaError> for Fault {
     fn from(error: KafkaError) -> Self {
         match error {
-            KafkaError::ClientConfig(_, text, key, value) => Fault::Fatal(format!(
-                "librdkafka refuses the setting {key} = {value}: {text}"
-            )),
+            KafkaError::ClientConfig(_, text, key, value) => {
+                Fault::Fatal(format!("librdkafka refuses the setting {key} = {value}: {text}"))
+            }
             KafkaError::ClientCreation(text) => {
                 Fault::Fatal(format!("no Kafka client can be made: {text}"))
             }
@@ -70,27 +70,12 @@ mod tests {
 
     #[test]
     fn errors_are_sorted_by_what_to_do() {
-        assert!(matches!(
-            call(Code::IllegalGeneration, false, true),
-            Fault::Abort(_)
-        ));
-        assert!(matches!(
-            call(Code::UnknownMemberId, false, true),
-            Fault::Abort(_)
-        ));
+        assert!(matches!(call(Code::IllegalGeneration, false, true), Fault::Abort(_)));
+        assert!(matches!(call(Code::UnknownMemberId, false, true), Fault::Abort(_)));
         assert!(matches!(call(Code::Fenced, true, false), Fault::Fenced(_)));
-        assert!(matches!(
-            call(Code::ProducerFenced, true, false),
-            Fault::Fenced(_)
-        ));
-        assert!(matches!(
-            call(Code::OutOfOrderSequenceNumber, true, false),
-            Fault::Restart(_)
-        ));
-        assert!(matches!(
-            call(Code::OperationTimedOut, false, false),
-            Fault::Restart(_)
-        ));
+        assert!(matches!(call(Code::ProducerFenced, true, false), Fault::Fenced(_)));
+        assert!(matches!(call(Code::OutOfOrderSequenceNumber, true, false), Fault::Restart(_)));
+        assert!(matches!(call(Code::OperationTimedOut, false, false), Fault::Restart(_)));
         let config = KafkaError::ClientCreation("no such file".to_owned());
         assert!(matches!(config.into(), Fault::Fatal(_)));
     }

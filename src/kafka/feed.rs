@@ -53,15 +53,9 @@ impl Feed {
         let clients = Clients::new(settings);
         let topic = settings.topics.requests.clone();
         Reader::connect(&clients)?.partitions(&topic, Operation::Write)?;
-        let refusals = Refusals {
-            access: Arc::clone(&clients.access),
-            first: Mutex::default(),
-        };
+        let refusals = Refusals { access: Arc::clone(&clients.access), first: Mutex::default() };
         let producer = clients.feeder().create_with_context(refusals);
-        Ok(Self {
-            producer: producer.map_err(|error| Trouble::no_client(&error))?,
-            topic,
-        })
+        Ok(Self { producer: producer.map_err(|error| Trouble::no_client(&error))?, topic })
     }
 
     /// Sends a request; waits while the queue is full. What was refused before is the error of a later call.
@@ -88,9 +82,7 @@ impl Feed {
 
     fn refused(&self) -> Result<(), Trouble> {
         let first = lock(&self.producer.context().first);
-        first
-            .as_ref()
-            .map_or(Ok(()), |error| Err(self.trouble(error)))
+        first.as_ref().map_or(Ok(()), |error| Err(self.trouble(error)))
     }
 
     fn trouble(&self, error: &KafkaError) -> Trouble {

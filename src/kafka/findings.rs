@@ -37,9 +37,8 @@ pub fn findings(layout: &Layout, settings: &Settings) -> Vec<Finding> {
     let names = [&topics.requests, &topics.results, &topics.failures];
     for (name, topic) in names.into_iter().zip(&layout.topics) {
         match topic {
-            None => found.error(format!(
-                "topic {name} does not exist: `nik-stream topics create` makes it"
-            )),
+            None => found
+                .error(format!("topic {name} does not exist: `nik-stream topics create` makes it")),
             Some(topic) => found.alone(name, topic),
         }
     }
@@ -85,26 +84,17 @@ impl Topic {
     }
 
     fn is_of_append_time(&self) -> bool {
-        self.config
-            .get("message.timestamp.type")
-            .map(String::as_str)
-            == Some("LogAppendTime")
+        self.config.get("message.timestamp.type").map(String::as_str) == Some("LogAppendTime")
     }
 }
 
 impl Findings {
     fn error(&mut self, text: String) {
-        self.0.push(Finding {
-            severity: Severity::Error,
-            text,
-        });
+        self.0.push(Finding { severity: Severity::Error, text });
     }
 
     fn warn(&mut self, text: String) {
-        self.0.push(Finding {
-            severity: Severity::Warning,
-            text,
-        });
+        self.0.push(Finding { severity: Severity::Warning, text });
     }
 
     /// What one topic tells by itself.
@@ -173,20 +163,8 @@ impl Findings {
                 request,
                 "larger requests cannot be sent",
             ),
-            (
-                &topics.results,
-                &layout.topics[1],
-                "result_bytes",
-                result,
-                results,
-            ),
-            (
-                &topics.failures,
-                &layout.topics[2],
-                "result_bytes",
-                result,
-                failures,
-            ),
+            (&topics.results, &layout.topics[1], "result_bytes", result, results),
+            (&topics.failures, &layout.topics[2], "result_bytes", result, failures),
         ] {
             let room = topic.as_ref().and_then(|it| it.number("max.message.bytes"));
             let Some(room) = room.and_then(|room| usize::try_from(room).ok()) else {
@@ -220,9 +198,7 @@ impl Findings {
                  CreateTime"
             ));
         }
-        let ahead = to
-            .number("message.timestamp.after.max.ms")
-            .and_then(bounded);
+        let ahead = to.number("message.timestamp.after.max.ms").and_then(bounded);
         // (A request that is further ahead gets the clock's time at once.)
         let at_once = Duration::from_millis(AHEAD_MS.unsigned_abs());
         if let Some(ahead) = ahead.filter(|ahead| *ahead < at_once) {
@@ -278,25 +254,14 @@ fn long(topic: &Topic) -> String {
 
 /// A number of milliseconds that stands for a bound.
 fn bounded(ms: i64) -> Option<Duration> {
-    (ms != i64::MAX)
-        .then(|| u64::try_from(ms).ok())
-        .flatten()
-        .map(Duration::from_millis)
+    (ms != i64::MAX).then(|| u64::try_from(ms).ok()).flatten().map(Duration::from_millis)
 }
 
 /// A duration in its largest unit that gives a whole number.
 pub fn span(duration: Duration) -> String {
     let ms = duration.as_millis();
-    let units = [
-        (86_400_000, "d"),
-        (3_600_000, "h"),
-        (60_000, "min"),
-        (1000, "s"),
-    ];
-    match units
-        .into_iter()
-        .find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit))
-    {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
+    match units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit)) {
         Some((unit, name)) => format!("{} {name}", ms / unit),
         None => format!("{ms} ms"),
     }

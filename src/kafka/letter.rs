@@ -38,9 +38,7 @@ impl FromStr for Place {
             partition: partition.parse().map_err(|_| NotAPlace)?,
             offset: offset.parse().map_err(|_| NotAPlace)?,
         };
-        (place.partition >= 0 && place.offset >= 0)
-            .then_some(place)
-            .ok_or(NotAPlace)
+        (place.partition >= 0 && place.offset >= 0).then_some(place).ok_or(NotAPlace)
     }
 }
 
@@ -113,12 +111,8 @@ impl Choice {
         let reasons = self.reasons.is_empty()
             || !other.reasons.is_empty() && other.reasons.is_subset(&self.reasons);
         reasons
-            && self
-                .since
-                .is_none_or(|since| other.since.is_some_and(|it| it >= since))
-            && self
-                .until
-                .is_none_or(|until| other.until.is_some_and(|it| it <= until))
+            && self.since.is_none_or(|since| other.since.is_some_and(|it| it >= since))
+            && self.until.is_none_or(|until| other.until.is_some_and(|it| it <= until))
     }
 }
 
@@ -128,11 +122,7 @@ mod tests {
 
     fn choice(reasons: &[&str], since: Option<i64>, until: Option<i64>) -> Choice {
         let reasons = reasons.iter().map(|&reason| reason.to_owned()).collect();
-        Choice {
-            reasons,
-            since,
-            until,
-        }
+        Choice { reasons, since, until }
     }
 
     #[test]

@@ -149,12 +149,7 @@ impl Letters {
         match found {
             Some(Seen::Letter(letter)) if letter.place == place => Ok(*letter),
             Some(Seen::Foreign(at)) if at == place => Err(Trouble::Foreign { topic, place }),
-            _ => Err(Trouble::NoRecord {
-                topic,
-                place,
-                low,
-                high,
-            }),
+            _ => Err(Trouble::NoRecord { topic, place, low, high }),
         }
     }
 

@@ -189,11 +189,7 @@ pub(crate) fn start(
     let watch = Watch::new(
         &shared.clients.watch(),
         &shared.clients.access,
-        [
-            topics.requests.clone(),
-            topics.results.clone(),
-            topics.failures.clone(),
-        ],
+        [topics.requests.clone(), topics.results.clone(), topics.failures.clone()],
         topics.replies().map(str::to_owned).collect(),
         Arc::clone(&shared.counts),
         Arc::clone(health),
@@ -330,12 +326,7 @@ mod tests {
 
     #[test]
     fn a_named_instance_keeps_its_ids_and_one_without_a_name_has_fresh_ones() {
-        let id = |clients: &Clients| {
-            clients
-                .producer(3)
-                .get("transactional.id")
-                .map(str::to_owned)
-        };
+        let id = |clients: &Clients| clients.producer(3).get("transactional.id").map(str::to_owned);
         let named = || clients(&[("GROUP_ID", "checks"), ("INSTANCE_ID", "pod-5")]);
         assert_eq!(id(&named()).as_deref(), Some("checks-pod-5-3"));
         assert_eq!(id(&named()), id(&named()));

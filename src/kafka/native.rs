@@ -56,9 +56,7 @@ fn checked(call: &'static str, error: *mut sys::rd_kafka_error_t) -> Result<(), 
             fatal: sys::rd_kafka_error_is_fatal(error) != 0,
             retriable: sys::rd_kafka_error_is_retriable(error) != 0,
             requires_abort: sys::rd_kafka_error_txn_requires_abort(error) != 0,
-            text: CStr::from_ptr(sys::rd_kafka_error_string(error))
-                .to_string_lossy()
-                .into_owned(),
+            text: CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
         };
         sys::rd_kafka_error_destroy(error);
         Err(described)
@@ -93,9 +91,7 @@ pub(super) fn init_transactions<C: ClientContext>(
 /// Begins a transaction (local: no request is sent).
 pub(super) fn begin_transaction<C: ClientContext>(producer: &Client<C>) -> Result<(), CallError> {
     // SAFETY: see the module's argument.
-    checked("begin_transaction", unsafe {
-        sys::rd_kafka_begin_transaction(producer.native_ptr())
-    })
+    checked("begin_transaction", unsafe { sys::rd_kafka_begin_transaction(producer.native_ptr()) })
 }
 
 /// Adds consumed offsets to the transaction, fenced by the group's membership.
@@ -175,9 +171,7 @@ impl GroupMetadata {
     pub(super) fn is_known(&self) -> bool {
         // SAFETY: the metadata is alive, and so is its text as long as it is.
         let member = unsafe {
-            CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(
-                self.0.as_ptr(),
-            ))
+            CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(self.0.as_ptr()))
         };
         !member.is_empty()
     }
@@ -286,11 +280,7 @@ fn borrowed(message: &BorrowedMessage<'_>) -> Option<NonNull<sys::rd_kafka_heade
     let mut headers = ptr::null_mut();
     // SAFETY: the message is alive; on success `headers` points into it.
     let found = unsafe { sys::rd_kafka_message_headers(message.ptr(), &raw mut headers) };
-    if found == NO_ERROR {
-        NonNull::new(headers)
-    } else {
-        None
-    }
+    if found == NO_ERROR { NonNull::new(headers) } else { None }
 }
 
 /// Calls `visit` with each header of `message`, in order.
@@ -335,9 +325,7 @@ pub(super) fn fatal_error<C: ClientContext>(client: &Client<C>) -> Option<RDKafk
 }
 
 fn raw(bytes: Option<&[u8]>) -> (*const c_void, usize) {
-    bytes.map_or((ptr::null(), 0), |bytes| {
-        (bytes.as_ptr().cast::<c_void>(), bytes.len())
-    })
+    bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast::<c_void>(), bytes.len()))
 }
 
 /// A record to be produced.
@@ -361,10 +349,7 @@ pub(super) fn produce<'a, C: ClientContext>(
 ) -> Result<(), (RDKafkaErrorCode, Outgoing<'a>)> {
     let (key, key_length) = raw(record.key);
     let (value, value_length) = raw(record.value);
-    let headers = record
-        .headers
-        .as_ref()
-        .map_or(ptr::null_mut(), |headers| headers.0.as_ptr());
+    let headers = record.headers.as_ref().map_or(ptr::null_mut(), |headers| headers.0.as_ptr());
     // SAFETY: the variadic list pairs each tag with the arguments rdkafka.h lists for it and ends with VTYPE_END; key
     // and value are copied (MSG_F_COPY); on success librdkafka owns `headers`, on failure we still do.
     let code = unsafe {

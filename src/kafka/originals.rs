@@ -67,11 +67,7 @@ pub(super) struct Originals {
 
 impl Originals {
     pub(super) fn connect(clients: &Clients) -> Result<Self, Trouble> {
-        Ok(Self {
-            reader: Reader::connect(clients)?,
-            at: None,
-            bounds: HashMap::new(),
-        })
+        Ok(Self { reader: Reader::connect(clients)?, at: None, bounds: HashMap::new() })
     }
 
     /// Whether the topic still holds the offset that the failure names.

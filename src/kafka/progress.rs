@@ -30,11 +30,7 @@ pub(super) struct Progress {
 impl Progress {
     /// A committed position and its note; `None` if that is not one of ours.
     pub(super) fn read(mark: i64, note: &str) -> Option<Self> {
-        let rules = if note.is_empty() {
-            Vec::new()
-        } else {
-            serde_json::from_str(note).ok()?
-        };
+        let rules = if note.is_empty() { Vec::new() } else { serde_json::from_str(note).ok()? };
         Some(Self { mark, rules })
     }
 
@@ -60,16 +56,9 @@ impl Progress {
 
     /// What is known once a run with `choice` has come to `cursor`.
     pub(super) fn after(&self, cursor: Cursor, choice: &Choice) -> Self {
-        let mut next = Self {
-            mark: cursor.mark,
-            rules: self.rules.clone(),
-        };
+        let mut next = Self { mark: cursor.mark, rules: self.rules.clone() };
         if cursor.next > cursor.mark {
-            next.rules.push(Rule {
-                from: cursor.mark,
-                to: cursor.next,
-                choice: choice.clone(),
-            });
+            next.rules.push(Rule { from: cursor.mark, to: cursor.next, choice: choice.clone() });
         }
         next.tidy();
         next
@@ -91,10 +80,7 @@ impl Progress {
         rules.retain(|rule| rule.to > rule.from);
         rules.sort_by_key(|rule| rule.from);
         for rule in rules {
-            match kept
-                .iter_mut()
-                .find(|it| it.choice == rule.choice && it.to >= rule.from)
-            {
+            match kept.iter_mut().find(|it| it.choice == rule.choice && it.to >= rule.from) {
                 Some(joined) => joined.to = joined.to.max(rule.to),
                 None => kept.push(rule),
             }
@@ -123,10 +109,7 @@ pub(super) struct Cursor {
 impl Cursor {
     /// At the beginning of a run.
     pub(super) fn at(offset: i64) -> Self {
-        Self {
-            mark: offset,
-            next: offset,
-        }
+        Self { mark: offset, next: offset }
     }
 
     /// The record at `offset` is done: sent, sent before, or nothing that could ever be sent.
@@ -205,10 +188,7 @@ mod tests {
     #[test]
     fn a_filter_is_noted_and_forgotten_once_the_mark_has_passed_it() {
         let mut progress = Progress::default();
-        assert_eq!(
-            run(&mut progress, 9, 99, &choice(&["tombstone"])),
-            [2, 5, 8]
-        );
+        assert_eq!(run(&mut progress, 9, 99, &choice(&["tombstone"])), [2, 5, 8]);
         let note = r#"[{"from":0,"to":9,"choice":{"reasons":["tombstone"]}}]"#;
         assert_eq!((progress.mark, progress.note().as_str()), (0, note));
         assert_eq!(run(&mut progress, 12, 99, &choice(&["tombstone"])), [11]);
@@ -222,12 +202,7 @@ mod tests {
 
     #[test]
     fn a_note_of_somebody_else_is_told_apart() {
-        for note in [
-            "x",
-            "{}",
-            r#"[{"from":0}]"#,
-            r#"[{"from":0,"to":1,"choice":{},"new":2}]"#,
-        ] {
+        for note in ["x", "{}", r#"[{"from":0}]"#, r#"[{"from":0,"to":1,"choice":{},"new":2}]"#] {
             assert_eq!(Progress::read(3, note), None, "{note}");
         }
     }

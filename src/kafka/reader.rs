@@ -70,9 +70,7 @@ impl Reader {
                 heard if Instant::now() >= deadline => {
                     return Err(Trouble::Unreachable {
                         servers: self.servers.clone(),
-                        why: heard
-                            .as_ref()
-                            .map_or_else(|| error.to_string(), |it| it.line.clone()),
+                        why: heard.as_ref().map_or_else(|| error.to_string(), |it| it.line.clone()),
                     });
                 }
                 _ => {}
@@ -176,20 +174,15 @@ impl Reader {
         };
         let mut found = BTreeMap::new();
         for element in committed.elements() {
-            element
-                .error()
-                .map_err(|error| Trouble::of(&right, &error))?;
+            element.error().map_err(|error| Trouble::of(&right, &error))?;
             let mark = match element.offset() {
                 Offset::Offset(offset) => offset,
                 _ => 0,
             };
             let partition = element.partition();
             let group = || self.group.clone();
-            let progress =
-                Progress::read(mark, element.metadata()).ok_or_else(|| Trouble::Notes {
-                    group: group(),
-                    partition,
-                })?;
+            let progress = Progress::read(mark, element.metadata())
+                .ok_or_else(|| Trouble::Notes { group: group(), partition })?;
             found.insert(partition, progress);
         }
         Ok(found)

@@ -61,19 +61,10 @@ pub fn replay(
     tell: &mut dyn FnMut(Told<'_>) -> Result<(), Trouble>,
 ) -> Result<Account, Trouble> {
     let partitions = letters.chosen(&order.partitions)?;
-    let takes = letters
-        .reader
-        .partitions(&letters.requests, Operation::Write)?;
+    let takes = letters.reader.partitions(&letters.requests, Operation::Write)?;
     // The producer first: it ends a transaction that a crash left open, and from here on no other replay commits.
-    let mut sender = send
-        .then(|| Sender::connect(letters, order.rate, takes))
-        .transpose()?;
-    let mut run = Run {
-        order,
-        sender: sender.as_mut(),
-        account: Account::default(),
-        tell,
-    };
+    let mut sender = send.then(|| Sender::connect(letters, order.rate, takes)).transpose()?;
+    let mut run = Run { order, sender: sender.as_mut(), account: Account::default(), tell };
     let done = run.all(letters, &partitions).map(|()| run.account);
     if let Some(sender) = sender {
         sender.close();
@@ -125,10 +116,7 @@ impl Run<'_> {
         }
         let choice = &self.order.choice;
         if !choice.is_everything() && progress.after_gaps(end, choice).note().len() > NOTE_LIMIT {
-            return Err(Trouble::TooManyRules {
-                partition,
-                limit: NOTE_LIMIT,
-            });
+            return Err(Trouble::TooManyRules { partition, limit: NOTE_LIMIT });
         }
         Ok(())
     }

@@ -31,38 +31,22 @@ pub struct Right {
 impl Right {
     /// An operation on a topic.
     pub(super) fn on_topic(operation: Operation, name: &str) -> Self {
-        Self {
-            operation,
-            kind: "topic",
-            name: name.to_owned(),
-        }
+        Self { operation, kind: "topic", name: name.to_owned() }
     }
 
     /// An operation on the cluster as a whole.
     pub(super) fn on_cluster(operation: Operation) -> Self {
-        Self {
-            operation,
-            kind: "cluster",
-            name: "kafka-cluster".to_owned(),
-        }
+        Self { operation, kind: "cluster", name: "kafka-cluster".to_owned() }
     }
 
     /// To take part in a group, to see its positions and to commit them.
     pub(super) fn of_group(name: &str) -> Self {
-        Self {
-            operation: Operation::Read,
-            kind: "group",
-            name: name.to_owned(),
-        }
+        Self { operation: Operation::Read, kind: "group", name: name.to_owned() }
     }
 
     /// To send under a transactional id.
     pub(super) fn of_transactions(id: &str) -> Self {
-        Self {
-            operation: Operation::Write,
-            kind: "transactional id",
-            name: id.to_owned(),
-        }
+        Self { operation: Operation::Write, kind: "transactional id", name: id.to_owned() }
     }
 
     /// What whoever has it does, in words.
@@ -80,11 +64,7 @@ impl Right {
 
 impl fmt::Display for Right {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            operation,
-            kind,
-            name,
-        } = self;
+        let Self { operation, kind, name } = self;
         write!(
             formatter,
             "not authorized: the user of kafka.security needs {operation:?} on {kind} {name}"

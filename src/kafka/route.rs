@@ -48,18 +48,13 @@ pub(super) enum Output {
 impl Counts {
     /// Counts yet to be seen, of so many topics for replies beside the three.
     pub(super) fn of_replies(replies: usize) -> Self {
-        Self {
-            replies: (0..replies).map(|_| AtomicI32::new(0)).collect(),
-            ..Self::default()
-        }
+        Self { replies: (0..replies).map(|_| AtomicI32::new(0)).collect(), ..Self::default() }
     }
 
     /// All outputs.
     pub(super) fn outputs(&self) -> impl Iterator<Item = Output> {
         let replies = (0..self.replies.len()).map(Output::Reply);
-        [Output::Results, Output::Failures]
-            .into_iter()
-            .chain(replies)
+        [Output::Results, Output::Failures].into_iter().chain(replies)
     }
 
     /// The partition for the outcome of a record of `partition`: the same one where the counts agree; else the key's
@@ -288,16 +283,11 @@ impl Watch {
         let lag = &self.metrics.lag;
         for partition in lag.partitions() {
             let Ok((begin, end)) =
-                self.client
-                    .fetch_watermarks(&self.topics[0], partition, TIMEOUT)
+                self.client.fetch_watermarks(&self.topics[0], partition, TIMEOUT)
             else {
                 return; // what is wrong shows at the next look
             };
-            let seen = Seen {
-                begin,
-                end,
-                next: None,
-            };
+            let seen = Seen { begin, end, next: None };
             lag.seen(None, partition, seen, now_ms());
         }
     }

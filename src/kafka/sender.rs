@@ -114,10 +114,7 @@ impl Sender {
         self.sink.begin()?;
         let mut refused = None;
         for (tag, ready) in batch.iter().enumerate() {
-            if let Err(code) = self
-                .sink
-                .send(outgoing(&self.requests, self.takes, ready, tag))?
-            {
+            if let Err(code) = self.sink.send(outgoing(&self.requests, self.takes, ready, tag))? {
                 refused = Some(code);
                 break;
             }
@@ -139,10 +136,7 @@ impl Sender {
             return self.send(second, note);
         }
         Err(if is_for_good(code) {
-            Trouble::Refused {
-                place: last.place,
-                code,
-            }
+            Trouble::Refused { place: last.place, code }
         } else {
             Trouble::Stopped(code.to_string())
         })
@@ -184,12 +178,7 @@ impl Sender {
 
 /// An original as it is sent: to the partition it stood in, if that is still there.
 fn outgoing<'a>(topic: &'a CString, takes: i32, ready: &'a Ready, tag: usize) -> Outgoing<'a> {
-    let Request {
-        key,
-        value,
-        headers,
-        timestamp,
-    } = &ready.request;
+    let Request { key, value, headers, timestamp } = &ready.request;
     let mut own = Headers::with_capacity(headers.len());
     for (name, value) in headers {
         own.push(name, value.as_deref());

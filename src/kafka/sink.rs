@@ -63,11 +63,7 @@ impl Sink {
         let transactional = id.is_some();
         let events = ProducerEvents::new(access, metrics);
         let producer = Arc::new(config.create_with_context(events)?);
-        let calls = if transactional {
-            Some(Calls::start(worker)?)
-        } else {
-            None
-        };
+        let calls = if transactional { Some(Calls::start(worker)?) } else { None };
         let sink = Self {
             producer,
             access: Arc::clone(access),
@@ -116,9 +112,7 @@ impl Sink {
                 }
             }
             if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + DELIVERY_TIMEOUT) {
-                return Err(Fault::Restart(
-                    "the producer's queue does not drain".to_owned(),
-                ));
+                return Err(Fault::Restart("the producer's queue does not drain".to_owned()));
             }
             sleep(Duration::from_millis(1));
         }
@@ -138,9 +132,7 @@ impl Sink {
                 break;
             }
             if Instant::now() > deadline {
-                return Err(Fault::Restart(
-                    "records are not delivered in time".to_owned(),
-                ));
+                return Err(Fault::Restart("records are not delivered in time".to_owned()));
             }
         }
         Ok(self.producer.context().take_refused())

@@ -112,11 +112,9 @@ impl Source {
                 // Brokers come back, topics appear: librdkafka goes on trying by itself, and `report` has told of it.
                 None => Ok(Polled::Drained),
             },
-            None => Ok(self
-                .consumer
-                .context()
-                .next_change()
-                .map_or(Polled::Drained, Polled::Changed)),
+            None => {
+                Ok(self.consumer.context().next_change().map_or(Polled::Drained, Polled::Changed))
+            }
         }
     }
 
@@ -145,9 +143,7 @@ impl Source {
     pub(super) fn is_in_reserve(&self) -> bool {
         self.hides_empty
             && self.assigned.is_empty()
-            && self
-                .membership()
-                .is_some_and(|membership| membership.generation() > 0)
+            && self.membership().is_some_and(|membership| membership.generation() > 0)
     }
 
     /// Whether reading pauses.
@@ -284,11 +280,7 @@ impl Source {
         let Ok(committed) = self.consumer.committed_offsets(list, timeout) else {
             return Ok(None);
         };
-        if committed
-            .elements()
-            .iter()
-            .any(|element| element.error().is_err())
-        {
+        if committed.elements().iter().any(|element| element.error().is_err()) {
             return Ok(None);
         }
         let positions = committed.elements();

@@ -65,12 +65,9 @@ impl Source {
 
     fn read(&self) -> Result<String, NoToken> {
         match self {
-            Source::File(path) => {
-                std::fs::read_to_string(path).map_err(|error| NoToken::Unreadable {
-                    path: path.display().to_string(),
-                    why: error.to_string(),
-                })
-            }
+            Source::File(path) => std::fs::read_to_string(path).map_err(|error| {
+                NoToken::Unreadable { path: path.display().to_string(), why: error.to_string() }
+            }),
             Source::Command(command) => run(command.expose()),
         }
     }
@@ -102,10 +99,7 @@ impl Tokens {
     pub(super) fn new(security: &Security) -> Self {
         let file = security.oauth_token_file.clone().map(Source::File);
         let command = security.oauth_token_command.clone();
-        Self {
-            source: file.or_else(|| command.map(Source::Command)),
-            latest: Mutex::default(),
-        }
+        Self { source: file.or_else(|| command.map(Source::Command)), latest: Mutex::default() }
     }
 
     /// The token: the one that another client got, while most of its life is to come.
@@ -137,29 +131,20 @@ struct Answer {
 /// A token, or a token endpoint's answer.
 fn read(text: &str, source: &'static str, now: i64) -> Result<Token, NoToken> {
     let text = text.trim();
-    let answer = serde_json::from_str(text).unwrap_or_else(|_| Answer {
-        access_token: text.to_owned(),
-        expires_in: None,
-    });
+    let answer = serde_json::from_str(text)
+        .unwrap_or_else(|_| Answer { access_token: text.to_owned(), expires_in: None });
     let token = answer.access_token;
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
     if token.is_empty() || !token.bytes().all(is_token) {
         return Err(NoToken::Malformed(source));
     }
-    let told = end_of(&token).or_else(|| {
-        answer
-            .expires_in
-            .map(|it| now.saturating_add(it.saturating_mul(1000)))
-    });
+    let told = end_of(&token)
+        .or_else(|| answer.expires_in.map(|it| now.saturating_add(it.saturating_mul(1000))));
     let ends = told.unwrap_or(now + UNTOLD_MS);
     if ends <= now {
         return Err(NoToken::Expired(source));
     }
-    Ok(Token {
-        text: token,
-        renew: now + (ends - now) / 10 * 7,
-        ends,
-    })
+    Ok(Token { text: token, renew: now + (ends - now) / 10 * 7, ends })
 }
 
 /// When a JWT ends, by its claim `exp`.

@@ -149,10 +149,7 @@ impl Trouble {
     pub(super) fn of(right: &Right, error: &KafkaError) -> Self {
         match error.rdkafka_error_code() {
             Some(code) => Self::from_code(right, code),
-            None => Self::Brokers {
-                doing: right.deed(),
-                why: error.to_string(),
-            },
+            None => Self::Brokers { doing: right.deed(), why: error.to_string() },
         }
     }
 
@@ -160,19 +157,13 @@ impl Trouble {
     pub(super) fn from_code(right: &Right, code: Code) -> Self {
         match code {
             code if is_denial(code) => Self::NotAllowed(right.clone()),
-            code => Self::Brokers {
-                doing: right.deed(),
-                why: code.to_string(),
-            },
+            code => Self::Brokers { doing: right.deed(), why: code.to_string() },
         }
     }
 
     /// librdkafka takes not these settings.
     pub(super) fn no_client(error: &KafkaError) -> Self {
-        Self::Brokers {
-            doing: "make a Kafka client".to_owned(),
-            why: error.to_string(),
-        }
+        Self::Brokers { doing: "make a Kafka client".to_owned(), why: error.to_string() }
     }
 }
 

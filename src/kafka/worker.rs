@@ -120,11 +120,7 @@ impl Worker {
         desk.now = Instant::now();
         match polled {
             Polled::Record(message) => {
-                let taken = if source.is_paused() {
-                    Ok(false)
-                } else {
-                    desk.take(&message, stop)
-                };
+                let taken = if source.is_paused() { Ok(false) } else { desk.take(&message, stop) };
                 if matches!(taken, Ok(false) | Err(Fault::Abort(_))) {
                     // It may have no outcome and be in no epoch: it is to come again, before any that stands behind it.
                     source.rewind([(message.partition(), message.offset())].into_iter())?;
@@ -138,11 +134,7 @@ impl Worker {
             }
             Polled::Drained => {}
         }
-        if self
-            .desk
-            .epoch
-            .is_due(&self.desk.shared.cadence, self.desk.now)
-        {
+        if self.desk.epoch.is_due(&self.desk.shared.cadence, self.desk.now) {
             self.commit()?;
         }
         Ok(())
@@ -208,15 +200,10 @@ impl Desk {
     fn take(&mut self, message: &BorrowedMessage<'_>, stop: &Stop) -> Result<bool, Fault> {
         let id = (message.partition(), message.offset());
         if !self.shared.counts.wait_for(id.0, || stop.requested()) {
-            return Err(Fault::Abort(
-                "stopped before the partition counts were known".to_owned(),
-            ));
+            return Err(Fault::Abort("stopped before the partition counts were known".to_owned()));
         }
         let now_ms = now_ms();
-        let timestamp = message
-            .timestamp()
-            .to_millis()
-            .filter(|&timestamp| timestamp >= 0);
+        let timestamp = message.timestamp().to_millis().filter(|&timestamp| timestamp >= 0);
         let reference = self.shared.reference.date(timestamp, now_ms);
         let lag = &self.shared.metrics.lag;
         if self.epoch.has_none_of(id.0) {
@@ -227,8 +214,7 @@ impl Desk {
         loop {
             let exception = self.exceptions.of(id);
             let mut outcome =
-                self.processor
-                    .process(message.payload(), reference, &mut self.payload);
+                self.processor.process(message.payload(), reference, &mut self.payload);
             let mut cut = Cut::Whole;
             match exception.unwrap_or_default().instead(&outcome) {
                 Instead::Nothing => {}
@@ -258,13 +244,8 @@ impl Desk {
                 self.settle()?; // what was sent before it stays out of its batch
             }
             let clock = exception.is_some_and(|exception| exception.clock);
-            let dated = timestamp.map(|timestamp| {
-                if timestamp > now_ms + AHEAD_MS {
-                    now_ms
-                } else {
-                    timestamp
-                }
-            });
+            let dated = timestamp
+                .map(|timestamp| if timestamp > now_ms + AHEAD_MS { now_ms } else { timestamp });
             let address = self.address(message, &outcome, cut, exception);
             if exception.is_some() && matches!(address.output, Output::Reply(_)) {
                 self.exceptions.sent_as_reply(id);
@@ -280,8 +261,7 @@ impl Desk {
             })?;
             match sent {
                 Ok(()) => {
-                    self.epoch
-                        .add(id, timestamp, self.payload.len(), &outcome, self.now);
+                    self.epoch.add(id, timestamp, self.payload.len(), &outcome, self.now);
                     if exception.is_some() {
                         self.settle()?;
                     }
@@ -327,11 +307,7 @@ impl Desk {
         let Some(first) = refused.first() else {
             return Ok(());
         };
-        let cause = format!(
-            "{} outcomes not taken, the first: {}",
-            refused.len(),
-            first.code
-        );
+        let cause = format!("{} outcomes not taken, the first: {}", refused.len(), first.code);
         for refused in refused {
             self.exceptions.refused_there(refused);
         }

@@ -17,10 +17,7 @@ pub struct Section<T> {
 impl<T> Section<Option<T>> {
     /// A section that is valid when it tells anything.
     pub(super) fn known(value: Option<T>) -> Self {
-        Self {
-            valid: value.is_some(),
-            value,
-        }
+        Self { valid: value.is_some(), value }
     }
 }
 
@@ -69,10 +66,7 @@ pub fn assess<'a>(
     reference: Date,
 ) -> Assessment<'a> {
     Assessment {
-        length: Section {
-            value: *nik,
-            valid: nik.digits().is_some(),
-        },
+        length: Section { value: *nik, valid: nik.digits().is_some() },
         area: area::read(nik, regions),
         dob: birth_date::read(nik, min_age, reference),
         gender: gender::read(nik),

@@ -139,10 +139,7 @@ pub struct BirthDate {
 /// Source: PP 37/2007 art. 37 (day, month and year of birth, a woman's day plus 40).
 pub(super) fn read(nik: &Nik<'_>, min_age: u8, reference: Date) -> Section<Option<BirthDate>> {
     let value = birth_date(nik, reference);
-    Section {
-        value,
-        valid: value.is_some_and(|birth| birth.age >= u32::from(min_age)),
-    }
+    Section { value, valid: value.is_some_and(|birth| birth.age >= u32::from(min_age)) }
 }
 
 fn birth_date(nik: &Nik<'_>, reference: Date) -> Option<BirthDate> {
@@ -153,10 +150,8 @@ fn birth_date(nik: &Nik<'_>, reference: Date) -> Option<BirthDate> {
     let this_century = Date::pack(2000 + year, month, day) <= reference;
     let year = if this_century { 2000 } else { 1900 } + year;
     let date = Date::pack(year, month, day);
-    (exists(year, month, day) && date <= reference).then(|| BirthDate {
-        date,
-        age: reference.years_since(date),
-    })
+    (exists(year, month, day) && date <= reference)
+        .then(|| BirthDate { date, age: reference.years_since(date) })
 }
 
 fn two_digits(tens: u8, ones: u8) -> Option<u32> {

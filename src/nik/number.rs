@@ -42,22 +42,14 @@ impl<'a> Nik<'a> {
             Some(head) if head.is_ascii() && text.len() > PART => PART,
             _ => text.char_indices().nth(PART)?.0,
         };
-        let nik = Self {
-            text,
-            birth_at,
-            digits: None,
-        };
+        let nik = Self { text, birth_at, digits: None };
         nik.birth().iter().all(u8::is_ascii_digit).then_some(nik)
     }
 
     /// The NIK that these are the text and the digits of.
     #[inline]
     pub(crate) fn of_digits(text: &'a str, digits: Digits) -> Self {
-        Self {
-            text,
-            birth_at: PART,
-            digits: Some(digits),
-        }
+        Self { text, birth_at: PART, digits: Some(digits) }
     }
 
     /// The NIK as it was sent.

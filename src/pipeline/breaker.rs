@@ -131,9 +131,7 @@ impl Breaker {
     pub fn accept(&mut self, now: Instant) -> bool {
         let open = matches!(self.state(now), State::Open { .. });
         if open {
-            self.begin(State::Accepted {
-                until: now + self.cool_down,
-            });
+            self.begin(State::Accepted { until: now + self.cool_down });
         }
         open
     }
@@ -180,11 +178,7 @@ mod tests {
     const COOL_DOWN: Duration = Duration::from_mins(1);
 
     fn breaker(ratio: f64, window: usize) -> Breaker {
-        Breaker::new(&Policy {
-            ratio,
-            window,
-            cool_down: COOL_DOWN,
-        })
+        Breaker::new(&Policy { ratio, window, cool_down: COOL_DOWN })
     }
 
     /// How many of a flood's dead letters go out.

@@ -101,21 +101,10 @@ impl Epoch {
         now: Instant,
     ) {
         self.opened.get_or_insert(now);
-        if self
-            .spans
-            .get(self.latest)
-            .is_none_or(|span| span.partition != partition)
-        {
-            let known = self
-                .spans
-                .iter()
-                .position(|span| span.partition == partition);
+        if self.spans.get(self.latest).is_none_or(|span| span.partition != partition) {
+            let known = self.spans.iter().position(|span| span.partition == partition);
             self.latest = known.unwrap_or_else(|| {
-                self.spans.push(Span {
-                    partition,
-                    first: offset,
-                    next: offset,
-                });
+                self.spans.push(Span { partition, first: offset, next: offset });
                 self.spans.len() - 1
             });
         }
@@ -166,9 +155,7 @@ impl Epoch {
     pub fn is_due(&self, cadence: &Cadence, now: Instant) -> bool {
         self.records >= cadence.records
             || self.bytes >= cadence.bytes
-            || self
-                .opened
-                .is_some_and(|opened| now.duration_since(opened) >= cadence.interval)
+            || self.opened.is_some_and(|opened| now.duration_since(opened) >= cadence.interval)
     }
 
     /// How long to wait for more input before it is committed: nothing where the last commit is long enough ago.
@@ -204,10 +191,7 @@ mod tests {
     };
 
     fn failure() -> Outcome {
-        Outcome::Failure {
-            reason: Reason::Tombstone,
-            process: None,
-        }
+        Outcome::Failure { reason: Reason::Tombstone, process: None }
     }
 
     #[test]
@@ -228,10 +212,7 @@ mod tests {
     fn an_epoch_ends_by_time_by_records_and_by_bytes() {
         let now = Instant::now();
         let mut epoch = Epoch::default();
-        assert!(
-            !epoch.is_due(&CADENCE, now + Duration::from_secs(9)),
-            "an empty epoch never ends"
-        );
+        assert!(!epoch.is_due(&CADENCE, now + Duration::from_secs(9)), "an empty epoch never ends");
         epoch.add((0, 0), None, 10, &failure(), now);
         assert!(!epoch.is_due(&CADENCE, now + Duration::from_millis(99)));
         assert!(epoch.is_due(&CADENCE, now + Duration::from_millis(100)));
@@ -248,16 +229,10 @@ mod tests {
     fn a_drained_epoch_waits_for_the_shortest_time_between_commits_and_never_past_its_end() {
         let committed = Instant::now();
         let mut epoch = Epoch::default();
-        assert_eq!(
-            epoch.patience(&CADENCE, committed, committed),
-            CADENCE.interval
-        );
+        assert_eq!(epoch.patience(&CADENCE, committed, committed), CADENCE.interval);
         let opened = committed + Duration::from_millis(4);
         epoch.add((0, 0), None, 10, &failure(), opened);
-        assert_eq!(
-            epoch.patience(&CADENCE, committed, opened),
-            Duration::from_millis(6)
-        );
+        assert_eq!(epoch.patience(&CADENCE, committed, opened), Duration::from_millis(6));
         let late = committed + Duration::from_millis(30);
         assert_eq!(epoch.patience(&CADENCE, committed, late), Duration::ZERO);
     }

@@ -25,12 +25,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            limits: Limits::default(),
-            result_bytes: 4 << 20,
-            min_age: 0,
-            absent: Absent::Text,
-        }
+        Self { limits: Limits::default(), result_bytes: 4 << 20, min_age: 0, absent: Absent::Text }
     }
 }
 
@@ -67,12 +62,7 @@ impl Processor {
     /// A processor; takes about a millisecond, its clones nothing.
     pub fn new(regions: Arc<Regions>, settings: Settings) -> Self {
         let writer = ResultWriter::new(&regions, settings.absent);
-        Self {
-            regions,
-            settings,
-            reader: RequestReader::default(),
-            writer,
-        }
+        Self { regions, settings, reader: RequestReader::default(), writer }
     }
 
     /// What the operator decided.
@@ -102,22 +92,12 @@ impl Processor {
         out: &mut Vec<u8>,
     ) -> Outcome {
         guarded(out, |out| {
-            let (process, niks) = match self
-                .reader
-                .read(value.unwrap_or_default(), self.settings.limits)
-            {
-                Ok(request) => (Some(request.process), Some(request.niks)),
-                Err(refusal) => (refusal.process, refusal.niks),
-            };
-            self.fail(
-                value,
-                Refusal {
-                    reason,
-                    process,
-                    niks: niks.filter(|_| with_niks),
-                },
-                out,
-            )
+            let (process, niks) =
+                match self.reader.read(value.unwrap_or_default(), self.settings.limits) {
+                    Ok(request) => (Some(request.process), Some(request.niks)),
+                    Err(refusal) => (refusal.process, refusal.niks),
+                };
+            self.fail(value, Refusal { reason, process, niks: niks.filter(|_| with_niks) }, out)
         })
     }
 
@@ -128,18 +108,11 @@ impl Processor {
         out: &mut Vec<u8>,
     ) -> Result<(Process, Summary), Refusal> {
         let Some(bytes) = value else {
-            return Err(Refusal {
-                reason: Reason::Tombstone,
-                process: None,
-                niks: None,
-            });
+            return Err(Refusal { reason: Reason::Tombstone, process: None, niks: None });
         };
         let request = self.reader.read(bytes, self.settings.limits)?;
-        let judgement = Judgement {
-            regions: &self.regions,
-            min_age: self.settings.min_age,
-            reference,
-        };
+        let judgement =
+            Judgement { regions: &self.regions, min_age: self.settings.min_age, reference };
         let result = self.writer.begin(out, request.len());
         let summary = match (request.process, request.row()) {
             (Process::Limited, Some(niks)) => judgement.write::<false>(niks.map(Ok), result),
@@ -166,10 +139,7 @@ impl Processor {
             out.clear();
             write_failure(out, None);
         }
-        Outcome::Failure {
-            reason: refusal.reason,
-            process: refusal.process,
-        }
+        Outcome::Failure { reason: refusal.reason, process: refusal.process }
     }
 }
 
@@ -218,10 +188,7 @@ fn guarded(out: &mut Vec<u8>, work: impl FnOnce(&mut Vec<u8>) -> Outcome) -> Out
     catch_unwind(AssertUnwindSafe(|| work(out))).unwrap_or_else(|_| {
         out.clear();
         write_failure(out, None);
-        Outcome::Failure {
-            reason: Reason::Internal,
-            process: None,
-        }
+        Outcome::Failure { reason: Reason::Internal, process: None }
     })
 }
 
@@ -236,13 +203,7 @@ mod tests {
             out.extend_from_slice(b"half a result");
             panic!("on purpose, in a test");
         });
-        assert_eq!(
-            outcome,
-            Outcome::Failure {
-                reason: Reason::Internal,
-                process: None
-            }
-        );
+        assert_eq!(outcome, Outcome::Failure { reason: Reason::Internal, process: None });
         assert_eq!(out, br#"{"message":"failed","data":[]}"#);
     }
 }

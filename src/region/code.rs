@@ -88,17 +88,11 @@ pub struct CodeError {
 impl Code {
     /// Reads 2, 4 or 6 ASCII digits, without dots: the form of the tables.
     pub fn from_digits(text: &str) -> Option<Self> {
-        let level = Level::ALL
-            .into_iter()
-            .find(|level| level.digits() == text.len())?;
+        let level = Level::ALL.into_iter().find(|level| level.digits() == text.len())?;
         let number = text.bytes().try_fold(0, |number, byte| {
-            byte.is_ascii_digit()
-                .then(|| number * 10 + u32::from(byte - b'0'))
+            byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0'))
         })?;
-        Some(Self {
-            padded: number * level.unit(),
-            level,
-        })
+        Some(Self { padded: number * level.unit(), level })
     }
 
     /// The level the code stands on.
@@ -119,10 +113,7 @@ impl Code {
             Level::Regency => Level::Province,
             Level::Kecamatan => Level::Regency,
         };
-        Some(Self {
-            padded: self.padded - self.padded % level.unit(),
-            level,
-        })
+        Some(Self { padded: self.padded - self.padded % level.unit(), level })
     }
 }
 
@@ -143,8 +134,6 @@ impl FromStr for Code {
         } else {
             Self::from_digits(text)
         };
-        code.ok_or_else(|| CodeError {
-            text: text.to_owned(),
-        })
+        code.ok_or_else(|| CodeError { text: text.to_owned() })
     }
 }

@@ -32,12 +32,7 @@ impl<'a> Tables<'a> {
     /// What `code` means, or `None` if neither table knows it.
     pub fn describe(&self, code: Code) -> Option<Description<'a>> {
         let (name, retired) = self.find(code)?;
-        Some(Description {
-            code,
-            name,
-            parents: self.parents(code),
-            retired,
-        })
+        Some(Description { code, name, parents: self.parents(code), retired })
     }
 
     /// The known regions above `code`, the nearest first, whether or not `code` itself is known.

@@ -59,10 +59,8 @@ mod tests {
             index.insert(code, AreaId::new(place).unwrap());
         }
         for code in 0..=1_000_000 {
-            let expected = (7..)
-                .zip(codes)
-                .find(|&(_, known)| known == code)
-                .map(|(place, _)| place);
+            let expected =
+                (7..).zip(codes).find(|&(_, known)| known == code).map(|(place, _)| place);
             assert_eq!(index.find(code).map(AreaId::index), expected, "{code}");
         }
         assert_eq!(index.find(u32::MAX), None);

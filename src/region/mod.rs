@@ -117,10 +117,7 @@ impl Regions {
         retired_tsv: &str,
         retired: RetiredCodes,
     ) -> Result<Self, ParseError> {
-        Ok(Self::new(
-            &Tables::parse(current_tsv, retired_tsv)?,
-            retired,
-        ))
+        Ok(Self::new(&Tables::parse(current_tsv, retired_tsv)?, retired))
     }
 
     /// Takes the current codes of the tables and the retired ones that `retired` admits.
@@ -208,19 +205,14 @@ impl Regions {
             }
             Level::Regency => {
                 places.insert(code, self.regencies.len());
-                self.regencies.push(Regency {
-                    name: name.unwrap_or_default().into(),
-                    province: above,
-                });
+                self.regencies
+                    .push(Regency { name: name.unwrap_or_default().into(), province: above });
             }
             Level::Kecamatan => {
                 let id = AreaId::new(self.kecamatan.len())
                     .expect("`Tables` bounds the lines of both tables together");
                 self.index.insert(code.number(), id);
-                self.kecamatan.push(Kecamatan {
-                    name: name.map(Into::into),
-                    regency: above,
-                });
+                self.kecamatan.push(Kecamatan { name: name.map(Into::into), regency: above });
             }
         }
     }

@@ -125,17 +125,8 @@ pub struct Tables<'a> {
 impl<'a> Tables<'a> {
     /// Reads and checks both tables; the error is the first line that is wrong. A text of no bytes is a table without rows.
     pub fn parse(current: &'a str, retired: &'a str) -> Result<Self, ParseError> {
-        let mut tables = Self {
-            current: Vec::with_capacity(8_000),
-            retired: Vec::new(),
-        };
-        let at = |table, line| {
-            move |problem| ParseError {
-                table,
-                line,
-                problem,
-            }
-        };
+        let mut tables = Self { current: Vec::with_capacity(8_000), retired: Vec::new() };
+        let at = |table, line| move |problem| ParseError { table, line, problem };
         for (number, line) in (1..).zip(current.lines()) {
             let pushed = tables.push_current(line, number);
             pushed.map_err(at(Table::Current, number))?;
@@ -159,28 +150,19 @@ impl<'a> Tables<'a> {
 
     /// The row of a code in force.
     pub(super) fn find_current(&self, code: Code) -> Option<Current<'a>> {
-        let at = self
-            .current
-            .binary_search_by_key(&code, |row| row.code)
-            .ok()?;
+        let at = self.current.binary_search_by_key(&code, |row| row.code).ok()?;
         Some(self.current[at])
     }
 
     /// The row of a code no longer in force.
     pub(super) fn find_retired(&self, code: Code) -> Option<Retired<'a>> {
-        let at = self
-            .retired
-            .binary_search_by_key(&code, |row| row.code)
-            .ok()?;
+        let at = self.retired.binary_search_by_key(&code, |row| row.code).ok()?;
         Some(self.retired[at])
     }
 
     fn push_current(&mut self, line: &'a str, number: usize) -> Result<(), Problem> {
         let [code, name] = columns(line)?;
-        let row = Current {
-            code: read_code(code)?,
-            name: read_name(name)?,
-        };
+        let row = Current { code: read_code(code)?, name: read_name(name)? };
         self.check(row.code, self.current.last().map(|row| row.code), number)?;
         self.current.push(row);
         Ok(())
@@ -188,38 +170,20 @@ impl<'a> Tables<'a> {
 
     fn push_retired(&mut self, line: &'a str, number: usize) -> Result<(), Problem> {
         if number == 1 {
-            return if line == RETIRED_HEADER {
-                Ok(())
-            } else {
-                Err(Problem::Header)
-            };
+            return if line == RETIRED_HEADER { Ok(()) } else { Err(Problem::Header) };
         }
-        let [
-            code,
-            level,
-            name,
-            first_seen,
-            last_seen,
-            successor,
-            evidence,
-            confidence,
-            note,
-        ] = columns(line)?;
+        let [code, level, name, first_seen, last_seen, successor, evidence, confidence, note] =
+            columns(line)?;
         let code = read_code(code)?;
         if level.parse() != Ok(code.level() as usize + 1) {
-            return Err(Problem::Level {
-                code,
-                found: level.to_owned(),
-            });
+            return Err(Problem::Level { code, found: level.to_owned() });
         }
         let confidence = read_confidence(confidence)?;
         let nameless = name.is_empty()
             && confidence == Confidence::CodeOnly
             && code.level() == Level::Kecamatan;
         let name = (!nameless).then(|| read_name(name)).transpose()?;
-        let successor = (!successor.is_empty())
-            .then(|| read_code(successor))
-            .transpose()?;
+        let successor = (!successor.is_empty()).then(|| read_code(successor)).transpose()?;
         self.check(code, self.retired.last().map(|row| row.code), number)?;
         if self.find_current(code).is_some() {
             return Err(Problem::Duplicate { code });
@@ -257,11 +221,7 @@ impl<'a> Tables<'a> {
         let near = previous.is_some_and(|row| row == parent || row.parent() == Some(parent));
         let known =
             near || self.find_current(parent).is_some() || self.find_retired(parent).is_some();
-        if known {
-            Ok(())
-        } else {
-            Err(Problem::Orphan { code, parent })
-        }
+        if known { Ok(()) } else { Err(Problem::Orphan { code, parent }) }
     }
 }
 
@@ -274,38 +234,21 @@ fn columns<const N: usize>(line: &str) -> Result<[&str; N], Problem> {
         }
         found += 1;
     }
-    if found == N {
-        Ok(columns)
-    } else {
-        Err(Problem::Columns { expected: N, found })
-    }
+    if found == N { Ok(columns) } else { Err(Problem::Columns { expected: N, found }) }
 }
 
 fn read_code(text: &str) -> Result<Code, Problem> {
-    Code::from_digits(text).ok_or_else(|| {
-        CodeError {
-            text: text.to_owned(),
-        }
-        .into()
-    })
+    Code::from_digits(text).ok_or_else(|| CodeError { text: text.to_owned() }.into())
 }
 
 fn read_name(text: &str) -> Result<&str, Problem> {
     let sound = !text.is_empty() && text.trim() == text && !text.contains(char::is_control);
-    if sound {
-        Ok(text)
-    } else {
-        Err(Problem::Name {
-            found: text.to_owned(),
-        })
-    }
+    if sound { Ok(text) } else { Err(Problem::Name { found: text.to_owned() }) }
 }
 
 fn read_confidence(text: &str) -> Result<Confidence, Problem> {
     Confidence::ALL
         .into_iter()
         .find(|confidence| confidence.as_str() == text)
-        .ok_or_else(|| Problem::Confidence {
-            found: text.to_owned(),
-        })
+        .ok_or_else(|| Problem::Confidence { found: text.to_owned() })
 }

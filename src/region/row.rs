@@ -53,13 +53,8 @@ pub enum Confidence {
 
 impl Confidence {
     /// Every confidence, the surest first.
-    pub const ALL: [Self; 5] = [
-        Self::Confirmed,
-        Self::High,
-        Self::CodeOnly,
-        Self::Medium,
-        Self::Low,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Confirmed, Self::High, Self::CodeOnly, Self::Medium, Self::Low];
 
     /// The table's text for it.
     pub const fn as_str(self) -> &'static str {

@@ -41,12 +41,7 @@ pub struct Api {
 impl Api {
     /// A door to `processor`; ages and centuries are those of `day`, or of today in Jakarta.
     pub fn new(processor: Processor, day: Option<Date>, metrics: Arc<Metrics>) -> Self {
-        Self {
-            processor,
-            day,
-            metrics,
-            places: Arc::new(Semaphore::new(PLACES)),
-        }
+        Self { processor, day, metrics, places: Arc::new(Semaphore::new(PLACES)) }
     }
 
     async fn judge(&self, headers: &HeaderMap, body: Body) -> Result<Response, Refused> {
@@ -70,10 +65,7 @@ impl Api {
         let judged = spawn_blocking(move || {
             let mut payload = Vec::new();
             let outcome = processor.process(Some(&request), day, &mut payload);
-            let held = Held {
-                payload,
-                _place: place,
-            };
+            let held = Held { payload, _place: place };
             (outcome, Bytes::from_owner(held))
         });
         let (outcome, payload) = judged.await.unwrap_or_else(|_| {
@@ -171,11 +163,7 @@ fn told(outcome: &Outcome, payload: Bytes) -> Response {
 
 /// Whether the body is said to be JSON as it stands. A web page of another site cannot say so unasked: it would have to be allowed.
 fn is_json(headers: &HeaderMap) -> bool {
-    let text = |name| {
-        headers
-            .get(name)
-            .map(|value: &HeaderValue| value.to_str().unwrap_or("?"))
-    };
+    let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
     let kind = text(header::CONTENT_TYPE).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     let plain = text(header::CONTENT_ENCODING).is_none_or(|it| it.eq_ignore_ascii_case("identity"));
@@ -213,10 +201,7 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let (status, text) = match self {
             Self::Broken => (StatusCode::BAD_REQUEST, "the body breaks off"),
-            Self::Slow => (
-                StatusCode::REQUEST_TIMEOUT,
-                "the body takes too long to come",
-            ),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "the body takes too long to come"),
             Self::NotJson => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
                 "expected content-type: application/json, and no content-encoding",
@@ -231,9 +216,7 @@ impl IntoResponse for Refused {
             Self::Busy => Some((header::RETRY_AFTER, "1")),
         };
         if let Some((name, value)) = hint {
-            response
-                .headers_mut()
-                .insert(name, HeaderValue::from_static(value));
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
         }
         response
     }

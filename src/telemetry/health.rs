@@ -54,9 +54,7 @@ impl Health {
         problems.extend(self.breaker.problem());
         for (worker, joined) in self.joined.iter().enumerate() {
             if !joined.load(Ordering::Relaxed) {
-                problems.push(format!(
-                    "worker {worker} has no assignment of the group yet"
-                ));
+                problems.push(format!("worker {worker} has no assignment of the group yet"));
             }
         }
         problems

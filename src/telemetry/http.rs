@@ -92,14 +92,7 @@ async fn status(State(view): State<View>) -> Json<Value> {
 
 async fn metrics(State(view): State<View>) -> Response {
     let text = view.metrics.render();
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        text,
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 
 async fn ready(State(view): State<View>) -> Response {
@@ -118,9 +111,8 @@ async fn resume(
     headers: HeaderMap,
 ) -> Response {
     let local = peer.ip().to_canonical().is_loopback();
-    let foreign = headers
-        .get("sec-fetch-site")
-        .is_some_and(|site| site != "same-origin" && site != "none");
+    let foreign =
+        headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
     if foreign || !(local || view.resume_from_anywhere) {
         let text = "only from this machine, unless http.breaker_resume_from_anywhere is true\n";
         return (StatusCode::FORBIDDEN, text).into_response();
@@ -142,32 +134,15 @@ mod tests {
 
     /// A breaker that is open.
     fn view(resume_from_anywhere: bool) -> View {
-        let build = BuildInfo {
-            version: "",
-            revision: "",
-            librdkafka: "",
-        };
-        let regions = RegionsInfo {
-            release: "",
-            sha256: "",
-            counts: &[],
-        };
+        let build = BuildInfo { version: "", revision: "", librdkafka: "" };
+        let regions = RegionsInfo { release: "", sha256: "", counts: &[] };
         let metrics = Arc::new(Metrics::new(&build, &regions));
-        let policy = Policy {
-            ratio: 0.0,
-            window: 10,
-            cool_down: Duration::from_hours(1),
-        };
+        let policy = Policy { ratio: 0.0, window: 10, cool_down: Duration::from_hours(1) };
         let breaker = Arc::new(SharedBreaker::new(policy, Arc::clone(&metrics)));
         assert!(!breaker.allows(0));
         let health = Arc::new(Health::new(0, breaker));
         let status = Status::new(About::default(), Arc::clone(&metrics), Arc::clone(&health));
-        View {
-            status: Arc::new(status),
-            metrics,
-            health,
-            resume_from_anywhere,
-        }
+        View { status: Arc::new(status), metrics, health, resume_from_anywhere }
     }
 
     /// The answers to two such requests, one after the other.

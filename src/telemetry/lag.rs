@@ -60,10 +60,7 @@ impl Lag {
     pub fn assigned(&self, worker: usize, partitions: &[i32]) {
         let mut all = self.lock();
         for &partition in partitions {
-            let fresh = Partition {
-                worker: Some(worker),
-                ..Partition::default()
-            };
+            let fresh = Partition { worker: Some(worker), ..Partition::default() };
             all.insert(partition, fresh);
         }
     }
@@ -180,11 +177,7 @@ mod tests {
     }
 
     fn seen(begin: i64, end: i64) -> Seen {
-        Seen {
-            begin,
-            end,
-            next: None,
-        }
+        Seen { begin, end, next: None }
     }
 
     #[test]
@@ -242,10 +235,7 @@ mod tests {
         let lag = lag();
         lag.committed(0, [(3, 0)].into_iter());
         lag.taken(3, 4, 0);
-        let drained = Seen {
-            next: Some(6),
-            ..seen(0, 6)
-        };
+        let drained = Seen { next: Some(6), ..seen(0, 6) };
         lag.seen(Some(0), 3, drained, 0);
         assert_eq!(at(&lag, 1).0, 6, "what is taken is not committed");
         lag.committed(0, [(3, 5)].into_iter());
@@ -272,16 +262,9 @@ mod tests {
         lag.revoked(0, &[3]);
         lag.seen(Some(0), 3, seen(0, 5), 0);
         lag.committed(0, [(3, 1)].into_iter());
-        assert_eq!(
-            at(&lag, 1),
-            (0, 0),
-            "the other worker's, and nothing known yet"
-        );
+        assert_eq!(at(&lag, 1), (0, 0), "the other worker's, and nothing known yet");
         lag.revoked(1, &[3]);
-        let gone = Behind {
-            partition: 3,
-            lag: None,
-        };
+        let gone = Behind { partition: 3, lag: None };
         assert_eq!(lag.read(1), [gone]);
     }
 }

@@ -57,11 +57,7 @@ pub fn init(format: Format, level: &str) -> Result<(), LogError> {
             repeats.tell(Instant::now());
         }
     };
-    thread::Builder::new()
-        .name("log".to_owned())
-        .spawn(tell)
-        .map(drop)
-        .map_err(LogError::Thread)
+    thread::Builder::new().name("log".to_owned()).spawn(tell).map(drop).map_err(LogError::Thread)
 }
 
 static REPEATS: OnceLock<Repeats> = OnceLock::new();
@@ -103,10 +99,7 @@ pub fn hide_panic_texts() {
 fn tell_panic(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
     let thread = thread.name().unwrap_or("unnamed");
-    let location = panic
-        .location()
-        .map(ToString::to_string)
-        .unwrap_or_default();
+    let location = panic.location().map(ToString::to_string).unwrap_or_default();
     if dispatcher::has_been_set() {
         error!(thread, location, "panicked");
     } else {
@@ -148,11 +141,7 @@ mod tests {
         let lines = lines(json, false, level, move || writer.clone(), repeats).unwrap();
         dispatcher::with_default(&lines, work);
         let bytes = written.0.lock().unwrap().clone();
-        String::from_utf8(bytes)
-            .unwrap()
-            .lines()
-            .map(str::to_owned)
-            .collect()
+        String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
     }
 
     #[test]
@@ -202,18 +191,12 @@ mod tests {
             repeats.tell(Instant::now() + 2 * TIME);
         });
         let has = |text: &str| lines.iter().filter(|it| it.contains(text)).count();
-        assert_eq!(
-            (has("is away"), has("seldom"), has("in between")),
-            (12, 3, 1)
-        );
+        assert_eq!((has("is away"), has("seldom"), has("in between")), (12, 3, 1));
         assert_eq!(has("repeated"), 1);
         let told: serde_json::Value = serde_json::from_str(&lines[14]).unwrap();
         assert_eq!(told["times"], 15);
         assert_eq!(told["level"], "ERROR");
-        assert_eq!(
-            told["message"],
-            "repeated: broker 0 is away facility=\"FAIL\""
-        );
+        assert_eq!(told["message"], "repeated: broker 0 is away facility=\"FAIL\"");
     }
 
     #[test]
@@ -230,10 +213,7 @@ mod tests {
             catch_unwind(|| panic!("1234567891234567")).unwrap_err();
         });
         panic::set_hook(hook);
-        assert!(
-            lines[0].contains("panicked") && lines[0].contains("logging.rs:"),
-            "{lines:?}"
-        );
+        assert!(lines[0].contains("panicked") && lines[0].contains("logging.rs:"), "{lines:?}");
         assert!(!lines[0].contains("1234567891234567"));
     }
 }

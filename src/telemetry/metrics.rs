@@ -64,9 +64,7 @@ fn made<M: prometheus::core::Collector + Clone + 'static>(
     metric: prometheus::Result<M>,
 ) -> M {
     let metric = metric.expect("names and labels of this file are well-formed");
-    registry
-        .register(Box::new(metric.clone()))
-        .expect("names of this file are unique");
+    registry.register(Box::new(metric.clone())).expect("names of this file are unique");
     metric
 }
 
@@ -95,15 +93,13 @@ impl Metrics {
             "Always 1: the version that runs, its source revision and librdkafka's version.",
             &["version", "revision", "librdkafka"],
         );
-        info.with_label_values(&[build.version, build.revision, build.librdkafka])
-            .set(1);
+        info.with_label_values(&[build.version, build.revision, build.librdkafka]).set(1);
         let info = gauges(
             "nik_stream_regions_info",
             "Always 1: the release and the checksum of the region data in use.",
             &["release", "sha256"],
         );
-        info.with_label_values(&[regions.release, regions.sha256])
-            .set(1);
+        info.with_label_values(&[regions.release, regions.sha256]).set(1);
         gauge(
             "nik_stream_regions_release_timestamp_seconds",
             "The middle of the year that the region data's release is named for, in seconds since 1970: its date as exactly as its name tells.",
@@ -115,22 +111,15 @@ impl Metrics {
             &["level", "state"],
         );
         for &(level, state, count) in regions.counts {
-            levels
-                .with_label_values(&[level, state])
-                .set(i64::try_from(count).unwrap_or(i64::MAX));
+            levels.with_label_values(&[level, state]).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         #[cfg(target_os = "linux")]
         registry
-            .register(Box::new(
-                prometheus::process_collector::ProcessCollector::for_self(),
-            ))
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
             .expect("registered once");
 
-        let sections = counters(
-            "nik_summary_valid_section_total",
-            "NIKs valid in one section.",
-            &["section"],
-        );
+        let sections =
+            counters("nik_summary_valid_section_total", "NIKs valid in one section.", &["section"]);
         Self {
             number: counter(
                 "nik_summary_number_total",
@@ -174,9 +163,7 @@ impl Metrics {
             commit_duration: histogram(
                 "nik_stream_commit_duration_seconds",
                 "Seconds from the end of an epoch to its commit.",
-                &[
-                    0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0,
-                ],
+                &[0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0],
             ),
             latency: histogram(
                 "nik_stream_latency_seconds",
@@ -242,13 +229,8 @@ impl Metrics {
         self.number_processed.inc_by(summary.number_processed);
         self.error.inc_by(summary.error);
         self.all_section.inc_by(summary.all_section);
-        let valid = [
-            summary.length,
-            summary.area,
-            summary.dob,
-            summary.gender,
-            summary.computerized,
-        ];
+        let valid =
+            [summary.length, summary.area, summary.dob, summary.gender, summary.computerized];
         for (counter, count) in self.sections.iter().zip(valid) {
             counter.inc_by(count);
         }
@@ -267,10 +249,7 @@ impl Metrics {
 
     /// The text that Prometheus scrapes.
     pub fn render(&self) -> String {
-        let partitions = self
-            .partitions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         // A partition that went to another instance has its lag there.
         partitions.records.reset();
         partitions.seconds.reset();
@@ -317,11 +296,7 @@ impl RegionsInfo<'_> {
     /// A release is named by its year, such as `2025.1`: this is no more than half a year off. Without a year it is 1970's beginning,
     /// old enough to be asked about.
     fn middle_of_year(&self) -> i64 {
-        let year = self
-            .release
-            .split('.')
-            .next()
-            .and_then(|it| it.parse().ok());
+        let year = self.release.split('.').next().and_then(|it| it.parse().ok());
         let day = year.and_then(|year| NaiveDate::from_ymd_opt(year, 7, 1));
         day.map_or(0, |day| NaiveDateTime::from(day).and_utc().timestamp())
     }

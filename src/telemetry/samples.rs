@@ -23,11 +23,7 @@ impl<'a> Samples<'a> {
             let (key, value) = line.rsplit_once(' ')?;
             let (name, labels) = key.split_once('{').unwrap_or((key, "}"));
             let labels = labels.strip_suffix('}')?;
-            Some(Sample {
-                name,
-                labels,
-                value,
-            })
+            Some(Sample { name, labels, value })
         });
         Self(samples.collect())
     }
@@ -113,10 +109,7 @@ h_seconds_bucket{le=\"+Inf\"} 4
         assert_eq!(samples.sum("a_total", "outcome", "result"), Some(7));
         assert_eq!(samples.sum("a_total", "process", "full"), Some(8));
         assert_eq!(samples.whole("a_total"), Some(3));
-        assert_eq!(
-            samples.buckets("h_seconds"),
-            [(0.1, 2.0), (f64::INFINITY, 4.0)]
-        );
+        assert_eq!(samples.buckets("h_seconds"), [(0.1, 2.0), (f64::INFINITY, 4.0)]);
     }
 
     #[test]

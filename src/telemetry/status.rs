@@ -67,12 +67,7 @@ impl Moment {
 impl Status {
     /// The state from now on.
     pub fn new(about: About, metrics: Arc<Metrics>, health: Arc<Health>) -> Self {
-        let status = Self {
-            about,
-            metrics,
-            health,
-            history: Mutex::default(),
-        };
+        let status = Self { about, metrics, health, history: Mutex::default() };
         status.note();
         status
     }
@@ -147,10 +142,7 @@ fn rates(history: &VecDeque<Moment>) -> (Vec<f64>, Vec<f64>) {
         let seconds = (to.at - from.at).as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]
         let rate = |from: u64, to: u64| ((to - from) as f64 / seconds * 10.0).round() / 10.0;
-        (
-            rate(from.results, to.results),
-            rate(from.failures, to.failures),
-        )
+        (rate(from.results, to.results), rate(from.failures, to.failures))
     });
     rates.unzip()
 }

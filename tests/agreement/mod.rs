@@ -27,11 +27,7 @@ struct Pair {
 impl Pair {
     fn new(settings: Settings, retired: Retired) -> Self {
         let fast = Fast::new(&settings, retired);
-        Self {
-            settings,
-            regions: Regions::of_the_project(retired),
-            fast,
-        }
+        Self { settings, regions: Regions::of_the_project(retired), fast }
     }
 
     fn answers(&mut self, request: &[u8], day: NaiveDate) -> [Answer; 2] {
@@ -45,11 +41,7 @@ impl Pair {
 
 /// As it comes; strict; and with limits that small requests reach.
 fn pairs() -> [Pair; 3] {
-    let strict = Settings {
-        min_age: 17,
-        absent_null: true,
-        ..Settings::default()
-    };
+    let strict = Settings { min_age: 17, absent_null: true, ..Settings::default() };
     let small = Settings {
         niks_per_request: 3,
         request_bytes: 400,
@@ -68,28 +60,17 @@ fn any_request_has_one_answer() {
     let pairs = RefCell::new(pairs());
     let mut counts = HashMap::new();
     let counted = RefCell::new(&mut counts);
-    let config = ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let question = (damaged(), day(), 0..3_usize);
-    TestRunner::new(ProptestConfig {
-        cases: config.cases.max(4096),
-        ..config
-    })
-    .run(&question, |(request, day, pair)| {
-        let [fast, slow] = pairs.borrow_mut()[pair].answers(&request, day);
-        *counted.borrow_mut().entry(kind(&slow)).or_insert(0) += 1;
-        prop_assert_eq!(
-            shown(&fast.bytes),
-            shown(&slow.bytes),
-            "request {}",
-            shown(&request)
-        );
-        prop_assert_eq!(fast.kind, slow.kind, "request {}", shown(&request));
-        Ok(())
-    })
-    .unwrap_or_else(|problem| panic!("{problem}"));
+    TestRunner::new(ProptestConfig { cases: config.cases.max(4096), ..config })
+        .run(&question, |(request, day, pair)| {
+            let [fast, slow] = pairs.borrow_mut()[pair].answers(&request, day);
+            *counted.borrow_mut().entry(kind(&slow)).or_insert(0) += 1;
+            prop_assert_eq!(shown(&fast.bytes), shown(&slow.bytes), "request {}", shown(&request));
+            prop_assert_eq!(fast.kind, slow.kind, "request {}", shown(&request));
+            Ok(())
+        })
+        .unwrap_or_else(|problem| panic!("{problem}"));
     println!("{counts:?}");
     // Requests that all fail for the same reason would agree about nothing.
     for kind in [
@@ -113,10 +94,8 @@ fn any_request_has_one_answer() {
 fn every_number_of_every_regency_has_one_answer() {
     let tables = [dataset::CURRENT_TSV, dataset::RETIRED_TSV];
     let lines = tables.iter().flat_map(|table| table.lines());
-    let mut regencies: Vec<&str> = lines
-        .filter_map(|line| line.split('\t').next())
-        .filter(|code| code.len() == 4)
-        .collect();
+    let mut regencies: Vec<&str> =
+        lines.filter_map(|line| line.split('\t').next()).filter(|code| code.len() == 4).collect();
     regencies.extend(["0000", "0099", "1000", "1199", "9700", "9999"]);
     let day = NaiveDate::from_ymd_opt(2025, 6, 15).expect("a day");
     for mut pair in pairs().into_iter().take(2) {

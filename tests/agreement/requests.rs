@@ -43,13 +43,11 @@ fn nik() -> impl Strategy<Value = String> {
     let usual = (1..32_u32, 1..13_u32, 0..100);
     let odd = (0..60_u32, 0..100_u32, 0..100);
     let border = select(&BORDERS[..]).prop_map(|(year, month, day)| (day, month, year % 100));
-    let born = (
-        prop_oneof![3 => usual, 1 => odd, 2 => border],
-        any::<bool>(),
-    )
-        .prop_map(|((day, month, year), woman)| {
+    let born = (prop_oneof![3 => usual, 1 => odd, 2 => border], any::<bool>()).prop_map(
+        |((day, month, year), woman)| {
             format!("{:02}{month:02}{year:02}", day + 40 * u32::from(woman))
-        });
+        },
+    );
     let serial = prop_oneof![4 => 0..10_000, 1 => Just(0)];
     (area, born, serial).prop_map(|(area, born, serial)| format!("{area}{born}{serial:04}"))
 }
@@ -77,19 +75,20 @@ fn quoted(text: impl Strategy<Value = String>) -> impl Strategy<Value = String> 
     (text, disguises).prop_map(|(text, disguises)| {
         let mut out = String::from('"');
         for (character, disguise) in text.chars().zip(disguises.iter().cycle()) {
-            let units = |capital: bool| {
-                let mut buffer = [0; 2];
-                let units = character.encode_utf16(&mut buffer).iter();
-                units
-                    .map(|unit| {
-                        if capital {
-                            format!("\\u{unit:04X}")
-                        } else {
-                            format!("\\u{unit:04x}")
-                        }
-                    })
-                    .collect::<String>()
-            };
+            let units =
+                |capital: bool| {
+                    let mut buffer = [0; 2];
+                    let units = character.encode_utf16(&mut buffer).iter();
+                    units
+                        .map(|unit| {
+                            if capital {
+                                format!("\\u{unit:04X}")
+                            } else {
+                                format!("\\u{unit:04x}")
+                            }
+                        })
+                        .collect::<String>()
+                };
             match (character, disguise) {
                 (_, 4) => out += &units(false),
                 (_, 5) => out += &units(true),
@@ -117,17 +116,8 @@ fn number() -> impl Strategy<Value = String> {
 /// Any JSON value; sometimes one that is nearly as deep as it may be, or just too deep.
 fn junk() -> impl Strategy<Value = String> {
     let good = select(&["null", "true", "false", "[]", "{}", "[ ]", "{ }"][..]);
-    let bad = select(
-        &[
-            "tru",
-            "NaN",
-            "'a'",
-            "\"\\ud83d\"",
-            "\"\\ude00\\ud83d\"",
-            "\"\\x\"",
-            "",
-        ][..],
-    );
+    let bad =
+        select(&["tru", "NaN", "'a'", "\"\\ud83d\"", "\"\\ude00\\ud83d\"", "\"\\x\"", ""][..]);
     let leaf = prop_oneof![
         20 => good.prop_map(str::to_owned),
         20 => number(),
@@ -142,11 +132,7 @@ fn junk() -> impl Strategy<Value = String> {
         ]
     });
     let deep = (120..132_usize, any::<bool>()).prop_map(|(depth, objects)| {
-        let (open, close) = if objects {
-            ("{\"nik\":[", "]}")
-        } else {
-            ("[[", "]]")
-        };
+        let (open, close) = if objects { ("{\"nik\":[", "]}") } else { ("[[", "]]") };
         open.repeat(depth / 2)
             + &"[".repeat(depth % 2)
             + &"]".repeat(depth % 2)
@@ -180,20 +166,14 @@ fn list() -> impl Strategy<Value = String> {
         (Just(elements), again)
     });
     elements.prop_map(|(elements, again)| {
-        let mut texts: Vec<String> = elements
-            .iter()
-            .map(|(text, before, after)| format!("{before}{text}{after}"))
-            .collect();
+        let mut texts: Vec<String> =
+            elements.iter().map(|(text, before, after)| format!("{before}{text}{after}")).collect();
         for index in again.iter().filter(|_| !elements.is_empty()) {
             let text = &index.get(&elements).0;
             let plain = text.trim_matches('"');
             let integer =
                 plain.bytes().all(|byte| byte.is_ascii_digit()) && !plain.starts_with('0');
-            texts.push(if integer && !plain.is_empty() {
-                plain.to_owned()
-            } else {
-                text.clone()
-            });
+            texts.push(if integer && !plain.is_empty() { plain.to_owned() } else { text.clone() });
         }
         format!("[{}]", texts.join(","))
     })
@@ -204,10 +184,8 @@ fn request() -> impl Strategy<Value = String> {
     let process =
         prop_oneof![10 => select(&["limited", "full"][..]).prop_map(str::to_owned), 1 => spoilt()];
     let nik = (quoted(Just("nik".to_owned())), list());
-    let process = (
-        quoted(Just("process".to_owned())),
-        prop_oneof![10 => quoted(process), 1 => junk()],
-    );
+    let process =
+        (quoted(Just("process".to_owned())), prop_oneof![10 => quoted(process), 1 => junk()]);
     let other = (key(), junk());
     let members = (vec(nik, 1), vec(process, 1), vec(other, 0..3))
         .prop_map(|(nik, process, other)| [nik, process, other].concat());
@@ -217,10 +195,7 @@ fn request() -> impl Strategy<Value = String> {
         let members: Vec<String> = members
             .iter()
             .map(|(key, value)| {
-                format!(
-                    "{}{key}{}:{}{value}{}",
-                    space[0], space[1], space[2], space[3]
-                )
+                format!("{}{key}{}:{}{value}{}", space[0], space[1], space[2], space[3])
             })
             .collect();
         format!("{}{{{}}}{}", space[4], members.join(","), space[5])
@@ -229,11 +204,7 @@ fn request() -> impl Strategy<Value = String> {
 
 /// A request with a few bytes wrong, or none.
 pub fn damaged() -> impl Strategy<Value = Vec<u8>> {
-    let damage = (
-        any::<Index>(),
-        prop_oneof![3 => select(BYTES), 1 => any::<u8>()],
-        0..5,
-    );
+    let damage = (any::<Index>(), prop_oneof![3 => select(BYTES), 1 => any::<u8>()], 0..5);
     let damages = prop_oneof![4 => Just(Vec::new()), 1 => vec(damage, 1..4)];
     (prop_oneof![12 => request(), 1 => junk()], damages).prop_map(|(request, damages)| {
         let mut bytes = request.into_bytes();

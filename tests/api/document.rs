@@ -14,10 +14,7 @@ fn it_names_every_reason_and_the_version_of_the_package() {
     let own = [Reason::Tombstone, Reason::RequestTooLarge, Reason::Internal];
     let reasons = Reason::ALL.into_iter().filter(|it| !own.contains(it));
     let reasons = reasons.map(|reason| format!("                  - {}\n", reason.as_str()));
-    let list = format!(
-        "                enum:\n{}          ",
-        reasons.collect::<String>()
-    );
+    let list = format!("                enum:\n{}          ", reasons.collect::<String>());
     assert!(DOCUMENT.contains(&list), "expected:\n{list}");
     let version = format!("\n  version: {}\n", env!("CARGO_PKG_VERSION"));
     assert!(DOCUMENT.contains(&version), "expected: {version}");
@@ -45,19 +42,14 @@ fn a_running_program_serves_it_with_every_schema_that_it_refers_to() {
 fn requests_made_from_it_find_no_answer_that_it_does_not_describe() {
     let program = started(&open());
     let mut check = Command::new("timeout"); // of which installing takes the most, once
-    check.args([
-        "600",
-        concat!(env!("CARGO_MANIFEST_DIR"), "/script/openapi-check"),
-    ]);
+    check.args(["600", concat!(env!("CARGO_MANIFEST_DIR"), "/script/openapi-check")]);
     check.args([program.url("").as_str(), "--seed", "1"]); // the same requests in each run
     let output = check.output().expect("timeout runs");
     let said = String::from_utf8_lossy(&output.stdout);
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{said}{words}");
     let metrics = program.metrics();
-    let answers = metrics
-        .iter()
-        .filter(|(name, _)| name.starts_with("nik_api_requests_total"));
+    let answers = metrics.iter().filter(|(name, _)| name.starts_with("nik_api_requests_total"));
     let answers: f64 = answers.map(|(_, count)| count).sum();
     assert!(answers > 100.0, "{answers} requests: {said}");
 }

@@ -64,11 +64,7 @@ fn answered(mut stream: TcpStream) -> Answer {
     stream.read_to_string(&mut answer).expect("an answer");
     let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
     let status = head.split(' ').nth(1).and_then(|it| it.parse().ok());
-    Answer {
-        status: status.expect("a status"),
-        head: head.to_owned(),
-        body: body.to_owned(),
-    }
+    Answer { status: status.expect("a status"), head: head.to_owned(), body: body.to_owned() }
 }
 
 fn asked_as(program: &Program, headers: &str, body: &[u8]) -> Answer {
@@ -85,11 +81,7 @@ fn asked(program: &Program, body: impl AsRef<[u8]>) -> Answer {
 /// What `check` answers to a line, under the settings of the files.
 fn checked(settings: &ProgramSettings, options: &[&str], line: &[u8]) -> String {
     let mut command = settings.command(&[&["check"], options].concat());
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it runs");
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it runs");
     let mut input = child.stdin.take().expect("piped");
     input.write_all(&[line, b"\n"].concat()).expect("read");
     drop(input);
@@ -112,28 +104,12 @@ fn a_request_over_http_is_answered_with_the_bytes_of_check_under_the_same_settin
     let requests = [
         (200, None, GOOD),
         // Born after the day of the rules, and a value that does not exist.
-        (
-            200,
-            None,
-            r#"{"nik":["3273010101250001",null,7],"process":"full"}"#,
-        ),
+        (200, None, r#"{"nik":["3273010101250001",null,7],"process":"full"}"#),
         (400, Some("malformed_json"), ""),
-        (
-            400,
-            Some("malformed_json"),
-            r#"{"nik":[0123],"process":"full"}"#,
-        ),
+        (400, Some("malformed_json"), r#"{"nik":[0123],"process":"full"}"#),
         (400, Some("invalid_request"), "[]"),
-        (
-            400,
-            Some("unknown_process"),
-            r#"{"nik":["1", 2],"process":"fast"}"#,
-        ),
-        (
-            400,
-            Some("too_many_niks"),
-            r#"{"nik":[1,2,3,4],"process":"full"}"#,
-        ),
+        (400, Some("unknown_process"), r#"{"nik":["1", 2],"process":"fast"}"#),
+        (400, Some("too_many_niks"), r#"{"nik":[1,2,3,4],"process":"full"}"#),
         (
             400,
             Some("result_too_large"),
@@ -157,26 +133,14 @@ fn a_request_over_http_is_answered_with_the_bytes_of_check_under_the_same_settin
     let metrics = program.metrics();
     let count = |name: &str| metrics[name];
     let close = |name: &str, value: f64| assert!((count(name) - value).abs() < 0.5, "{name}");
-    close(
-        r#"nik_api_requests_total{outcome="result",process="limited"}"#,
-        1.0,
-    );
-    close(
-        r#"nik_api_requests_total{outcome="failure",process="full"}"#,
-        2.0,
-    );
-    close(
-        r#"nik_api_requests_total{outcome="failure",process="none"}"#,
-        5.0,
-    );
+    close(r#"nik_api_requests_total{outcome="result",process="limited"}"#, 1.0);
+    close(r#"nik_api_requests_total{outcome="failure",process="full"}"#, 2.0);
+    close(r#"nik_api_requests_total{outcome="failure",process="none"}"#, 5.0);
     close(r#"nik_api_failures_total{reason="malformed_json"}"#, 2.0);
     close("nik_api_duration_seconds_count", 9.0);
     // These are what a reader of the topics can see.
     close("nik_summary_number_total", 0.0);
-    close(
-        r#"nik_stream_requests_total{outcome="result",process="limited"}"#,
-        0.0,
-    );
+    close(r#"nik_stream_requests_total{outcome="result",process="limited"}"#, 0.0);
 }
 
 #[test]
@@ -204,10 +168,7 @@ fn what_is_no_request_is_refused_as_http_has_it() {
     assert_eq!(asked_as(&program, charset, GOOD.as_bytes()).status, 200);
     assert_eq!(program.get("/api/nik").expect("an answer").0, 405);
 
-    let mut half = begun(
-        &program,
-        "Content-Type: application/json\r\nContent-Length: 100\r\n",
-    );
+    let mut half = begun(&program, "Content-Type: application/json\r\nContent-Length: 100\r\n");
     half.write_all(GOOD.as_bytes()).expect("taken");
     half.shutdown(Shutdown::Write).expect("half shut");
     assert_eq!(answered(half).status, 400);
@@ -221,11 +182,7 @@ fn what_is_no_request_is_refused_as_http_has_it() {
 #[test]
 fn the_door_is_shut_unless_it_is_asked_for() {
     let program = started(&ProgramSettings::at("127.0.0.1:1"));
-    for path in [
-        "/api/nik",
-        "/api/openapi.yaml",
-        "/api/schemas/failure.schema.json",
-    ] {
+    for path in ["/api/nik", "/api/openapi.yaml", "/api/schemas/failure.schema.json"] {
         assert_eq!(program.get(path).expect("an answer").0, 404, "{path}");
     }
     assert_eq!(asked(&program, GOOD).status, 404);
@@ -275,29 +232,19 @@ fn requests_that_never_end_take_no_more_than_their_places() {
             stream
         })
         .collect();
-    wait_until("every place is taken", || {
-        asked(&program, GOOD).status == 503
-    });
+    wait_until("every place is taken", || asked(&program, GOOD).status == 503);
     let refused = asked(&program, GOOD);
-    assert_eq!(
-        (refused.status, refused.header("retry-after")),
-        (503, Some("1"))
-    );
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")));
     assert_eq!(program.get("/livez").expect("an answer").0, 200);
     drop(endless);
-    wait_until("places are free again", || {
-        asked(&program, GOOD).status == 200
-    });
+    wait_until("places are free again", || asked(&program, GOOD).status == 200);
 }
 
 #[test]
 fn no_request_over_http_leaves_a_nik_in_the_log() {
     let mut program = ready(&open_beside_brokers().set("log.level", "trace"));
     asked(&program, GOOD);
-    asked(
-        &program,
-        r#"{"nik":["3273010101900001"],"process":"3273010101900002"}"#,
-    );
+    asked(&program, r#"{"nik":["3273010101900001"],"process":"3273010101900002"}"#);
     asked_as(&program, "", GOOD.as_bytes());
     assert_eq!(program.stop(Duration::from_secs(15)), Some(0));
     let log = program.stderr();

@@ -59,8 +59,7 @@ fn who_sends_or_reads_too_slowly_is_let_go_after_half_a_minute() {
     let mut head = TcpStream::connect(program.url("").trim_start_matches("http://"));
     let head = head.as_mut().expect("it listens");
     head.set_read_timeout(Some(2 * PATIENCE)).expect("set");
-    head.write_all(b"POST /api/nik HTTP/1.1\r\nHost: a\r\n")
-        .expect("taken");
+    head.write_all(b"POST /api/nik HTTP/1.1\r\nHost: a\r\n").expect("taken");
 
     let answer = answered(sender);
     assert!(begin.elapsed() >= PATIENCE);
@@ -94,9 +93,7 @@ fn an_answer_that_is_not_read_keeps_its_place() {
     let program = started(&roomy());
     let reader = unread(&program);
     let senders: Vec<TcpStream> = (0..31).map(|_| unsent(&program)).collect();
-    wait_until("every place is taken", || {
-        asked(&program, GOOD).status == 503
-    });
+    wait_until("every place is taken", || asked(&program, GOOD).status == 503);
     drop(reader);
     wait_until("its place is free", || asked(&program, GOOD).status == 200);
     drop(senders);

@@ -48,11 +48,8 @@ impl Grant {
         } else {
             Pattern::RD_KAFKA_RESOURCE_PATTERN_LITERAL
         };
-        let (name, user, host) = (
-            text(&self.name),
-            text(&format!("User:{}", self.user)),
-            text("*"),
-        );
+        let (name, user, host) =
+            (text(&self.name), text(&format!("User:{}", self.user)), text("*"));
         // SAFETY: the texts live until the call returns, which copies them; no room for an error's text is given.
         let binding = unsafe {
             sys::rd_kafka_AclBinding_new(

@@ -70,11 +70,7 @@ impl Kept {
             .expect("the keeper says the process id");
         let pid = line.trim().parse().expect("a process id");
         let lifeline = shell.stdin.take().expect("piped");
-        Kept {
-            shell,
-            pid,
-            _lifeline: lifeline,
-        }
+        Kept { shell, pid, _lifeline: lifeline }
     }
 
     pub fn pid(&self) -> u32 {

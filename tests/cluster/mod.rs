@@ -138,19 +138,13 @@ impl KafkaCluster {
 
     /// The process ids of the brokers that run.
     pub fn pids(&self) -> Vec<u32> {
-        self.brokers
-            .iter()
-            .filter_map(|broker| broker.process.as_ref())
-            .map(Kept::pid)
-            .collect()
+        self.brokers.iter().filter_map(|broker| broker.process.as_ref()).map(Kept::pid).collect()
     }
 
     /// Client settings that find this cluster and come back to it quickly.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", self.bootstrap())
-            .set("reconnect.backoff.max.ms", "200");
+        config.set("bootstrap.servers", self.bootstrap()).set("reconnect.backoff.max.ms", "200");
         config
     }
 
@@ -212,9 +206,7 @@ impl KafkaCluster {
         let replication = i32::try_from(self.brokers.len().min(3)).expect("at most 3");
         let count = i32::try_from(partitions).expect("a few partitions");
         let topic = NewTopic::new(name, count, TopicReplication::Fixed(replication));
-        let topic = settings
-            .iter()
-            .fold(topic, |topic, (key, value)| topic.set(key, value));
+        let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         for made in block_on(self.admin().create_topics(&[topic], &admin_options()))
             .expect("the controller answers")
         {
@@ -262,11 +254,7 @@ impl KafkaCluster {
             answer.map(|answer| committed = answer).is_ok()
         });
         let offset = |offset| {
-            if let Offset::Offset(offset) = offset {
-                Some(offset)
-            } else {
-                None
-            }
+            if let Offset::Offset(offset) = offset { Some(offset) } else { None }
         };
         committed
             .elements()
@@ -279,22 +267,15 @@ impl KafkaCluster {
     pub fn end_offsets(&self, topic: &str) -> BTreeMap<i32, i64> {
         let probe: BaseConsumer = self.client().create().expect("a consumer");
         let end = |partition| {
-            probe
-                .fetch_watermarks(topic, partition, PATIENCE)
-                .expect("a leader answers")
-                .1
+            probe.fetch_watermarks(topic, partition, PATIENCE).expect("a leader answers").1
         };
-        (0..self.partitions(topic))
-            .map(|partition| (partition, end(partition)))
-            .collect()
+        (0..self.partitions(topic)).map(|partition| (partition, end(partition))).collect()
     }
 
     /// How many partitions a topic has.
     pub fn partitions(&self, topic: &str) -> i32 {
         let probe: BaseConsumer = self.client().create().expect("a consumer");
-        let metadata = probe
-            .fetch_metadata(Some(topic), PATIENCE)
-            .expect("a broker answers");
+        let metadata = probe.fetch_metadata(Some(topic), PATIENCE).expect("a broker answers");
         i32::try_from(metadata.topics()[0].partitions().len()).expect("a few partitions")
     }
 
@@ -311,13 +292,8 @@ impl KafkaCluster {
     fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds() {
-            let words = || {
-                self.brokers
-                    .iter()
-                    .map(Broker::last_words)
-                    .collect::<Vec<_>>()
-                    .join("\n")
-            };
+            let words =
+                || self.brokers.iter().map(Broker::last_words).collect::<Vec<_>>().join("\n");
             assert!(
                 Instant::now() < deadline,
                 "waited in vain for {what}; the brokers' last words:\n{}",
@@ -329,10 +305,7 @@ impl KafkaCluster {
 
     // Each is asked, as each learns of a change in its own time.
     fn all_brokers(&self, holds: impl Fn(&Metadata) -> bool) -> bool {
-        let mut running = self
-            .brokers
-            .iter()
-            .filter(|broker| broker.process.is_some());
+        let mut running = self.brokers.iter().filter(|broker| broker.process.is_some());
         running.all(|broker| broker.metadata().is_some_and(|metadata| holds(&metadata)))
     }
 
@@ -350,15 +323,8 @@ impl KafkaCluster {
         let broker = self.broker(node);
         assert!(broker.process.is_none(), "broker {node} runs");
         let arguments = format!("@{}", broker.dir.join("java.args").display());
-        broker.process = Some(Kept::start(
-            "java",
-            &[&arguments],
-            &[],
-            &broker.dir,
-            "log",
-            "log",
-            &root,
-        ));
+        broker.process =
+            Some(Kept::start("java", &[&arguments], &[], &broker.dir, "log", "log", &root));
     }
 }
 
@@ -367,10 +333,8 @@ impl Broker {
     fn metadata(&self) -> Option<Metadata> {
         std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         let mut config = ClientConfig::new();
-        let probe: BaseConsumer = config
-            .set("bootstrap.servers", format!("127.0.0.1:{}", self.port))
-            .create()
-            .ok()?;
+        let probe: BaseConsumer =
+            config.set("bootstrap.servers", format!("127.0.0.1:{}", self.port)).create().ok()?;
         probe.fetch_metadata(None, Duration::from_secs(2)).ok()
     }
 
@@ -382,14 +346,9 @@ impl Broker {
 }
 
 fn admin_options() -> AdminOptions {
-    AdminOptions::new()
-        .request_timeout(Some(PATIENCE))
-        .operation_timeout(Some(PATIENCE))
+    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime")
-        .block_on(future)
+    tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }

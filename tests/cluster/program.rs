@@ -32,10 +32,7 @@ impl ProgramSettings {
 
     /// Finds the brokers at these addresses; everything else as by default.
     pub fn at(bootstrap: &str) -> ProgramSettings {
-        let settings = ProgramSettings {
-            environment: Vec::new(),
-            file: String::new(),
-        };
+        let settings = ProgramSettings { environment: Vec::new(), file: String::new() };
         settings.set("kafka.bootstrap_servers", bootstrap)
     }
 
@@ -73,10 +70,7 @@ impl ProgramSettings {
         std::fs::write(&file, &self.file).expect("written");
         let http = ports::free(1);
         let mut environment = self.environment.clone();
-        environment.push((
-            "NIK_STREAM__HTTP__LISTEN".to_owned(),
-            format!("127.0.0.1:{http}"),
-        ));
+        environment.push(("NIK_STREAM__HTTP__LISTEN".to_owned(), format!("127.0.0.1:{http}")));
         let arguments = ["run", "--config", file.to_str().expect("a plain path")];
         let binary = env!("CARGO_BIN_EXE_nik-stream");
         let process = Kept::start(
@@ -105,9 +99,7 @@ impl Program {
     /// Ends it at once, as a crash would.
     pub fn kill9(mut self) {
         self.process.signal("KILL");
-        self.process
-            .wait(Duration::from_secs(10))
-            .expect("kill -9 ends it");
+        self.process.wait(Duration::from_secs(10)).expect("kill -9 ends it");
     }
 
     /// The exit code (128 + n after signal n), or none when it still runs after `limit`.
@@ -139,11 +131,8 @@ impl Program {
     fn ask(&self, method: &str, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.http)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-        )
-        .ok()?;
+        write!(stream, "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            .ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let (head, body) = answer.split_once("\r\n\r\n")?;
@@ -175,15 +164,9 @@ impl Program {
     pub fn metrics(&self) -> BTreeMap<String, f64> {
         let (_, body) = self.get("/metrics").expect("the program answers");
         let sample = |line: &str| {
-            Some((
-                line.rsplit_once(' ')?.0.to_owned(),
-                line.rsplit_once(' ')?.1.parse().ok()?,
-            ))
+            Some((line.rsplit_once(' ')?.0.to_owned(), line.rsplit_once(' ')?.1.parse().ok()?))
         };
-        body.lines()
-            .filter(|line| !line.starts_with('#'))
-            .filter_map(sample)
-            .collect()
+        body.lines().filter(|line| !line.starts_with('#')).filter_map(sample).collect()
     }
 
     pub fn stdout(&self) -> String {

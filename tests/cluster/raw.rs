@@ -32,41 +32,19 @@ pub fn produce(
         .map(|(name, _)| CString::new(&name[..]).expect("no zero in the name"))
         .collect();
     let mut fields = vec![
-        field(
-            Kind::RD_KAFKA_VTYPE_TOPIC,
-            Field {
-                cstr: topic.as_ptr(),
-            },
-        ),
-        field(
-            Kind::RD_KAFKA_VTYPE_PARTITION,
-            Field {
-                i32_: record.partition.unwrap_or(-1),
-            },
-        ),
-        field(
-            Kind::RD_KAFKA_VTYPE_MSGFLAGS,
-            Field {
-                i: sys::RD_KAFKA_MSG_F_COPY,
-            },
-        ),
+        field(Kind::RD_KAFKA_VTYPE_TOPIC, Field { cstr: topic.as_ptr() }),
+        field(Kind::RD_KAFKA_VTYPE_PARTITION, Field { i32_: record.partition.unwrap_or(-1) }),
+        field(Kind::RD_KAFKA_VTYPE_MSGFLAGS, Field { i: sys::RD_KAFKA_MSG_F_COPY }),
         field(Kind::RD_KAFKA_VTYPE_VALUE, memory(record.value.as_deref())),
         field(Kind::RD_KAFKA_VTYPE_KEY, memory(record.key.as_deref())),
-        field(
-            Kind::RD_KAFKA_VTYPE_TIMESTAMP,
-            Field {
-                i64_: record.timestamp.unwrap_or(0),
-            },
-        ), // 0: the clock
+        field(Kind::RD_KAFKA_VTYPE_TIMESTAMP, Field { i64_: record.timestamp.unwrap_or(0) }), // 0: the clock
     ];
     for (name, (_, value)) in names.iter().zip(&record.headers) {
         let value = value.as_deref();
         let header = NameAndValue {
             name: name.as_ptr(),
             val: value.map_or(null(), |value| value.as_ptr().cast()),
-            size: value.map_or(0, |value| {
-                isize::try_from(value.len()).expect("a header's length")
-            }),
+            size: value.map_or(0, |value| isize::try_from(value.len()).expect("a header's length")),
         };
         fields.push(field(Kind::RD_KAFKA_VTYPE_HEADER, Field { header }));
     }
@@ -136,7 +114,5 @@ fn field(vtype: Kind, u: Field) -> sys::rd_kafka_vu_t {
 fn memory(bytes: Option<&[u8]>) -> Field {
     let ptr = bytes.map_or(null_mut(), |bytes| bytes.as_ptr().cast_mut().cast());
     let size = bytes.map_or(0, <[u8]>::len);
-    Field {
-        mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size },
-    }
+    Field { mem: sys::rd_kafka_vu_s__bindgen_ty_1__bindgen_ty_1 { ptr, size } }
 }

@@ -68,11 +68,7 @@ impl Producer {
     /// Puts the record into the queue, waiting while that is full.
     pub fn send(&self, topic: &str, record: &NewRecord) {
         while let Err(error) = raw::produce(self.0.client().native_ptr(), topic, record) {
-            assert_eq!(
-                error,
-                RDKafkaErrorCode::QueueFull,
-                "could not send to {topic}"
-            );
+            assert_eq!(error, RDKafkaErrorCode::QueueFull, "could not send to {topic}");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -84,14 +80,8 @@ impl Producer {
 
     /// Waits until everything sent has arrived; panics if anything has not.
     pub fn flush(&self) {
-        self.0
-            .flush(PATIENCE)
-            .expect("the brokers take the records");
-        assert_eq!(
-            self.0.context().0.load(Ordering::Relaxed),
-            0,
-            "records that did not arrive"
-        );
+        self.0.flush(PATIENCE).expect("the brokers take the records");
+        assert_eq!(self.0.context().0.load(Ordering::Relaxed), 0, "records that did not arrive");
     }
 
     /// `work` within a transaction, which is committed, or aborted.
@@ -102,9 +92,7 @@ impl Producer {
             self.0.commit_transaction(PATIENCE).expect("commits");
         } else {
             // Everything is on the broker before the abort, so that a reader who saw aborted records would show here.
-            self.0
-                .flush(PATIENCE)
-                .expect("the brokers take the records");
+            self.0.flush(PATIENCE).expect("the brokers take the records");
             self.0.abort_transaction(PATIENCE).expect("aborts");
         }
     }
@@ -121,9 +109,7 @@ impl KafkaCluster {
             .set("message.max.bytes", "5000000")
             .set("topic.metadata.refresh.interval.ms", "2000"); // partitions that are added
         Producer(
-            config
-                .create_with_context(Failures::default())
-                .expect("a producer"),
+            config.create_with_context(Failures::default()).expect("a producer"),
             self.bootstrap(),
         )
     }
@@ -131,15 +117,10 @@ impl KafkaCluster {
     /// A producer that is ready for its first transaction.
     pub fn transactional_producer(&self, id: &str) -> Producer {
         let mut config = self.client();
-        config
-            .set("transactional.id", id)
-            .set("transaction.timeout.ms", "10000");
-        let producer: ThreadedProducer<Failures> = config
-            .create_with_context(Failures::default())
-            .expect("a producer");
-        producer
-            .init_transactions(PATIENCE)
-            .expect("the coordinator answers");
+        config.set("transactional.id", id).set("transaction.timeout.ms", "10000");
+        let producer: ThreadedProducer<Failures> =
+            config.create_with_context(Failures::default()).expect("a producer");
+        producer.init_transactions(PATIENCE).expect("the coordinator answers");
         Producer(producer, self.bootstrap())
     }
 

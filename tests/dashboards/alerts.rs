@@ -10,9 +10,7 @@ use crate::page::browser::need;
 fn alerts() -> Vec<String> {
     let rules = read("config/prometheus/alerts.yml");
     let names = rules.split("- alert: ").skip(1);
-    let names: Vec<_> = names
-        .filter_map(|rest| rest.lines().next().map(str::to_owned))
-        .collect();
+    let names: Vec<_> = names.filter_map(|rest| rest.lines().next().map(str::to_owned)).collect();
     assert!(names.len() >= 7, "{names:?}");
     names
 }
@@ -20,11 +18,7 @@ fn alerts() -> Vec<String> {
 fn promtool(arguments: &[&str]) {
     need("promtool");
     let mut promtool = Command::new("promtool");
-    let output = promtool
-        .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
+    let output = promtool.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
     let said = [output.stdout, output.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     assert!(output.status.success(), "{arguments:?}: {said}");
@@ -48,9 +42,8 @@ fn each_alert_has_a_sentence_and_its_section_of_the_runbook() {
     let rules = read("config/prometheus/alerts.yml");
     let runbook = read("docs/runbook.md");
     let sections = runbook.split("\n## ").skip(1);
-    let sections: Vec<(&str, &str)> = sections
-        .map(|section| section.split_once('\n').unwrap())
-        .collect();
+    let sections: Vec<(&str, &str)> =
+        sections.map(|section| section.split_once('\n').unwrap()).collect();
     let names: Vec<_> = sections.iter().map(|section| section.0).collect();
     assert_eq!(names, alerts(), "one section for each, in the same order");
     for (name, text) in sections {
@@ -77,13 +70,8 @@ fn the_runbook_names_only_commands_endpoints_and_settings_that_exist() {
         let Some([command, below]) = words(line).first_chunk::<2>().cloned() else {
             continue;
         };
-        let known = [
-            format!("`nik-stream {command} {below}`"),
-            format!("`nik-stream {command}`"),
-        ];
-        let is_command = known
-            .iter()
-            .any(|it| REFERENCE.contains(&format!("\n| {it}")));
+        let known = [format!("`nik-stream {command} {below}`"), format!("`nik-stream {command}`")];
+        let is_command = known.iter().any(|it| REFERENCE.contains(&format!("\n| {it}")));
         assert!(is_command, "nik-stream {command} {below}");
     }
     for path in ["/readyz", "/metrics", "/breaker/resume"] {
@@ -93,26 +81,15 @@ fn the_runbook_names_only_commands_endpoints_and_settings_that_exist() {
     let tables = ["kafka.", "delivery.", "limits.", "http."];
     for name in runbook.split('`').skip(1).step_by(2) {
         let is_key = tables.iter().any(|table| name.starts_with(table)) && !name.contains('*');
-        assert!(
-            !is_key || REFERENCE.contains(&format!("\n| `{name}` |")),
-            "{name}"
-        );
+        assert!(!is_key || REFERENCE.contains(&format!("\n| `{name}` |")), "{name}");
     }
 }
 
 #[test]
 fn a_release_of_the_regions_is_dated_by_the_year_of_its_name() {
     let dated = |release| {
-        let build = BuildInfo {
-            version: "1",
-            revision: "2",
-            librdkafka: "3",
-        };
-        let regions = RegionsInfo {
-            release,
-            sha256: "4",
-            counts: &[],
-        };
+        let build = BuildInfo { version: "1", revision: "2", librdkafka: "3" };
+        let regions = RegionsInfo { release, sha256: "4", counts: &[] };
         let text = Metrics::new(&build, &regions).render();
         let mut lines = text.lines();
         let line = lines.find(|line| line.starts_with("nik_stream_regions_release_timestamp"));

@@ -28,15 +28,11 @@ fn dashboards() -> Vec<(String, Value)> {
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a Vec<Value> {
-    value[key]
-        .as_array()
-        .unwrap_or_else(|| panic!("{key}: {value}"))
+    value[key].as_array().unwrap_or_else(|| panic!("{key}: {value}"))
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
-    value[key]
-        .as_str()
-        .unwrap_or_else(|| panic!("{key}: {value}"))
+    value[key].as_str().unwrap_or_else(|| panic!("{key}: {value}"))
 }
 
 /// Every query of every panel, with where it stands.
@@ -152,9 +148,7 @@ fn every_metric_of_alerts_dashboards_and_runbook_is_in_the_reference() {
     named.extend(metrics(&read("docs/runbook.md")));
     named.extend(queries().iter().flat_map(|(_, query)| metrics(query)));
     assert!(named.len() > 15, "{named:?}");
-    let unknown: Vec<_> = named
-        .iter()
-        .filter(|name| !REFERENCE.contains(&format!("\n| `{name}` |")))
-        .collect();
+    let unknown: Vec<_> =
+        named.iter().filter(|name| !REFERENCE.contains(&format!("\n| `{name}` |"))).collect();
     assert!(unknown.is_empty(), "{unknown:?}");
 }

@@ -50,11 +50,7 @@ scrape_configs:
             "log",
             dir.path(),
         );
-        let scraper = Scraper {
-            port,
-            _process: process,
-            _dir: dir,
-        };
+        let scraper = Scraper { port, _process: process, _dir: dir };
         wait_until("Prometheus has scraped every instance", || {
             scraper.values("up").len() == programs.len()
         });
@@ -82,9 +78,7 @@ scrape_configs:
             let _ = write!(encoded, "%{byte:02x}"); // every byte: plain and enough
         }
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
         // 1.0, so that the answer comes in one piece.
         let request = format!("GET /api/v1/{what}?query={encoded} HTTP/1.0\r\n\r\n");
         stream.write_all(request.as_bytes()).ok()?;

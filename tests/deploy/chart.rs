@@ -71,9 +71,7 @@ fn environment(container: &Value, pod: &str) -> Vec<(String, String)> {
     };
     variables
         .map(|it| {
-            let value = it["value"]
-                .as_str()
-                .map_or_else(|| of_pod(it), str::to_owned);
+            let value = it["value"].as_str().map_or_else(|| of_pod(it), str::to_owned);
             (it["name"].as_str().expect("a name").to_owned(), value)
         })
         .collect()
@@ -84,10 +82,7 @@ fn helm_finds_no_fault_with_the_chart() {
     for name in VALUES {
         let mut lint = tool(&["helm", "lint", "--strict", CHART, "--values", &values(name)]);
         let said = written(&mut lint);
-        assert!(
-            said.contains("1 chart(s) linted, 0 chart(s) failed"),
-            "{said}"
-        );
+        assert!(said.contains("1 chart(s) linted, 0 chart(s) failed"), "{said}");
     }
     let chart = read(&format!("{CHART}/Chart.yaml"));
     let version = env!("CARGO_PKG_VERSION");
@@ -113,9 +108,7 @@ fn the_variables_of_every_container_are_settings_that_the_program_takes() {
                     }
                 }
             }
-            let output = program(&["config", "check"], &variables)
-                .output()
-                .expect("runs");
+            let output = program(&["config", "check"], &variables).output().expect("runs");
             assert_eq!(words(&output), "ok\n", "{name}: {variables:?}");
         }
     }
@@ -135,26 +128,16 @@ fn values_arrive_as_they_were_written() {
         ("LOG__LEVEL", "info,librdkafka=debug"),
         ("HTTP__LISTEN", "0.0.0.0:9464"),
     ] {
-        let found = variables
-            .iter()
-            .find(|(name, _)| *name == format!("NIK_STREAM__{key}"));
+        let found = variables.iter().find(|(name, _)| *name == format!("NIK_STREAM__{key}"));
         assert_eq!(found.map(|it| it.1.as_str()), Some(expected), "{key}");
     }
     let image = rendered.container()["image"].as_str().unwrap();
-    assert!(
-        image.starts_with("images.example.com/nik-stream@sha256:01"),
-        "{image}"
-    );
+    assert!(image.starts_with("images.example.com/nik-stream@sha256:01"), "{image}");
     let has_name = |name| {
         let name = self::rendered(name);
-        environment(name.container(), "pod")
-            .iter()
-            .any(|it| it.0.ends_with("__INSTANCE_ID"))
+        environment(name.container(), "pod").iter().any(|it| it.0.ends_with("__INSTANCE_ID"))
     };
-    assert!(
-        has_name("plain") && !has_name("scaled"),
-        "static members, dynamic ones"
-    );
+    assert!(has_name("plain") && !has_name("scaled"), "static members, dynamic ones");
 }
 
 #[test]
@@ -164,19 +147,13 @@ fn every_container_is_run_by_nobody_and_writes_no_file() {
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
             let user = pod["securityContext"]["runAsUser"].to_string();
             assert!(read("Dockerfile").contains(&format!("\nUSER {user}:{user}\n")));
-            assert_eq!(
-                pod["securityContext"]["seccompProfile"]["type"],
-                "RuntimeDefault"
-            );
+            assert_eq!(pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
             assert_eq!(pod["automountServiceAccountToken"], false, "{name}");
             let context = &container["securityContext"];
             assert_eq!(context["readOnlyRootFilesystem"], true, "{name}");
             assert_eq!(context["allowPrivilegeEscalation"], false, "{name}");
             assert_eq!(context["capabilities"]["drop"][0], "ALL", "{name}");
-            assert!(
-                container["resources"]["limits"]["memory"].is_string(),
-                "{name}"
-            );
+            assert!(container["resources"]["limits"]["memory"].is_string(), "{name}");
             for mount in container["volumeMounts"].as_array().into_iter().flatten() {
                 assert_eq!(mount["readOnly"], true, "{name}");
             }
@@ -204,26 +181,15 @@ fn the_commands_exist() {
 fn values_that_cannot_work_are_refused_with_a_reason() {
     let plain = values("plain");
     for (set, reason) in [
-        (
-            "settings.kafka.bootstrap_servers=",
-            "bootstrap_servers is needed",
-        ),
+        ("settings.kafka.bootstrap_servers=", "bootstrap_servers is needed"),
         ("settings.kafka.instance_id=a", "is the pod's name"),
         ("settings.http.listen=a", "follows the value port"),
-        (
-            "settings.kafka.security.password=a",
-            "does not belong into values",
-        ),
+        ("settings.kafka.security.password=a", "does not belong into values"),
         ("members=many", "members"),
         ("replica=3", "replica"),
-        (
-            "terminationGracePeriodSeconds=5",
-            "terminationGracePeriodSeconds",
-        ),
+        ("terminationGracePeriodSeconds=5", "terminationGracePeriodSeconds"),
     ] {
-        let output = template(&["--values", &plain, "--set", set])
-            .output()
-            .expect("runs");
+        let output = template(&["--values", &plain, "--set", set]).output().expect("runs");
         assert!(!output.status.success(), "{set}");
         assert!(words(&output).contains(reason), "{set}: {}", words(&output));
     }

@@ -52,22 +52,13 @@ fn whoever_selects_the_pods_selects_them_all_and_not_the_hook() {
         }
         if rendered.has("ServiceMonitor") {
             let selector = &rendered.one("ServiceMonitor")["spec"]["selector"]["matchLabels"];
-            assert!(is_part(
-                selector,
-                &rendered.one("Service")["metadata"]["labels"]
-            ));
+            assert!(is_part(selector, &rendered.one("Service")["metadata"]["labels"]));
         }
         if rendered.has("Job") {
             let hook = &rendered.one("Job")["spec"]["template"]["metadata"]["labels"];
-            assert!(
-                !is_part(&set["spec"]["selector"]["matchLabels"], hook),
-                "{name}"
-            );
+            assert!(!is_part(&set["spec"]["selector"]["matchLabels"], hook), "{name}");
         }
-        assert_eq!(
-            set["spec"]["serviceName"],
-            rendered.one("Service")["metadata"]["name"]
-        );
+        assert_eq!(set["spec"]["serviceName"], rendered.one("Service")["metadata"]["name"]);
     }
 }
 
@@ -85,10 +76,7 @@ fn prometheus_gets_the_alerts_as_they_are_with_your_runbook() {
     assert_eq!(monitor["relabelings"], group);
 
     let alerts = read("config/prometheus/alerts.yml");
-    let alerts = alerts.replace(
-        "docs/runbook.md#",
-        "https://runbooks.example.com/nik-stream#",
-    );
+    let alerts = alerts.replace("docs/runbook.md#", "https://runbooks.example.com/nik-stream#");
     let alerts: Value = serde_saphyr::from_str(&alerts).expect("YAML");
     // As these are the file's, what it says in `docs/runbook.md#` of comments is left.
     assert_eq!(rendered.one("PrometheusRule")["spec"], alerts);
@@ -113,10 +101,7 @@ fn grafana_gets_every_dashboard() {
 fn keda_scales_on_the_lag_of_the_group_in_the_topic_of_requests() {
     let rendered = rendered("scaled");
     let object = &rendered.one("ScaledObject")["spec"];
-    assert_eq!(
-        object["scaleTargetRef"]["name"],
-        rendered.one("StatefulSet")["metadata"]["name"]
-    );
+    assert_eq!(object["scaleTargetRef"]["name"], rendered.one("StatefulSet")["metadata"]["name"]);
     let trigger = &object["triggers"][0];
     assert_eq!(trigger["type"], "kafka");
     assert_eq!(
@@ -128,32 +113,20 @@ fn keda_scales_on_the_lag_of_the_group_in_the_topic_of_requests() {
     );
     assert_eq!(trigger["authenticationRef"]["name"], "kafka");
     let replicas = &rendered.one("StatefulSet")["spec"]["replicas"];
-    assert!(
-        replicas.is_null(),
-        "two would set the number of pods: {replicas}"
-    );
+    assert!(replicas.is_null(), "two would set the number of pods: {replicas}");
 }
 
 #[test]
 fn the_network_is_open_to_brokers_and_names_and_whoever_scrapes() {
     let ports = |policy: &Value, rule: usize| -> Vec<u64> {
-        let ports = policy["spec"]["egress"][rule]["ports"]
-            .as_array()
-            .expect("ports");
+        let ports = policy["spec"]["egress"][rule]["ports"].as_array().expect("ports");
         ports.iter().filter_map(|it| it["port"].as_u64()).collect()
     };
     let secured = rendered("secured");
     let secured = secured.one("NetworkPolicy");
     assert_eq!(ports(secured, 0), [53, 53]);
-    assert_eq!(
-        ports(secured, 1),
-        [9093, 9094],
-        "those of the bootstrap servers"
-    );
-    assert_eq!(
-        secured["spec"]["egress"][1]["to"][0]["ipBlock"]["cidr"],
-        "192.0.2.0/24"
-    );
+    assert_eq!(ports(secured, 1), [9093, 9094], "those of the bootstrap servers");
+    assert_eq!(secured["spec"]["egress"][1]["to"][0]["ipBlock"]["cidr"], "192.0.2.0/24");
     let scraper = &secured["spec"]["ingress"][0];
     assert_eq!(scraper["ports"], json!([{ "port": "http" }]));
     assert!(scraper["from"][0]["namespaceSelector"].is_object());

@@ -33,10 +33,7 @@ fn environment(service: &Value, ports: &[(&str, u16)]) -> Vec<(String, String)> 
         value = value.replace("localhost:", "127.0.0.1:");
         value.replace("//:", "//127.0.0.1:")
     };
-    variables
-        .iter()
-        .map(|(name, value)| (name.clone(), here(value)))
-        .collect()
+    variables.iter().map(|(name, value)| (name.clone(), here(value))).collect()
 }
 
 /// A broker by the variables of the image of Apache Kafka: `KAFKA_A_B` is the property `a.b`.
@@ -68,15 +65,10 @@ fn the_containers_settings_start_broker_topics_program_and_generator() {
     let free = ports::free(3);
     let ports = [("9092", free), ("29092", free + 1), ("9093", free + 2)];
     let _broker = broker(&environment(&services["kafka"], &ports), dir.path());
-    wait_until("the broker listens", || {
-        std::net::TcpStream::connect(("127.0.0.1", free)).is_ok()
-    });
+    wait_until("the broker listens", || std::net::TcpStream::connect(("127.0.0.1", free)).is_ok());
 
     let topics = environment(&services["topics"], &ports);
-    let made = written(&mut program(
-        &texts(&services["topics"]["command"]),
-        &topics,
-    ));
+    let made = written(&mut program(&texts(&services["topics"]["command"]), &topics));
     for topic in ["nik.requests", "nik.results", "nik.failures"] {
         assert!(made.contains(&format!("made {topic}: ")), "{made}");
     }
@@ -102,10 +94,7 @@ fn the_containers_settings_start_broker_topics_program_and_generator() {
     let generator = environment(&services["generator"], &ports);
     let endless = texts(&services["generator"]["command"]);
     assert!(!endless.contains(&"--count"));
-    written(&mut program(
-        &[&endless[..], &["--count", "300"]].concat(),
-        &generator,
-    ));
+    written(&mut program(&[&endless[..], &["--count", "300"]].concat(), &generator));
     wait_until("all that was sent has an outcome", || {
         let metrics = instance.metrics();
         let sum = |outcome: &str| -> f64 {
@@ -150,21 +139,12 @@ fn the_containers_mount_what_is_there() {
 
 #[test]
 fn nobody_sends_to_a_topic_that_is_not_there() {
-    let nowhere = [(
-        "NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS".to_owned(),
-        crate::cluster::shared().bootstrap(),
-    )];
-    let missing = (
-        "NIK_STREAM__TOPICS__REQUESTS".to_owned(),
-        "absent".to_owned(),
-    );
+    let nowhere =
+        [("NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS".to_owned(), crate::cluster::shared().bootstrap())];
+    let missing = ("NIK_STREAM__TOPICS__REQUESTS".to_owned(), "absent".to_owned());
     let variables = [&nowhere[..], &[missing]].concat();
     let output = program(&["generate", "--send", "--count", "1"], &variables).output();
     let output = output.expect("runs");
     assert_eq!(output.status.code(), Some(1));
-    assert!(
-        words(&output).contains("topic absent does not exist"),
-        "{}",
-        words(&output)
-    );
+    assert!(words(&output).contains("topic absent does not exist"), "{}", words(&output));
 }

@@ -10,8 +10,7 @@ use crate::docs::pages::files;
 /// The value behind the first `name="` of a text.
 fn quoted<'a>(text: &'a str, name: &str) -> &'a str {
     let rest = text.split(&format!("{name}=\"")).nth(1);
-    rest.and_then(|it| it.split('"').next())
-        .unwrap_or_else(|| panic!("no {name}"))
+    rest.and_then(|it| it.split('"').next()).unwrap_or_else(|| panic!("no {name}"))
 }
 
 #[test]
@@ -33,10 +32,7 @@ fn the_dockerfile_is_sound_and_agrees_with_the_program() {
         .filter_map(|rest| rest.split_whitespace().next()?.split_once('='))
         .map(|(name, value)| (format!("NIK_STREAM__{name}"), value.to_owned()))
         .collect();
-    assert_eq!(
-        written(&mut program(&["config", "check"], &variables)),
-        "ok\n"
-    );
+    assert_eq!(written(&mut program(&["config", "check"], &variables)), "ok\n");
     let port = variables[0].1.rsplit(':').next().unwrap();
     assert!(text.contains(&format!("\nEXPOSE {port}\n")));
     assert!(text.contains("\nUSER 65532:65532\n"));
@@ -45,10 +41,7 @@ fn the_dockerfile_is_sound_and_agrees_with_the_program() {
 #[test]
 fn everything_that_the_image_is_built_from_is_let_in_and_is_there() {
     let let_in = read(".dockerignore");
-    let let_in: Vec<_> = let_in
-        .lines()
-        .filter_map(|line| line.strip_prefix('!'))
-        .collect();
+    let let_in: Vec<_> = let_in.lines().filter_map(|line| line.strip_prefix('!')).collect();
     for path in &let_in {
         assert!(file(path).exists(), "{path}");
     }
@@ -92,12 +85,9 @@ fn the_image_holds_all_that_the_program_is_linked_to_and_no_shell() {
     }
     let notices = std::fs::read_to_string(root.join("usr/share/doc/nik-stream/THIRD-PARTY"));
     let notices = notices.expect("notices");
-    for linked in [
-        "librdkafka - Apache Kafka C driver library",
-        "LZ4 Library",
-        "zstd-sys",
-        "libz-sys",
-    ] {
+    for linked in
+        ["librdkafka - Apache Kafka C driver library", "LZ4 Library", "zstd-sys", "libz-sys"]
+    {
         assert!(notices.contains(linked), "{linked}");
     }
     let scanned = root.join("var/lib/dpkg/status.d/libssl3");
@@ -110,22 +100,14 @@ fn the_image_holds_all_that_the_program_is_linked_to_and_no_shell() {
         command.args(["--userspec=65532:65532"]).arg(&root);
         command.arg("/usr/local/bin/nik-stream").args(arguments);
         let path = "/usr/sbin:/usr/bin:/sbin:/bin";
-        command
-            .env_clear()
-            .env("PATH", path)
-            .output()
-            .expect("chroot runs")
+        command.env_clear().env("PATH", path).output().expect("chroot runs")
     };
     let version = inside(&["--version"]);
     if words(&version).contains("Operation not permitted") {
         return;
     }
     let expected = format!("nik-stream {} ", env!("CARGO_PKG_VERSION"));
-    assert!(
-        words(&version).starts_with(&expected),
-        "{}",
-        words(&version)
-    );
+    assert!(words(&version).starts_with(&expected), "{}", words(&version));
     let health = inside(&["health", "--live"]);
     assert_eq!(health.status.code(), Some(1), "nobody is there");
     assert!(words(&health).contains("nobody answers at http://127.0.0.1:9464/livez"));

@@ -11,9 +11,7 @@ use super::{file, read, written};
 /// Every package for this machine, those of tests included.
 fn packages() -> Vec<Value> {
     let compiler = written(Command::new("rustc").arg("-vV"));
-    let host = compiler
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "));
+    let host = compiler.lines().find_map(|line| line.strip_prefix("host: "));
     let mut cargo = Command::new(env!("CARGO"));
     cargo.args(["metadata", "--locked", "--format-version", "1"]);
     cargo.args(["--filter-platform", host.expect("a host")]);
@@ -27,8 +25,7 @@ fn packages() -> Vec<Value> {
 fn deny<'a, T: serde::Deserialize<'a>>(key: &str) -> T {
     let deny = Config::builder().add_source(File::from_str(&read("deny.toml"), FileFormat::Toml));
     let deny = deny.build().expect("TOML");
-    deny.get(key)
-        .unwrap_or_else(|error| panic!("{key}: {error}"))
+    deny.get(key).unwrap_or_else(|error| panic!("{key}: {error}"))
 }
 
 /// Whether an expression of SPDX can be met with the licences allowed. `/` is an old `OR`. (The crate `spdx` would be one more
@@ -38,10 +35,7 @@ fn is_met(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let spaced = spaced.replace('(', " ( ").replace(')', " ) ");
     let words: Vec<_> = spaced.split_whitespace().collect();
     let (met, rest) = either(&words, allowed);
-    assert!(
-        rest.is_empty(),
-        "{expression}: not understood from {rest:?}"
-    );
+    assert!(rest.is_empty(), "{expression}: not understood from {rest:?}");
     met
 }
 
@@ -83,12 +77,7 @@ fn every_licence_is_one_that_is_allowed() {
     let allowed: BTreeSet<String> = deny("licenses.allow");
     let refused: Vec<_> = packages()
         .iter()
-        .map(|it| {
-            (
-                it["name"].to_string(),
-                it["license"].as_str().unwrap_or("").to_owned(),
-            )
-        })
+        .map(|it| (it["name"].to_string(), it["license"].as_str().unwrap_or("").to_owned()))
         .filter(|(_, licence)| licence.is_empty() || !is_met(licence, &allowed))
         .collect();
     assert!(refused.is_empty(), "{refused:?}");
@@ -133,10 +122,7 @@ fn every_package_is_the_registry_s_and_none_is_banned() {
         let is_registry = source.is_some_and(|it| it.starts_with("registry+"));
         assert!(is_ours || is_registry, "{name}: {source:?}");
     }
-    assert!(
-        !file(".cargo/config.toml").exists(),
-        "no registry but the default"
-    );
+    assert!(!file(".cargo/config.toml").exists(), "no registry but the default");
 }
 
 #[test]
@@ -147,10 +133,7 @@ fn every_linked_crate_brings_the_text_of_its_licence() {
     let names = written(names.arg("--list"));
     assert!(names.lines().count() > 80, "{names}");
     for line in names.lines() {
-        assert!(
-            notices.starts_with(&names) && notices.contains(line),
-            "{line}"
-        );
+        assert!(notices.starts_with(&names) && notices.contains(line), "{line}");
     }
     assert!(names.contains("\nrdkafka-sys ") && !names.contains("proptest"));
 }
@@ -159,9 +142,7 @@ fn every_linked_crate_brings_the_text_of_its_licence() {
 fn the_version_is_told_with_its_revision() {
     let said = written(&mut super::program(&["--version"], &[]));
     let expected = format!("nik-stream {} (", env!("CARGO_PKG_VERSION"));
-    let revision = said
-        .strip_prefix(&expected)
-        .and_then(|it| it.strip_suffix(")\n"));
+    let revision = said.strip_prefix(&expected).and_then(|it| it.strip_suffix(")\n"));
     let revision = revision.unwrap_or_else(|| panic!("{said}"));
     let is_hash = revision.len() >= 12 && revision.bytes().all(|it| it.is_ascii_hexdigit());
     assert!(is_hash || revision == "unknown", "{said}");

@@ -25,9 +25,7 @@ fn the_unit_is_sound_and_shut_off_from_the_machine() {
     security.args(["security", "--offline=yes", "--threshold=20"]);
     written(security.arg(&path));
 
-    let started = unit
-        .lines()
-        .find_map(|line| line.strip_prefix("ExecStart="));
+    let started = unit.lines().find_map(|line| line.strip_prefix("ExecStart="));
     let (command, config) = started.unwrap().split_once(" --config ").unwrap();
     assert_eq!(command, format!("{installed} run"));
     assert!(read("docs/deployment.md").contains(config), "{config}");
@@ -43,19 +41,10 @@ fn the_unit_is_sound_and_shut_off_from_the_machine() {
 #[test]
 fn exits_that_a_new_start_would_not_mend_are_final() {
     let unit = read(UNIT);
-    let final_ones = unit
-        .lines()
-        .find_map(|line| line.strip_prefix("RestartPreventExitStatus="));
+    let final_ones = unit.lines().find_map(|line| line.strip_prefix("RestartPreventExitStatus="));
     let reference = read("docs/reference.md");
     for code in final_ones.unwrap().split(' ') {
-        let meaning = if code == "64" {
-            "settings"
-        } else {
-            "fenced by another instance"
-        };
-        assert!(
-            reference.contains(&format!("\n| {code} | {meaning} |")),
-            "{code}"
-        );
+        let meaning = if code == "64" { "settings" } else { "fenced by another instance" };
+        assert!(reference.contains(&format!("\n| {code} | {meaning} |")), "{code}");
     }
 }

@@ -8,10 +8,7 @@ use crate::stream::stage::{PATIENCE, Stage, stop};
 
 /// The programs whose commands are not given here, and who gives them.
 const ELSEWHERE: [(&str, &str); 7] = [
-    (
-        "script/demo",
-        "a release build; `demo` has tests of its own",
-    ),
+    ("script/demo", "a release build; `demo` has tests of its own"),
     ("script/test", "it runs this"),
     ("script/tool", "the advisories need a network"),
     ("docker", "no container engine"),
@@ -51,21 +48,13 @@ fn every_command_that_a_page_shows_is_taken() {
             format!("curl() {{ command curl --silent --show-error --fail \"$@\"; }}\n{line}");
         let mut shell = Command::new("sh");
         let settings = program.command(&[]);
-        let variables = settings
-            .get_envs()
-            .filter_map(|(name, value)| Some((name, value?)));
-        let shell = shell
-            .args(["-euc", &line])
-            .envs(variables)
-            .env("PATH", &path);
+        let variables = settings.get_envs().filter_map(|(name, value)| Some((name, value?)));
+        let shell = shell.args(["-euc", &line]).envs(variables).env("PATH", &path);
         let output = shell.current_dir(&directory).output().expect("sh runs");
         assert!(output.status.success(), "{line}: {output:?}");
     };
 
-    let all: Vec<String> = pages()
-        .iter()
-        .flat_map(|(_, page)| commands(page))
-        .collect();
+    let all: Vec<String> = pages().iter().flat_map(|(_, page)| commands(page)).collect();
     let making = |line: &&String| line.starts_with("nik-stream topics create");
     let (make, rest): (Vec<_>, Vec<_>) = all.iter().partition(making);
     assert!(!make.is_empty() && rest.len() > 15, "{all:?}");

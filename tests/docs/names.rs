@@ -17,12 +17,8 @@ fn is_path(name: &str) -> bool {
 fn every_file_that_is_named_exists() {
     let mut missing = Vec::new();
     for (name, page) in pages() {
-        let code = names(&page)
-            .into_iter()
-            .filter_map(|name| name.split(' ').next());
-        let scripts = blocks(&page)
-            .into_iter()
-            .flat_map(|(_, text)| text.split_whitespace());
+        let code = names(&page).into_iter().filter_map(|name| name.split(' ').next());
+        let scripts = blocks(&page).into_iter().flat_map(|(_, text)| text.split_whitespace());
         let scripts = scripts.filter(|word| word.starts_with("script/"));
         for path in code.chain(scripts).filter(|it| is_path(it)) {
             if !file(path).exists() {
@@ -36,10 +32,7 @@ fn every_file_that_is_named_exists() {
 #[test]
 fn every_script_and_every_room_is_named() {
     let named = |path: &str| README.contains(path) || ARCHITECTURE.contains(path);
-    for script in files("script")
-        .iter()
-        .filter(|it| it.matches('/').count() == 1)
-    {
+    for script in files("script").iter().filter(|it| it.matches('/').count() == 1) {
         assert!(named(script), "{script}");
     }
     for source in files("src") {
@@ -64,9 +57,7 @@ fn tests_of(module: &str) -> Option<String> {
 fn has_test(source: &str, name: &str) -> bool {
     let call = format!("{name}(");
     let tests = source.split("#[test]").skip(1);
-    tests
-        .filter_map(|rest| rest.split("fn ").nth(1))
-        .any(|function| function.starts_with(&call))
+    tests.filter_map(|rest| rest.split("fn ").nth(1)).any(|function| function.starts_with(&call))
 }
 
 #[test]
@@ -94,22 +85,10 @@ fn every_test_that_is_named_exists() {
 fn the_layers_are_those_of_the_house() {
     let house = read("tests/house.rs");
     let rooms = house.split("const ROOMS").nth(1).unwrap();
-    let rooms = rooms
-        .split("];")
-        .next()
-        .unwrap()
-        .split('"')
-        .skip(1)
-        .step_by(2);
-    let told = ARCHITECTURE
-        .lines()
-        .find(|line| line.contains(" <- "))
-        .unwrap();
+    let rooms = rooms.split("];").next().unwrap().split('"').skip(1).step_by(2);
+    let told = ARCHITECTURE.lines().find(|line| line.contains(" <- ")).unwrap();
     let told = told.split(" <- ").flat_map(|rooms| rooms.split(", "));
-    assert_eq!(
-        told.map(str::trim).collect::<Vec<_>>(),
-        rooms.collect::<Vec<_>>()
-    );
+    assert_eq!(told.map(str::trim).collect::<Vec<_>>(), rooms.collect::<Vec<_>>());
 }
 
 /// The headings of a page, as links name them.
@@ -135,11 +114,7 @@ fn every_link_leads_to_a_file_and_to_a_heading_of_it() {
                 continue;
             }
             let (path, anchor) = link.split_once('#').unwrap_or((link, ""));
-            let target = if path.is_empty() {
-                file(&name)
-            } else {
-                directory.join(path)
-            };
+            let target = if path.is_empty() { file(&name) } else { directory.join(path) };
             let leads = target.exists()
                 && (anchor.is_empty()
                     || std::fs::read_to_string(&target)

@@ -11,28 +11,15 @@ pub const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 /// Every page, by its name from the root.
 pub fn pages() -> Vec<(String, String)> {
     let mut names = [files("docs"), files("examples")].concat();
-    names.extend(
-        [
-            "README.md",
-            "ARCHITECTURE.md",
-            "CHANGELOG.md",
-            "SECURITY.md",
-        ]
-        .map(str::to_owned),
-    );
-    names.retain(|name| file(name).extension().is_some_and(|it| it == "md"));
     names
-        .into_iter()
-        .map(|name| (name.clone(), read(&name)))
-        .collect()
+        .extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md"].map(str::to_owned));
+    names.retain(|name| file(name).extension().is_some_and(|it| it == "md"));
+    names.into_iter().map(|name| (name.clone(), read(&name))).collect()
 }
 
 /// The rows of the table whose header is `header`, on whichever page it stands, cell by cell.
 pub fn table(header: &str) -> Vec<Vec<String>> {
-    let text = pages()
-        .into_iter()
-        .map(|(_, page)| page)
-        .collect::<String>();
+    let text = pages().into_iter().map(|(_, page)| page).collect::<String>();
     let mut lines = text.lines().skip_while(|line| *line != header);
     assert!(lines.next().is_some(), "no page has a table {header}");
     let rows = lines.skip(1).take_while(|line| line.starts_with('|'));
@@ -66,8 +53,7 @@ pub fn blocks(page: &str) -> Vec<(&str, &str)> {
 /// What stands as code in the text of a page, outside of its blocks.
 pub fn names(page: &str) -> Vec<&str> {
     let text = page.split("\n```").step_by(2);
-    text.flat_map(|text| text.split('`').skip(1).step_by(2))
-        .collect()
+    text.flat_map(|text| text.split('`').skip(1).step_by(2)).collect()
 }
 
 /// A file of this repository.

@@ -89,10 +89,7 @@ impl Brokers {
             return false;
         }
         for topic in topics.into_iter().rev() {
-            self.cluster.grow_topic(
-                topic,
-                usize::try_from(partitions).expect("not negative") + 2,
-            );
+            self.cluster.grow_topic(topic, usize::try_from(partitions).expect("not negative") + 2);
         }
         *self.counts.entry("partitions added").or_default() += 1;
         true

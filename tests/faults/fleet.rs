@@ -60,8 +60,7 @@ enum State {
 
 impl Member {
     fn may_be_fenced(&self) -> bool {
-        self.may_be_fenced_until
-            .is_some_and(|end| Instant::now() < end)
+        self.may_be_fenced_until.is_some_and(|end| Instant::now() < end)
     }
 }
 
@@ -111,14 +110,7 @@ impl Fleet {
         leaves_at: Option<Instant>,
     ) -> &mut Member {
         let (name, stays, may_be_fenced_until) = (name.to_owned(), false, None);
-        self.members.push(Member {
-            name,
-            settings,
-            state,
-            stays,
-            leaves_at,
-            may_be_fenced_until,
-        });
+        self.members.push(Member { name, settings, state, stays, leaves_at, may_be_fenced_until });
         self.members.last_mut().expect("just added")
     }
 
@@ -135,9 +127,8 @@ impl Fleet {
         let up = |member: &Member| {
             member.stays && matches!(member.state, State::Up(_)) && eligible(member)
         };
-        let candidates: Vec<usize> = (0..self.members.len())
-            .filter(|&index| up(&self.members[index]))
-            .collect();
+        let candidates: Vec<usize> =
+            (0..self.members.len()).filter(|&index| up(&self.members[index])).collect();
         (!candidates.is_empty()).then(|| candidates[random.random_range(0..candidates.len())])
     }
 
@@ -196,9 +187,7 @@ impl Fleet {
     fn leave(&mut self, index: usize) {
         let program = self.take(index, State::Down(Instant::now()));
         // A signal that comes before it listens to any would end it on the spot, with nothing begun.
-        wait_until("it listens to signals", || {
-            program.stderr().contains("nik-stream starts")
-        });
+        wait_until("it listens to signals", || program.stderr().contains("nik-stream starts"));
         program.signal("TERM");
         self.members[index].state = State::Leaving(program, Instant::now());
     }
@@ -206,9 +195,9 @@ impl Fleet {
     /// A static member is frozen and replaced under its name, as an orchestrator does; then the old one comes back.
     pub fn usurp(&mut self, random: &mut ChaCha8Rng) -> bool {
         let membership = self.membership;
-        let Some(index) = self.victim(random, |member| {
-            membership == Membership::Static && !member.may_be_fenced()
-        }) else {
+        let Some(index) = self
+            .victim(random, |member| membership == Membership::Static && !member.may_be_fenced())
+        else {
             return false;
         };
         let settings = self.members[index].settings.clone();
@@ -216,12 +205,9 @@ impl Fleet {
         old.signal("STOP");
         let until = Some(Instant::now() + FENCING);
         self.members[index].may_be_fenced_until = until;
-        let (name, back) = (
-            format!("{}-old", self.members[index].name),
-            in_ms(random.random_range(2_000..9_000)),
-        );
-        self.add(&name, settings, State::Frozen(old, back), until)
-            .may_be_fenced_until = until;
+        let (name, back) =
+            (format!("{}-old", self.members[index].name), in_ms(random.random_range(2_000..9_000)));
+        self.add(&name, settings, State::Frozen(old, back), until).may_be_fenced_until = until;
         self.count("static instance replaced, zombie back");
         true
     }
@@ -314,10 +300,7 @@ impl Fleet {
     // Its words outlive it.
     fn retire(&self, index: usize, program: &Program) {
         let file = self.logs.join(format!("{}.log", self.members[index].name));
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(file);
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(file);
         let written = file.and_then(|mut file| {
             writeln!(file, "--- process {}\n{}", program.pid(), program.stderr())
         });
@@ -329,24 +312,14 @@ impl Fleet {
         let now = Instant::now();
         for index in 0..self.members.len() {
             match &mut self.members[index] {
-                Member {
-                    state: State::Frozen(_, until) | State::Down(until),
-                    ..
-                } => *until = now,
-                Member {
-                    state: State::Up(_),
-                    stays: false,
-                    ..
-                } => self.dismiss(index),
+                Member { state: State::Frozen(_, until) | State::Down(until), .. } => *until = now,
+                Member { state: State::Up(_), stays: false, .. } => self.dismiss(index),
                 Member { .. } => {}
             }
         }
         let whole = |fleet: &Fleet| {
             fleet.members.len() == 3
-                && fleet
-                    .members
-                    .iter()
-                    .all(|member| matches!(member.state, State::Up(_)))
+                && fleet.members.iter().all(|member| matches!(member.state, State::Up(_)))
         };
         while !whole(self) {
             assert!(

@@ -68,12 +68,7 @@ impl Maker {
     fn new(seed: u64) -> Maker {
         let regions = dataset::regions(RetiredCodes::All).expect("the regions");
         let generator = |niks_per_request, process| {
-            let options = Options {
-                niks_per_request,
-                invalid: 0.3,
-                unreadable: 0.05,
-                process,
-            };
+            let options = Options { niks_per_request, invalid: 0.3, unreadable: 0.05, process };
             Generator::new(&regions, seed ^ niks_per_request as u64, options)
         };
         Maker {
@@ -86,11 +81,7 @@ impl Maker {
 
     // The share of 20 ms; sometimes that of two seconds.
     fn wave(&mut self, producer: &Producer, topic: &str, rate: u32) {
-        let size = if self.random.random_ratio(1, 500) {
-            2 * rate
-        } else {
-            rate / 50
-        };
+        let size = if self.random.random_ratio(1, 500) { 2 * rate } else { rate / 50 };
         for _ in 0..size {
             producer.send(topic, &self.record());
         }
@@ -101,10 +92,7 @@ impl Maker {
         self.made += 1;
         let mut headers = vec![(ID.to_vec(), Some(id.to_string().into_bytes()))];
         if self.random.random_ratio(1, 10) {
-            headers.push((
-                b"trace".to_vec(),
-                Some(self.random.random::<[u8; 8]>().to_vec()),
-            ));
+            headers.push((b"trace".to_vec(), Some(self.random.random::<[u8; 8]>().to_vec())));
             headers.push((b"\xff not UTF-8".to_vec(), None));
             headers.push((b"trace".to_vec(), Some(Vec::new())));
         }
@@ -126,13 +114,7 @@ impl Maker {
             .random
             .random_ratio(1, 20)
             .then(|| MOMENTS[self.random.random_range(0..MOMENTS.len())]);
-        NewRecord {
-            key,
-            value,
-            headers,
-            timestamp,
-            ..NewRecord::default()
-        }
+        NewRecord { key, value, headers, timestamp, ..NewRecord::default() }
     }
 
     // Failures stay well below the share that opens the breaker.
@@ -163,15 +145,8 @@ impl Maker {
 
 // The first NIK of the list once more.
 fn repeat_first(request: &mut Vec<u8>) {
-    let start = request
-        .iter()
-        .position(|byte| *byte == b'[')
-        .expect("a list")
-        + 1;
-    let length = request[start..]
-        .iter()
-        .position(|byte| b",]".contains(byte))
-        .expect("an element");
+    let start = request.iter().position(|byte| *byte == b'[').expect("a list") + 1;
+    let length = request[start..].iter().position(|byte| b",]".contains(byte)).expect("an element");
     let again = [&request[start..start + length], b","].concat();
     request.splice(start..start, again);
 }

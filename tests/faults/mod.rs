@@ -101,19 +101,12 @@ fn each_request_has_exactly_one_outcome_whatever_breaks() {
         "faults: seed {seed}, {minutes} minutes, {brokers} brokers, {rate} requests a second, logs in {}",
         logs.display()
     );
-    run(
-        Duration::from_secs_f64(60.0 * minutes),
-        seed,
-        brokers,
-        rate,
-        &logs,
-    );
+    run(Duration::from_secs_f64(60.0 * minutes), seed, brokers, rate, &logs);
 }
 
 fn setting<T: FromStr>(name: &str, default: T) -> T {
     std::env::var(name).map_or(default, |text| {
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name}: not a number: {text}"))
+        text.parse().unwrap_or_else(|_| panic!("{name}: not a number: {text}"))
     })
 }
 
@@ -123,11 +116,7 @@ fn run(time: Duration, seed: u64, count: usize, rate: u32, logs: &Path) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut brokers = Brokers::start(count);
     create_topics(&brokers.cluster);
-    let membership = if seed.is_multiple_of(2) {
-        Membership::Static
-    } else {
-        Membership::Dynamic
-    };
+    let membership = if seed.is_multiple_of(2) { Membership::Static } else { Membership::Dynamic };
     println!("faults: members {membership:?}");
     let mut fleet = Fleet::start(&brokers.cluster, GROUP, membership, logs.to_owned());
     let load = Load::start(&brokers.cluster, REQUESTS, rate, seed);
@@ -174,16 +163,8 @@ fn run(time: Duration, seed: u64, count: usize, rate: u32, logs: &Path) {
             .status();
         println!("the brokers' files are in {}: {kept:?}", logs.display());
     }
-    assert_eq!(
-        requests.len() as u64,
-        sent,
-        "the load itself lost or doubled requests"
-    );
-    assert!(
-        verdict.is_clean(),
-        "seed {seed}:\n{}",
-        verdict.examples.join("\n")
-    );
+    assert_eq!(requests.len() as u64, sent, "the load itself lost or doubled requests");
+    assert!(verdict.is_clean(), "seed {seed}:\n{}", verdict.examples.join("\n"));
     assert!(
         brokers.counts.contains_key("partitions added") || verdict.elsewhere == 0,
         "outcomes in other partitions"
@@ -192,23 +173,14 @@ fn run(time: Duration, seed: u64, count: usize, rate: u32, logs: &Path) {
         drained.is_some(),
         "seed {seed}: not all requests were processed within {DRAIN_LIMIT:?}"
     );
-    assert!(
-        fleet.misdeeds.is_empty(),
-        "seed {seed}:\n{}",
-        fleet.misdeeds.join("\n\n")
-    );
+    assert!(fleet.misdeeds.is_empty(), "seed {seed}:\n{}", fleet.misdeeds.join("\n\n"));
 }
 
 // One segment and no end to it: some requests are years old, and so are their outcomes.
 fn create_topics(cluster: &KafkaCluster) {
-    const FOR_EVER: [(&str, &str); 2] = [
-        ("retention.ms", "-1"),
-        ("segment.ms", "9223372036854775807"),
-    ];
-    for (topic, limit) in TOPICS
-        .into_iter()
-        .zip(["5242880", load::RESULTS_LIMIT, "5242880"])
-    {
+    const FOR_EVER: [(&str, &str); 2] =
+        [("retention.ms", "-1"), ("segment.ms", "9223372036854775807")];
+    for (topic, limit) in TOPICS.into_iter().zip(["5242880", load::RESULTS_LIMIT, "5242880"]) {
         let settings = [&FOR_EVER[..], &[("max.message.bytes", limit)]].concat();
         cluster.create_topic(topic, PARTITIONS, &settings);
     }
@@ -267,33 +239,21 @@ fn summary(
     verdict: &Verdict,
     drained: Option<Duration>,
 ) -> String {
-    let faults = fleet
-        .counts
-        .iter()
-        .chain(&brokers.counts)
-        .map(|(what, count)| (*what, count.to_string()));
+    let faults =
+        fleet.counts.iter().chain(&brokers.counts).map(|(what, count)| (*what, count.to_string()));
     let figures = [
         ("requests", verdict.requests),
         ("results", verdict.results),
         ("failures", verdict.failures),
         ("in another partition", verdict.elsewhere),
-        (
-            if drained.is_some() {
-                "lost"
-            } else {
-                "lost or not processed"
-            },
-            verdict.lost,
-        ),
+        (if drained.is_some() { "lost" } else { "lost or not processed" }, verdict.lost),
         ("doubled", verdict.doubled),
         ("wrong", verdict.wrong),
         ("out of order", verdict.out_of_order),
         ("unexpected ends", fleet.misdeeds.len()),
     ];
     let figures = figures.map(|(what, figure)| (what, figure.to_string()));
-    let drained = drained.map_or("never".to_owned(), |time| {
-        format!("{:.1} s", time.as_secs_f64())
-    });
+    let drained = drained.map_or("never".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()));
     let rows = faults.chain(figures).chain([("drained after", drained)]);
     let lines = rows.map(|(what, figure)| format!("{what:<40} {figure:>9}"));
     lines.collect::<Vec<_>>().join("\n")

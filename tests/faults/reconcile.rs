@@ -44,10 +44,7 @@ impl Verdict {
             };
             let text = |value: &Option<Vec<u8>>| {
                 let text = value.as_ref().map(|value| {
-                    String::from_utf8_lossy(value)
-                        .chars()
-                        .take(300)
-                        .collect::<String>()
+                    String::from_utf8_lossy(value).chars().take(300).collect::<String>()
                 });
                 text.unwrap_or_else(|| "null".to_owned())
             };
@@ -72,16 +69,9 @@ pub fn reconcile(requests: &[Record], results: &[Record], failures: &[Record]) -
         ..Verdict::default()
     };
     let expected = expected(requests);
-    let by_id: HashMap<&[u8], usize> = requests
-        .iter()
-        .enumerate()
-        .map(|(index, request)| (id(request), index))
-        .collect();
-    assert_eq!(
-        by_id.len(),
-        requests.len(),
-        "requests whose identity is their own"
-    );
+    let by_id: HashMap<&[u8], usize> =
+        requests.iter().enumerate().map(|(index, request)| (id(request), index)).collect();
+    assert_eq!(by_id.len(), requests.len(), "requests whose identity is their own");
 
     let mut seen = vec![0_usize; requests.len()];
     for (topic, outcomes) in [(Topic::Results, results), (Topic::Failures, failures)] {
@@ -132,16 +122,10 @@ fn difference(
     let ours = |name: &[u8]| name.starts_with(b"__dlq.") || name.starts_with(b"nik-failure-");
     let passed_on = outcome.headers.iter().filter(|(name, _)| !ours(name));
     let header = |wanted: &str| {
-        let found = outcome
-            .headers
-            .iter()
-            .find(|(name, _)| name == wanted.as_bytes());
+        let found = outcome.headers.iter().find(|(name, _)| name == wanted.as_bytes());
         found.and_then(|(_, value)| std::str::from_utf8(value.as_deref()?).ok()?.parse().ok())
     };
-    let place = (
-        header("__dlq.errors.partition"),
-        header("__dlq.errors.offset"),
-    );
+    let place = (header("__dlq.errors.partition"), header("__dlq.errors.offset"));
     if is_result != (topic == Topic::Results) {
         Some("in the wrong topic")
     } else if outcome.value.as_deref() != Some(expected) {
@@ -176,10 +160,8 @@ fn expected(requests: &[Record]) -> Vec<Vec<u8>> {
         }
     }
     for (day, indices) in days {
-        let values: Vec<&[u8]> = indices
-            .iter()
-            .filter_map(|&index| requests[index].value.as_deref())
-            .collect();
+        let values: Vec<&[u8]> =
+            indices.iter().filter_map(|&index| requests[index].value.as_deref()).collect();
         for (index, answer) in indices.iter().zip(check(&day, &values)) {
             expected[*index] = answer;
         }
@@ -220,16 +202,10 @@ fn check(day: &str, values: &[&[u8]]) -> Vec<Vec<u8>> {
         scope.spawn(move || {
             for value in values {
                 assert!(!value.contains(&b'\n'), "one request a line");
-                input
-                    .write_all(value)
-                    .and_then(|()| input.write_all(b"\n"))
-                    .expect("check reads");
+                input.write_all(value).and_then(|()| input.write_all(b"\n")).expect("check reads");
             }
         });
-        output
-            .split(b'\n')
-            .map(|line| line.expect("check writes"))
-            .collect()
+        output.split(b'\n').map(|line| line.expect("check writes")).collect()
     });
     assert!(program.wait().expect("check ends").success());
     assert_eq!(answers.len(), values.len(), "an answer for each line");

@@ -72,29 +72,22 @@ const FILES: [(&str, &str); 6] = [
     ("number.tsv", include_str!("number.tsv")),
     ("area.tsv", include_str!("area.tsv")),
     ("birth_date.tsv", include_str!("birth_date.tsv")),
-    (
-        "gender_and_serial.tsv",
-        include_str!("gender_and_serial.tsv"),
-    ),
+    ("gender_and_serial.tsv", include_str!("gender_and_serial.tsv")),
 ];
 
 /// Every case of every file.
 pub fn cases() -> Vec<Case> {
-    FILES
-        .into_iter()
-        .flat_map(|(file, text)| cases_of(file, text))
-        .collect()
+    FILES.into_iter().flat_map(|(file, text)| cases_of(file, text)).collect()
 }
 
 fn cases_of(file: &'static str, text: &'static str) -> impl Iterator<Item = Case> {
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
-        .map(move |(index, line)| {
+    text.lines().enumerate().filter(|(_, line)| !line.is_empty() && !line.starts_with('#')).map(
+        move |(index, line)| {
             let line_number = index + 1;
             read(file, line_number, line)
                 .unwrap_or_else(|problem| panic!("{file}, line {line_number}: {problem}"))
-        })
+        },
+    )
 }
 
 fn read(file: &'static str, line: usize, text: &'static str) -> Result<Case, String> {
@@ -110,11 +103,7 @@ fn read(file: &'static str, line: usize, text: &'static str) -> Result<Case, Str
     let mut retired = Retired::All;
     for pair in settings_text.split(' ').filter(|pair| *pair != "-") {
         let (key, value) = pair.split_once('=').ok_or("not a setting")?;
-        let number = || {
-            value
-                .parse::<usize>()
-                .map_err(|_| format!("not a number: {value}"))
-        };
+        let number = || value.parse::<usize>().map_err(|_| format!("not a number: {value}"));
         match (key, value) {
             ("niks", _) => settings.niks_per_request = number()?,
             ("request_bytes", _) => settings.request_bytes = number()?,
@@ -136,17 +125,9 @@ fn read(file: &'static str, line: usize, text: &'static str) -> Result<Case, Str
         settings_text,
         settings,
         retired,
-        request: if request == "<null>" {
-            None
-        } else {
-            Some(bytes(request)?)
-        },
+        request: if request == "<null>" { None } else { Some(bytes(request)?) },
         kind,
-        outcome: if outcome == "?" {
-            None
-        } else {
-            Some(bytes(outcome)?)
-        },
+        outcome: if outcome == "?" { None } else { Some(bytes(outcome)?) },
         question: columns[..4].join("\t"),
     })
 }
@@ -162,17 +143,12 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
         out.extend_from_slice(plain.as_bytes());
         let (inside, after) = after.split_once('>').ok_or("a `<` without its `>`")?;
         rest = after;
-        if let Some((count, text)) = inside
-            .strip_prefix("times ")
-            .and_then(|inside| inside.split_once('|'))
+        if let Some((count, text)) =
+            inside.strip_prefix("times ").and_then(|inside| inside.split_once('|'))
         {
-            out.extend(
-                text.repeat(count.parse().map_err(|_| "not a count")?)
-                    .as_bytes(),
-            );
-        } else if let Some((range, text)) = inside
-            .strip_prefix("each ")
-            .and_then(|inside| inside.split_once('|'))
+            out.extend(text.repeat(count.parse().map_err(|_| "not a count")?).as_bytes());
+        } else if let Some((range, text)) =
+            inside.strip_prefix("each ").and_then(|inside| inside.split_once('|'))
         {
             let (first, last) = range.split_once("..").ok_or("not a range")?;
             let number = |text: &str| text.parse::<u64>().map_err(|_| "not a number");
@@ -208,10 +184,7 @@ pub fn shown(bytes: &[u8]) -> String {
             if character.is_control() || character == '<' {
                 let mut buffer = [0; 4];
                 out.extend(
-                    character
-                        .encode_utf8(&mut buffer)
-                        .bytes()
-                        .map(|byte| format!("<{byte:02X}>")),
+                    character.encode_utf8(&mut buffer).bytes().map(|byte| format!("<{byte:02X}>")),
                 );
             } else {
                 out.push(character);

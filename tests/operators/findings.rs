@@ -24,9 +24,7 @@ fn sound() -> Topic {
         partitions: 6,
         replicas: 3,
         without_leader: Vec::new(),
-        config: config
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .into(),
+        config: config.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
     }
 }
 
@@ -65,12 +63,7 @@ fn replicas_that_are_too_few_or_too_many_in_sync_are_told() {
     for (replicas, in_sync, severity, text) in [
         (1, "1", Severity::Warning, "1 replica:"),
         (1, "2", Severity::Error, "no write is ever taken"),
-        (
-            2,
-            "2",
-            Severity::Warning,
-            "the absence of one broker stops its",
-        ),
+        (2, "2", Severity::Warning, "the absence of one broker stops its"),
         (3, "1", Severity::Warning, "on one broker only"),
     ] {
         let (found, words) = told(replicas, in_sync).unwrap();
@@ -92,16 +85,8 @@ fn a_partition_without_a_leader_is_an_error() {
 fn failures_that_outlive_their_requests_and_their_replays_are_told() {
     let all = found(|topic| set(topic, "retention.ms", "86400001"));
     assert_eq!(all.len(), 2);
-    assert!(
-        all[0]
-            .text
-            .contains("are kept for 1 d, those of nik.failures for 86400001 ms")
-    );
-    assert!(
-        all[1]
-            .text
-            .contains("what was replayed 1 d after the last replay")
-    );
+    assert!(all[0].text.contains("are kept for 1 d, those of nik.failures for 86400001 ms"));
+    assert!(all[1].text.contains("what was replayed 1 d after the last replay"));
     assert_eq!(found(|topic| set(topic, "retention.ms", "-1")).len(), 2);
     assert_eq!(found(|topic| set(topic, "retention.ms", "1000")), []);
 }

@@ -33,10 +33,7 @@ unknown_process           2         2  2025-06-01T00:05:00.000Z  2025-06-01T00:1
     assert_eq!(said.out, table);
     assert_eq!(
         said.words,
-        format!(
-            "20 failures in {}; times are the requests' own, in UTC\n",
-            stage.failures
-        )
+        format!("20 failures in {}; times are the requests' own, in UTC\n", stage.failures)
     );
     let chosen = [
         "dlq",
@@ -56,27 +53,14 @@ unknown_process           2         2  2025-06-01T00:05:00.000Z  2025-06-01T00:1
         "2025-06-01T00:17:00Z",
     ];
     let row = |partition, at| json!({"reason": "tombstone", "partition": partition, "failures": 1, "first": at, "last": at});
-    let rows = [
-        row(1, "2025-06-01T00:16:00.000Z"),
-        row(2, "2025-06-01T00:08:00.000Z"),
-    ];
+    let rows = [row(1, "2025-06-01T00:16:00.000Z"), row(2, "2025-06-01T00:08:00.000Z")];
     let lines: Vec<Value> = done(&settings, &chosen)
         .lines()
         .map(|line| serde_json::from_str(line).expect("JSON"))
         .collect();
     assert_eq!(lines, rows);
-    let none = done(
-        &settings,
-        &[
-            "dlq",
-            "list",
-            "--json",
-            "--since",
-            "2025-06-02",
-            "--until",
-            "1h",
-        ],
-    );
+    let none =
+        done(&settings, &["dlq", "list", "--json", "--since", "2025-06-02", "--until", "1h"]);
     assert_eq!(none, "");
 }
 
@@ -96,10 +80,8 @@ fn failures_are_listed_one_by_one_with_the_whereabouts_of_their_originals() {
     let failures = fail(&stage, &settings, &sent);
     delete_records(&stage.requests, &[0, 2]);
     let out = done(&settings, &["dlq", "list", "--each"]);
-    let mut expected = format!(
-        "{:<12}  {:<24}  {:<17}  {:<30}  original\n",
-        "place", "time", "reason", "request"
-    );
+    let mut expected =
+        format!("{:<12}  {:<24}  {:<17}  {:<30}  original\n", "place", "time", "reason", "request");
     let mut lines = Vec::new();
     for (partition, original) in ["lost", "there", "kept"].into_iter().enumerate() {
         let place = place(&failures, &format!("k{partition}"));
@@ -114,36 +96,23 @@ fn failures_are_listed_one_by_one_with_the_whereabouts_of_their_originals() {
     }
     assert_eq!(out, expected);
     let out = done(&settings, &["dlq", "list", "--each", "--json"]);
-    let found = out
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("JSON"));
+    let found = out.lines().map(|line| serde_json::from_str(line).expect("JSON"));
     assert_eq!(found.collect::<Vec<Value>>(), lines);
 }
 
 #[test]
 fn records_of_others_are_passed_over_and_counted() {
     let stage = failed("others", 3);
-    let foreign = NewRecord {
-        value: Some(b"hello".to_vec()),
-        partition: Some(1),
-        ..NewRecord::default()
-    };
+    let foreign =
+        NewRecord { value: Some(b"hello".to_vec()), partition: Some(1), ..NewRecord::default() };
     shared().produce(&stage.failures, &[foreign]);
     let said = say(&stage.settings(), &["dlq", "list"]);
     assert_eq!(said.out.lines().count(), 4);
-    assert!(
-        said.words.contains("1 records passed over"),
-        "{}",
-        said.words
-    );
+    assert!(said.words.contains("1 records passed over"), "{}", said.words);
     let offset = shared().end_offsets(&stage.failures)[&1] - 1;
     let said = say(&stage.settings(), &["dlq", "show", &format!("1:{offset}")]);
     assert_eq!(said.code, Some(1));
-    assert!(
-        said.words.contains("has not the headers of a failure"),
-        "{}",
-        said.words
-    );
+    assert!(said.words.contains("has not the headers of a failure"), "{}", said.words);
 }
 
 #[test]
@@ -158,10 +127,7 @@ fn a_failure_is_shown_without_its_numbers_unless_they_are_asked_for() {
         key: Some(format!("\u{1b}[31m{NIK}").into_bytes()),
         value: Some(value.clone().into_bytes()),
         headers: vec![
-            (
-                format!("of {NIK}").into_bytes(),
-                Some(format!("{NIK}\u{7}").into_bytes()),
-            ),
+            (format!("of {NIK}").into_bytes(), Some(format!("{NIK}\u{7}").into_bytes())),
             (b"bytes".to_vec(), Some(b"\xff123456".to_vec())),
             (b"none".to_vec(), None),
         ],
@@ -213,11 +179,7 @@ fn a_place_without_a_failure_is_told_with_what_there_is() {
 #[test]
 fn a_topic_that_is_missing_is_named() {
     let stage = Stage::named(shared(), "missing");
-    for command in [
-        &["dlq", "list"][..],
-        &["dlq", "show", "0:0"],
-        &["dlq", "replay"],
-    ] {
+    for command in [&["dlq", "list"][..], &["dlq", "show", "0:0"], &["dlq", "replay"]] {
         let said = say(&stage.settings(), command);
         assert_eq!((said.code, said.out.as_str()), (Some(1), ""));
         let expected = format!("topic {} does not exist", stage.failures);

@@ -29,11 +29,7 @@ struct Said {
 
 /// Runs a command of the program.
 fn say(settings: &ProgramSettings, arguments: &[&str]) -> Said {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = settings.command(arguments).output().expect("it runs");
+    let Output { status, stdout, stderr } = settings.command(arguments).output().expect("it runs");
     Said {
         out: String::from_utf8(stdout).expect("text"),
         words: String::from_utf8(stderr).expect("text"),
@@ -62,11 +58,8 @@ fn replayed(settings: &ProgramSettings, arguments: &[&str]) -> [u64; 5] {
 
 /// Requests that end as failures, in turn of partition 0 to 2, a minute apart: malformed, of an unknown process, null.
 fn broken(count: usize) -> Vec<NewRecord> {
-    let values = [
-        Some(format!("{NIK} x")),
-        Some(format!(r#"{{"nik":["{NIK}"],"process":"x"}}"#)),
-        None,
-    ];
+    let values =
+        [Some(format!("{NIK} x")), Some(format!(r#"{{"nik":["{NIK}"],"process":"x"}}"#)), None];
     let request = |number: usize| NewRecord {
         partition: i32::try_from(number % 3).ok(),
         key: Some(format!("key {number}").into_bytes()),
@@ -100,14 +93,7 @@ fn failed(name: &str, count: usize) -> Stage {
 
 /// A record without its offset, as a text that sorts.
 fn content(record: &Record) -> String {
-    let Record {
-        partition,
-        key,
-        value,
-        headers,
-        timestamp,
-        ..
-    } = record;
+    let Record { partition, key, value, headers, timestamp, .. } = record;
     format!("{partition} {key:?} {value:?} {headers:?} {timestamp:?}")
 }
 
@@ -137,9 +123,7 @@ fn requests(stage: &Stage) -> Vec<Record> {
 fn delete_records(topic: &str, partitions: &[i32]) {
     let mut offsets = TopicPartitionList::new();
     for &partition in partitions {
-        offsets
-            .add_partition_offset(topic, partition, Offset::End)
-            .expect("a place");
+        offsets.add_partition_offset(topic, partition, Offset::End).expect("a place");
     }
     let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
     let admin: AdminClient<DefaultClientContext> =

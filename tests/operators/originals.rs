@@ -63,10 +63,7 @@ fn what_stands_in_a_topic_made_anew_is_not_taken_for_the_original() {
     shared().produce(&stage.requests, &others);
     for failure in shared().read_committed(&stage.failures) {
         let page = show(&stage, &failure);
-        assert!(
-            page.contains("taken from the failure") && !page.contains("another"),
-            "{page}"
-        );
+        assert!(page.contains("taken from the failure") && !page.contains("another"), "{page}");
     }
     assert_eq!(replayed(&stage.settings(), &[])[..3], [6, 0, 0]);
     let sent = requests(&stage);
@@ -88,27 +85,15 @@ fn a_lost_original_is_told_once_and_stands_in_nobodys_way() {
     let dry = say(&settings, &["dlq", "replay", "--dry-run"]);
     assert_eq!(super::counts(&dry.out), [3, 0, 6, 0, 0]);
     let said = say(&settings, &["dlq", "replay"]);
-    assert_eq!(
-        (said.code, super::counts(&said.out)),
-        (Some(0), [3, 0, 6, 0, 0])
-    );
-    assert_eq!(
-        said.words
-            .lines()
-            .filter(|line| line.starts_with("lost "))
-            .count(),
-        6
-    );
+    assert_eq!((said.code, super::counts(&said.out)), (Some(0), [3, 0, 6, 0, 0]));
+    assert_eq!(said.words.lines().filter(|line| line.starts_with("lost ")).count(), 6);
     for failure in &failures {
         let place = format!("{}:{} ", failure.partition, failure.offset);
         assert!(said.words.contains(&place), "{place}: {}", said.words);
     }
     assert_eq!(requests(&stage).len(), 6);
     let again = say(&settings, &["dlq", "replay"]);
-    assert_eq!(
-        (super::counts(&again.out), again.words.as_str()),
-        ([0, 9, 0, 0, 0], "")
-    );
+    assert_eq!((super::counts(&again.out), again.words.as_str()), ([0, 9, 0, 0, 0], ""));
 }
 
 /// Sets the replays' position in partition 0, as another tool would.
@@ -118,9 +103,7 @@ fn set_position(stage: &Stage, offset: i64, note: &str) {
     let client: BaseConsumer = client.set("group.id", group).create().expect("a consumer");
     let mut list = TopicPartitionList::new();
     let mut position = list.add_partition(&stage.failures, 0);
-    position
-        .set_offset(Offset::Offset(offset))
-        .expect("an offset");
+    position.set_offset(Offset::Offset(offset)).expect("an offset");
     position.set_metadata(note);
     client.commit(&list, CommitMode::Sync).expect("committed");
 }

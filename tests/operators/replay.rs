@@ -25,21 +25,11 @@ fn a_dry_run_tells_what_would_be_sent_and_sends_nothing() {
     let chosen = ["dlq", "replay", "--dry-run", "--reason", "tombstone"];
     let out = done(&settings, &chosen);
     assert_eq!(counts(&out), [3, 0, 0, 0, 6]);
-    let told: Vec<_> = out
-        .lines()
-        .filter(|line| line.contains(" tombstone "))
-        .collect();
+    let told: Vec<_> = out.lines().filter(|line| line.contains(" tombstone ")).collect();
     let of = |partition: usize| format!("{}:{partition}:2", stage.requests);
-    assert!(
-        told.len() == 3 && (0..3).all(|it| told[it].ends_with(&of(it))),
-        "{out}"
-    );
+    assert!(told.len() == 3 && (0..3).all(|it| told[it].ends_with(&of(it))), "{out}");
     assert_each(&stage, 9, 1);
-    assert!(
-        shared()
-            .committed(&format!("{}-replay", stage.group), &stage.failures)
-            .is_empty()
-    );
+    assert!(shared().committed(&format!("{}-replay", stage.group), &stage.failures).is_empty());
     assert_eq!(replayed(&settings, &chosen[3..]), [3, 0, 0, 0, 6]);
     assert_eq!(counts(&done(&settings, &chosen)), [0, 3, 0, 0, 6]);
 }
@@ -54,21 +44,12 @@ fn filters_that_overlap_double_nothing_and_miss_nothing() {
     let reason = ["--reason", "malformed_json"];
     let [sent, before, ..] = replayed(&settings, &reason);
     assert_eq!((sent + before, before), (12, 6));
-    assert_eq!(
-        replayed(&settings, &["--partition", "1", "--limit", "2"])[0],
-        2
-    );
+    assert_eq!(replayed(&settings, &["--partition", "1", "--limit", "2"])[0], 2);
     assert_eq!(replayed(&settings, &reason)[0], 0);
     let group = format!("{}-replay", stage.group);
-    let (marks, ends) = (
-        || shared().committed(&group, &stage.failures),
-        shared().end_offsets(&stage.failures),
-    );
-    assert!(
-        marks()
-            .iter()
-            .any(|(partition, mark)| mark < &ends[partition])
-    );
+    let (marks, ends) =
+        (|| shared().committed(&group, &stage.failures), shared().end_offsets(&stage.failures));
+    assert!(marks().iter().any(|(partition, mark)| mark < &ends[partition]));
     let [sent, before, ..] = replayed(&settings, &[]);
     assert_eq!(sent + before, 30);
     assert_each(&stage, 30, 2);
@@ -93,10 +74,7 @@ fn a_replay_that_was_killed_goes_on_without_a_double_or_a_loss() {
         assert!(sent < 60, "it was killed too late");
     }
     let sent = requests(&stage).len() as u64 - 60;
-    assert_eq!(
-        replayed(&settings, &["--rate", "0"]),
-        [60 - sent, sent, 0, 0, 0]
-    );
+    assert_eq!(replayed(&settings, &["--rate", "0"]), [60 - sent, sent, 0, 0, 0]);
     assert_each(&stage, 60, 2);
 }
 
@@ -142,9 +120,7 @@ fn records_of_others_are_not_replayed_and_block_nothing() {
     shared().produce(&stage.failures, &[foreign]);
     shared().produce(&stage.requests, &broken(3));
     let program = ready(&stage.settings());
-    wait_until("all have failed", || {
-        shared().read_committed(&stage.failures).len() == 4
-    });
+    wait_until("all have failed", || shared().read_committed(&stage.failures).len() == 4);
     stop(program);
     let said = say(&stage.settings(), &["dlq", "replay"]);
     assert_eq!(counts(&said.out), [3, 0, 0, 1, 0]);
@@ -159,10 +135,7 @@ fn requests_go_by_their_key_where_their_partition_is_gone() {
     let narrow = Stage::with(shared(), "narrow", [1, 1, 1]);
     let settings = stage.settings().set("topics.requests", &narrow.requests);
     assert_eq!(replayed(&settings, &[])[0], 6);
-    let mut keys: Vec<_> = requests(&narrow)
-        .into_iter()
-        .map(|record| record.key)
-        .collect();
+    let mut keys: Vec<_> = requests(&narrow).into_iter().map(|record| record.key).collect();
     keys.sort();
     let sent = broken(6).into_iter().map(|record| record.key);
     assert_eq!(keys, sent.collect::<Vec<_>>());
@@ -176,18 +149,11 @@ fn the_original_that_the_brokers_refuse_is_named_and_what_stands_before_it_is_se
         key: Some(vec![number]),
         // Nothing that a compression makes small.
         value: Some(
-            (0..length)
-                .map(|at: u32| at.wrapping_mul(2_654_435_761).to_le_bytes()[3])
-                .collect(),
+            (0..length).map(|at: u32| at.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect(),
         ),
         ..NewRecord::default()
     };
-    let sent = [
-        request(1, 10),
-        request(2, 10),
-        request(3, 50_000),
-        request(4, 10),
-    ];
+    let sent = [request(1, 10), request(2, 10), request(3, 50_000), request(4, 10)];
     let failures = fail(&stage, &stage.settings(), &sent);
     let narrow = Stage::named(shared(), "refusing");
     shared().create_topic(&narrow.requests, 1, &[("max.message.bytes", "2000")]);
@@ -246,10 +212,7 @@ fn a_replay_after_a_fix_gets_its_results() {
     fail(&stage, &narrow, &sent);
     let program = ready(&stage.settings());
     assert_eq!(
-        replayed(
-            &stage.settings(),
-            &["--reason", "too_many_niks", "--rate", "5"]
-        ),
+        replayed(&stage.settings(), &["--reason", "too_many_niks", "--rate", "5"]),
         [12, 0, 0, 0, 0]
     );
     let (results, failures) = stage.wait_for_outcomes(shared(), 24);
@@ -257,10 +220,7 @@ fn a_replay_after_a_fix_gets_its_results() {
     for result in &results {
         let of_it = |request: &&NewRecord| request.key == result.key;
         let request = sent.iter().find(of_it).expect("its request");
-        assert_eq!(
-            (result.timestamp, &result.headers),
-            (request.timestamp, &request.headers)
-        );
+        assert_eq!((result.timestamp, &result.headers), (request.timestamp, &request.headers));
         let age = br#""age":35"#; // that day, not today
         let value = result.value.as_deref().expect("text");
         assert!(value.windows(age.len()).any(|window| window == age));

@@ -19,17 +19,8 @@ fn topics_that_were_made_are_as_they_should_be_and_made_once() {
     let stage = Stage::named(shared(), "made");
     let settings = stage.settings();
     let [requests, results, failures] = stage.topics();
-    let out = done(
-        &settings,
-        &[
-            "topics",
-            "create",
-            "--retention",
-            "30d",
-            "--failures-retention",
-            "7d",
-        ],
-    );
+    let out =
+        done(&settings, &["topics", "create", "--retention", "30d", "--failures-retention", "7d"]);
     let made = format!(
         "made {requests}: partitions 6, replicas 1, kept for 30 d\n\
          made {results}: partitions 6, replicas 1, kept for 30 d\n\
@@ -37,20 +28,10 @@ fn topics_that_were_made_are_as_they_should_be_and_made_once() {
     );
     assert_eq!(out, made + &of_one_broker(&stage));
     let again = done(&settings, &["topics", "create", "--partitions", "9"]);
-    let there = stage
-        .topics()
-        .map(|topic| format!("{topic} is there: left as it is\n"));
+    let there = stage.topics().map(|topic| format!("{topic} is there: left as it is\n"));
     assert_eq!(again, there.concat() + &of_one_broker(&stage));
-    assert_eq!(
-        done(&settings, &["topics", "verify"]),
-        of_one_broker(&stage)
-    );
-    assert!(
-        stage
-            .topics()
-            .iter()
-            .all(|topic| shared().partitions(topic) == 6)
-    );
+    assert_eq!(done(&settings, &["topics", "verify"]), of_one_broker(&stage));
+    assert!(stage.topics().iter().all(|topic| shared().partitions(topic) == 6));
     // The service finds in them all that it needs.
     crate::stream::stage::stop(crate::stream::stage::ready(&settings));
 }
@@ -59,30 +40,14 @@ fn topics_that_were_made_are_as_they_should_be_and_made_once() {
 fn missing_topics_are_made_beside_those_that_are_there() {
     let stage = Stage::named(shared(), "half");
     shared().create_topic(&stage.results, 2, &[]);
-    let arguments = [
-        "topics",
-        "create",
-        "--partitions",
-        "4",
-        "--replication",
-        "1",
-    ];
+    let arguments = ["topics", "create", "--partitions", "4", "--replication", "1"];
     let said = say(&stage.settings(), &arguments);
     // What was there has no room for a result.
-    let (out, short) = (
-        &said.out,
-        format!("error: topic {}: max.message.bytes", stage.results),
-    );
+    let (out, short) = (&said.out, format!("error: topic {}: max.message.bytes", stage.results));
     assert!(said.code == Some(1) && out.contains(&short), "{out}");
     let lines: Vec<&str> = out.lines().collect();
-    assert!(
-        lines[0].starts_with(&format!("made {}: partitions 4", stage.requests)),
-        "{out}"
-    );
-    assert_eq!(
-        lines[1],
-        format!("{} is there: left as it is", stage.results)
-    );
+    assert!(lines[0].starts_with(&format!("made {}: partitions 4", stage.requests)), "{out}");
+    assert_eq!(lines[1], format!("{} is there: left as it is", stage.results));
     assert!(
         out.contains(&format!(
             "topic {}: 2 partitions, and {} has 4",
@@ -100,10 +65,7 @@ fn everything_that_is_wrong_with_the_topics_is_told_at_once() {
     let absent = |topic: &str| {
         format!("error: topic {topic} does not exist: `nik-stream topics create` makes it\n")
     };
-    assert_eq!(
-        (missing.out, missing.code),
-        (stage.topics().map(absent).concat(), Some(1))
-    );
+    assert_eq!((missing.out, missing.code), (stage.topics().map(absent).concat(), Some(1)));
 
     let [requests, results, failures] = stage.topics();
     shared().create_topic(
@@ -179,10 +141,7 @@ fn everything_that_is_wrong_with_the_topics_is_told_at_once() {
 #[test]
 fn what_cannot_be_made_is_told_with_its_reason() {
     let stage = Stage::named(shared(), "refused");
-    let said = say(
-        &stage.settings(),
-        &["topics", "create", "--replication", "2"],
-    );
+    let said = say(&stage.settings(), &["topics", "create", "--replication", "2"]);
     assert_eq!(said.code, Some(1));
     let expected = "2 replicas need as many brokers, and there are 1: see --replication";
     assert!(said.words.contains(expected), "{}", said.words);
@@ -198,11 +157,7 @@ fn what_cannot_be_made_is_told_with_its_reason() {
 #[test]
 fn brokers_that_are_away_are_named() {
     let away = ProgramSettings::at("127.0.0.1:1");
-    let commands = [
-        &["topics", "create"][..],
-        &["topics", "verify"],
-        &["dlq", "list"],
-    ];
+    let commands = [&["topics", "create"][..], &["topics", "verify"], &["dlq", "list"]];
     // At once, as each waits a while for them.
     std::thread::scope(|scope| {
         for command in commands {

@@ -51,12 +51,7 @@ impl Browser {
             "driver",
             dir.path(),
         );
-        let mut browser = Browser {
-            port,
-            session: String::new(),
-            _driver: driver,
-            dir,
-        };
+        let mut browser = Browser { port, session: String::new(), _driver: driver, dir };
         let deadline = Instant::now() + PATIENCE;
         while browser.ask("GET", "/status", &Value::Null).is_none() {
             assert!(Instant::now() < deadline, "chromedriver does not answer");
@@ -83,13 +78,9 @@ impl Browser {
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         } } });
-        let begun = browser
-            .ask("POST", "/session", &wanted)
-            .expect("an answer of chromedriver");
+        let begun = browser.ask("POST", "/session", &wanted).expect("an answer of chromedriver");
         let session = begun["sessionId"].as_str();
-        session
-            .unwrap_or_else(|| panic!("no session: {begun}"))
-            .clone_into(&mut browser.session);
+        session.unwrap_or_else(|| panic!("no session: {begun}")).clone_into(&mut browser.session);
         browser.resize(width, height);
         browser.call("POST", "/url", &json!({ "url": url }));
         browser
@@ -142,11 +133,7 @@ impl Browser {
     fn ask(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        let body = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
+        let body = if body.is_null() { String::new() } else { body.to_string() };
         write!(
             stream,
             "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",

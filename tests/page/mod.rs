@@ -27,10 +27,7 @@ fn text(browser: &Browser, script: &str) -> String {
 }
 
 fn state(browser: &Browser) -> String {
-    text(
-        browser,
-        "return document.querySelector('#state').textContent",
-    )
+    text(browser, "return document.querySelector('#state').textContent")
 }
 
 /// The counters that the page shows, by the names that `/metrics` has for them.
@@ -38,12 +35,7 @@ fn shown(browser: &Browser) -> BTreeMap<String, u64> {
     let shown = browser.run(SHOWN);
     let whole = |text: &Value| text.as_str()?.replace(',', "").parse().ok();
     let named = |(place, text): (&String, &Value)| Some((name(place)?, whole(text)?));
-    shown
-        .as_object()
-        .unwrap()
-        .iter()
-        .filter_map(named)
-        .collect()
+    shown.as_object().unwrap().iter().filter_map(named).collect()
 }
 
 fn name(place: &str) -> Option<String> {
@@ -100,9 +92,7 @@ fn the_numbers_on_the_page_are_those_of_the_metrics_and_follow_them() {
         let more: Vec<_> = requests.by_ref().take(count).collect();
         shared().produce(&stage.requests, &more);
         sent.extend(more);
-        wait_until("the counters stand", || {
-            counted(&program.metrics()) == counters(&sent)
-        });
+        wait_until("the counters stand", || counted(&program.metrics()) == counters(&sent));
         // Without a reload: nothing is asked of the browser but to look.
         let counters = expected(&program);
         assert!(counters["nik_stream_requests_total failure"] > 0);
@@ -162,15 +152,9 @@ fn the_page_can_be_read_by_everyone_everywhere() {
         browser.prefer("prefers-color-scheme", scheme);
         let contrasts = browser.run(CONTRASTS);
         for (what, contrast) in contrasts.as_object().unwrap() {
-            assert!(
-                contrast.as_f64() >= Some(4.5),
-                "{scheme}: {what}: {contrast}"
-            );
+            assert!(contrast.as_f64() >= Some(4.5), "{scheme}: {what}: {contrast}");
         }
-        papers.push(text(
-            &browser,
-            "return getComputedStyle(document.body).backgroundColor",
-        ));
+        papers.push(text(&browser, "return getComputedStyle(document.body).backgroundColor"));
     }
     assert_ne!(papers[0], papers[1]);
 
@@ -214,14 +198,8 @@ fn the_page_says_when_the_program_is_gone_and_goes_on_when_it_is_back() {
     let browser = open(&program, PHONE);
     program.signal("STOP");
     wait_until("the page says so", || state(&browser) == "No answer");
-    let age = text(
-        &browser,
-        "return document.querySelector('#age').textContent",
-    );
-    assert!(
-        age.starts_with("The numbers are ") && age.contains(" s old, of "),
-        "{age}"
-    );
+    let age = text(&browser, "return document.querySelector('#age').textContent");
+    assert!(age.starts_with("The numbers are ") && age.contains(" s old, of "), "{age}");
     let kept = browser.run(SHOWN);
     assert_eq!(kept["about.group"], Value::from(stage.group.as_str()));
     program.signal("CONT");
@@ -253,9 +231,8 @@ fn a_large_stream_in_trouble_fits_on_a_phone_and_says_what_is_wrong() {
             json!({ "partition": partition, "assigned": true, "lag_records": 123_456_789, "lag_seconds": 7_500.0 })
         })
         .collect();
-    browser.run(&format!(
-        "window.fetch = async () => ({{ ok: true, json: async () => ({status}) }})"
-    ));
+    browser
+        .run(&format!("window.fetch = async () => ({{ ok: true, json: async () => ({status}) }})"));
     wait_until("the page shows it", || state(&browser) == "Not ready");
 
     let shown = browser.run(SHOWN);

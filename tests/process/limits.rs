@@ -13,26 +13,11 @@ use crate::sample::{answer, answer_under, date, processor};
 fn a_request_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
     let request = br#"{"nik":[],"process":"full"}"#;
     let limited_to = |request_bytes| {
-        let limits = Limits {
-            request_bytes,
-            ..Limits::default()
-        };
-        answer_under(
-            Settings {
-                limits,
-                ..Settings::default()
-            },
-            request,
-        )
+        let limits = Limits { request_bytes, ..Limits::default() };
+        answer_under(Settings { limits, ..Settings::default() }, request)
     };
-    assert!(matches!(
-        limited_to(request.len()).0,
-        Outcome::Result { .. }
-    ));
-    let refused = Outcome::Failure {
-        reason: Reason::RequestTooLarge,
-        process: None,
-    };
+    assert!(matches!(limited_to(request.len()).0, Outcome::Result { .. }));
+    let refused = Outcome::Failure { reason: Reason::RequestTooLarge, process: None };
     assert_eq!(limited_to(request.len() - 1), (refused, EMPTY.to_owned()));
 }
 
@@ -43,30 +28,17 @@ fn ten_thousand_niks_are_answered_and_one_more_are_refused_with_their_list() {
     let (outcome, _) = answer(&request(10_000));
     assert!(matches!(outcome, Outcome::Result { summary, .. } if summary.error == 10_000));
     let failed = format!(r#"{{"message":"failed","data":{}}}"#, list(10_001));
-    assert_eq!(
-        failure(&request(10_001)),
-        (Reason::TooManyNiks, Some(Process::Full), failed)
-    );
+    assert_eq!(failure(&request(10_001)), (Reason::TooManyNiks, Some(Process::Full), failed));
 }
 
 #[test]
 fn a_result_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
     let request = br#"{"nik":["3273010101900001"],"process":"full"}"#;
-    let limited_to = |result_bytes| {
-        answer_under(
-            Settings {
-                result_bytes,
-                ..Settings::default()
-            },
-            request,
-        )
-    };
+    let limited_to =
+        |result_bytes| answer_under(Settings { result_bytes, ..Settings::default() }, request);
     let length = limited_to(usize::MAX).1.len();
     assert!(matches!(limited_to(length).0, Outcome::Result { .. }));
-    let refused = Outcome::Failure {
-        reason: Reason::ResultTooLarge,
-        process: Some(Process::Full),
-    };
+    let refused = Outcome::Failure { reason: Reason::ResultTooLarge, process: Some(Process::Full) };
     let list = r#"{"message":"failed","data":["3273010101900001"]}"#;
     assert_eq!(limited_to(length - 1), (refused, list.to_owned()));
     assert_eq!(limited_to(list.len()), (refused, list.to_owned()));
@@ -94,11 +66,7 @@ fn ten_thousand_niks_in_full_have_a_result_within_the_limit() {
     length_in_full(&longest.collect::<Vec<_>>().join(","));
 
     // From all over the country, as the pages tell.
-    let options = Options {
-        niks_per_request: 10_000,
-        invalid: 0.0,
-        ..Options::default()
-    };
+    let options = Options { niks_per_request: 10_000, invalid: 0.0, ..Options::default() };
     let regions = dataset::regions(RetiredCodes::All).unwrap();
     let mut request = Vec::new();
     Generator::new(&regions, 7, options).request(&mut request);
@@ -113,21 +81,13 @@ fn a_result_that_the_broker_refuses_becomes_a_failure_with_its_list_or_without()
     let mut processor = processor(Settings::default());
     let request = br#"{"process":"limited","nik":[ 1 ]}"#;
     let mut out = b"the result that was refused".to_vec();
-    let refused = Outcome::Failure {
-        reason: Reason::ResultTooLarge,
-        process: Some(Process::Limited),
-    };
-    for (with_niks, bytes) in [
-        (true, r#"{"message":"failed","data":[ 1 ]}"#),
-        (false, EMPTY),
-    ] {
+    let refused =
+        Outcome::Failure { reason: Reason::ResultTooLarge, process: Some(Process::Limited) };
+    for (with_niks, bytes) in [(true, r#"{"message":"failed","data":[ 1 ]}"#), (false, EMPTY)] {
         let outcome = processor.refuse(Some(request), Reason::ResultTooLarge, with_niks, &mut out);
         assert_eq!((outcome, &*out), (refused, bytes.as_bytes()));
     }
-    let unread = Outcome::Failure {
-        reason: Reason::ResultTooLarge,
-        process: None,
-    };
+    let unread = Outcome::Failure { reason: Reason::ResultTooLarge, process: None };
     for value in [None, Some(&b"{"[..])] {
         let outcome = processor.refuse(value, Reason::ResultTooLarge, true, &mut out);
         assert_eq!((outcome, &*out), (unread, EMPTY.as_bytes()));

@@ -30,11 +30,7 @@ impl Fast {
             },
             result_bytes: settings.result_bytes,
             min_age: settings.min_age,
-            absent: if settings.absent_null {
-                Absent::Null
-            } else {
-                Absent::Text
-            },
+            absent: if settings.absent_null { Absent::Null } else { Absent::Text },
         };
         Self {
             processor: Processor::new(
@@ -52,10 +48,7 @@ impl Fast {
                 Err((reason_of(reason), process.map(process_of)))
             }
         };
-        Answer {
-            kind,
-            bytes: self.out.clone(),
-        }
+        Answer { kind, bytes: self.out.clone() }
     }
 }
 

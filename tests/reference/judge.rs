@@ -46,16 +46,12 @@ pub fn judge(nik: &str, reference: NaiveDate, min_age: u8, regions: &Regions) ->
     let from_seventh: String = characters.iter().skip(6).take(6).collect();
     let from_thirteenth: String = characters.iter().skip(12).collect();
 
-    let born = birth_date(&from_seventh, reference).map(|date| Born {
-        text: date.format("%d-%m-%Y").to_string(),
-        age: age(date, reference),
-    });
+    let born = birth_date(&from_seventh, reference)
+        .map(|date| Born { text: date.format("%d-%m-%Y").to_string(), age: age(date, reference) });
     Judgement {
         length: characters.len() == 16 && characters.iter().all(char::is_ascii_digit),
         area: regions.find(&first_six),
-        dob_valid: born
-            .as_ref()
-            .is_some_and(|born| born.age >= usize::from(min_age)),
+        dob_valid: born.as_ref().is_some_and(|born| born.age >= usize::from(min_age)),
         dob: born,
         gender: match characters[6] {
             '0'..='3' => Some("Man"),
@@ -63,9 +59,7 @@ pub fn judge(nik: &str, reference: NaiveDate, min_age: u8, regions: &Regions) ->
             _ => None,
         },
         computerized_valid: from_thirteenth.len() == 4
-            && from_thirteenth
-                .chars()
-                .all(|character| character.is_ascii_digit())
+            && from_thirteenth.chars().all(|character| character.is_ascii_digit())
             && from_thirteenth != "0000",
         computerized: Some(from_thirteenth).filter(|text| !text.is_empty()),
     }
@@ -97,7 +91,5 @@ fn age(born: NaiveDate, reference: NaiveDate) -> usize {
             .or_else(|| NaiveDate::from_ymd_opt(year, 3, 1))
             .expect("1 March is a date")
     };
-    (born.year() + 1..=reference.year())
-        .filter(|year| birthday_in(*year) <= reference)
-        .count()
+    (born.year() + 1..=reference.year()).filter(|year| birthday_in(*year) <= reference).count()
 }

@@ -79,10 +79,7 @@ pub fn answer(
         };
         return failed(&failure, settings);
     }
-    Answer {
-        kind: Ok((request.process, summary)),
-        bytes: text.into_bytes(),
-    }
+    Answer { kind: Ok((request.process, summary)), bytes: text.into_bytes() }
 }
 
 /// The list goes back unless the failure would then be larger than the topics take, which is the limit of results.
@@ -92,10 +89,7 @@ fn failed(failure: &Failure, settings: &Settings) -> Answer {
     if bytes.len() > settings.result_bytes {
         bytes = with("[]");
     }
-    Answer {
-        kind: Err((failure.reason, failure.process)),
-        bytes,
-    }
+    Answer { kind: Err((failure.reason, failure.process)), bytes }
 }
 
 fn result(
@@ -133,11 +127,9 @@ fn result(
         .iter()
         .map(|(nik, judgement)| match request.process {
             Process::Limited => format!("{}:{}", quoted(nik), judgement.valid()),
-            Process::Full => format!(
-                "{}:{}",
-                quoted(nik),
-                sections(nik, judgement, settings.absent_null)
-            ),
+            Process::Full => {
+                format!("{}:{}", quoted(nik), sections(nik, judgement, settings.absent_null))
+            }
         })
         .collect();
     let text = format!(
@@ -167,10 +159,7 @@ fn sections(nik: &str, judgement: &Judgement, absent_null: bool) -> String {
     let district = text(area.map(|area| area.regency.as_str()));
     let subdistrict = text(area.and_then(|area| area.kecamatan.as_deref()));
     let dob = text(judgement.dob.as_ref().map(|born| born.text.as_str()));
-    let age = judgement
-        .dob
-        .as_ref()
-        .map_or(absent.to_owned(), |born| born.age.to_string());
+    let age = judgement.dob.as_ref().map_or(absent.to_owned(), |born| born.age.to_string());
     [
         format!(r#"{{"data":{{"length":{{"value":{},"valid":{}}},"#, quoted(nik), judgement.length),
         format!(r#""area":{{"value":{{"province":{province},"district":{district},"subdistrict":{subdistrict}}},"#),

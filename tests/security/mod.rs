@@ -26,13 +26,8 @@ struct Secured {
 
 /// The listeners beside the plain one, by name and protocol: for all; for who has a certificate; for users; with the certificate of another
 /// host; with an expired one.
-const LISTENERS: [(&str, &str); 5] = [
-    ("TLS", "SSL"),
-    ("MUTUAL", "SSL"),
-    ("SASL", "SASL_SSL"),
-    ("OTHER", "SSL"),
-    ("OLD", "SSL"),
-];
+const LISTENERS: [(&str, &str); 5] =
+    [("TLS", "SSL"), ("MUTUAL", "SSL"), ("SASL", "SASL_SSL"), ("OTHER", "SSL"), ("OLD", "SSL")];
 
 /// The one broker of these tests.
 fn secured() -> &'static Secured {
@@ -78,11 +73,7 @@ sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER
 "#
         );
         let proof = "SCRAM-SHA-512=[name=by-proof,password=scram-secret]".to_owned();
-        Self {
-            cluster: KafkaCluster::start_with(1, &properties, &[proof]),
-            dir,
-            first,
-        }
+        Self { cluster: KafkaCluster::start_with(1, &properties, &[proof]), dir, first }
     }
 
     /// A file of keys.

@@ -78,16 +78,9 @@ fn users(secured: &Secured, rights: &[Right]) -> (usize, Vec<(usize, String)>) {
 /// Runs a command as each of `lacking`: each is told what is missing.
 fn each_is_told(secured: &Secured, stage: &Stage, lacking: &[(usize, String)], arguments: &[&str]) {
     for (user, needs) in lacking {
-        let said = settings_of(secured, stage, *user)
-            .command(arguments)
-            .output()
-            .expect("runs");
+        let said = settings_of(secured, stage, *user).command(arguments).output().expect("runs");
         let words = String::from_utf8(said.stderr).expect("text");
-        assert_eq!(
-            words.trim_end(),
-            format!("nik-stream: {needs}"),
-            "{arguments:?}"
-        );
+        assert_eq!(words.trim_end(), format!("nik-stream: {needs}"), "{arguments:?}");
         assert_eq!(said.status.code(), Some(1), "{arguments:?}");
     }
 }
@@ -97,10 +90,8 @@ fn the_service_works_with_the_rights_of_the_page_and_names_each_that_is_missing(
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "rights", 1);
     let (all, lacking) = users(secured, &listed(&stage, "run"));
-    let requests = [r#"{"nik":[],"process":"limited"}"#, "{"].map(|text| NewRecord {
-        value: Some(text.into()),
-        ..NewRecord::default()
-    });
+    let requests = [r#"{"nik":[],"process":"limited"}"#, "{"]
+        .map(|text| NewRecord { value: Some(text.into()), ..NewRecord::default() });
     let program = ready(&settings_of(secured, &stage, all));
     secured.cluster.produce(&stage.requests, &requests);
     stage.wait_for_outcomes(&secured.cluster, 2);
@@ -116,11 +107,7 @@ fn the_service_works_with_the_rights_of_the_page_and_names_each_that_is_missing(
                     answer.is_some_and(|(status, body)| status == 503 && body.contains(needs))
                 });
                 let words = program.stderr();
-                assert_eq!(
-                    words.matches(&format!("\"message\":\"{needs}")).count(),
-                    1,
-                    "{words}"
-                );
+                assert_eq!(words.matches(&format!("\"message\":\"{needs}")).count(), 1, "{words}");
                 // It waits for the right.
                 assert_eq!(program.wait(std::time::Duration::ZERO), None, "{words}");
             });
@@ -148,9 +135,7 @@ fn a_right_that_is_given_later_lets_the_service_go_on() {
     );
     let needs = format!("needs Write on topic {}", stage.results);
     wait_until("the missing right is named", || {
-        program
-            .get("/readyz")
-            .is_some_and(|(_, body)| body.contains(&needs))
+        program.get("/readyz").is_some_and(|(_, body)| body.contains(&needs))
     });
     let (operation, kind, name, prefixed) = rights[results.expect("listed")].clone();
     secured.cluster.grant(&[Grant {
@@ -173,22 +158,14 @@ fn without_the_right_to_write_to_a_reply_topic_the_stream_goes_on() {
     secured.cluster.create_topic(&reply, 1, &[]);
     let mut rights = listed(&stage, "run");
     // It can be seen, and takes nothing.
-    rights.push((
-        "Describe".to_owned(),
-        "topic".to_owned(),
-        reply.clone(),
-        false,
-    ));
+    rights.push(("Describe".to_owned(), "topic".to_owned(), reply.clone(), false));
     let user = user(secured, &rights);
     let program = ready(&settings_of(secured, &stage, user).set("topics.reply_allowed", &reply));
     secured.cluster.produce(
         &stage.requests,
         &[NewRecord {
             value: Some(br#"{"nik":[],"process":"limited"}"#.to_vec()),
-            headers: vec![(
-                b"kafka_replyTopic".to_vec(),
-                Some(reply.clone().into_bytes()),
-            )],
+            headers: vec![(b"kafka_replyTopic".to_vec(), Some(reply.clone().into_bytes()))],
             ..NewRecord::default()
         }],
     );
@@ -221,10 +198,7 @@ fn the_commands_for_topics_work_with_the_rights_of_the_page_and_name_each_that_i
 fn the_commands_for_dead_letters_work_with_the_rights_of_the_page_and_name_each_that_is_missing() {
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "letters", 1);
-    let broken = NewRecord {
-        value: Some(b"{".to_vec()),
-        ..NewRecord::default()
-    };
+    let broken = NewRecord { value: Some(b"{".to_vec()), ..NewRecord::default() };
     secured.cluster.produce(&stage.requests, &[broken]);
     let program = ready(&stage.settings());
     stage.wait_for_outcomes(&secured.cluster, 1);
@@ -232,11 +206,7 @@ fn the_commands_for_dead_letters_work_with_the_rights_of_the_page_and_name_each_
     for (command, arguments, tells) in [
         ("dlq list", &["dlq", "list", "--each"][..], "malformed_json"),
         ("dlq show", &["dlq", "show", "0:0"], "malformed_json"),
-        (
-            "dlq replay",
-            &["dlq", "replay", "--yes"],
-            "sent                     1",
-        ),
+        ("dlq replay", &["dlq", "replay", "--yes"], "sent                     1"),
     ] {
         let (all, lacking) = users(secured, &listed(&stage, command));
         each_is_told(secured, &stage, &lacking, arguments);

@@ -15,10 +15,7 @@ fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) 
     let tls = |listener: &str| secured.by(listener, "ssl", base.clone());
     let mutual = |name: &str| {
         tls("MUTUAL")
-            .set(
-                "kafka.security.certificate_file",
-                &file(&format!("{name}.pem")),
-            )
+            .set("kafka.security.certificate_file", &file(&format!("{name}.pem")))
             .set("kafka.security.key_file", &file(&format!("{name}.key")))
     };
     let proof = |mechanism: &str, password: &str| {
@@ -75,10 +72,7 @@ fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) 
 
 /// What `topics verify` says, with names that are the same each time.
 fn verdict(secured: &Secured, settings: &ProgramSettings) -> String {
-    let said = settings
-        .command(&["topics", "verify"])
-        .output()
-        .expect("runs");
+    let said = settings.command(&["topics", "verify"]).output().expect("runs");
     let words = String::from_utf8(said.stderr).expect("text");
     if said.status.code() == Some(0) {
         return "works".to_owned();
@@ -89,10 +83,7 @@ fn verdict(secured: &Secured, settings: &ProgramSettings) -> String {
         words = words.replace(&format!("127.0.0.1:{port}"), "broker:9093");
     }
     let words = words.replace(&secured.cluster.bootstrap(), "broker:9093");
-    words
-        .strip_prefix("nik-stream: ")
-        .unwrap_or(&words)
-        .to_owned()
+    words.strip_prefix("nik-stream: ").unwrap_or(&words).to_owned()
 }
 
 #[test]
@@ -118,21 +109,15 @@ fn each_way_in_works_and_each_wrong_credential_is_told_in_the_line_of_the_page()
         found.collect::<Vec<_>>().concat()
     });
     let line = |row: &Vec<String>, line: &String| format!("| {} | {} | {line} |\n", row[0], row[1]);
-    let found: String = rows
-        .iter()
-        .zip(&found)
-        .map(|(row, it)| line(row, it))
-        .collect();
+    let found: String = rows.iter().zip(&found).map(|(row, it)| line(row, it)).collect();
     let told: String = rows.iter().map(|row| line(row, &row[2])).collect();
     assert_eq!(told, found, "told, and found:\n{found}");
 }
 
 /// Requests that the page's own example would send: one that is answered, one that fails.
 fn requests() -> [NewRecord; 2] {
-    [r#"{"nik":[],"process":"limited"}"#, "{"].map(|text| NewRecord {
-        value: Some(text.into()),
-        ..NewRecord::default()
-    })
+    [r#"{"nik":[],"process":"limited"}"#, "{"]
+        .map(|text| NewRecord { value: Some(text.into()), ..NewRecord::default() })
 }
 
 #[test]
@@ -169,22 +154,12 @@ fn the_service_says_once_why_it_is_not_let_in_and_goes_on_when_it_is() {
     let stage = Stage::new(&secured.cluster, "waits", 1);
     let path = secured.dir.path().join("token-renewed");
     fs::write(&path, token("by-token", -5)).expect("written");
-    let settings = way(
-        secured,
-        "OAUTHBEARER over TLS",
-        "an expired token",
-        &stage.settings(),
-    )
-    .set(
-        "kafka.security.oauth_token_file",
-        &path.display().to_string(),
-    );
+    let settings = way(secured, "OAUTHBEARER over TLS", "an expired token", &stage.settings())
+        .set("kafka.security.oauth_token_file", &path.display().to_string());
     let mut program = settings.run();
     let line = "no token for the brokers: the token of kafka.security.oauth_token_file has expired";
     wait_until("the program says why", || {
-        program
-            .get("/readyz")
-            .is_some_and(|(_, body)| body.contains(line))
+        program.get("/readyz").is_some_and(|(_, body)| body.contains(line))
     });
     // From now on a short-lived token is always there, as agents of tokens do it. The program outlives its first one, and asks
     // for the next in time: else it would say so again.
@@ -205,12 +180,7 @@ fn the_service_says_once_why_it_is_not_let_in_and_goes_on_when_it_is() {
     thread::sleep(lifetime);
     secured.cluster.produce(&stage.requests, &requests());
     stage.wait_for_outcomes(&secured.cluster, 2);
-    assert_eq!(
-        program.stderr().matches(line).count(),
-        1,
-        "{}",
-        program.stderr()
-    );
+    assert_eq!(program.stderr().matches(line).count(), 1, "{}", program.stderr());
     stop(program);
     drop(end);
     agent.join().expect("it ends");
@@ -220,26 +190,16 @@ fn the_service_says_once_why_it_is_not_let_in_and_goes_on_when_it_is() {
 fn a_wrong_password_is_said_once_and_never_shown() {
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "wrong", 1);
-    let settings = way(
-        secured,
-        "PLAIN over TLS",
-        "wrong password",
-        &stage.settings(),
-    );
+    let settings = way(secured, "PLAIN over TLS", "wrong password", &stage.settings());
     let program = settings.run();
     let line =
         "refuses the user of kafka.security: Authentication failed: Invalid username or password";
     wait_until("the program says why", || {
-        program
-            .get("/readyz")
-            .is_some_and(|(_, body)| body.contains(line))
+        program.get("/readyz").is_some_and(|(_, body)| body.contains(line))
     });
     let words = program.stderr();
     assert_eq!(words.matches(line).count(), 1, "{words}");
-    let shown = settings
-        .command(&["config", "show"])
-        .output()
-        .expect("runs");
+    let shown = settings.command(&["config", "show"]).output().expect("runs");
     let shown = String::from_utf8(shown.stdout).expect("text");
     assert!(shown.contains("by-password"));
     for text in [words, shown] {

@@ -11,14 +11,8 @@ use super::load;
 fn config(arguments: &[&str]) -> Output {
     let directory = TempDir::new().unwrap();
     let file = |name: &str, text: &str| fs::write(directory.path().join(name), text).unwrap();
-    file(
-        "good.toml",
-        "[topics]\nrequests = \"a\"\n[kafka.librdkafka]\n\"client.rack\" = \"r1\"\n",
-    );
-    file(
-        "bad.toml",
-        "[topics]\nrequest = \"a\"\n[limits]\nrequest_bytes = 0\n",
-    );
+    file("good.toml", "[topics]\nrequests = \"a\"\n[kafka.librdkafka]\n\"client.rack\" = \"r1\"\n");
+    file("bad.toml", "[topics]\nrequest = \"a\"\n[limits]\nrequest_bytes = 0\n");
     Command::new(env!("CARGO_BIN_EXE_nik-stream"))
         .arg("config")
         .args(arguments)
@@ -67,9 +61,6 @@ fn show_prints_every_setting_with_its_origin_as_settings_again() {
     }
     let again = load(&[&text], &[]).unwrap();
     assert_eq!(again.settings.kafka.workers, 3);
-    assert_eq!(
-        again.settings.kafka.librdkafka.iter().next(),
-        Some(("client.rack", "r1"))
-    );
+    assert_eq!(again.settings.kafka.librdkafka.iter().next(), Some(("client.rack", "r1")));
     assert_eq!(again.show().lines().count(), text.lines().count());
 }

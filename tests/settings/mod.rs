@@ -16,9 +16,8 @@ mod sources;
 /// Loads settings from texts of files `0.toml`, `1.toml`, ... and variables whose names lack their prefix.
 fn load(files: &[&str], variables: &[(&str, &str)]) -> Result<Loaded, Vec<String>> {
     let directory = TempDir::new().unwrap();
-    let paths: Vec<PathBuf> = (0..files.len())
-        .map(|index| directory.path().join(format!("{index}.toml")))
-        .collect();
+    let paths: Vec<PathBuf> =
+        (0..files.len()).map(|index| directory.path().join(format!("{index}.toml"))).collect();
     for (path, text) in paths.iter().zip(files) {
         fs::write(path, text).unwrap();
     }

@@ -44,23 +44,13 @@ fn every_problem_of_every_file_and_variable_is_told_at_once() {
         "1.toml: log.level: expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or such a level by target, as in \
          \"info,librdkafka=debug\"",
     ];
-    assert_eq!(
-        problems, expected,
-        "the names, then the values, then what follows from them"
-    );
+    assert_eq!(problems, expected, "the names, then the values, then what follows from them");
 }
 
 #[test]
 fn a_value_that_a_later_file_replaces_is_still_checked_for_its_name() {
-    let problems = load(
-        &["[log]\nlevels = \"info\"", "[log]\nlevel = \"info\""],
-        &[],
-    )
-    .unwrap_err();
-    assert_eq!(
-        problems,
-        ["0.toml: log.levels: unknown key, the nearest known one is log.level"]
-    );
+    let problems = load(&["[log]\nlevels = \"info\"", "[log]\nlevel = \"info\""], &[]).unwrap_err();
+    assert_eq!(problems, ["0.toml: log.levels: unknown key, the nearest known one is log.level"]);
 }
 
 #[test]
@@ -78,18 +68,9 @@ fn a_key_in_the_wrong_table_is_found_by_its_name() {
 
 #[test]
 fn a_table_is_no_value_and_a_value_no_table() {
-    assert_eq!(
-        problem("kafka = 5"),
-        "0.toml: kafka: expected a table of settings"
-    );
-    assert_eq!(
-        problem("log.level = [\"info\"]"),
-        "0.toml: log.level: expected one value"
-    );
-    assert_eq!(
-        problem("[log.level]"),
-        "0.toml: log.level: expected one value"
-    );
+    assert_eq!(problem("kafka = 5"), "0.toml: kafka: expected a table of settings");
+    assert_eq!(problem("log.level = [\"info\"]"), "0.toml: log.level: expected one value");
+    assert_eq!(problem("[log.level]"), "0.toml: log.level: expected one value");
     assert_eq!(
         problem("[kafka.consumer]\n\"a.b\" = [1]"),
         "0.toml: kafka.consumer.a.b: expected a text, a number or a switch"
@@ -99,22 +80,10 @@ fn a_table_is_no_value_and_a_value_no_table() {
 #[test]
 fn a_value_of_another_type_is_refused_rather_than_bent() {
     for (text, expected) in [
-        (
-            "[kafka]\nworkers = 2.0",
-            "kafka.workers: expected a whole number from 0 to 256",
-        ),
-        (
-            "[kafka]\nworkers = true",
-            "kafka.workers: expected a whole number from 0 to 256",
-        ),
-        (
-            "[kafka]\nworkers = -1",
-            "kafka.workers: expected a whole number from 0 to 256",
-        ),
-        (
-            "[kafka]\nworkers = 257",
-            "kafka.workers: expected a whole number from 0 to 256",
-        ),
+        ("[kafka]\nworkers = 2.0", "kafka.workers: expected a whole number from 0 to 256"),
+        ("[kafka]\nworkers = true", "kafka.workers: expected a whole number from 0 to 256"),
+        ("[kafka]\nworkers = -1", "kafka.workers: expected a whole number from 0 to 256"),
+        ("[kafka]\nworkers = 257", "kafka.workers: expected a whole number from 0 to 256"),
         ("[http]\napi = 1", "http.api: expected true or false"),
         (
             "[delivery]\nmax_failure_ratio = 50",
@@ -148,38 +117,15 @@ fn topics_have_three_different_names_that_kafka_takes() {
     for name in ["", "..", "a b", "a/b", "é", &"a".repeat(250)] {
         problem(&format!("[topics]\nfailures = \"{name}\""));
     }
-    load(
-        &[&format!("[topics]\nfailures = \"{}\"", "a".repeat(249))],
-        &[],
-    )
-    .unwrap();
+    load(&[&format!("[topics]\nfailures = \"{}\"", "a".repeat(249))], &[]).unwrap();
 }
 
 #[test]
 fn servers_are_hosts_with_ports() {
-    for servers in [
-        "a",
-        "a:1",
-        "a:9092,b:9092",
-        "a:1, b:2",
-        "[::1]:9092",
-        "[::1]",
-    ] {
-        load(
-            &[&format!("[kafka]\nbootstrap_servers = \"{servers}\"")],
-            &[],
-        )
-        .unwrap();
+    for servers in ["a", "a:1", "a:9092,b:9092", "a:1, b:2", "[::1]:9092", "[::1]"] {
+        load(&[&format!("[kafka]\nbootstrap_servers = \"{servers}\"")], &[]).unwrap();
     }
-    for servers in [
-        "a:1,",
-        "a:0",
-        "a:65536",
-        ":9092",
-        "a b:1",
-        "http://a:1",
-        "a:port",
-    ] {
+    for servers in ["a:1,", "a:0", "a:65536", ":9092", "a b:1", "http://a:1", "a:port"] {
         assert_eq!(
             problem(&format!("[kafka]\nbootstrap_servers = \"{servers}\"")),
             "0.toml: kafka.bootstrap_servers: expected host:port, several with commas between",
@@ -206,11 +152,7 @@ fn the_newer_group_protocol_leaves_the_session_to_the_brokers() {
         problem(&format!("{newer}instance_id = \"a\""))
             .contains("kafka.instance_id: expected none")
     );
-    for name in [
-        "session.timeout.ms",
-        "heartbeat.interval.ms",
-        "partition.assignment.strategy",
-    ] {
+    for name in ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"] {
         let property = format!("[kafka.consumer]\n\"{name}\" = \"1\"");
         load(&[&property], &[]).unwrap();
         assert!(
@@ -250,11 +192,7 @@ fn a_property_that_a_promise_rests_on_is_refused_with_the_promise() {
           without an outcome"
         ]
     );
-    load(
-        &["[kafka.librdkafka]\nacks = \"all\"\n\"auto.offset.reset\" = \"error\""],
-        &[],
-    )
-    .unwrap();
+    load(&["[kafka.librdkafka]\nacks = \"all\"\n\"auto.offset.reset\" = \"error\""], &[]).unwrap();
 }
 
 #[test]
@@ -268,10 +206,7 @@ fn a_property_is_not_set_twice_by_its_own_name_and_by_that_of_a_setting() {
     let password = "[kafka.librdkafka]\n\"sasl.password\" = \"hunter2\"\n";
     let security = "[kafka.security]\nprotocol = \"sasl_ssl\"\nsasl_mechanism = \"PLAIN\"\nusername = \"a\"\npassword = \"b\"";
     let problem = problem(&format!("{password}{security}"));
-    assert!(
-        problem.ends_with("refused: kafka.security.password is set as well"),
-        "{problem}"
-    );
+    assert!(problem.ends_with("refused: kafka.security.password is set as well"), "{problem}");
 }
 
 #[test]
@@ -279,10 +214,7 @@ fn a_property_that_librdkafka_does_not_know_or_take_is_refused_before_anything_s
     let problems = problems(
         "[kafka.producer]\n\"linger.mss\" = 5\n[kafka.librdkafka]\n\"linger.ms\" = \"soon\"",
     );
-    assert_eq!(
-        problems[1],
-        "0.toml: kafka.producer.linger.mss: librdkafka knows no such property"
-    );
+    assert_eq!(problems[1], "0.toml: kafka.producer.linger.mss: librdkafka knows no such property");
     assert!(
         problems[0].starts_with("0.toml: kafka.librdkafka.linger.ms: librdkafka: "),
         "{problems:?}"
@@ -293,21 +225,10 @@ fn a_property_that_librdkafka_does_not_know_or_take_is_refused_before_anything_s
 fn a_file_that_cannot_be_read_is_a_problem_among_the_others() {
     assert!(problem("[kafka\n").starts_with("0.toml: TOML parse error at line 1, column 7: "));
     let missing = PathBuf::from("/nonexistent/nik.toml");
-    let variable = (
-        OsString::from("NIK_STREAM__LOG__LEVEL"),
-        OsString::from_vec(vec![0xff]),
-    );
-    let problems = load_from(&[missing], [variable], check_property)
-        .unwrap_err()
-        .to_string();
+    let variable = (OsString::from("NIK_STREAM__LOG__LEVEL"), OsString::from_vec(vec![0xff]));
+    let problems = load_from(&[missing], [variable], check_property).unwrap_err().to_string();
     let lines: Vec<_> = problems.lines().collect();
     assert_eq!(lines.len(), 2);
-    assert!(
-        lines[0].starts_with("/nonexistent/nik.toml: cannot be read: "),
-        "{problems}"
-    );
-    assert_eq!(
-        lines[1],
-        "NIK_STREAM__LOG__LEVEL: log.level: expected UTF-8"
-    );
+    assert!(lines[0].starts_with("/nonexistent/nik.toml: cannot be read: "), "{problems}");
+    assert_eq!(lines[1], "NIK_STREAM__LOG__LEVEL: log.level: expected UTF-8");
 }

@@ -26,10 +26,7 @@ fn a_secret_shows_neither_in_debug_nor_in_show() {
     .unwrap();
     let shown = loaded.show();
     assert!(shown.contains("password = \"***\" # "), "{shown}");
-    assert!(
-        shown.contains("\"ssl.keystore.password\" = \"***\" # "),
-        "{shown}"
-    );
+    assert!(shown.contains("\"ssl.keystore.password\" = \"***\" # "), "{shown}");
     for text in [shown, format!("{loaded:?}")] {
         assert!(!text.contains("hunter2"), "{text}");
     }
@@ -118,10 +115,7 @@ fn a_token_has_one_source_and_takes_the_place_of_a_user() {
     let tls = "[kafka.security]\nprotocol = \"sasl_ssl\"\nsasl_mechanism = \"OAUTHBEARER\"\n";
     let command = format!("{tls}oauth_token_command = \"echo hunter2\"\n");
     let shown = load(&[&command], &[]).unwrap().show();
-    assert!(
-        shown.contains("oauth_token_command = \"***\" # "),
-        "{shown}"
-    );
+    assert!(shown.contains("oauth_token_command = \"***\" # "), "{shown}");
     assert!(!shown.contains("hunter2"), "{shown}");
     assert_eq!(
         problem(tls),
@@ -135,9 +129,7 @@ fn a_token_has_one_source_and_takes_the_place_of_a_user() {
         "0.toml: kafka.security.username: not used: kafka.security.sasl_mechanism is OAUTHBEARER"
     );
     assert_eq!(
-        problem(&format!(
-            "{SASL}password = \"a\"\noauth_token_command = \"b\""
-        )),
+        problem(&format!("{SASL}password = \"a\"\noauth_token_command = \"b\"")),
         "0.toml: kafka.security.oauth_token_command: not used: kafka.security.sasl_mechanism is not OAUTHBEARER"
     );
 }

@@ -99,10 +99,8 @@ fn every_kind_of_value_comes_from_the_environment_as_well() {
 
 #[test]
 fn variables_that_kubernetes_makes_for_a_service_of_this_name_are_no_settings() {
-    let variables = [
-        ("NIK_STREAM_PORT", "tcp://10.0.0.1:9464"),
-        ("NIK_STREAM_SERVICE_HOST", "10.0.0.1"),
-    ];
+    let variables =
+        [("NIK_STREAM_PORT", "tcp://10.0.0.1:9464"), ("NIK_STREAM_SERVICE_HOST", "10.0.0.1")];
     let variables = variables.map(|(name, value)| (name.into(), value.into()));
     load_from(&[], variables, check_property).unwrap();
 }
@@ -140,23 +138,13 @@ fn properties_of_librdkafka_keep_their_names_and_values_from_every_file() {
         ("retries", "3"),
     ];
     assert_eq!(both, of_both);
-    assert_eq!(
-        kafka.consumer.iter().collect::<Vec<_>>(),
-        [("fetch.min.bytes", "1")]
-    );
-    assert_eq!(
-        kafka.producer.iter().collect::<Vec<_>>(),
-        [("linger.ms", "7")]
-    );
+    assert_eq!(kafka.consumer.iter().collect::<Vec<_>>(), [("fetch.min.bytes", "1")]);
+    assert_eq!(kafka.producer.iter().collect::<Vec<_>>(), [("linger.ms", "7")]);
 }
 
 #[test]
 fn an_empty_text_means_none() {
-    let loaded = load(
-        &["[kafka]\ninstance_id = \"a\""],
-        &[("KAFKA__INSTANCE_ID", "")],
-    )
-    .unwrap();
+    let loaded = load(&["[kafka]\ninstance_id = \"a\""], &[("KAFKA__INSTANCE_ID", "")]).unwrap();
     assert_eq!(loaded.settings.kafka.instance_id, None);
 }
 
@@ -166,9 +154,7 @@ fn the_defaults_file_says_the_same_as_the_tree() {
     let text = include_str!("../../config/default.toml");
     let loaded = load(&[text], &[]).unwrap();
     assert!(loaded.origins.values().all(|origin| origin != "default"));
-    let names: Vec<_> = text
-        .lines()
-        .filter(|line| !line.starts_with('#') && line.contains(" = "))
-        .collect();
+    let names: Vec<_> =
+        text.lines().filter(|line| !line.starts_with('#') && line.contains(" = ")).collect();
     assert_eq!(names.len(), loaded.origins.len());
 }

@@ -109,23 +109,14 @@ pub fn counters<'a>(requests: impl IntoIterator<Item = &'a NewRecord>) -> BTreeM
     };
     let by_reason = Reason::ALL.iter().zip(tally.reasons);
     let failures = by_reason.map(|(reason, count)| {
-        let name = format!(
-            "nik_stream_failures_total{{reason=\"{}\"}}",
-            reason.as_str()
-        );
+        let name = format!("nik_stream_failures_total{{reason=\"{}\"}}", reason.as_str());
         (name, count)
     });
     let others = [
         ("nik_summary_number_total".to_owned(), summary.number),
-        (
-            "nik_summary_number_processed_total".to_owned(),
-            summary.number_processed,
-        ),
+        ("nik_summary_number_processed_total".to_owned(), summary.number_processed),
         ("nik_summary_error_total".to_owned(), summary.error),
-        (
-            "nik_summary_valid_all_section_total".to_owned(),
-            summary.all_section,
-        ),
+        ("nik_summary_valid_all_section_total".to_owned(), summary.all_section),
         (section("length"), summary.length),
         (section("area"), summary.area),
         (section("dob"), summary.dob),
@@ -145,13 +136,9 @@ pub fn counted(metrics: &BTreeMap<String, f64>) -> BTreeMap<String, u64> {
     metrics
         .iter()
         .filter(|(name, _)| {
-            [
-                "nik_summary_",
-                "nik_stream_requests_",
-                "nik_stream_failures_",
-            ]
-            .iter()
-            .any(|start| name.starts_with(start))
+            ["nik_summary_", "nik_stream_requests_", "nik_stream_failures_"]
+                .iter()
+                .any(|start| name.starts_with(start))
         })
         .map(|(name, &value)| {
             #[expect(

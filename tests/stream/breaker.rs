@@ -21,10 +21,7 @@ fn settings(stage: &Stage, cool_down_ms: &str) -> ProgramSettings {
 /// Requests that cannot be read, numbered from `first` on.
 fn broken(first: usize, count: usize) -> impl Iterator<Item = NewRecord> {
     let requests = Requests::new(first, PARTITIONS).take(count);
-    requests.map(|request| NewRecord {
-        value: Some(b"{".to_vec()),
-        ..request
-    })
+    requests.map(|request| NewRecord { value: Some(b"{".to_vec()), ..request })
 }
 
 /// Requests as good as any: one in ten is broken.
@@ -71,9 +68,7 @@ fn a_flood_stops_after_a_window_and_goes_on_when_an_operator_accepts_it() {
     assert_eq!(status, 503);
     assert!(why.contains("the flood breaker is open until 20"), "{why}");
     assert_eq!(program.get("/livez").expect("an answer").0, 200);
-    wait_until("what went out is committed", || {
-        dead_letters(&stage) == LIMIT
-    });
+    wait_until("what went out is committed", || dead_letters(&stage) == LIMIT);
     // Good requests behind the flood wait as well.
     sent.extend(sound(2_000, 1_000));
     shared().produce(&stage.requests, &sent[2_000..]);
@@ -84,9 +79,7 @@ fn a_flood_stops_after_a_window_and_goes_on_when_an_operator_accepts_it() {
     assert_eq!(program.post("/breaker/resume").expect("an answer").0, 200);
     let outcomes = stage.wait_for_outcomes(shared(), sent.len());
     assert_eq!(differences(&sent, &outcomes), Differences::default());
-    wait_until("all is counted, once", || {
-        counted(&program.metrics()) == counters(&sent)
-    });
+    wait_until("all is counted, once", || counted(&program.metrics()) == counters(&sent));
     wait_until("it is ready", || program.ready());
     assert_eq!(program.post("/breaker/resume").expect("an answer").0, 409);
     for line in ["breaker opens", "resumed by an operator"] {
@@ -129,22 +122,16 @@ fn while_it_is_open_members_come_and_go_and_a_stop_ends_well() {
     let mut sent: Vec<_> = broken(0, 2_000).collect();
     shared().produce(&stage.requests, &sent);
     wait_until("the breaker opens", || is_open(&first));
-    wait_until("what went out is committed", || {
-        dead_letters(&stage) == LIMIT
-    });
+    wait_until("what went out is committed", || dead_letters(&stage) == LIMIT);
     let second = settings.run();
     wait_until("it answers", || second.get("/livez").is_some());
     wait_until("both have partitions", || {
         assigned(&first) > 0 && assigned(&second) == PARTITIONS - assigned(&first)
     });
     wait_until("the other opens its own", || is_open(&second));
-    wait_until("what went out is committed", || {
-        dead_letters(&stage) == 2 * LIMIT
-    });
+    wait_until("what went out is committed", || dead_letters(&stage) == 2 * LIMIT);
     stop(first);
-    wait_until("the other has all partitions", || {
-        assigned(&second) == PARTITIONS
-    });
+    wait_until("the other has all partitions", || assigned(&second) == PARTITIONS);
     sent.extend(sound(2_000, 500));
     shared().produce(&stage.requests, &sent[2_000..]);
     assert_eq!(second.post("/breaker/resume").expect("an answer").0, 200);

@@ -56,10 +56,7 @@ fn the_only_broker_is_away_for_longer_than_a_transaction_may_last() {
     cluster.start_again(1);
     assert_goes_on(&mut program, &reader);
     let given_up = program.metrics()["nik_stream_aborts_total"];
-    assert!(
-        given_up > 0.5,
-        "the open epoch was given up with its clients"
-    );
+    assert!(given_up > 0.5, "the open epoch was given up with its clients");
     // Alive, but of no answer; the clients' connections stay.
     cluster.pause(1);
     std::thread::sleep(Duration::from_secs(14));

@@ -14,18 +14,12 @@ const PARTITIONS: usize = 4;
 fn outcomes_counted(program: &Program) -> u64 {
     let counts = counted(&program.metrics());
     let of_requests = |(name, _): &(&String, &u64)| name.starts_with("nik_stream_requests_total");
-    counts
-        .iter()
-        .filter(of_requests)
-        .map(|(_, count)| count)
-        .sum()
+    counts.iter().filter(of_requests).map(|(_, count)| count).sum()
 }
 
 fn numbers((results, failures): &(Vec<Record>, Vec<Record>)) -> HashSet<Option<usize>> {
     let numbers = results.iter().chain(failures);
-    numbers
-        .map(|outcome| number(outcome.key.as_deref()))
-        .collect()
+    numbers.map(|outcome| number(outcome.key.as_deref())).collect()
 }
 
 #[test]
@@ -38,9 +32,7 @@ fn what_is_counted_can_be_read_whenever_the_program_is_frozen() {
         load.wait_for(40 + 7 * moment);
         let counted = outcomes_counted(&program);
         program.signal("STOP");
-        wait_until("what was counted can be read", || {
-            reader.count() as u64 >= counted
-        });
+        wait_until("what was counted can be read", || reader.count() as u64 >= counted);
         program.signal("CONT");
     }
     let sent = load.finish();
@@ -86,12 +78,8 @@ fn each_life_counts_its_own_outcomes_and_no_others() {
     // The rest is the third one's, neither more nor less.
     let third = stage.run();
     stage.wait_for_outcomes(shared(), all.len());
-    let rest = all
-        .iter()
-        .filter(|request| !read.contains(&number(request.key.as_deref())));
+    let rest = all.iter().filter(|request| !read.contains(&number(request.key.as_deref())));
     let rest = counters(rest);
-    wait_until("the third life has counted the rest", || {
-        counted(&third.metrics()) == rest
-    });
+    wait_until("the third life has counted the rest", || counted(&third.metrics()) == rest);
     stop(third);
 }

@@ -69,9 +69,7 @@ fn a_killed_dynamic_member_is_replaced_by_another_that_loses_and_doubles_nothing
     let (first, second) = (stage.run(), stage.run());
     load.wait_for(400);
     first.kill9();
-    wait_until("the other has all partitions", || {
-        assigned(&second) == PARTITIONS
-    });
+    wait_until("the other has all partitions", || assigned(&second) == PARTITIONS);
     load.wait_for(200);
     assert_exact(shared(), &stage, load, &reader);
     stop(second);

@@ -62,11 +62,8 @@ fn assert_headers(
         &message,
         reason.as_bytes(),
     ];
-    let mut expected: Vec<_> = NAMES
-        .into_iter()
-        .zip(values)
-        .map(|(name, value)| header(name, value))
-        .collect();
+    let mut expected: Vec<_> =
+        NAMES.into_iter().zip(values).map(|(name, value)| header(name, value)).collect();
     expected.extend(original.map(|original| header(ORIGINAL, original)));
     expected.extend_from_slice(own);
     let names = |headers: &[Header]| -> Vec<_> {
@@ -89,27 +86,11 @@ fn each_reason_comes_with_where_it_stood_and_the_original() {
         (None, "tombstone", None),
         (Some(b""), "malformed_json", None),
         (Some(&too_large), "request_too_large", None),
-        (
-            Some(b"{\"nik\":[\"3273010101900001\"]"),
-            "malformed_json",
-            None,
-        ),
-        (
-            Some(b"{\"nik\":[\"\xff\"],\"process\":\"full\"}"),
-            "malformed_json",
-            None,
-        ),
+        (Some(b"{\"nik\":[\"3273010101900001\"]"), "malformed_json", None),
+        (Some(b"{\"nik\":[\"\xff\"],\"process\":\"full\"}"), "malformed_json", None),
         (Some(b"[\"3273010101900001\"]"), "invalid_request", None),
-        (
-            Some(b"{\"nik\":[ 1 , 2.0]}"),
-            "invalid_request",
-            Some("[ 1 , 2.0]".to_owned()),
-        ),
-        (
-            Some(b"{\"nik\":[],\"nik\":[1],\"process\":\"full\"}"),
-            "invalid_request",
-            None,
-        ),
+        (Some(b"{\"nik\":[ 1 , 2.0]}"), "invalid_request", Some("[ 1 , 2.0]".to_owned())),
+        (Some(b"{\"nik\":[],\"nik\":[1],\"process\":\"full\"}"), "invalid_request", None),
         (
             Some(b"{\"nik\":[\"1\"],\"process\":\"Full\"}"),
             "unknown_process",
@@ -120,28 +101,16 @@ fn each_reason_comes_with_where_it_stood_and_the_original() {
             "invalid_request",
             Some("[\"1\"]".to_owned()),
         ),
-        (
-            Some(too_many.as_bytes()),
-            "too_many_niks",
-            Some(format!("[{}]", list(10_001))),
-        ),
+        (Some(too_many.as_bytes()), "too_many_niks", Some(format!("[{}]", list(10_001)))),
         (Some(b"{\"process\":\"full\"}"), "invalid_request", None),
     ];
     let stage = Stage::new(shared(), "reasons", 3);
     let own = [header("trace", b"\xff"), ("null".into(), None)];
-    let found = failures(
-        &stage,
-        &stage.settings(),
-        &cases.clone().map(|(value, ..)| value),
-        &own,
-    );
+    let found = failures(&stage, &stage.settings(), &cases.clone().map(|(value, ..)| value), &own);
     for (failure, (value, reason, data)) in found.iter().enumerate().zip(cases) {
         let data = data.unwrap_or("[]".to_owned());
         let payload = format!(r#"{{"message":"failed","data":{data}}}"#);
-        assert!(
-            failure.1.value.as_deref() == Some(payload.as_bytes()),
-            "{reason}"
-        );
+        assert!(failure.1.value.as_deref() == Some(payload.as_bytes()), "{reason}");
         assert_headers(&stage, failure, reason, value, &own);
     }
 }
@@ -151,18 +120,14 @@ fn a_result_beyond_the_limit_is_a_failure_with_as_much_of_the_request_as_fits() 
     let stage = Stage::new(shared(), "beyond", 3);
     let settings = stage.settings().set("limits.result_bytes", "2500");
     let request = |count| {
-        let niks: Vec<_> = (0..count)
-            .map(|serial| format!(r#""327301010190{serial:04}""#))
-            .collect();
+        let niks: Vec<_> =
+            (0..count).map(|serial| format!(r#""327301010190{serial:04}""#)).collect();
         let niks = niks.join(",");
         (format!(r#"{{"nik":[{niks}],"process":"full"}}"#), niks)
     };
     // List and original fit; the list alone; not even the list. A NIK told in full takes some 350 bytes.
     let cases = [request(12), request(100), request(140)];
-    let values: Vec<_> = cases
-        .iter()
-        .map(|(value, _)| Some(value.as_bytes()))
-        .collect();
+    let values: Vec<_> = cases.iter().map(|(value, _)| Some(value.as_bytes())).collect();
     let found = failures(&stage, &settings, &values, &[]);
     let whole = |niks: &str| format!(r#"{{"message":"failed","data":[{niks}]}}"#);
     for (failure, (payload, original)) in found.iter().enumerate().zip([
@@ -191,10 +156,7 @@ fn a_dead_letter_that_is_sent_again_does_not_pile_up_its_headers() {
         headers.push(header(name, b"of the letter before"));
         headers.push(header("trace", b"kept"));
     }
-    headers.push((
-        b"__dlq.errors.message\xff".to_vec(),
-        Some(b"not ours".to_vec()),
-    ));
+    headers.push((b"__dlq.errors.message\xff".to_vec(), Some(b"not ours".to_vec())));
     let own: Vec<_> = headers
         .iter()
         .filter(|(_, value)| value.as_deref() != Some(b"of the letter before"))
@@ -205,13 +167,7 @@ fn a_dead_letter_that_is_sent_again_does_not_pile_up_its_headers() {
     assert_eq!(found[0].headers.last(), Some(last));
     let mut failure = found[0].clone();
     failure.headers.pop();
-    assert_headers(
-        &stage,
-        (0, &failure),
-        "malformed_json",
-        Some(b"x"),
-        own_of_utf8,
-    );
+    assert_headers(&stage, (0, &failure), "malformed_json", Some(b"x"), own_of_utf8);
 }
 
 #[test]
@@ -221,16 +177,7 @@ fn no_header_of_ours_is_longer_than_256_bytes() {
     let group = format!("x{}", "é".repeat(200));
     let settings = stage.settings().set("kafka.group_id", &group);
     let found = failures(&stage, &settings, &[Some(b"x")], &[]);
-    assert_eq!(
-        found[0].headers[3],
-        header(NAMES[3], &group.as_bytes()[..255])
-    );
-    let ours = found[0]
-        .headers
-        .iter()
-        .filter(|(name, _)| name != ORIGINAL.as_bytes());
-    assert!(
-        ours.filter_map(|(_, value)| value.as_ref())
-            .all(|value| value.len() <= 256)
-    );
+    assert_eq!(found[0].headers[3], header(NAMES[3], &group.as_bytes()[..255]));
+    let ours = found[0].headers.iter().filter(|(name, _)| name != ORIGINAL.as_bytes());
+    assert!(ours.filter_map(|(_, value)| value.as_ref()).all(|value| value.len() <= 256));
 }

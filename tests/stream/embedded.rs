@@ -33,11 +33,7 @@ impl Demo {
             .expect("starts");
         let stdout = BufReader::new(process.stdout.take().expect("piped"));
         let printed = String::new();
-        Demo {
-            process,
-            stdout,
-            printed,
-        }
+        Demo { process, stdout, printed }
     }
 
     /// Waits for a line of counts that tells of results.
@@ -53,10 +49,7 @@ impl Demo {
 
     fn terminate(&self) {
         let kill = format!("kill -TERM {}", self.process.id());
-        Command::new("sh")
-            .args(["-c", &kill])
-            .status()
-            .expect("sh runs");
+        Command::new("sh").args(["-c", &kill]).status().expect("sh runs");
     }
 
     /// Waits for its end, and gives what it printed, and its words.
@@ -85,23 +78,16 @@ impl Drop for Demo {
 
 /// The number at the end of the line that begins so.
 fn figure(printed: &str, line: &str) -> u64 {
-    let line = printed
-        .lines()
-        .find_map(|found| found.trim().strip_prefix(line));
+    let line = printed.lines().find_map(|found| found.trim().strip_prefix(line));
     let line = line.unwrap_or_else(|| panic!("no such line:\n{printed}"));
     let digits = line.trim_start_matches(':').split_whitespace().next();
-    digits
-        .and_then(|digits| digits.parse().ok())
-        .expect("a number")
+    digits.and_then(|digits| digits.parse().ok()).expect("a number")
 }
 
 #[test]
 fn the_demo_ends_by_itself_with_nothing_lost_and_nothing_doubled() {
     let (printed, words) = Demo::start(&["--duration", "5"]).output();
-    assert!(
-        figure(&printed, "requests sent by the demo") > 100,
-        "{printed}"
-    );
+    assert!(figure(&printed, "requests sent by the demo") > 100, "{printed}");
     assert_eq!(figure(&printed, "difference"), 0, "{printed}");
     // A line of counts a second; where to look, and how to send a request of one's own.
     for second in 1..=5 {
@@ -127,10 +113,7 @@ fn a_demo_that_is_interrupted_reconciles_all_the_same() {
     demo.wait_for_results();
     demo.terminate();
     let (printed, _) = demo.output();
-    assert!(
-        figure(&printed, "requests sent by the demo") > 0,
-        "{printed}"
-    );
+    assert!(figure(&printed, "requests sent by the demo") > 0, "{printed}");
     assert_eq!(figure(&printed, "difference"), 0, "{printed}");
 }
 
@@ -149,8 +132,7 @@ fn answers(bootstrap: &str) -> BTreeMap<usize, usize> {
     let mut list = TopicPartitionList::new();
     for topic in &TOPICS[1..] {
         for partition in 0..PARTITIONS {
-            list.add_partition_offset(topic, partition, Offset::Beginning)
-                .expect("a position");
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("a position");
         }
     }
     reader.assign(&list).expect("assigned");
@@ -209,9 +191,7 @@ fn at_least_once_a_clean_stop_under_load_loses_and_doubles_nothing() {
         let end = end; // dropped here when a life fails, so that the load ends
         for life in 1..=3 {
             let program = ready(&settings);
-            wait_until("it has answered more", || {
-                answers(&bootstrap).len() > life * 300
-            });
+            wait_until("it has answered more", || answers(&bootstrap).len() > life * 300);
             stop(program);
         }
         drop(end);

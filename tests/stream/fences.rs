@@ -29,9 +29,7 @@ fn freeze(zombie: &Program, other: &Program, absence: Duration) -> bool {
     wait_until("both have partitions", both_have_partitions);
     let (given_up_before, rebalances_before) = (given_up(zombie), rebalances());
     zombie.signal("STOP");
-    wait_until("the other has all partitions", || {
-        assigned(other) == PARTITIONS
-    });
+    wait_until("the other has all partitions", || assigned(other) == PARTITIONS);
     std::thread::sleep(absence);
     zombie.signal("CONT");
     // (It needs a moment to see what it lost.)

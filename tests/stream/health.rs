@@ -19,9 +19,7 @@ fn a_worker_whom_the_group_does_not_take_in_is_named() {
     let stage = Stage::new(shared(), "outside", 2);
     // A session shorter than the brokers allow.
     let settings = stage.settings_without_session();
-    let outside = settings
-        .set("kafka.consumer.session_timeout_ms", "900")
-        .run();
+    let outside = settings.set("kafka.consumer.session_timeout_ms", "900").run();
     // Whoever came later was taken in long ago.
     let inside = stage.run();
     wait_until("the other has all partitions", || assigned(&inside) == 2);

@@ -20,11 +20,8 @@ fn crash_before_commit(stage: &Stage) -> ThreadedProducer<DefaultProducerContext
         .expect("a producer");
     producer.init_transactions(PATIENCE).expect("begins");
     producer.begin_transaction().expect("begins");
-    let member: BaseConsumer = shared()
-        .client()
-        .set("group.id", &stage.group)
-        .create()
-        .expect("a consumer");
+    let member: BaseConsumer =
+        shared().client().set("group.id", &stage.group).create().expect("a consumer");
     let mut positions = TopicPartitionList::new();
     for partition in 0..2 {
         positions

@@ -16,13 +16,8 @@ use crate::cluster::{KafkaCluster, NewRecord, Producer};
 /// One request in so many is broken.
 const BROKEN_EVERY: usize = 10;
 /// What is wrong with those, in turn.
-const FAULTS: [Fault; 5] = [
-    Fault::Tombstone,
-    Fault::Empty,
-    Fault::NotJson,
-    Fault::NotARequest,
-    Fault::UnknownProcess,
-];
+const FAULTS: [Fault; 5] =
+    [Fault::Tombstone, Fault::Empty, Fault::NotJson, Fault::NotARequest, Fault::UnknownProcess];
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// The clock, in milliseconds since 1970.
@@ -52,11 +47,7 @@ pub struct Requests {
 impl Requests {
     pub fn new(first: usize, partitions: usize) -> Requests {
         let regions = dataset::regions(RetiredCodes::All).expect("the data in the program");
-        let options = Options {
-            niks_per_request: 3,
-            unreadable: 0.05,
-            ..Options::default()
-        };
+        let options = Options { niks_per_request: 3, unreadable: 0.05, ..Options::default() };
         Requests {
             generator: Generator::new(&regions, first as u64, options),
             partitions,

@@ -100,11 +100,7 @@ fn missing_topics_are_named_and_once_they_are_made_all_is_well() {
         stage.topics().iter().all(|topic| body.contains(*topic))
     });
     for topic in stage.topics() {
-        assert!(
-            program
-                .stderr()
-                .contains(&format!("topic {topic} does not exist"))
-        );
+        assert!(program.stderr().contains(&format!("topic {topic} does not exist")));
     }
     // The requests first: they can be read, and their outcomes have no place yet.
     shared().create_topic(&stage.requests, PARTITIONS, &TOPIC);
@@ -132,11 +128,7 @@ fn workers_without_a_partition_are_ready_and_wait_in_reserve() {
     let (first, second) = (ready(&settings), ready(&settings));
     load.wait_for(100);
     assert!(first.ready() && second.ready());
-    let (one, other) = if assigned(&first) == 1 {
-        (first, second)
-    } else {
-        (second, first)
-    };
+    let (one, other) = if assigned(&first) == 1 { (first, second) } else { (second, first) };
     assert_eq!((assigned(&one), assigned(&other)), (1, 0));
     stop(one);
     wait_until("the reserve has the partition", || assigned(&other) == 1);
@@ -148,9 +140,7 @@ fn workers_without_a_partition_are_ready_and_wait_in_reserve() {
 #[test]
 fn the_group_protocol_of_the_brokers_keeps_exactly_once() {
     let stage = Stage::new(shared(), "kip848", PARTITIONS);
-    let settings = stage
-        .settings_without_session()
-        .set("kafka.group_protocol", "consumer");
+    let settings = stage.settings_without_session().set("kafka.group_protocol", "consumer");
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
     let (stopped, killed) = (ready(&settings), ready(&settings));
@@ -160,9 +150,7 @@ fn the_group_protocol_of_the_brokers_keeps_exactly_once() {
     stop(stopped);
     load.wait_for(100);
     killed.kill9();
-    wait_until("the last has all partitions", || {
-        assigned(&last) == PARTITIONS
-    });
+    wait_until("the last has all partitions", || assigned(&last) == PARTITIONS);
     load.wait_for(100);
     assert_exact(shared(), &stage, load, &reader);
     stop(last);
@@ -176,13 +164,8 @@ fn a_static_member_is_back_long_before_its_session_ends() {
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
     let (first, second) = (ready(&named("first")), ready(&named("second")));
-    wait_until("both have partitions", || {
-        assigned(&first) > 0 && assigned(&second) > 0
-    });
-    let (share, rebalances) = (
-        assigned(&first),
-        second.metrics()["nik_stream_rebalances_total"],
-    );
+    wait_until("both have partitions", || assigned(&first) > 0 && assigned(&second) > 0);
+    let (share, rebalances) = (assigned(&first), second.metrics()["nik_stream_rebalances_total"]);
     load.wait_for(100);
     first.kill9();
     let first = ready(&named("first"));
@@ -250,14 +233,9 @@ fn at_least_once_loses_nothing_when_killed_and_doubles_nothing_when_stopped() {
     let sent = load.finish();
     let done: Vec<_> = sent[..once.0.len() + once.1.len()].to_vec();
     let early = differences(&done, &once);
-    assert_eq!(
-        (early.lost, early.doubled, early.unordered),
-        (early.wrong, 0, 0)
-    );
+    assert_eq!((early.lost, early.doubled, early.unordered), (early.wrong, 0, 0));
     let program = ready(&settings);
-    wait_until("nothing is lost", || {
-        differences(&sent, &stage.outcomes(shared())).lost == 0
-    });
+    wait_until("nothing is lost", || differences(&sent, &stage.outcomes(shared())).lost == 0);
     assert_eq!(differences(&sent, &stage.outcomes(shared())).wrong, 0);
     stop(program);
 }

@@ -38,10 +38,7 @@ fn by_partition(program: &Program, metric: &str) -> BTreeMap<String, f64> {
 fn lag(program: &Program) -> (f64, f64) {
     let records = by_partition(program, "nik_stream_lag_records");
     let seconds = by_partition(program, "nik_stream_lag_seconds");
-    (
-        records.values().sum(),
-        seconds.values().copied().fold(0.0, f64::max),
-    )
+    (records.values().sum(), seconds.values().copied().fold(0.0, f64::max))
 }
 
 #[test]

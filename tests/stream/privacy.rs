@@ -61,14 +61,8 @@ fn requests(numbers: &mut Numbers) -> Vec<NewRecord> {
             key: Some(numbers.next().into_bytes()),
             value,
             headers: vec![
-                (
-                    numbers.next().into_bytes(),
-                    Some(numbers.next().into_bytes()),
-                ),
-                (
-                    b"nik-failure-reason".to_vec(),
-                    Some(numbers.next().into_bytes()),
-                ),
+                (numbers.next().into_bytes(), Some(numbers.next().into_bytes())),
+                (b"nik-failure-reason".to_vec(), Some(numbers.next().into_bytes())),
             ],
             ..NewRecord::default()
         })

@@ -32,8 +32,7 @@ impl Reader {
         let mut list = TopicPartitionList::new();
         for topic in [&stage.results, &stage.failures] {
             for partition in 0..cluster.partitions(topic) {
-                list.add_partition_offset(topic, partition, Offset::Beginning)
-                    .expect("a position");
+                list.add_partition_offset(topic, partition, Offset::Beginning).expect("a position");
             }
         }
         consumer.assign(&list).expect("assigned");
@@ -75,11 +74,7 @@ impl Reader {
     pub fn wait_for(&self, count: usize) {
         let deadline = Instant::now() + PATIENCE;
         while self.count() < count {
-            assert!(
-                Instant::now() < deadline,
-                "{} outcomes of {count}",
-                self.count()
-            );
+            assert!(Instant::now() < deadline, "{} outcomes of {count}", self.count());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

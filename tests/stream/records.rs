@@ -11,11 +11,7 @@ use crate::cluster::{NewRecord, Record, shared, unique};
 const VALID: &str = r#"{"nik":["3273010101900001"],"process":"limited"}"#;
 
 fn request(value: &str) -> NewRecord {
-    NewRecord {
-        partition: Some(0),
-        value: Some(value.into()),
-        ..NewRecord::default()
-    }
+    NewRecord { partition: Some(0), value: Some(value.into()), ..NewRecord::default() }
 }
 
 /// Sends the records to an instance and gives their outcomes: results and failures.
@@ -58,10 +54,7 @@ fn key_partition_timestamp_and_headers_come_back_untouched() {
 fn an_empty_key_stays_empty_and_no_key_stays_none() {
     let stage = Stage::new(shared(), "keys", 1);
     let keys = [Some(Vec::new()), None, Some(b"key".to_vec())];
-    let sent = keys.clone().map(|key| NewRecord {
-        key,
-        ..request(VALID)
-    });
+    let sent = keys.clone().map(|key| NewRecord { key, ..request(VALID) });
     let (results, _) = outcomes(&stage, &sent);
     assert_eq!(results.len(), 3);
     for (result, key) in results.iter().zip(keys) {
@@ -76,10 +69,8 @@ fn no_timestamp_and_one_far_ahead_become_the_clocks() {
     let stage = Stage::new(shared(), "timestamps", 1);
     let start = now_ms();
     let (kept, changed) = (start + 9 * MINUTE, start + 12 * MINUTE);
-    let sent = [1, kept, changed, -1].map(|timestamp| NewRecord {
-        timestamp: Some(timestamp),
-        ..request(VALID)
-    });
+    let sent = [1, kept, changed, -1]
+        .map(|timestamp| NewRecord { timestamp: Some(timestamp), ..request(VALID) });
     let (results, _) = outcomes(&stage, &sent);
     let clock = start..=now_ms();
     let timestamps: Vec<_> = results.iter().map(|result| result.timestamp).collect();
@@ -95,10 +86,7 @@ const MURMUR2: [(&str, i32); 7] = [
     ("foobar", -790_332_482),
     ("a-little-bit-long-string", -985_981_536),
     ("a-little-bit-longer-string", -1_486_304_829),
-    (
-        "lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8",
-        -58_897_971,
-    ),
+    ("lkjh234lh9fiuh90y23oiuhsafujhadof229phr9h19h89h8", -58_897_971),
     ("abc", 479_470_107),
     ("", 275_646_681),
 ];
@@ -116,10 +104,7 @@ fn where_partition_counts_differ_the_key_decides_as_javas_clients_do_and_else_th
                 ..request(value)
             });
         }
-        sent.push(NewRecord {
-            partition: Some(INPUT),
-            ..request(value)
-        });
+        sent.push(NewRecord { partition: Some(INPUT), ..request(value) });
     }
     let (results, failures) = outcomes(&stage, &sent);
     for (outcomes, count) in [(results, 7), (failures, 3)] {
@@ -190,17 +175,12 @@ fn outcomes_are_the_bytes_that_check_prints() {
         .expect("starts");
     let mut lines = check.stdin.take().expect("piped");
     for request in &sent {
-        lines
-            .write_all(request.value.as_deref().expect("no tombstone"))
-            .expect("written");
+        lines.write_all(request.value.as_deref().expect("no tombstone")).expect("written");
         lines.write_all(b"\n").expect("written");
     }
     drop(lines);
     let printed = check.wait_with_output().expect("ends").stdout;
-    let printed: Vec<_> = printed
-        .trim_ascii_end()
-        .split(|&byte| byte == b'\n')
-        .collect();
+    let printed: Vec<_> = printed.trim_ascii_end().split(|&byte| byte == b'\n').collect();
     assert_eq!(printed.len(), outcomes.len());
     for (printed, outcome) in printed.into_iter().zip(outcomes) {
         let published = outcome.value.expect("a value");

@@ -23,21 +23,14 @@ fn stage(name: &str, settings: [&[(&str, &str)]; 3]) -> Stage {
 /// Text without a NIK in it.
 fn noise(seed: usize, bytes: usize) -> String {
     let random = ChaCha8Rng::seed_from_u64(seed as u64);
-    random
-        .sample_iter(Alphanumeric)
-        .take(bytes)
-        .map(char::from)
-        .collect()
+    random.sample_iter(Alphanumeric).take(bytes).map(char::from).collect()
 }
 
 /// A request whose list comes back with the answer, as it holds no NIK.
 fn with_noise(request: NewRecord, bytes: usize) -> NewRecord {
     let number = number(request.key.as_deref()).expect("a number");
     let value = format!(r#"{{"nik":["{}"],"process":"full"}}"#, noise(number, bytes));
-    NewRecord {
-        value: Some(value.into_bytes()),
-        ..request
-    }
+    NewRecord { value: Some(value.into_bytes()), ..request }
 }
 
 /// Sends all before the program starts, so that they share its epochs; gives what came out of the ordinary ones and of those
@@ -49,9 +42,7 @@ fn outcomes(
 ) -> ((Vec<Record>, Vec<Record>), Vec<Record>) {
     shared().produce(&stage.requests, sent);
     // Uncompressed, so that sizes are what they seem.
-    let settings = stage
-        .settings()
-        .set("kafka.producer.compression_type", "none");
+    let settings = stage.settings().set("kafka.producer.compression_type", "none");
     let program = ready(&settings);
     let (results, failures) = stage.wait_for_outcomes(shared(), sent.len());
     stop(program);
@@ -84,24 +75,16 @@ fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
 
 /// What is told of a record that was refused: its reason, its payload's list, and whether the original came along.
 fn assert_too_large(sent: &NewRecord, outcome: &Record, with_list: bool, with_original: bool) {
-    assert_eq!(
-        header(outcome, "nik-failure-reason"),
-        Some(&b"result_too_large"[..])
-    );
+    assert_eq!(header(outcome, "nik-failure-reason"), Some(&b"result_too_large"[..]));
     let request = str::from_utf8(sent.value.as_deref().expect("a value")).expect("text");
     let list = request.strip_prefix(r#"{"nik":"#).expect("as made above");
-    let list = list
-        .strip_suffix(r#","process":"full"}"#)
-        .expect("as made above");
+    let list = list.strip_suffix(r#","process":"full"}"#).expect("as made above");
     let data = if with_list { list } else { "[]" };
     let payload = format!(r#"{{"message":"failed","data":{data}}}"#);
     assert!(outcome.value.as_deref() == Some(payload.as_bytes()));
     let original = header(outcome, "nik-failure-original");
     assert!(original == sent.value.as_deref().filter(|_| with_original));
-    assert_eq!(
-        (&outcome.key, outcome.timestamp),
-        (&sent.key, sent.timestamp)
-    );
+    assert_eq!((&outcome.key, outcome.timestamp), (&sent.key, sent.timestamp));
 }
 
 #[test]
@@ -111,13 +94,7 @@ fn a_result_too_large_for_its_topic_becomes_a_failure_and_its_neighbours_stay() 
     let sent: Vec<_> = Requests::new(0, 2)
         .take(500)
         .enumerate()
-        .map(|(number, request)| {
-            if large(number) {
-                with_noise(request, 300_000)
-            } else {
-                request
-            }
-        })
+        .map(|(number, request)| if large(number) { with_noise(request, 300_000) } else { request })
         .collect();
     let (neighbours, special) = outcomes(&stage, &sent, large);
     assert_untouched(&sent, &neighbours, large);
@@ -135,13 +112,7 @@ fn results_whose_batch_is_too_large_for_the_topic_go_one_by_one() {
     let sent: Vec<_> = Requests::new(0, 2)
         .take(400)
         .enumerate()
-        .map(|(number, request)| {
-            if large(number) {
-                with_noise(request, 8_000)
-            } else {
-                request
-            }
-        })
+        .map(|(number, request)| if large(number) { with_noise(request, 8_000) } else { request })
         .collect();
     let (neighbours, special) = outcomes(&stage, &sent, large);
     assert_untouched(&sent, &neighbours, large);
@@ -162,14 +133,9 @@ fn a_failure_too_large_for_its_topic_loses_the_original_then_the_list_then_the_r
     let special = |number: usize| sizes.iter().any(|(special, ..)| *special == number);
     let mut sent: Vec<_> = Requests::new(0, 2).take(100).collect();
     for (number, niks, header) in sizes {
-        let headers = [
-            ("number", key(number)),
-            ("noise", noise(0, header).into_bytes()),
-        ];
+        let headers = [("number", key(number)), ("noise", noise(0, header).into_bytes())];
         sent[number].value = Some(of_niks(niks));
-        sent[number].headers = headers
-            .map(|(name, value)| (name.into(), Some(value)))
-            .to_vec();
+        sent[number].headers = headers.map(|(name, value)| (name.into(), Some(value))).to_vec();
     }
     let (neighbours, outcomes) = outcomes(&stage, &sent, special);
     assert_untouched(&sent, &neighbours, special);
@@ -189,9 +155,7 @@ fn a_failure_too_large_for_its_topic_loses_the_original_then_the_list_then_the_r
 
 /// A list whose answer is twenty times as long.
 fn of_niks(count: usize) -> Vec<u8> {
-    let niks: Vec<_> = (0..count)
-        .map(|serial| format!(r#""327301010190{serial:04}""#))
-        .collect();
+    let niks: Vec<_> = (0..count).map(|serial| format!(r#""327301010190{serial:04}""#)).collect();
     format!(r#"{{"nik":[{}],"process":"full"}}"#, niks.join(",")).into_bytes()
 }
 
@@ -207,18 +171,12 @@ fn a_timestamp_that_the_broker_refuses_becomes_the_clocks_and_its_neighbours_sta
         .map(|(number, request)| {
             now = now.max(request.timestamp.expect("dated"));
             let timestamp = if old(number) { now - DAY_MS } else { now };
-            NewRecord {
-                timestamp: Some(timestamp),
-                ..request
-            }
+            NewRecord { timestamp: Some(timestamp), ..request }
         })
         .collect();
     let (neighbours, special) = outcomes(&stage, &sent, old);
     assert_untouched(&sent, &neighbours, old);
-    assert_eq!(
-        special.len(),
-        sent.len() - neighbours.0.len() - neighbours.1.len()
-    );
+    assert_eq!(special.len(), sent.len() - neighbours.0.len() - neighbours.1.len());
     for outcome in special {
         let timestamp = outcome.timestamp.expect("a timestamp");
         assert!((now..now + 600_000).contains(&timestamp), "{timestamp}");
@@ -236,10 +194,7 @@ fn refused_to_the_end(stage: &Stage, settings: &ProgramSettings, key: Option<&st
     shared().produce(&stage.requests, &[request]);
     assert_eq!(program.wait(PATIENCE), Some(1));
     let words = program.stderr();
-    assert!(
-        words.contains(&stage.failures) && words.contains(word),
-        "{words}"
-    );
+    assert!(words.contains(&stage.failures) && words.contains(word), "{words}");
     let committed = shared().committed(&stage.group, &stage.requests);
     assert!(
         committed.values().all(|&next| next <= 0),

@@ -9,10 +9,7 @@ use crate::cluster::{NewRecord, Record, shared};
 fn request(number: usize, headers: &[(&str, Option<&[u8]>)]) -> NewRecord {
     let correlation = ("kafka_correlationId", Some(number.to_be_bytes()));
     let headers = headers.iter().map(|(name, value)| (*name, *value));
-    let own = (
-        correlation.0,
-        correlation.1.as_ref().map(<[u8; 8]>::as_slice),
-    );
+    let own = (correlation.0, correlation.1.as_ref().map(<[u8; 8]>::as_slice));
     NewRecord {
         partition: Some(0),
         key: Some(format!("key {number}").into_bytes()),
@@ -43,10 +40,7 @@ fn numbers(records: &[Record], sent: &[NewRecord]) -> BTreeSet<usize> {
 #[test]
 fn a_result_goes_to_the_allowed_topic_that_its_request_names_and_else_to_the_results() {
     let stage = Stage::new(shared(), "replies", 1);
-    let (reply, other) = (
-        format!("{}.reply", stage.group),
-        format!("{}.no", stage.group),
-    );
+    let (reply, other) = (format!("{}.reply", stage.group), format!("{}.no", stage.group));
     shared().create_topic(&reply, 3, &TOPIC);
     shared().create_topic(&other, 1, &TOPIC);
     let to = |topic: &'static str| ("kafka_replyTopic", Some(topic.as_bytes()));
@@ -81,11 +75,7 @@ fn a_result_goes_to_the_allowed_topic_that_its_request_names_and_else_to_the_res
     assert_eq!(numbers(&replies, &sent), (0..6).collect());
     let place = |number: usize| {
         let key = Some(format!("key {number}").into_bytes());
-        replies
-            .iter()
-            .find(|it| it.key == key)
-            .expect("there")
-            .partition
+        replies.iter().find(|it| it.key == key).expect("there").partition
     };
     assert_eq!((place(0), place(1)), (2, 1));
     let results = shared().read_committed(&stage.results);
@@ -95,11 +85,7 @@ fn a_result_goes_to_the_allowed_topic_that_its_request_names_and_else_to_the_res
     assert!(shared().read_committed(&other).is_empty());
     let metrics = program.metrics();
     let answered = r#"nik_stream_requests_total{outcome="result",process="limited"}"#;
-    assert_eq!(
-        metrics[answered].to_string(),
-        "12",
-        "those to the reply's topic count"
-    );
+    assert_eq!(metrics[answered].to_string(), "12", "those to the reply's topic count");
     stop(program);
 }
 
@@ -118,10 +104,7 @@ fn without_an_allowed_topic_the_header_means_nothing() {
 #[test]
 fn a_reply_topic_that_is_missing_or_refuses_the_result_stops_no_stream() {
     let stage = Stage::new(shared(), "lost-replies", 1);
-    let (absent, small) = (
-        format!("{}.absent", stage.group),
-        format!("{}.small", stage.group),
-    );
+    let (absent, small) = (format!("{}.absent", stage.group), format!("{}.small", stage.group));
     shared().create_topic(&small, 1, &[("max.message.bytes", "700")]);
     // What no compression makes smaller.
     let mut seed = 88_172_645_463_325_252_u64;
@@ -135,13 +118,7 @@ fn a_reply_topic_that_is_missing_or_refuses_the_result_stops_no_stream() {
         .collect();
     let sent = [
         request(0, &[("kafka_replyTopic", Some(absent.as_bytes()))]),
-        request(
-            1,
-            &[
-                ("kafka_replyTopic", Some(small.as_bytes())),
-                ("padding", Some(&padding)),
-            ],
-        ),
+        request(1, &[("kafka_replyTopic", Some(small.as_bytes())), ("padding", Some(&padding))]),
         request(2, &[("kafka_replyTopic", Some(small.as_bytes()))]),
     ];
     shared().produce(&stage.requests, &sent);
@@ -155,22 +132,14 @@ fn a_reply_topic_that_is_missing_or_refuses_the_result_stops_no_stream() {
     let (status, body) = program.get("/readyz").expect("it answers");
     let missing = format!("topic {absent} does not exist (topics.reply_allowed)");
     assert_eq!((status, body.contains(&missing)), (503, true), "{body}");
-    let verified = settings
-        .command(&["topics", "verify"])
-        .output()
-        .expect("runs");
+    let verified = settings.command(&["topics", "verify"]).output().expect("runs");
     let found = String::from_utf8(verified.stdout).expect("text");
-    assert!(
-        found.contains(&format!("topic {absent} of topics.reply_allowed")),
-        "{found}"
-    );
+    assert!(found.contains(&format!("topic {absent} of topics.reply_allowed")), "{found}");
     // It is used as soon as it is there.
     shared().create_topic(&absent, 1, &TOPIC);
     wait_until("the program is ready", || program.ready());
     shared().produce(&stage.requests, &sent[..1]);
-    wait_until("the reply is there", || {
-        !shared().read_committed(&absent).is_empty()
-    });
+    wait_until("the reply is there", || !shared().read_committed(&absent).is_empty());
     stop(program);
 }
 
@@ -181,9 +150,7 @@ fn replies_are_sent_exactly_once_through_a_crash() {
     let reply = format!("{}.reply", stage.group);
     shared().create_topic(&reply, 2, &TOPIC);
     let allowed = ("kafka_replyTopic", Some(reply.as_bytes()));
-    let sent: Vec<_> = (0..COUNT)
-        .map(|number| request(number, &[allowed]))
-        .collect();
+    let sent: Vec<_> = (0..COUNT).map(|number| request(number, &[allowed])).collect();
     shared().produce(&stage.requests, &sent);
     let settings = stage
         .settings()
@@ -191,15 +158,11 @@ fn replies_are_sent_exactly_once_through_a_crash() {
         .set("kafka.instance_id", "one")
         .set("delivery.commit_records", "50");
     let crashed = settings.run();
-    wait_until("some are answered", || {
-        !shared().read_committed(&reply).is_empty()
-    });
+    wait_until("some are answered", || !shared().read_committed(&reply).is_empty());
     crashed.kill9();
     let mut program = settings.run();
     program.wait_ready(PATIENCE);
-    wait_until("all are answered", || {
-        shared().read_committed(&reply).len() >= COUNT
-    });
+    wait_until("all are answered", || shared().read_committed(&reply).len() >= COUNT);
     stop(program);
     let replies = shared().read_committed(&reply);
     assert_eq!(numbers(&replies, &sent), (0..COUNT).collect());

@@ -58,13 +58,7 @@ impl Stage {
             .set("kafka.producer.transaction_timeout_ms", "10000")
             // Most tests have more dead letters than a sound stream.
             .set("delivery.max_failure_ratio", "1");
-        Stage {
-            requests,
-            results,
-            failures,
-            group: name,
-            settings,
-        }
+        Stage { requests, results, failures, group: name, settings }
     }
 
     /// A stage whose three topics have this many partitions each.
@@ -87,9 +81,7 @@ impl Stage {
 
     /// Settings for an instance: two workers, a dynamic member unless the test says otherwise.
     pub fn settings(&self) -> ProgramSettings {
-        self.settings
-            .clone()
-            .set("kafka.session_timeout_ms", "6000")
+        self.settings.clone().set("kafka.session_timeout_ms", "6000")
     }
 
     /// Settings without a session: the group protocol "consumer" leaves it to the brokers.
@@ -111,10 +103,7 @@ impl Stage {
     }
 
     fn committed(&self, cluster: &KafkaCluster) -> (Vec<Record>, Vec<Record>) {
-        (
-            cluster.read_committed(&self.results),
-            cluster.read_committed(&self.failures),
-        )
+        (cluster.read_committed(&self.results), cluster.read_committed(&self.failures))
     }
 
     /// Waits until the outcomes are exactly `count`, and reads them.

@@ -27,9 +27,7 @@ fn a_stop_under_load_ends_well_and_leaves_the_group_at_once() {
         let code = first.wait(Duration::from_secs(15));
         assert_eq!(code, Some(0), "{}", first.stderr());
         reader.wait_for(load.sent());
-        wait_until("the other has all partitions", || {
-            assigned(&second) == PARTITIONS
-        });
+        wait_until("the other has all partitions", || assigned(&second) == PARTITIONS);
         programs = [second, ready(&settings)];
     }
     assert_exact(shared(), &stage, load, &reader);
@@ -43,9 +41,7 @@ fn a_hung_broker_holds_no_stop_and_a_second_signal_ends_it_at_once() {
     let load = Load::start(&cluster, &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(&cluster, &stage);
     let (mut patient, mut impatient) = (stage.run(), stage.run());
-    wait_until("both have partitions", || {
-        assigned(&patient) > 0 && assigned(&impatient) > 0
-    });
+    wait_until("both have partitions", || assigned(&patient) > 0 && assigned(&impatient) > 0);
     load.wait_for(RATE as usize);
     cluster.pause(1);
     patient.signal("TERM");

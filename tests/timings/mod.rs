@@ -45,12 +45,7 @@ impl Stage<'_> {
             .set("topics.failures", &failures)
             .set("kafka.group_id", &unique("timings"));
         let tail = Tail::of(cluster, &results, PARTITIONS);
-        Stage {
-            cluster,
-            requests,
-            settings,
-            tail,
-        }
+        Stage { cluster, requests, settings, tail }
     }
 
     /// Sends `rate` requests a second for as long as `during` says so, then collects the answers to all.
@@ -114,11 +109,8 @@ fn latency_at_2000_requests_a_second() {
         let answers = stage.load(2000, |elapsed| elapsed < Duration::from_secs(10));
         before = cpu(&program) - before;
         // Without those that waited for the workers' beginning.
-        let warm = answers
-            .iter()
-            .filter(|answer| answer.number >= 6000)
-            .copied()
-            .collect::<Vec<_>>();
+        let warm =
+            answers.iter().filter(|answer| answer.number >= 6000).copied().collect::<Vec<_>>();
         percentiles(
             &format!("{guarantee}, commits at least {min_interval} ms apart, {before:.0} s CPU"),
             &warm,
@@ -167,11 +159,7 @@ fn recovery_of_a_killed_instance() {
             .filter(|answer| answer.seen_ms > killed_at + 20)
             .map(|answer| answer.seen_ms)
             .min();
-        let name = if instance.is_empty() {
-            "dynamic member"
-        } else {
-            "static member"
-        };
+        let name = if instance.is_empty() { "dynamic member" } else { "static member" };
         println!(
             "{name}: first new outcome {} ms after the kill and restart",
             first.unwrap() - killed_at

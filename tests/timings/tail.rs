@@ -47,38 +47,24 @@ impl Tail {
             .expect("a consumer");
         let mut list = TopicPartitionList::new();
         for partition in 0..i32::try_from(partitions).unwrap() {
-            list.add_partition_offset(topic, partition, Offset::Beginning)
-                .unwrap();
+            list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&list).unwrap();
-        let (answers, end) = (
-            Arc::<Mutex<Vec<Answer>>>::default(),
-            Arc::<AtomicBool>::default(),
-        );
+        let (answers, end) = (Arc::<Mutex<Vec<Answer>>>::default(), Arc::<AtomicBool>::default());
         let thread = std::thread::spawn({
             let (answers, end) = (Arc::clone(&answers), Arc::clone(&end));
             move || {
                 while !end.load(Ordering::Relaxed) {
                     if let Some(Ok(message)) = consumer.poll(Duration::from_millis(100)) {
-                        let number = str::from_utf8(message.key().unwrap())
-                            .unwrap()
-                            .parse()
-                            .unwrap();
+                        let number =
+                            str::from_utf8(message.key().unwrap()).unwrap().parse().unwrap();
                         let sent_ms = message.timestamp().to_millis().unwrap();
-                        answers.lock().unwrap().push(Answer {
-                            number,
-                            sent_ms,
-                            seen_ms: now_ms(),
-                        });
+                        answers.lock().unwrap().push(Answer { number, sent_ms, seen_ms: now_ms() });
                     }
                 }
             }
         });
-        Tail {
-            answers,
-            end,
-            thread: Some(thread),
-        }
+        Tail { answers, end, thread: Some(thread) }
     }
 
     /// All answers, once there are `count`; panics if one is missing or doubled.
@@ -91,11 +77,7 @@ impl Tail {
         let answers = self.answers.lock().unwrap().clone();
         let mut numbers: Vec<usize> = answers.iter().map(|answer| answer.number).collect();
         numbers.sort_unstable();
-        assert!(
-            numbers.into_iter().eq(0..count),
-            "{} answers to {count} requests",
-            answers.len()
-        );
+        assert!(numbers.into_iter().eq(0..count), "{} answers to {count} requests", answers.len());
         answers
     }
 }

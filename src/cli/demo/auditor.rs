@@ -86,10 +86,7 @@ impl Audit {
         for reason in Reason::ALL {
             let count = counts.reasons.get(reason.as_str()).copied().unwrap_or(0);
             expected.push((
-                format!(
-                    "nik_stream_failures_total{{reason=\"{}\"}}",
-                    reason.as_str()
-                ),
+                format!("nik_stream_failures_total{{reason=\"{}\"}}", reason.as_str()),
                 count,
             ));
         }
@@ -105,13 +102,9 @@ impl Audit {
             counts.results += 1;
             counts.add_summary(message.payload().unwrap_or_default());
         }
-        let number = message.key().and_then(|key| {
-            str::from_utf8(key)
-                .ok()?
-                .strip_prefix(KEY)?
-                .parse::<usize>()
-                .ok()
-        });
+        let number = message
+            .key()
+            .and_then(|key| str::from_utf8(key).ok()?.strip_prefix(KEY)?.parse::<usize>().ok());
         let Some(number) = number else {
             counts.others += 1;
             return;
@@ -141,15 +134,9 @@ impl Counts {
             *self.summary.entry(name).or_default() += value.as_u64().unwrap_or(0);
         };
         add("nik_summary_number_total".to_owned(), &summary["number"]);
-        add(
-            "nik_summary_number_processed_total".to_owned(),
-            &summary["number_processed"],
-        );
+        add("nik_summary_number_processed_total".to_owned(), &summary["number_processed"]);
         add("nik_summary_error_total".to_owned(), &summary["error"]);
-        add(
-            "nik_summary_valid_all_section_total".to_owned(),
-            &summary["valid"]["all_section"],
-        );
+        add("nik_summary_valid_all_section_total".to_owned(), &summary["valid"]["all_section"]);
         for name in ["length", "area", "dob", "gender", "computerized"] {
             add(section(name), &summary["valid"]["section"][name]);
         }
@@ -213,9 +200,7 @@ impl Auditor {
                 }
             }
         };
-        let thread = std::thread::Builder::new()
-            .name("auditor".to_owned())
-            .spawn(work)?;
+        let thread = std::thread::Builder::new().name("auditor".to_owned()).spawn(work)?;
         Ok(Self { audit, end, thread })
     }
 

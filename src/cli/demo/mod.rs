@@ -61,9 +61,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let settings = &loaded.settings;
     let topics = &settings.topics;
     for topic in [&topics.requests, &topics.results, &topics.failures] {
-        cluster
-            .create_topic(topic, PARTITIONS, 1)
-            .with_context(|| format!("topic {topic}"))?;
+        cluster.create_topic(topic, PARTITIONS, 1).with_context(|| format!("topic {topic}"))?;
     }
     logging::init(settings.log.format, &settings.log.level)?;
     let stop = signals::stop()?;
@@ -106,11 +104,8 @@ fn load(args: &DemoArgs, bootstrap: &str) -> Result<Loaded> {
 }
 
 fn introduce(app: &App, settings: &Settings) {
-    let (broker, topics, address) = (
-        &settings.kafka.bootstrap_servers,
-        &settings.topics,
-        app.address,
-    );
+    let (broker, topics, address) =
+        (&settings.kafka.bootstrap_servers, &settings.topics, app.address);
     let (requests, results, failures) = (&topics.requests, &topics.results, &topics.failures);
     eprintln!(
         "nik-stream demo: an embedded broker on {broker}, topics {requests}, {results}, {failures}
@@ -135,14 +130,11 @@ or with Python (pip install confluent-kafka):
 /// A line of counts a second, or a progress bar on a terminal, until it is time to end.
 fn watch(args: &DemoArgs, app: &App, audit: &Audit, traffic: &Traffic, stop: &Stop) {
     let started = Instant::now();
-    let bar = args
-        .duration
-        .filter(|_| std::io::stderr().is_terminal())
-        .map(|seconds| {
-            let style = ProgressStyle::with_template("{bar:30} {elapsed}/{len}s {msg}")
-                .expect("a template of ours");
-            ProgressBar::new(seconds).with_style(style)
-        });
+    let bar = args.duration.filter(|_| std::io::stderr().is_terminal()).map(|seconds| {
+        let style = ProgressStyle::with_template("{bar:30} {elapsed}/{len}s {msg}")
+            .expect("a template of ours");
+        ProgressBar::new(seconds).with_style(style)
+    });
     let goes_on = || !stop.requested() && !traffic.is_done();
     let mut second = 0;
     while goes_on() && args.duration.is_none_or(|seconds| second < seconds) {
@@ -154,11 +146,7 @@ fn watch(args: &DemoArgs, app: &App, audit: &Audit, traffic: &Traffic, stop: &St
             "{second:4} s  requests {}  {}{}",
             traffic.sent(),
             audit.line(),
-            if app.health.problems().is_empty() {
-                ""
-            } else {
-                "  (not ready)"
-            }
+            if app.health.problems().is_empty() { "" } else { "  (not ready)" }
         );
         match &bar {
             Some(bar) => {
@@ -179,10 +167,7 @@ fn reconcile(audit: &Audit, requests: u64, broken: u64, metrics: &str) -> Result
     println!("\nrequests sent by the demo          {requests} ({broken} of them broken)");
     println!("  answered with a result           {}", counts.our_results);
     println!("  dead-lettered                    {}", counts.our_failures);
-    println!(
-        "  lost                             {}",
-        requests.saturating_sub(counts.answered)
-    );
+    println!("  lost                             {}", requests.saturating_sub(counts.answered));
     println!("  outcomes beyond the first        {}", counts.doubled);
     println!("outcomes of requests of your own   {}", counts.others);
     let mut differences = requests.abs_diff(counts.answered) + counts.doubled;
@@ -201,9 +186,7 @@ fn reconcile(audit: &Audit, requests: u64, broken: u64, metrics: &str) -> Result
 
 /// The value of one sample in the text that Prometheus scrapes.
 fn sample(metrics: &str, name: &str) -> Option<u64> {
-    let line = metrics
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
     line.trim().parse().ok()
 }
 

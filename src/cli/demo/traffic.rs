@@ -73,9 +73,7 @@ impl Traffic {
     /// Ends the sending; every request sent has reached the broker.
     pub(super) fn finish(self) -> Result<Sent> {
         self.end.store(true, Ordering::SeqCst);
-        self.thread
-            .join()
-            .map_err(|_| anyhow!("the demo's producer panicked"))?
+        self.thread.join().map_err(|_| anyhow!("the demo's producer panicked"))?
     }
 }
 

@@ -81,10 +81,7 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     }
     written(out.flush())?;
     let topic = &settings.topics.failures;
-    eprintln!(
-        "{} failures in {topic}; times are the requests' own, in UTC",
-        table.total()
-    );
+    eprintln!("{} failures in {topic}; times are the requests' own, in UTC", table.total());
     if foreign > 0 {
         eprintln!("{foreign} records passed over: they have not the headers of a failure");
     }
@@ -110,10 +107,7 @@ fn line(
         });
         writeln!(out, "{line}")
     } else {
-        writeln!(
-            out,
-            "{place:<12}  {time:<24}  {reason:<17}  {request:<30}  {original}"
-        )
+        writeln!(out, "{place:<12}  {time:<24}  {reason:<17}  {request:<30}  {original}")
     }
 }
 
@@ -136,10 +130,7 @@ impl Table {
         let place = (letter.reason.clone(), letter.place.partition);
         let row = self.0.entry(place).or_default();
         row.count += 1;
-        row.first = row
-            .first
-            .or(letter.timestamp)
-            .min(letter.timestamp.or(row.first));
+        row.first = row.first.or(letter.timestamp).min(letter.timestamp.or(row.first));
         row.last = row.last.max(letter.timestamp);
     }
 
@@ -150,11 +141,7 @@ impl Table {
     fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
         if !json {
             let (reason, partition, count) = ("reason", "partition", "failures");
-            writeln!(
-                out,
-                "{reason:<17} {partition:>9} {count:>9}  {:<24}  last",
-                "first"
-            )?;
+            writeln!(out, "{reason:<17} {partition:>9} {count:>9}  {:<24}  last", "first")?;
         }
         for ((reason, partition), row) in &self.0 {
             let (count, first, last) = (row.count, show(row.first), show(row.last));
@@ -164,10 +151,7 @@ impl Table {
                 });
                 writeln!(out, "{line}")?;
             } else {
-                writeln!(
-                    out,
-                    "{reason:<17} {partition:>9} {count:>9}  {first:<24}  {last}"
-                )?;
+                writeln!(out, "{reason:<17} {partition:>9} {count:>9}  {first:<24}  {last}")?;
             }
         }
         Ok(())

@@ -62,12 +62,7 @@ impl Filters {
     }
 
     fn order(&self, limit: Option<u64>, rate: u32) -> Order {
-        Order {
-            choice: self.choice(),
-            partitions: self.partitions.clone(),
-            limit,
-            rate,
-        }
+        Order { choice: self.choice(), partitions: self.partitions.clone(), limit, rate }
     }
 }
 

@@ -29,9 +29,7 @@ fn before(text: &str, now: DateTime<Utc>) -> Result<i64, String> {
 pub(super) fn show(timestamp: Option<i64>) -> String {
     timestamp
         .and_then(DateTime::from_timestamp_millis)
-        .map_or(NONE.to_owned(), |time| {
-            time.to_rfc3339_opts(SecondsFormat::Millis, true)
-        })
+        .map_or(NONE.to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 #[cfg(test)]
@@ -49,14 +47,7 @@ mod tests {
         ] {
             assert_eq!(show(before(text, now).ok()), expected, "{text}");
         }
-        for text in [
-            "",
-            "yesterday",
-            "2025-02-30",
-            "2025-06-01T07:00:00",
-            "2",
-            "-2h",
-        ] {
+        for text in ["", "yesterday", "2025-02-30", "2025-06-01T07:00:00", "2", "-2h"] {
             assert!(before(text, now).is_err(), "{text}");
         }
         assert_eq!(show(None), "-");

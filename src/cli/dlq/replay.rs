@@ -99,11 +99,7 @@ fn dry_run(letters: &mut Letters, order: &Order) -> anyhow::Result<ExitCode> {
 
 fn line(letter: &Letter) -> String {
     let (place, time) = (letter.place.to_string(), show(letter.timestamp));
-    format!(
-        "{place:<12}  {time:<24}  {:<17}  {}",
-        letter.reason,
-        source(letter)
-    )
+    format!("{place:<12}  {time:<24}  {:<17}  {}", letter.reason, source(letter))
 }
 
 /// What stays behind.
@@ -116,13 +112,7 @@ fn complain(told: &Told<'_>) {
 }
 
 fn tell(account: Account, sent: &str) -> anyhow::Result<ExitCode> {
-    let Account {
-        sent: count,
-        before,
-        lost,
-        foreign,
-        left,
-    } = account;
+    let Account { sent: count, before, lost, foreign, left } = account;
     let text = format!(
         "{sent:<17}{count:>9}\n{:<17}{before:>9}\n{:<17}{lost:>9}\n{:<17}{foreign:>9}\n{:<17}{left:>9}\n",
         "done before", "lost", "no failure", "not chosen"

@@ -39,9 +39,7 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let mut letters = Letters::open(&settings, Operation::Read)?;
     let letter = letters.at(args.place)?;
     let original = letters.original(&letter)?;
-    let page = Page {
-        reveal: args.reveal,
-    };
+    let page = Page { reveal: args.reveal };
     let text = page.of(&letter, &original, &settings.topics.failures);
     let exit = written(io::stdout().write_all(text.as_bytes()))?;
     if !args.reveal {
@@ -63,10 +61,7 @@ impl Page {
         };
         let sentence = self.hidden(&letter.sentence);
         line("failure", &format!("{} in {topic}", letter.place));
-        line(
-            "time",
-            &format!("{} (the request's)", show(letter.timestamp)),
-        );
+        line("time", &format!("{} (the request's)", show(letter.timestamp)));
         line("reason", &format!("{}: {sentence}", letter.reason));
         line("group", &self.hidden(&letter.group));
         line("request", &source(letter));
@@ -75,10 +70,9 @@ impl Page {
         line("data", &self.bytes(letter.data.as_deref()));
         let (whence, request) = match original {
             Original::There(request) => ("fetched from where it stood", Some(request)),
-            Original::Kept(request) => (
-                "gone from where it stood; taken from the failure",
-                Some(request),
-            ),
+            Original::Kept(request) => {
+                ("gone from where it stood; taken from the failure", Some(request))
+            }
             Original::Lost => (
                 "lost: gone from where it stood (retention), and too large for the failure to hold it",
                 None,
@@ -131,10 +125,6 @@ impl Page {
     }
 
     fn hidden(&self, text: &str) -> String {
-        if self.reveal {
-            text.to_owned()
-        } else {
-            mask(text)
-        }
+        if self.reveal { text.to_owned() } else { mask(text) }
     }
 }

@@ -10,10 +10,8 @@ use super::NO_ERROR;
 
 /// Gives the client its token; `false` if it takes none.
 pub(in crate::kafka) fn set_token<C: ClientContext>(client: &Client<C>, token: OAuthToken) -> bool {
-    let (Ok(text), Ok(name)) = (
-        CString::new(token.token),
-        CString::new(token.principal_name),
-    ) else {
+    let (Ok(text), Ok(name)) = (CString::new(token.token), CString::new(token.principal_name))
+    else {
         return false;
     };
     let mut error: [c_char; 1] = [0];

@@ -43,11 +43,7 @@ impl Desk {
         let counts = &self.shared.counts;
         let asked = asked.filter(|asked| (0..counts.of(output)).contains(asked));
         let routed = || counts.route(output, message.partition(), message.key().is_some());
-        Address {
-            output,
-            partition: asked.or_else(routed),
-            headers,
-        }
+        Address { output, partition: asked.or_else(routed), headers }
     }
 
     /// The topic and maybe the partition that a result is asked to go to; the results, where that cannot be: a requester's topic

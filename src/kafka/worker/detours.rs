@@ -29,11 +29,7 @@ impl Worker {
     /// was read since then is still ours, as the group waits for this answer, so the membership is taken anew. Of a lost
     /// assignment nothing may be committed: another member may have read the same records.
     pub(super) fn rebalance(&mut self, change: &Change) -> Result<(), Fault> {
-        tracing::info!(
-            worker = self.desk.index,
-            ?change,
-            "the group changes the assignment"
-        );
+        tracing::info!(worker = self.desk.index, ?change, "the group changes the assignment");
         let lost = matches!(change, Change::Revoked(_)) && self.source.lost();
         let committed = if lost {
             Err(Fault::Abort("the assignment was lost".to_owned()))
