@@ -8,10 +8,8 @@ use anyhow::{Context, Result};
 use tokio::runtime;
 
 use crate::config::Loaded;
-use crate::dataset;
 use crate::kafka::{self, Fault, Running, Stop};
-use crate::pipeline::process::Processor;
-use crate::region::{Level, State};
+use crate::regions;
 use crate::telemetry::api::Api;
 use crate::telemetry::breaker::SharedBreaker;
 use crate::telemetry::health::Health;
@@ -19,6 +17,9 @@ use crate::telemetry::http::{self, View};
 use crate::telemetry::logging;
 use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
 use crate::telemetry::status::{About, Status};
+use nik::dataset;
+use nik::region::{Level, State};
+use nik_wire::process::Processor;
 
 /// The program's version.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -45,7 +46,7 @@ impl App {
     /// Starts everything: returns once HTTP is served and the workers are joining.
     pub(crate) fn start(loaded: &Loaded) -> Result<Self> {
         let settings = &loaded.settings;
-        let manifest = dataset::manifest().context("the region data's manifest")?;
+        let manifest = regions::manifest().context("the region data's manifest")?;
         let regions =
             Arc::new(dataset::regions(settings.rules.retired_codes).context("the region data")?);
         let (librdkafka, features) = kafka::features();

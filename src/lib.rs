@@ -6,12 +6,8 @@
 
 pub mod app;
 pub mod cli;
-pub mod codec;
 pub mod config;
-pub mod dataset;
-pub mod generate;
 pub mod kafka;
-pub mod nik;
 pub mod pipeline;
-pub mod region;
+pub mod regions;
 pub mod telemetry;

@@ -1,6 +1,6 @@
 //! `asyncapi.yaml` is `AsyncAPI`, says what the code says, and refers to the schemas that `schemas.rs` holds to the bytes.
 
-use nik_stream::codec::Reason;
+use nik_wire::Reason;
 use std::process::Command;
 
 const DOCUMENT: &str = include_str!("../asyncapi.yaml");

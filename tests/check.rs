@@ -4,8 +4,8 @@ use std::io::{self, BufReader, Read, Write};
 
 use clap::{Args, Command, FromArgMatches};
 use nik_stream::cli::check::{CheckArgs, check};
-use nik_stream::codec::Limits;
-use nik_stream::pipeline::process::Settings;
+use nik_wire::Limits;
+use nik_wire::process::Settings;
 
 use crate::sample::{answer, answer_under, processor};
 
@@ -33,13 +33,13 @@ fn niks_given_as_arguments_get_one_result() {
     assert_eq!(checked(Settings::default(), &list, io::empty(), 8192), answer(request).1 + "\n");
 
     let list = ["--process", "full", "--reference-date", "2024-03-01", "1234567891234567"];
-    let full = include_str!("golden/origin/full.json").to_owned() + "\n";
+    let full = include_str!("../crates/nik-wire/tests/golden/origin/full.json").to_owned() + "\n";
     assert_eq!(checked(Settings::default(), &list, io::empty(), 8192), full);
 }
 
 #[test]
 fn every_line_gets_exactly_the_bytes_that_would_be_published() {
-    let full = include_str!("golden/origin/full.json");
+    let full = include_str!("../crates/nik-wire/tests/golden/origin/full.json");
     let failed = r#"{"message":"failed","data":[]}"#;
     let request = r#"{"nik":["1234567891234567"],"process":"full"}"#;
     assert_eq!(lines(format!("{request}\n").as_bytes()), format!("{full}\n"));

@@ -7,12 +7,12 @@ pub mod pages;
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
-use nik_stream::codec::Reason;
+use nik::dataset;
+use nik::region::{Confidence, Level, State};
 use nik_stream::config::load_from;
-use nik_stream::dataset;
 use nik_stream::kafka::check_property;
-use nik_stream::region::{Confidence, Level, State};
 use nik_stream::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
+use nik_wire::Reason;
 
 use pages::{CHANGELOG, blocks, doc, pages, pairs, read, table};
 
@@ -202,7 +202,7 @@ fn the_examples_give_the_bytes_that_are_told() {
         }
     }
     assert!(shown.len() >= 5, "full and limited twice, a failure");
-    assert!(shown.contains(&include_str!("golden/origin/full.json")));
+    assert!(shown.contains(&include_str!("../crates/nik-wire/tests/golden/origin/full.json")));
 
     let requests = pages.iter().flatten().filter(|(_, text)| text.starts_with(r#"{"nik""#));
     for (_, request) in requests {
@@ -222,7 +222,7 @@ fn with_commas(number: usize) -> String {
 
 #[test]
 fn the_region_data_is_counted_as_the_manifest_counts_it() {
-    let manifest = dataset::manifest().unwrap();
+    let manifest = nik_stream::regions::manifest().unwrap();
     let release = format!("Release {}: {}.", manifest.release, manifest.decree);
     assert!(read("docs/regions.md").contains(&release), "expected: {release}");
     let counted = |state: State| {

@@ -3,14 +3,14 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use nik_stream::codec::{Process, Reason};
+use nik::Summary;
+use nik::dataset;
 use nik_stream::config::load_from;
-use nik_stream::dataset;
 use nik_stream::kafka::check_property;
-use nik_stream::nik::Summary;
 use nik_stream::pipeline::epoch::Tally;
-use nik_stream::pipeline::process::Outcome;
 use nik_stream::telemetry::metrics::{BuildInfo, Committed, Metrics, RegionsInfo};
+use nik_wire::process::Outcome;
+use nik_wire::{Process, Reason};
 
 use crate::cluster::ProgramSettings;
 use crate::stream::stage::wait_until;
@@ -166,7 +166,7 @@ fn a_running_program_tells_its_version_and_its_regions() {
     let program = ProgramSettings::at("127.0.0.1:1").run();
     wait_until("it answers", || program.get("/livez").is_some());
     let metrics = program.metrics();
-    let manifest = dataset::manifest().unwrap();
+    let manifest = nik_stream::regions::manifest().unwrap();
     for (level, states) in &manifest.counts {
         for (state, count) in states {
             let name = format!("nik_stream_regions{{level=\"{level}\",state=\"{state}\"}}");

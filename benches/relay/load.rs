@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use nik_stream::codec::Process;
-use nik_stream::dataset;
-use nik_stream::generate::{Generator, Options};
-use nik_stream::region::RetiredCodes;
+use nik::dataset;
+use nik::region::RetiredCodes;
+use nik_wire::Process;
+use nik_wire::generate::{Generator, Options};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode::QueueFull;

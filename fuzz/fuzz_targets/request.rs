@@ -5,12 +5,12 @@
 
 #![no_main]
 
-#[path = "../../tests/reference/mod.rs"]
+#[path = "../../crates/nik-wire/tests/reference/mod.rs"]
 mod reference;
 
 use chrono::NaiveDate;
 use libfuzzer_sys::fuzz_target;
-use nik_stream::nik::Date;
+use nik::Date;
 use reference::fast::Fast;
 use reference::regions::{Regions, Retired};
 use reference::{Settings, answer};

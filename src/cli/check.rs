@@ -7,12 +7,12 @@ use serde_json::json;
 
 use super::config::Files;
 use super::{process_parser, written};
-use crate::codec::Process;
-use crate::dataset;
-use crate::nik::Date;
-use crate::pipeline::process::{Processor, Settings};
-use crate::region::RetiredCodes;
 use crate::telemetry::today;
+use nik::Date;
+use nik::dataset;
+use nik::region::RetiredCodes;
+use nik_wire::Process;
+use nik_wire::process::{Processor, Settings};
 
 /// Judges NIKs without Kafka.
 ///

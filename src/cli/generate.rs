@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use super::config::Files;
 use super::{process_parser, written};
-use crate::codec::Process;
 use crate::config::Settings;
-use crate::dataset;
-use crate::generate::{Fault, Generator, Options};
 use crate::kafka::feed::Feed;
-use crate::region::{Regions, RetiredCodes};
+use nik::dataset;
+use nik::region::{Regions, RetiredCodes};
+use nik_wire::Process;
+use nik_wire::generate::{Fault, Generator, Options};
 
 /// Writes request lines of synthetic NIKs, or sends them to the topic of requests
 ///

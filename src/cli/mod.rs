@@ -18,11 +18,11 @@ use std::process::ExitCode;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
-use crate::codec::Process;
 use crate::config::Problems;
 use crate::kafka::Trouble;
 use crate::telemetry::logging;
 use mask::mask;
+use nik_wire::Process;
 
 /// The exit code when the settings are wrong.
 const SETTINGS: u8 = 64;

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::written;
-use crate::dataset::{self, Manifest};
-use crate::region::{Code, Confidence, Description, Level, Retired, State, Tables};
+use crate::regions::{self, Manifest};
+use nik::dataset;
+use nik::region::{Code, Confidence, Description, Level, Retired, State, Tables};
 
 /// Ask the region data: what a code means, current or retired; where the data comes from.
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ pub fn answer(
     out: &mut impl Write,
     words: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let manifest = dataset::manifest()?;
+    let manifest = regions::manifest()?;
     let mut exit = ExitCode::SUCCESS;
     match &args.command {
         Command::Info => info(&manifest, out)?,

@@ -22,11 +22,12 @@ pub use load::{Loaded, PropertyCheck, load_from};
 pub use problem::{Problem, Problems};
 pub use secret::{Properties, Secret};
 
-use crate::codec::Absent;
-use crate::nik::Date;
-use crate::pipeline::{breaker, process};
-use crate::region::RetiredCodes;
+use crate::pipeline::breaker;
 use crate::telemetry::logging::Format;
+use nik::Date;
+use nik::region::RetiredCodes;
+use nik_wire::Absent;
+use nik_wire::process;
 use value::{choice, names, optional, reference_date, share, text, whole};
 
 /// Every setting.
@@ -200,7 +201,7 @@ impl Settings {
     /// What the pipeline needs of them.
     pub fn process(&self) -> process::Settings {
         process::Settings {
-            limits: crate::codec::Limits {
+            limits: nik_wire::Limits {
                 niks_per_request: self.limits.niks_per_request,
                 request_bytes: self.limits.request_bytes,
             },

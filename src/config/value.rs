@@ -165,7 +165,7 @@ pub(super) mod choice {
 pub(super) mod reference_date {
     use super::super::ReferenceDate;
     use super::{Deserializer, Error, Serializer, text};
-    use crate::nik::Date;
+    use nik::Date;
 
     pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,

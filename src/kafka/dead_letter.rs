@@ -4,7 +4,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 
 use super::letter::{Header, Letter, Place, Source};
 use super::native::{Headers, each_header};
-use crate::codec::Reason;
+use nik_wire::Reason;
 
 const TOPIC: &str = "__dlq.errors.topic";
 const PARTITION: &str = "__dlq.errors.partition";

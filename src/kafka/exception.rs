@@ -6,8 +6,8 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::context::Refused;
 use super::dead_letter::Cut;
-use crate::codec::Reason;
-use crate::pipeline::process::Outcome;
+use nik_wire::Reason;
+use nik_wire::process::Outcome;
 
 /// A record's place in the requests: partition and offset.
 pub(super) type Place = (i32, i64);
@@ -160,8 +160,8 @@ fn untag(tag: usize) -> Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::codec::Process;
-    use crate::nik::Summary;
+    use nik::Summary;
+    use nik_wire::Process;
 
     fn result() -> Outcome {
         Outcome::Result { process: Process::Full, summary: Summary::default() }

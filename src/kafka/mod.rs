@@ -38,15 +38,15 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::config::{Guarantee, ReferenceDate, Settings};
-use crate::nik::Date;
 use crate::pipeline::epoch::Cadence;
-use crate::pipeline::process::Processor;
 use crate::telemetry::breaker::SharedBreaker;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 use client::Clients;
 pub(crate) use fault::Fault;
 use native::Offsets;
+use nik::Date;
+use nik_wire::process::Processor;
 use reply::Replies;
 use route::{Counts, Output, Watch};
 use sink::Sink;

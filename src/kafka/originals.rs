@@ -12,7 +12,7 @@ use super::native::each_header;
 use super::reader::Reader;
 use super::right::{Operation, Right};
 use super::trouble::Trouble;
-use crate::codec::Reason;
+use nik_wire::Reason;
 
 /// So many records are read over rather than gone around.
 const NEAR: i64 = 1000;

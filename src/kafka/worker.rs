@@ -19,9 +19,9 @@ use super::stop::Stop;
 use super::{CLOSE_BUDGET, Shared};
 use crate::config::Guarantee;
 use crate::pipeline::epoch::{Cadence, Epoch};
-use crate::pipeline::process::{Outcome, Processor};
 use crate::telemetry::metrics::Committed;
 use crate::telemetry::now_ms;
+use nik_wire::process::{Outcome, Processor};
 
 /// A request dated further ahead of the clock than this gets the clock's time on its outcome.
 pub(super) const AHEAD_MS: i64 = 10 * 60 * 1000;

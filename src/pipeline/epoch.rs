@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::process::Outcome;
-use crate::codec::{Process, Reason};
-use crate::nik::Summary;
+use nik::Summary;
+use nik_wire::process::Outcome;
+use nik_wire::{Process, Reason};
 
 /// When an epoch ends.
 #[derive(Clone, Copy, Debug)]

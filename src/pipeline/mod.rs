@@ -2,4 +2,3 @@
 
 pub mod breaker;
 pub mod epoch;
-pub mod process;

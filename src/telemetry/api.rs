@@ -16,9 +16,9 @@ use tokio::time::timeout;
 use super::metrics::Metrics;
 use super::patient::PATIENCE;
 use super::today;
-use crate::codec::{Reason, write_failure};
-use crate::nik::Date;
-use crate::pipeline::process::{Outcome, Processor};
+use nik::Date;
+use nik_wire::process::{Outcome, Processor};
+use nik_wire::{Reason, write_failure};
 
 /// Requests that are read, judged or answered at once: this many times a request's and a result's size is what the door can take of memory.
 const PLACES: usize = 32;

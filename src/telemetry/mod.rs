@@ -15,7 +15,7 @@ pub mod status;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::nik::Date;
+use nik::Date;
 
 /// The clock, in milliseconds since 1970.
 pub fn now_ms() -> i64 {

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use nik_stream::codec::Reason;
+use nik_wire::Reason;
 
 use super::{open, started};
 

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{JoinHandle, sleep};
 use std::time::Duration;
 
-use nik_stream::codec::{Limits, Process};
-use nik_stream::dataset;
-use nik_stream::generate::{Fault, Generator, Options};
-use nik_stream::region::RetiredCodes;
+use nik::dataset;
+use nik::region::RetiredCodes;
+use nik_wire::generate::{Fault, Generator, Options};
+use nik_wire::{Limits, Process};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 

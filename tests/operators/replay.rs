@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use nik_stream::codec::Reason;
+use nik_wire::Reason;
 
 use super::{assert_each, broken, counts, done, fail, failed, replayed, requests, say};
 use crate::cluster::{NewRecord, shared};

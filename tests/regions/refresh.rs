@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use nik_stream::dataset::CURRENT_TSV;
-use nik_stream::region::{Regions, RetiredCodes, Tables};
+use nik::dataset::CURRENT_TSV;
+use nik::region::{Regions, RetiredCodes, Tables};
 use tempfile::TempDir;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");

@@ -1,11 +1,11 @@
 //! Defaults, files, environment.
 
-use nik_stream::codec::Absent;
+use nik::Date;
+use nik::region::RetiredCodes;
 use nik_stream::config::{GroupProtocol, Guarantee, ReferenceDate, Settings, load_from};
 use nik_stream::kafka::check_property;
-use nik_stream::nik::Date;
-use nik_stream::region::RetiredCodes;
 use nik_stream::telemetry::logging::Format;
+use nik_wire::Absent;
 
 use super::load;
 

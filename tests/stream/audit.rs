@@ -2,12 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use nik_stream::codec::Reason;
-use nik_stream::dataset;
-use nik_stream::nik::Date;
+use nik::Date;
+use nik::dataset;
+use nik::region::RetiredCodes;
 use nik_stream::pipeline::epoch::Tally;
-use nik_stream::pipeline::process::{Outcome, Processor, Settings};
-use nik_stream::region::RetiredCodes;
+use nik_wire::Reason;
+use nik_wire::process::{Outcome, Processor, Settings};
 
 use super::load::{Load, number};
 use super::reader::Reader;

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use nik_stream::codec::Limits;
-use nik_stream::dataset;
-use nik_stream::generate::{Fault, Generator, Options};
-use nik_stream::region::RetiredCodes;
+use nik::dataset;
+use nik::region::RetiredCodes;
+use nik_wire::Limits;
+use nik_wire::generate::{Fault, Generator, Options};
 
 use super::stage::{End, PATIENCE};
 use crate::cluster::{KafkaCluster, NewRecord, Producer};

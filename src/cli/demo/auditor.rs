@@ -15,8 +15,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
 
 use super::PARTITIONS;
-use crate::codec::Reason;
 use crate::config::Settings;
+use nik_wire::Reason;
 
 const KEY: &str = "demo-";
 /// After the last request, nothing more comes when so many polls brought nothing.

@@ -9,12 +9,12 @@ use anyhow::{Result, anyhow};
 
 use super::DemoArgs;
 use super::auditor::Audit;
-use crate::codec::Limits;
 use crate::config::Settings;
-use crate::dataset;
-use crate::generate::{Fault, Generator, Options};
 use crate::kafka::feed::Feed;
-use crate::region::RetiredCodes;
+use nik::dataset;
+use nik::region::RetiredCodes;
+use nik_wire::Limits;
+use nik_wire::generate::{Fault, Generator, Options};
 
 /// One request in so many is broken.
 const BROKEN_EVERY: u64 = 50;

@@ -11,10 +11,10 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use crate::cli::mask::mask;
-use crate::codec::Reason;
 use crate::kafka::letter::{Choice, Letter};
 use crate::kafka::replay::Order;
 use moment::moment;
+use nik_wire::Reason;
 
 /// Lists, shows and replays dead letters: the records of the topic of failures.
 #[derive(Args, Debug)]

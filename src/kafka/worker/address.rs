@@ -8,7 +8,7 @@ use crate::kafka::exception::{Exception, Reply};
 use crate::kafka::native::Headers;
 use crate::kafka::reply::Wish;
 use crate::kafka::route::Output;
-use crate::pipeline::process::Outcome;
+use nik_wire::process::Outcome;
 
 /// Where an outcome goes, and what it carries.
 pub(super) struct Address {

@@ -5,9 +5,9 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::made;
-use crate::codec::{Process, Reason};
 use crate::pipeline::epoch::Tally;
-use crate::pipeline::process::Outcome;
+use nik_wire::process::Outcome;
+use nik_wire::{Process, Reason};
 
 /// Requests answered.
 pub(super) struct Requests {

@@ -1,0 +1,319 @@
+//! A result, to bytes. The order of keys is the contract's.
+//!
+//! By own code, as it is on the path of every NIK: most of a result is copied from texts that were made once, the names of an area
+//! among them, which a serializer would quote anew each time.
+
+use std::sync::Arc;
+
+use super::numbers::Numbers;
+use super::seen::Seen;
+use super::write;
+use nik::birth_date::BirthDate;
+use nik::gender::Gender;
+use nik::region::{AreaId, Regions};
+use nik::{Assessment, Nik, Summary};
+
+/// How a value that does not exist is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Absent {
+    /// `"None"`.
+    Text,
+    /// `null`.
+    Null,
+}
+
+impl Absent {
+    const fn json(self) -> &'static str {
+        match self {
+            Self::Text => r#""None""#,
+            Self::Null => "null",
+        }
+    }
+}
+
+const BEGIN: &[u8] = br#"{"message":"success","errors":[],"data":{"#;
+
+/// Where in [`BEGIN`] the elements of `errors` belong.
+const ERRORS_AT: usize = br#"{"message":"success","errors":["#.len();
+
+/// The end, with a 0 for each count.
+const END: &[u8] = br#"},"summary":{"number":0,"number_processed":0,"error":0,"valid":{"all_section":0,"section":{"length":0,"area":0,"dob":0,"gender":0,"computerized":0}}}}"#;
+
+/// Where in [`END`] the counts stand.
+const COUNTS: [usize; 9] = {
+    let (mut places, mut found, mut at) = ([0; 9], 0, 0);
+    while at < END.len() {
+        if END[at] == b'0' {
+            places[found] = at;
+            found += 1;
+        }
+        at += 1;
+    }
+    places
+};
+
+/// Writes the verdict that ends an object, and what follows. A text of two lengths would be a call each time.
+macro_rules! valid {
+    ($body:ident, $valid:expr, $next:literal) => {
+        if $valid {
+            $body.raw(concat!(r#","valid":true}"#, $next));
+        } else {
+            $body.raw(concat!(r#","valid":false}"#, $next));
+        }
+    };
+}
+
+/// Writes results, one after the other, with buffers it keeps.
+#[derive(Clone)]
+pub struct ResultWriter {
+    areas: Arc<Areas>,
+    absent: &'static str,
+    numbers: Numbers,
+    seen: Seen,
+    errors: Vec<u8>,
+}
+
+/// One result on its way: [`begin`](ResultWriter::begin), then each element, then
+/// [`finish`](ResultBody::finish).
+pub struct ResultBody<'a> {
+    writer: &'a mut ResultWriter,
+    out: &'a mut Vec<u8>,
+    /// Where the elements of `errors` belong.
+    errors_at: usize,
+}
+
+impl ResultWriter {
+    /// A writer; renders the names of all areas, which takes about a millisecond. Clones share
+    /// them.
+    pub fn new(regions: &Regions, absent: Absent) -> Self {
+        let absent_json = absent.json();
+        Self {
+            areas: Arc::new(Areas::render(regions, absent_json)),
+            absent: absent_json,
+            numbers: Numbers::new(),
+            seen: Seen::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// Starts a result of about `count` elements at the end of `out`.
+    pub fn begin<'a>(&'a mut self, out: &'a mut Vec<u8>, count: usize) -> ResultBody<'a> {
+        self.numbers.clear(count);
+        self.seen.clear(count);
+        self.errors.clear();
+        let errors_at = out.len() + ERRORS_AT;
+        out.extend_from_slice(BEGIN);
+        ResultBody { writer: self, out, errors_at }
+    }
+}
+
+impl ResultBody<'_> {
+    /// An element that cannot be read as a NIK, by its bytes.
+    pub fn error(&mut self, raw: &[u8]) {
+        let errors = &mut self.writer.errors;
+        if !errors.is_empty() {
+            errors.push(b',');
+        }
+        errors.extend_from_slice(raw);
+    }
+
+    /// A NIK and its verdict. The second time it comes it adds nothing.
+    #[inline]
+    pub fn limited(&mut self, nik: Nik<'_>, valid: bool) {
+        match self.key(nik) {
+            true if valid => self.raw(":true,"),
+            true => self.raw(":false,"),
+            false => {}
+        }
+    }
+
+    /// A NIK with its sections. The second time it comes it adds nothing.
+    #[inline]
+    pub fn full(&mut self, nik: &Assessment<'_>) {
+        if self.key(nik.length.value) {
+            self.sections(nik);
+        }
+    }
+
+    /// The NIK as the key of its entry; false, and nothing written, if it has one.
+    #[inline]
+    fn key(&mut self, nik: Nik<'_>) -> bool {
+        let text = nik.as_str();
+        if let Some(digits) = nik.digits() {
+            let new = self.writer.numbers.insert(digits.key());
+            if new {
+                self.patched::<16>(r#""0000000000000000""#, 1, text);
+            }
+            new
+        } else {
+            let start = self.out.len();
+            write::text(self.out, text);
+            let range = start..self.out.len();
+            let new = self.writer.seen.insert(self.out, range);
+            if !new {
+                self.out.truncate(start);
+            }
+            new
+        }
+    }
+
+    /// The counts, and the end.
+    #[expect(clippy::cast_possible_truncation, reason = "below ten")]
+    pub fn finish(self, summary: &Summary) {
+        let out = self.out;
+        // Every entry ends with a comma.
+        if out.last() == Some(&b',') {
+            out.pop();
+        }
+        let counts = [
+            summary.number,
+            summary.number_processed,
+            summary.error,
+            summary.all_section,
+            summary.length,
+            summary.area,
+            summary.dob,
+            summary.gender,
+            summary.computerized,
+        ];
+        if summary.number < 10 {
+            // Then no count has more than one digit.
+            let end = out.len();
+            out.extend_from_slice(END);
+            for (place, count) in COUNTS.into_iter().zip(counts) {
+                out[end + place] += count as u8;
+            }
+        } else {
+            let mut written = 0;
+            for (place, count) in COUNTS.into_iter().zip(counts) {
+                out.extend_from_slice(&END[written..place]);
+                write::integer(out, count);
+                written = place + 1;
+            }
+            out.extend_from_slice(&END[written..]);
+        }
+        // Errors are rare: they take their place, before the data, only now.
+        let errors = &self.writer.errors;
+        if !errors.is_empty() {
+            let (from, to) = (self.errors_at, self.errors_at + errors.len());
+            let end = out.len();
+            out.extend_from_slice(errors); // for their length
+            out.copy_within(from..end, to);
+            out[from..to].copy_from_slice(errors);
+        }
+    }
+
+    fn sections(&mut self, nik: &Assessment<'_>) {
+        let sixteen = nik.length.valid;
+        let text = nik.length.value.as_str();
+        if sixteen {
+            self.patched::<16>(r#":{"data":{"length":{"value":"0000000000000000""#, 29, text);
+        } else {
+            self.raw(r#":{"data":{"length":{"value":"#);
+            write::text(self.out, text);
+        }
+        valid!(self, nik.length.valid, r#","area":{"value":"#);
+        self.out.extend_from_slice(self.writer.areas.json(nik.area.value));
+        valid!(self, nik.area.valid, r#","dob":{"value":{"dob":"#);
+        self.birth(nik.dob.value);
+        valid!(self, nik.dob.valid, r#","gender":{"value":"#);
+        self.raw(match nik.gender.value {
+            Some(Gender::Man) => r#""Man""#,
+            Some(Gender::Woman) => r#""Woman""#,
+            None => self.writer.absent,
+        });
+        valid!(self, nik.gender.valid, r#","computerized":{"value":"#);
+        match nik.computerized.value {
+            Some(serial) if sixteen => self.patched::<4>(r#""0000""#, 1, serial),
+            Some(serial) => write::text(self.out, serial),
+            None => self.raw(self.writer.absent),
+        }
+        valid!(self, nik.computerized.valid, "}");
+        valid!(self, nik.is_valid(), ",");
+    }
+
+    /// The date and the age, up to the end of their object.
+    fn birth(&mut self, birth: Option<BirthDate>) {
+        if let Some(BirthDate { date, age }) = birth {
+            let [d1, d2] = two_digits(date.day());
+            let [m1, m2] = two_digits(date.month());
+            let [y1, y2] = two_digits(date.year() / 100);
+            let [y3, y4] = two_digits(date.year() % 100);
+            self.out.extend([b'"', d1, d2, b'-', m1, m2, b'-', y1, y2, y3, y4, b'"']);
+            self.raw(r#","age":"#);
+            write::integer(self.out, age.into());
+        } else {
+            self.raw(self.writer.absent);
+            self.raw(r#","age":"#);
+            self.raw(self.writer.absent);
+        }
+        self.raw("}");
+    }
+
+    /// JSON with the `N` bytes of `text` in the place of what stands there from `at`: a copy and
+    /// one over it, both of a known length and so without a call.
+    #[inline]
+    fn patched<const N: usize>(&mut self, json: &str, at: usize, text: &str) {
+        let start = self.out.len() + at;
+        self.raw(json);
+        if let (Some(place), Some(text)) =
+            (self.out[start..].first_chunk_mut::<N>(), text.as_bytes().first_chunk())
+        {
+            *place = *text;
+        }
+    }
+
+    #[inline]
+    fn raw(&mut self, json: &str) {
+        self.out.extend_from_slice(json.as_bytes());
+    }
+}
+
+/// A number below 100 in two digits.
+#[expect(clippy::cast_possible_truncation, reason = "below 100")]
+fn two_digits(number: u32) -> [u8; 2] {
+    [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
+}
+
+/// The value of `area` for every area, rendered once.
+struct Areas {
+    json: Vec<u8>,
+    /// Where each area's text starts in `json`, by its index; behind them, where the last one ends.
+    starts: Vec<usize>,
+    unknown: Vec<u8>,
+}
+
+impl Areas {
+    fn render(regions: &Regions, absent: &str) -> Self {
+        let mut json = Vec::new();
+        let mut starts = Vec::new();
+        for area in regions.areas() {
+            starts.push(json.len());
+            render(&mut json, absent, [Some(area.province), Some(area.regency), area.kecamatan]);
+        }
+        starts.push(json.len());
+        let mut unknown = Vec::new();
+        render(&mut unknown, absent, [None; 3]);
+        Self { json, starts, unknown }
+    }
+
+    fn json(&self, area: Option<AreaId>) -> &[u8] {
+        match area {
+            Some(id) => &self.json[self.starts[id.index()]..self.starts[id.index() + 1]],
+            None => &self.unknown,
+        }
+    }
+}
+
+fn render(out: &mut Vec<u8>, absent: &str, names: [Option<&str>; 3]) {
+    for (before, name) in
+        [r#"{"province":"#, r#","district":"#, r#","subdistrict":"#].into_iter().zip(names)
+    {
+        out.extend_from_slice(before.as_bytes());
+        match name {
+            Some(name) => write::text(out, name),
+            None => out.extend_from_slice(absent.as_bytes()),
+        }
+    }
+    out.push(b'}');
+}

@@ -1,0 +1,73 @@
+//! In steady state a record costs no allocation.
+#![allow(unsafe_code)] // a counting allocator cannot be written without
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use nik_wire::Reason;
+use nik_wire::generate::{Fault, Generator, Options};
+use nik_wire::process::Settings;
+
+use crate::sample::{date, processor, regions};
+
+/// The system's allocator, counting what each thread asks of it: crates for this count for all threads, and other tests run beside.
+struct Counting;
+
+thread_local! {
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+}
+
+// SAFETY: hands every call on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: the caller keeps this method's contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        COUNT.set(COUNT.get() + 1);
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn after_the_first_round_no_record_costs_an_allocation() {
+    let settings = Settings::default();
+    let options =
+        Options { niks_per_request: 100, invalid: 0.3, unreadable: 0.1, ..Options::default() };
+    let mut generator = Generator::new(&regions(), 3, options);
+    let mut records: Vec<_> =
+        Fault::ALL.map(|fault| generator.broken(fault, settings.limits)).into();
+    records.push(Some(
+        br#"{"nik":["\u0033273010101900001","\ud83d\ude00"],"\u0020":"\n","process":"f\u0075ll"}"#
+            .into(),
+    ));
+    for _ in 0..100 {
+        let mut request = Vec::new();
+        generator.request(&mut request);
+        records.push(Some(request));
+    }
+    let mut processor = processor(settings);
+    let mut out = Vec::new();
+    let mut round = || {
+        for record in &records {
+            processor.process(record.as_deref(), date("2024-03-01"), &mut out);
+            processor.refuse(record.as_deref(), Reason::ResultTooLarge, true, &mut out);
+        }
+    };
+    round();
+    let before = COUNT.get();
+    assert!(before > 0, "allocations are counted");
+    round();
+    assert_eq!(COUNT.get() - before, 0);
+}

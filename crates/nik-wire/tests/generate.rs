@@ -1,0 +1,93 @@
+//! The synthetic requests: judged as they are meant.
+
+use nik::Summary;
+use nik::dataset;
+use nik::region::RetiredCodes;
+use nik_wire::generate::{Fault, Generator, Options};
+use nik_wire::process::{Outcome, Processor, Settings};
+use nik_wire::{Limits, Process};
+
+use crate::sample::{date, processor, regions};
+
+/// The counts over `count` requests of ten NIKs, by process.
+fn judged(
+    processor: &mut Processor,
+    mut generator: Generator,
+    count: usize,
+) -> [(usize, Summary); 2] {
+    let mut counts = [(0, Summary::default()); 2];
+    let (mut request, mut out) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        request.clear();
+        generator.request(&mut request);
+        match processor.process(Some(&request), date("2026-01-01"), &mut out) {
+            Outcome::Result { process, summary } => {
+                let (requests, counts) = &mut counts[process as usize];
+                *requests += 1;
+                *counts += summary;
+            }
+            failure @ Outcome::Failure { .. } => panic!("{failure:?}"),
+        }
+    }
+    counts
+}
+
+#[test]
+fn without_invalid_ones_every_nik_is_valid_under_the_codes_in_force() {
+    let regions = dataset::regions(RetiredCodes::None).unwrap();
+    let options = Options { niks_per_request: 10, invalid: 0.0, ..Options::default() };
+    let generator = Generator::new(&regions, 5, options);
+    let settings = Settings { min_age: 17, ..Settings::default() };
+    let counts = judged(&mut Processor::new(regions.into(), settings), generator, 1000);
+    for (requests, summary) in counts {
+        assert!((400..600).contains(&requests), "{requests} of 1000");
+        assert_eq!(summary.all_section, summary.number);
+    }
+}
+
+#[test]
+fn invalid_niks_are_invalid_in_every_section_and_have_their_share() {
+    let options = Options {
+        niks_per_request: 10,
+        invalid: 1.0,
+        process: Some(Process::Full),
+        ..Options::default()
+    };
+    let [_, (_, all)] =
+        judged(&mut processor(Settings::default()), Generator::new(&regions(), 5, options), 1000);
+    assert_eq!((all.number_processed, all.all_section), (10_000, 0));
+    for valid in [all.length, all.area, all.dob, all.gender, all.computerized] {
+        assert!((1000..9900).contains(&valid), "{all:?}");
+    }
+
+    let options = Options { invalid: 0.25, unreadable: 0.1, ..options };
+    let [_, (_, all)] =
+        judged(&mut processor(Settings::default()), Generator::new(&regions(), 5, options), 1000);
+    assert!((900..1100).contains(&all.error), "{all:?}");
+    assert!((6500..7000).contains(&all.all_section), "{all:?}");
+}
+
+#[test]
+fn every_fault_ends_as_it_should_in_all_its_variants() {
+    for (niks_per_request, limits) in
+        [(1, Limits::default()), (3, Limits { niks_per_request: 3000, request_bytes: 1 << 19 })]
+    {
+        let settings =
+            Settings { limits, result_bytes: 4 * limits.request_bytes / 2, ..Settings::default() };
+        let mut processor = processor(settings);
+        let options = Options { niks_per_request, ..Options::default() };
+        let mut generator = Generator::new(&regions(), 9, options);
+        let mut out = Vec::new();
+        for fault in Fault::ALL {
+            let large = [Fault::TooLarge, Fault::TooManyNiks, Fault::ResultTooLarge];
+            for _ in 0..if large.contains(&fault) { 2 } else { 30 } {
+                let value = generator.broken(fault, limits);
+                let outcome = processor.process(value.as_deref(), date("2026-01-01"), &mut out);
+                assert!(
+                    matches!(outcome, Outcome::Failure { reason, .. } if reason == fault.reason()),
+                    "{fault:?}: {outcome:?}"
+                );
+            }
+        }
+    }
+}

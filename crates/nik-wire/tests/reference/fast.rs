@@ -1,0 +1,87 @@
+//! The pipeline, asked the reference's questions and answering in the reference's words, so that both answers can be compared.
+
+use super::regions::Retired;
+use super::request::{Process, Reason};
+use super::{Answer, Settings, Summary};
+use nik::Date;
+use nik::dataset;
+use nik::region::RetiredCodes;
+use nik_wire::process::{self, Outcome, Processor};
+use nik_wire::{Absent, Limits};
+use std::sync::Arc;
+
+/// A processor under the reference's settings; it keeps its buffers from request to request, as the service does.
+pub struct Fast {
+    processor: Processor,
+    out: Vec<u8>,
+}
+
+impl Fast {
+    pub fn new(settings: &Settings, retired: Retired) -> Self {
+        let regions = dataset::regions(match retired {
+            Retired::All => RetiredCodes::All,
+            Retired::Confirmed => RetiredCodes::Confirmed,
+            Retired::None => RetiredCodes::None,
+        });
+        let settings = process::Settings {
+            limits: Limits {
+                niks_per_request: settings.niks_per_request,
+                request_bytes: settings.request_bytes,
+            },
+            result_bytes: settings.result_bytes,
+            min_age: settings.min_age,
+            absent: if settings.absent_null { Absent::Null } else { Absent::Text },
+        };
+        Self {
+            processor: Processor::new(
+                Arc::new(regions.expect("the tables are in order")),
+                settings,
+            ),
+            out: b"left over from the last request".to_vec(),
+        }
+    }
+
+    pub fn answer(&mut self, value: Option<&[u8]>, reference: Date) -> Answer {
+        let kind = match self.processor.process(value, reference, &mut self.out) {
+            Outcome::Result { process, summary } => Ok((process_of(process), summary_of(summary))),
+            Outcome::Failure { reason, process } => {
+                Err((reason_of(reason), process.map(process_of)))
+            }
+        };
+        Answer { kind, bytes: self.out.clone() }
+    }
+}
+
+fn process_of(process: nik_wire::Process) -> Process {
+    match process {
+        nik_wire::Process::Limited => Process::Limited,
+        nik_wire::Process::Full => Process::Full,
+    }
+}
+
+fn reason_of(reason: nik_wire::Reason) -> Reason {
+    match reason {
+        nik_wire::Reason::Tombstone => Reason::Tombstone,
+        nik_wire::Reason::RequestTooLarge => Reason::RequestTooLarge,
+        nik_wire::Reason::MalformedJson => Reason::MalformedJson,
+        nik_wire::Reason::InvalidRequest => Reason::InvalidRequest,
+        nik_wire::Reason::UnknownProcess => Reason::UnknownProcess,
+        nik_wire::Reason::TooManyNiks => Reason::TooManyNiks,
+        nik_wire::Reason::ResultTooLarge => Reason::ResultTooLarge,
+        nik_wire::Reason::Internal => panic!("a fault in the pipeline"),
+    }
+}
+
+fn summary_of(summary: nik::Summary) -> Summary {
+    Summary {
+        number: summary.number,
+        number_processed: summary.number_processed,
+        error: summary.error,
+        all_section: summary.all_section,
+        length: summary.length,
+        area: summary.area,
+        dob: summary.dob,
+        gender: summary.gender,
+        computerized: summary.computerized,
+    }
+}

@@ -1,0 +1,125 @@
+//! A text that can be read as a NIK, and where its parts lie.
+
+use core::fmt;
+
+use super::Digits;
+
+/// Characters of the area code, and of the birth date behind it.
+const PART: usize = 6;
+
+/// A text that can be read as a NIK: at least 7 characters (Unicode scalar values), the 7th to the
+/// 12th, as far as they exist, ASCII digits. Whether it is a valid one is for
+/// [`assess`](super::assess()) to say.
+///
+/// The digits are personal data: `Debug` hides them, there is no `Display`, and only
+/// [`Nik::as_str`] gives them away.
+///
+/// ```
+/// use nik::Nik;
+///
+/// let nik = Nik::new("1234567891234567").unwrap();
+/// assert_eq!(format!("{nik:?}"), "Nik(..)");
+/// assert!(Nik::new("123456").is_none(), "too short to hold a gender");
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Nik<'a> {
+    text: &'a str,
+    /// The byte at which the 7th character starts: 6, unless the first six are not all ASCII.
+    birth_at: usize,
+    /// Its digits if it is 16 ASCII digits, as nearly all are: then no part needs another look.
+    digits: Option<Digits>,
+}
+
+impl<'a> Nik<'a> {
+    /// Reads a text as a NIK; `None` is an element for `errors`.
+    pub fn new(text: &'a str) -> Option<Self> {
+        if let Ok(sixteen) = text.as_bytes().try_into()
+            && let Some(digits) = Digits::read(sixteen)
+        {
+            return Some(Self::of_digits(text, digits));
+        }
+        let birth_at = match text.as_bytes().first_chunk::<PART>() {
+            Some(head) if head.is_ascii() && text.len() > PART => PART,
+            _ => text.char_indices().nth(PART)?.0,
+        };
+        let nik = Self { text, birth_at, digits: None };
+        nik.birth().iter().all(u8::is_ascii_digit).then_some(nik)
+    }
+
+    /// The NIK that these are the text and the digits of.
+    #[inline]
+    pub fn of_digits(text: &'a str, digits: Digits) -> Self {
+        Self { text, birth_at: PART, digits: Some(digits) }
+    }
+
+    /// The NIK as it was sent.
+    pub fn as_str(&self) -> &'a str {
+        self.text
+    }
+
+    /// The digits, if the whole text is 16 ASCII digits.
+    #[inline]
+    pub fn digits(&self) -> Option<Digits> {
+        self.digits
+    }
+
+    /// The number in the first six characters, 0 to 999,999; `None` unless all six are ASCII
+    /// digits.
+    #[inline]
+    pub(super) fn area(&self) -> Option<u32> {
+        if let Some(digits) = self.digits {
+            return Some(digits.area());
+        }
+        let code: &[u8; PART] = self.text.as_bytes()[..self.birth_at].try_into().ok()?;
+        let [province, regency, kecamatan] = pairs(*code);
+        all_digits(code).then_some((province * 100 + regency) * 100 + kecamatan)
+    }
+
+    /// The 7th character's number, 0 to 9.
+    #[inline]
+    pub(super) fn gender(&self) -> u8 {
+        match self.digits {
+            Some(digits) => digits.gender(),
+            None => self.text.as_bytes()[self.birth_at] - b'0',
+        }
+    }
+
+    /// The numbers in the 7th to the 12th character, each 0 to 99: day, month and year. `None` if
+    /// there are fewer.
+    #[inline]
+    pub(super) fn birth_date(&self) -> Option<[u32; 3]> {
+        match self.digits {
+            Some(digits) => Some(digits.birth_date()),
+            None => self.birth().try_into().ok().map(pairs),
+        }
+    }
+
+    /// The 7th to the 12th character as far as they exist: one to six ASCII digits.
+    fn birth(&self) -> &'a [u8] {
+        let rest = &self.text.as_bytes()[self.birth_at..];
+        &rest[..rest.len().min(PART)]
+    }
+
+    /// Everything from the 13th character; empty when there is none.
+    pub(super) fn serial(&self) -> &'a str {
+        // One byte a character up to here: `new` saw ASCII digits.
+        self.text.get(self.birth_at + PART..).unwrap_or_default()
+    }
+}
+
+/// Counts instead of stopping at the first that is none: a few instructions for all of them.
+pub(super) fn all_digits<const N: usize>(bytes: &[u8; N]) -> bool {
+    bytes.iter().filter(|byte| byte.is_ascii_digit()).count() == N
+}
+
+/// The numbers that each two of six digits make; nothing sensible for bytes that are no digits.
+fn pairs(digits: [u8; PART]) -> [u32; 3] {
+    let digits = digits.map(|digit| u32::from(digit.wrapping_sub(b'0')));
+    [0, 2, 4].map(|at| digits[at] * 10 + digits[at + 1])
+}
+
+impl fmt::Debug for Nik<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Nik(..)")
+    }
+}

@@ -1,0 +1,6 @@
+//! One test binary.
+
+mod broken;
+mod data;
+mod judgement;
+mod sample;

@@ -1,0 +1,28 @@
+//! A handful of regions.
+
+use nik::Date;
+use nik::region::{RETIRED_HEADER, Regions, RetiredCodes};
+
+const CURRENT: &str = "\
+32\tJawa Barat
+3273\tKota Bandung
+327301\tSukasari
+91\tPapua
+9171\tKota Jayapura
+917101\tJayapura Utara
+";
+
+/// 327302 was a kecamatan whose name nobody knows, 327303 is known by name.
+const RETIRED: &str = "\
+327302\t3\t\tbefore 2015\tbefore 2015\t\tgap\tcode high / name unknown\t
+327303\t3\tCoblong\tbefore 2012\tbefore 2003\t327301\tgap+annex\thigh\t
+";
+
+pub fn regions() -> Regions {
+    let retired = format!("{RETIRED_HEADER}\n{RETIRED}");
+    Regions::parse(CURRENT, &retired, RetiredCodes::All).expect("the sample is well formed")
+}
+
+pub fn date(text: &str) -> Date {
+    Date::parse(text).expect("tests give good dates")
+}
