@@ -4,7 +4,6 @@ use std::process::{Command, Output};
 use std::time::Duration;
 
 use nik::Summary;
-use nik::dataset;
 use nik_stream::config::load_from;
 use nik_stream::kafka::check_property;
 use nik_stream::pipeline::epoch::Tally;
