@@ -5,6 +5,7 @@ mod client;
 pub mod dlq;
 mod limits;
 pub mod request_producer;
+pub mod roles;
 mod security;
 mod stream;
 pub mod topics;
