@@ -153,12 +153,13 @@ impl Worker {
                 let membership = desk.membership.take();
                 let membership =
                     membership.ok_or_else(|| Fault::Abort("no member of the group".to_owned()))?;
-                let positions = Offsets::new(&desk.shared.requests_c, desk.epoch.positions());
+                let positions =
+                    Offsets::new(&desk.shared.requests_c, desk.epoch.positions().map(Into::into));
                 desk.sink.commit(positions, membership)?;
             }
-            Guarantee::AtLeastOnce => source.commit(desk.epoch.positions())?,
+            Guarantee::AtLeastOnce => source.commit(desk.epoch.positions().map(Into::into))?,
         }
-        source.committed(desk.epoch.positions());
+        source.committed(desk.epoch.positions().map(Into::into));
         desk.committed(started);
         Ok(())
     }
@@ -169,7 +170,7 @@ impl Worker {
         let Self { source, mut desk } = self;
         desk.shared.health.set_joined(desk.index, false);
         let unswept = Some(&desk.epoch).filter(|_| desk.sink.needs_sweep());
-        let left_behind = unswept.map(|epoch| epoch.starts().collect());
+        let left_behind = unswept.map(|epoch| epoch.starts().map(Into::into).collect());
         desk.drop_epoch(); // after a fault
         source.leave(leave);
         desk.sink.close(CLOSE_BUDGET);
@@ -193,7 +194,7 @@ impl Desk {
             min_interval: self.shared.cadence.min_interval.max(self.last_duration / 2),
             ..self.shared.cadence
         };
-        self.epoch.patience(&cadence, self.last_commit, self.now)
+        self.epoch.time_until_commit(&cadence, self.last_commit, self.now)
     }
 
     /// One record in, one outcome out. Only the breaker's refusal leaves it without one: `false`.
@@ -326,7 +327,7 @@ impl Desk {
             now_ms: now_ms(),
             duration: self.last_duration,
         });
-        self.exceptions.committed(self.epoch.positions());
+        self.exceptions.committed(self.epoch.positions().map(Into::into));
         let results = self.untold_results();
         self.shared.breaker.succeeded(results);
         self.clear();

@@ -57,7 +57,7 @@ impl SharedBreaker {
 
     /// Takes failures back whose epoch was given up.
     pub fn take_back(&self, failures: usize) {
-        self.with(|breaker, _| breaker.take_back(failures));
+        self.with(|breaker, _| breaker.uncount(failures));
     }
 
     /// An operator accepts the dead letters; `false` when it is not open.

@@ -70,9 +70,9 @@ impl Worker {
                 cause,
                 "epoch given up"
             );
-            source.rewind(desk.epoch.starts())?;
+            source.rewind(desk.epoch.starts().map(Into::into))?;
             if desk.exceptions.is_empty() && desk.sink.needs_sweep() {
-                let starts: Vec<_> = desk.epoch.starts().collect();
+                let starts: Vec<_> = desk.epoch.starts().map(Into::into).collect();
                 desk.shared.sweep(&mut desk.sink, &starts)?;
             }
             desk.drop_epoch();
