@@ -123,7 +123,7 @@ impl OutputProducer {
 
     /// A right that was missing just now.
     pub fn missing(&self) -> Option<String> {
-        self.access.missing().pop()
+        self.access.denied().pop()
     }
 
     /// Waits until the broker has taken everything sent; returns what it refused.

@@ -140,7 +140,7 @@ impl Watch {
             }
         }
         problems.extend(beside);
-        for missing in self.access.missing() {
+        for missing in self.access.denied() {
             if !problems.contains(&missing) {
                 problems.push(missing);
             }
@@ -157,8 +157,8 @@ impl Watch {
                 self.counts.outages.fetch_add(1, Ordering::Relaxed);
                 drain_events(&self.client);
                 return Err(match self.access.take_connection_failure() {
-                    Some(complaint) if complaint.refusal => complaint.line,
-                    Some(complaint) => format!("no broker answers: {}", complaint.line),
+                    Some(failure) if failure.permanent => failure.message,
+                    Some(failure) => format!("no broker answers: {}", failure.message),
                     None => format!("no broker answers: {error}"),
                 });
             }
