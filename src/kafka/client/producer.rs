@@ -16,7 +16,7 @@ use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 
 use crate::kafka::client::callbacks::client_callbacks;
-use crate::kafka::client::deadline::{Calls, finishes_within};
+use crate::kafka::client::deadline::{CallThread, finishes_within};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use crate::kafka::client::refusal::{Refused, is_for_good};
@@ -43,7 +43,7 @@ pub struct OutputProducer {
     id: String,
     /// The group whose positions it commits.
     group: String,
-    calls: Option<Calls>,
+    calls: Option<CallThread>,
     /// A transaction is open.
     open: bool,
     /// How many records were sent since it began.
@@ -68,7 +68,7 @@ impl OutputProducer {
         let transactional = id.is_some();
         let events = ProducerEvents::new(access, metrics);
         let producer = Arc::new(config.create_with_context(events)?);
-        let calls = if transactional { Some(Calls::start(worker)?) } else { None };
+        let calls = if transactional { Some(CallThread::start(worker)?) } else { None };
         let sink = Self {
             producer,
             access: Arc::clone(access),
@@ -229,7 +229,7 @@ impl OutputProducer {
         let deadline = Instant::now() + limit;
         loop {
             let (producer, job) = (Arc::clone(&self.producer), job.clone());
-            match calls.make(TRY_TIMEOUT, move || job(producer.client(), TRY_TIMEOUT))? {
+            match calls.call(TRY_TIMEOUT, move || job(producer.client(), TRY_TIMEOUT))? {
                 Ok(()) => return Ok(()),
                 Err(error) if error.retriable && Instant::now() < deadline => {
                     tracing::debug!(%error, "made again");

@@ -1,8 +1,8 @@
 //! Authentication state that all clients of the program share: the OAuth token, and the connection
 //! and authorization failures seen so far.
 //!
-//! Several clients run into the same failure repeatedly. It is logged once a minute in one line, and
-//! the program is not ready meanwhile.
+//! Several clients run into the same failure repeatedly. It is logged once a minute in one line,
+//! and the program is not ready meanwhile.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -66,9 +66,9 @@ impl Access {
         self.connection_failure.lock().take()
     }
 
-    /// Handles an error of a whole client. librdkafka retries by itself, and the effect on a record is
-    /// reported with the record. Every client reports an unreachable broker many times a second, so
-    /// that goes to the debug log; the topic watch logs it once.
+    /// Handles an error of a whole client. librdkafka retries by itself, and the effect on a record
+    /// is reported with the record. Every client reports an unreachable broker many times a second,
+    /// so that goes to the debug log; the topic watch logs it once.
     pub fn report(&self, error: &KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             Some(Code::AllBrokersDown | Code::OperationTimedOut) => {
@@ -160,8 +160,8 @@ impl Access {
     }
 }
 
-/// Whether librdkafka reports the same event as an error too: a rejected connection, a denied right,
-/// a producer that ended.
+/// Whether librdkafka reports the same event as an error too: a rejected connection, a denied
+/// right, a producer that ended.
 fn is_reported_as_error(facility: &str, text: &str) -> bool {
     ["SSL", "TXNERR", "FATAL"].contains(&facility)
         || text.contains("authorization failed")

@@ -1,8 +1,8 @@
 //! OAUTHBEARER tokens, read from a file or from the output of a command, cached for all clients and
 //! renewed before they expire.
 //!
-//! Only the expiry of a token is read. Its signature is left to the brokers, so a JWT library is not
-//! needed.
+//! Only the expiry of a token is read. Its signature is left to the brokers, so a JWT library is
+//! not needed.
 
 use std::io::Read;
 use std::path::PathBuf;
