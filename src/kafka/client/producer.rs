@@ -15,7 +15,7 @@ use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 
 use crate::kafka::client::callbacks::client_callbacks;
-use crate::kafka::client::deadline::{Calls, finishes_within};
+use crate::kafka::client::deadline::{CallThread, finishes_within};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use crate::kafka::client::refusal::{Refused, is_for_good};
@@ -45,7 +45,7 @@ pub struct OutputProducer {
     id: String,
     /// The group whose positions it commits.
     group: String,
-    calls: Option<Calls>,
+    calls: Option<CallThread>,
     transaction: Transaction,
 }
 
@@ -85,7 +85,7 @@ impl OutputProducer {
         let transactional = id.is_some();
         let events = ProducerEvents::new(access, metrics);
         let producer = Arc::new(config.create_with_context(events)?);
-        let calls = if transactional { Some(Calls::start(worker)?) } else { None };
+        let calls = if transactional { Some(CallThread::start(worker)?) } else { None };
         let sink = Self {
             producer,
             access: Arc::clone(access),
@@ -136,7 +136,7 @@ impl OutputProducer {
 
     /// A right that was missing just now.
     pub fn missing(&self) -> Option<String> {
-        self.access.missing().pop()
+        self.access.denied().pop()
     }
 
     /// Waits until the broker has taken everything sent; returns what it refused.
@@ -224,7 +224,7 @@ impl OutputProducer {
         let deadline = Instant::now() + limit;
         loop {
             let (producer, job) = (Arc::clone(&self.producer), job.clone());
-            match calls.make(timeout, move || job(producer.client(), timeout))? {
+            match calls.call(timeout, move || job(producer.client(), timeout))? {
                 Ok(()) => return Ok(()),
                 Err(_) if is_stopped() => return Err(Cause::StoppedEarly.into()),
                 Err(error) if error.retriable && Instant::now() < deadline => {

@@ -64,13 +64,15 @@ impl Reader {
             heard = self.access.take_connection_failure().or(heard);
             match &heard {
                 // A second look would find the same.
-                Some(complaint) if complaint.refusal => {
-                    return Err(CommandError::Refusal(complaint.line.clone()));
+                Some(failure) if failure.permanent => {
+                    return Err(CommandError::Refusal(failure.message.clone()));
                 }
                 heard if Instant::now() >= deadline => {
                     return Err(CommandError::Unreachable {
                         servers: self.servers.clone(),
-                        why: heard.as_ref().map_or_else(|| error.to_string(), |it| it.line.clone()),
+                        why: heard
+                            .as_ref()
+                            .map_or_else(|| error.to_string(), |it| it.message.clone()),
                     });
                 }
                 _ => {}

@@ -129,7 +129,7 @@ impl Watch {
             self.fetch_watermarks();
         }
         problems.extend(reply_problems);
-        for denied in shared.clients.access.missing() {
+        for denied in shared.clients.access.denied() {
             if !problems.contains(&denied) {
                 problems.push(denied);
             }
@@ -146,8 +146,8 @@ impl Watch {
                 shared.outages.fetch_add(1, Ordering::Relaxed);
                 drain_events(&self.client);
                 return Err(Unreachable(match shared.clients.access.take_connection_failure() {
-                    Some(failure) if failure.refusal => failure.line,
-                    Some(failure) => format!("no broker answers: {}", failure.line),
+                    Some(failure) if failure.permanent => failure.message,
+                    Some(failure) => format!("no broker answers: {}", failure.message),
                     None => format!("no broker answers: {error}"),
                 }));
             }
