@@ -3,7 +3,7 @@
 //! Why nothing is lost and nothing is doubled: a record's outcome is handed to the producer before
 //! its position enters the epoch ([`OpenBatch::process`]), the positions are committed together
 //! with the outcomes ([`Worker::commit`]), and a record without an outcome is read again
-//! ([`Worker::step`] and [`Worker::abort`]).
+//! ([`Worker::step`] and [`Worker::abort_epoch`]).
 
 mod outcome;
 mod recovery;
