@@ -1,7 +1,6 @@
 //! Sends requests to the topic of requests: what `generate --send` makes a set-up move with.
 
 use parking_lot::Mutex;
-use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
@@ -10,11 +9,10 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
 use crate::config::Settings;
-use crate::kafka::client::callbacks::client_callbacks;
+use crate::kafka::client::callbacks::{ClientState, client_callbacks};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::reader::Reader;
-use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 
 /// How long a full queue may take to have room again, in steps.
@@ -30,7 +28,7 @@ pub struct RequestProducer {
 
 /// Keeps the first refusal.
 struct Refusals {
-    access: Arc<Access>,
+    client: ClientState,
     first: Mutex<Option<KafkaError>>,
 }
 
@@ -54,7 +52,8 @@ impl RequestProducer {
         let clients = Clients::new(settings);
         let topic = settings.topics.requests.clone();
         Reader::connect(&clients)?.partitions(&topic, Operation::Write)?;
-        let refusals = Refusals { access: Arc::clone(&clients.access), first: Mutex::default() };
+        let refusals =
+            Refusals { client: ClientState::new(&clients.access), first: Mutex::default() };
         let producer = clients.feeder().create_with_context(refusals);
         Ok(Self { producer: producer.map_err(|error| CommandError::no_client(&error))?, topic })
     }

@@ -15,7 +15,7 @@ use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 
-use crate::kafka::client::callbacks::client_callbacks;
+use crate::kafka::client::callbacks::{ClientState, client_callbacks};
 use crate::kafka::client::deadline::{CallThread, finishes_within};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
@@ -262,7 +262,7 @@ impl OutputProducer {
 
 /// The producer's ear: it keeps what was not delivered.
 pub struct ProducerEvents {
-    access: Arc<Access>,
+    client: ClientState,
     refused: Mutex<Vec<Refused>>,
     /// How many records were not delivered since this was last set to 0.
     pub lost: AtomicUsize,
@@ -275,7 +275,7 @@ pub struct ProducerEvents {
 impl ProducerEvents {
     pub fn new(access: &Arc<Access>, metrics: Option<Arc<Metrics>>) -> Self {
         Self {
-            access: Arc::clone(access),
+            client: ClientState::new(access),
             refused: Mutex::default(),
             lost: AtomicUsize::new(0),
             queued: Mutex::default(),
@@ -306,6 +306,7 @@ impl ClientContext for ProducerEvents {
     client_callbacks!();
 
     fn stats(&self, statistics: Statistics) {
+        self.client.update(&statistics);
         let part = |count: u64| i64::try_from(count).unwrap_or(0);
         self.set_queued([statistics.msg_cnt, statistics.msg_size].map(part));
     }
@@ -326,7 +327,7 @@ impl ProducerContext for ProducerEvents {
             let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
             if code == Code::TopicAuthorizationFailed {
                 let right = Right::on_topic(Operation::Write, message.topic());
-                self.access.record_denied(right);
+                self.client.access.record_denied(right);
             }
             self.refused.lock().push(Refused { tag, code });
         }

@@ -10,7 +10,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::kafka::client::callbacks::{EVENTS, UnpolledContext, drain_events};
+use crate::kafka::client::callbacks::{MAX_EVENTS, UnpolledContext, drain_events};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::dlq::progress::Progress;
@@ -162,7 +162,7 @@ impl Reader {
                 Err(error) => {
                     // A right that is missing is told beside the call, which only waits.
                     let told = std::iter::from_fn(|| self.client.poll(Duration::ZERO));
-                    let told = told.take(EVENTS).filter_map(Result::err);
+                    let told = told.take(MAX_EVENTS).filter_map(Result::err);
                     for error in told.chain([error.clone()]) {
                         if let refused @ CommandError::NotAllowed(_) =
                             CommandError::of(&right, &error)

@@ -12,7 +12,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::kafka::client::callbacks::{client_callbacks, knows_none};
+use crate::kafka::client::callbacks::{ClientState, client_callbacks};
 use crate::kafka::security::access::Access;
 use crate::telemetry::lag::Seen;
 use crate::telemetry::metrics::Metrics;
@@ -28,7 +28,7 @@ pub enum Change {
 /// The consumer's ear. It only notes changes of the assignment: the worker follows them between two polls, where it can
 /// first commit what it has done. (librdkafka waits with the group's next step until the worker has answered.)
 pub struct ConsumerEvents {
-    access: Arc<Access>,
+    pub client: ClientState,
     topic: String,
     worker: usize,
     metrics: Arc<Metrics>,
@@ -36,27 +36,19 @@ pub struct ConsumerEvents {
     /// Nothing is read, for now.
     pub paused: AtomicBool,
     closing: AtomicBool,
-    /// The client knows no broker any more.
-    lost: AtomicBool,
 }
 
 impl ConsumerEvents {
     pub fn new(access: &Arc<Access>, topic: &str, worker: usize, metrics: Arc<Metrics>) -> Self {
         Self {
-            access: Arc::clone(access),
+            client: ClientState::new(access),
             topic: topic.to_owned(),
             worker,
             metrics,
             changes: Mutex::default(),
             paused: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
         }
-    }
-
-    /// Whether the client was last seen to know no broker any more; says so once.
-    pub fn take_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::Relaxed)
     }
 
     /// The oldest change not yet followed.
@@ -74,7 +66,7 @@ impl ClientContext for ConsumerEvents {
     client_callbacks!();
 
     fn stats(&self, statistics: Statistics) {
-        self.lost.store(knows_none(&statistics), Ordering::Relaxed);
+        self.client.update(&statistics);
         // A pause stops what these numbers come from.
         let reads = !self.paused.load(Ordering::Relaxed);
         let Some(topic) = statistics.topics.get(&self.topic).filter(|_| reads) else {

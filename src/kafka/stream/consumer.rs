@@ -127,7 +127,7 @@ impl GroupConsumer {
 
     /// Helps a consumer that has forgotten all brokers.
     pub fn find_brokers(&self) {
-        if self.consumer.context().take_lost() {
+        if self.consumer.context().client.take_lost_brokers() {
             native::remind_of(self.consumer.client(), &self.bootstrap);
         }
     }

@@ -101,7 +101,7 @@ impl Watch {
     /// What is wrong with brokers and topics.
     fn look(&mut self) -> Vec<String> {
         drain_events(&self.client);
-        if self.client.context().take_lost() {
+        if self.client.context().client.take_lost_brokers() {
             native::remind_of(self.client.client(), &self.bootstrap);
         }
         let mut problems = Vec::new();
