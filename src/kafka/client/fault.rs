@@ -52,7 +52,7 @@ pub enum Cause {
     NotAMember,
     #[error("offsets cannot be committed: {0}")]
     OffsetsNotCommitted(KafkaError),
-    #[error("stopped before the partition counts were known")]
+    #[error("stopped while the producer was connecting")]
     StoppedEarly,
     /// A transactional call failed in a way that neither a retry nor an abort repairs.
     #[error(transparent)]

@@ -31,6 +31,8 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
 pub use token::set_token;
 
+use crate::pipeline::Position;
+
 /// The error of a transactional call, with the flags that librdkafka sets.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{call}: {text} ({code:?})")]
@@ -199,7 +201,7 @@ impl Drop for GroupMetadata {
     }
 }
 
-/// Positions to commit: (partition, next offset) of one topic.
+/// Positions to commit, of one topic.
 pub struct Offsets(NonNull<sys::rd_kafka_topic_partition_list_t>);
 
 // SAFETY: a self-contained heap object, never modified after its creation.
@@ -209,13 +211,13 @@ unsafe impl Sync for Offsets {}
 
 impl Offsets {
     /// A list of `positions` in `topic`.
-    pub fn new(topic: &CStr, positions: impl Iterator<Item = (i32, i64)>) -> Self {
+    pub fn new(topic: &CStr, positions: impl Iterator<Item = Position>) -> Self {
         // SAFETY: the list is owned by us; `add` copies the name and returns an element that lives
         // until the next `add`.
         unsafe {
             let list = NonNull::new(sys::rd_kafka_topic_partition_list_new(8))
                 .expect("librdkafka aborts when out of memory");
-            for (partition, offset) in positions {
+            for Position { partition, offset } in positions {
                 (*sys::rd_kafka_topic_partition_list_add(
                     list.as_ptr(),
                     topic.as_ptr(),

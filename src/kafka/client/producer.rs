@@ -1,6 +1,5 @@
 //! Where outcomes go: a producer, and the transaction around an epoch.
 
-use std::ffi::CStr;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,6 +29,9 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(12);
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one try waits; the brokers' answers decide about the next.
 const TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one try of `init_transactions` waits. librdkafka resumes the call where it was, and a
+/// stop is noticed between two tries.
+const INIT_TRY_TIMEOUT: Duration = Duration::from_millis(500);
 /// How often a flush looks for refusals.
 const LOOK: Duration = Duration::from_millis(50);
 /// The longest the producer's queue may stay full, and a flush may take.
@@ -44,14 +46,28 @@ pub struct OutputProducer {
     /// The group whose positions it commits.
     group: String,
     calls: Option<CallThread>,
-    /// A transaction is open.
-    open: bool,
-    /// How many records were sent since it began.
-    sent: usize,
-    /// Its commit was asked for, and the answer is not known.
-    in_doubt: bool,
-    /// A sweep has begun.
-    sweeping: bool,
+    transaction: Transaction,
+}
+
+/// The state of a producer's transaction. Without a transactional id it stays idle.
+#[derive(Clone, Copy, Debug)]
+enum Transaction {
+    /// Nothing was sent since the last commit.
+    Idle,
+    /// `sent` records were queued.
+    Open { sent: usize },
+    /// The transaction of these records was aborted.
+    Aborted { sent: usize },
+    /// The commit was requested, and its result is unknown.
+    InDoubt,
+}
+
+/// What became of a record that was handed to the producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Queued,
+    /// The client itself refuses this record for good.
+    Refused(Code),
 }
 
 impl OutputProducer {
@@ -63,6 +79,7 @@ impl OutputProducer {
         group: &str,
         worker: usize,
         metrics: Option<Arc<Metrics>>,
+        is_stopped: impl Fn() -> bool,
     ) -> Result<Self, Fault> {
         let id = config.get("transactional.id");
         let transactional = id.is_some();
@@ -75,43 +92,39 @@ impl OutputProducer {
             id: id.unwrap_or_default().to_owned(),
             group: group.to_owned(),
             calls,
-            open: false,
-            sent: 0,
-            in_doubt: false,
-            sweeping: false,
+            transaction: Transaction::Idle,
         };
         if transactional {
-            sink.call(INIT_TIMEOUT, native::init_transactions)?;
+            sink.try_call(INIT_TIMEOUT, INIT_TRY_TIMEOUT, is_stopped, native::init_transactions)?;
         }
         Ok(sink)
     }
 
     /// Begins a transaction, where there are any and none is open. (A record does that by itself; positions alone do not.)
     pub fn begin(&mut self) -> Result<(), Fault> {
-        if self.calls.is_some() && !self.open {
+        if self.calls.is_some() && !matches!(self.transaction, Transaction::Open { .. }) {
             native::begin_transaction(self.producer.client())?;
-            self.open = true;
-            self.sent = 0;
+            self.transaction = Transaction::Open { sent: 0 };
             self.producer.context().lost.store(0, Ordering::SeqCst);
         }
         Ok(())
     }
 
     /// Queues one record. While the queue is full it waits: the consumer's queue fills, and the broker is asked for less.
-    ///
-    /// Returns the broker client's own refusal of this one record, if any.
-    pub fn send(&mut self, mut record: Outgoing<'_>) -> Result<Result<(), Code>, Fault> {
+    pub fn send(&mut self, mut record: Outgoing<'_>) -> Result<Sent, Fault> {
         self.begin()?;
         let mut deadline = None;
         loop {
             match native::produce(self.producer.client(), record) {
                 Ok(()) => {
-                    self.sent += 1;
-                    return Ok(Ok(()));
+                    if let Transaction::Open { sent } = &mut self.transaction {
+                        *sent += 1;
+                    }
+                    return Ok(Sent::Queued);
                 }
                 // Full; or the producer has not seen a partition that was added just now.
                 Err((Code::QueueFull | Code::UnknownPartition, back)) => record = back,
-                Err((code, _)) if is_for_good(code) => return Ok(Err(code)),
+                Err((code, _)) if is_for_good(code) => return Ok(Sent::Refused(code)),
                 Err((code, _)) => return Err(Cause::NotQueued(code).into()),
             }
             if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + DELIVERY_TIMEOUT) {
@@ -144,79 +157,61 @@ impl OutputProducer {
     /// Commits what was sent together with `positions`; `membership` is the group's fence against a zombie.
     pub fn commit(&mut self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
         self.send_offsets(positions, membership)?;
-        self.in_doubt = true;
         let committed = self.call(CALL_TIMEOUT, native::commit_transaction);
-        self.in_doubt = matches!(committed, Err(Fault::Restart(_)));
-        self.open = committed.is_err();
+        match committed {
+            Ok(()) => self.transaction = Transaction::Idle,
+            Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
+            Err(_) => {}
+        }
         committed
     }
 
-    fn send_offsets(&self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
+    /// Adds positions to the open transaction.
+    pub fn send_offsets(&self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
         let fenced = Arc::new((positions, membership));
         self.call(CALL_TIMEOUT, move |producer, timeout| {
             native::send_offsets(producer, &fenced.0, &fenced.1, timeout)
         })
     }
 
-    /// Whether the last transaction, given up, needs a sweep: the brokers took some of it, and it was not committed.
-    ///
-    /// Where they took nothing, the one before may have been committed with its markers left out in the same way: then the
-    /// next commit puts that right, and a sweep would throw its outcomes away. (That they took some shows that the coordinator is
-    /// done with the one before. Had it left markers of that one out, the abort itself may have thrown its outcomes away already.)
-    pub fn needs_sweep(&self) -> bool {
+    /// Whether the brokers received records of the transaction that is open or was aborted last.
+    pub fn reached_brokers(&self) -> bool {
         let waiting = usize::try_from(self.producer.in_flight_count()).unwrap_or(0);
         let lost = self.producer.context().lost.load(Ordering::SeqCst);
-        let taken = self.sent > waiting + lost;
-        self.calls.is_some() && !self.in_doubt && (taken || self.sweeping)
-    }
-
-    /// Aborts once more: a transaction that holds a record of no meaning in each of `places`, and `positions` of `group`.
-    ///
-    /// A coordinator takes a partition that has no leader for deleted, and leaves the abort marker out (Kafka 4.3.1,
-    /// `TransactionMarkerChannelManager`: "likely deleted already"). What the aborted transaction left there would be committed
-    /// by the next one, and its positions would keep the group's from ever being stable. The marker of this one ends both.
-    pub fn sweep<'a>(
-        &mut self,
-        places: impl Iterator<Item = (&'a CStr, i32)>,
-        group: &CStr,
-        positions: Offsets,
-    ) -> Result<(), Fault> {
-        self.sweeping = true;
-        for (topic, partition) in places {
-            let refused = self.send(Outgoing {
-                topic,
-                partition: Some(partition),
-                key: Some(b"aborted"), // a compacted topic takes none without a key
-                value: Some(b""),
-                timestamp: None,
-                headers: None,
-                tag: 0,
-            })?;
-            refused.map_err(Cause::SweepRefused)?;
+        match self.transaction {
+            Transaction::Open { sent } | Transaction::Aborted { sent } => sent > waiting + lost,
+            Transaction::Idle | Transaction::InDoubt => false,
         }
-        if let Some(refused) = self.settle()?.first() {
-            return Err(Cause::SweepRefused(refused.code).into());
-        }
-        // Refused or not: the group's partition is part of the transaction then.
-        match self.send_offsets(positions, GroupMetadata::without_members(group)) {
-            Ok(()) | Err(Fault::Abort(_)) => self.abort()?,
-            Err(fault) => return Err(fault),
-        };
-        self.sweeping = false;
-        Ok(())
     }
 
     /// Gives up what was sent since the last commit; returns what the broker refused of it. (Without transactions it stays sent.)
     pub fn abort(&mut self) -> Result<Vec<Refused>, Fault> {
-        if self.open {
+        if let Transaction::Open { sent } = self.transaction {
             self.call(CALL_TIMEOUT, native::abort_transaction)?;
-            self.open = false;
+            self.transaction = Transaction::Aborted { sent };
         }
         Ok(self.producer.context().take_refused())
     }
 
-    /// Makes a transactional call, again and again while librdkafka says it may be repeated.
+    /// Makes a transactional call, and repeats it while librdkafka says that it may be repeated.
     fn call<J>(&self, limit: Duration, job: J) -> Result<(), Fault>
+    where
+        J: Fn(&rdkafka::client::Client<ProducerEvents>, Duration) -> Result<(), CallError>
+            + Clone
+            + Send
+            + 'static,
+    {
+        self.try_call(limit, TRY_TIMEOUT, || false, job)
+    }
+
+    /// As [`Self::call`], with this `timeout` of each try, and unless `is_stopped`.
+    fn try_call<J>(
+        &self,
+        limit: Duration,
+        timeout: Duration,
+        is_stopped: impl Fn() -> bool,
+        job: J,
+    ) -> Result<(), Fault>
     where
         J: Fn(&rdkafka::client::Client<ProducerEvents>, Duration) -> Result<(), CallError>
             + Clone
@@ -229,8 +224,9 @@ impl OutputProducer {
         let deadline = Instant::now() + limit;
         loop {
             let (producer, job) = (Arc::clone(&self.producer), job.clone());
-            match calls.call(TRY_TIMEOUT, move || job(producer.client(), TRY_TIMEOUT))? {
+            match calls.call(timeout, move || job(producer.client(), timeout))? {
                 Ok(()) => return Ok(()),
+                Err(_) if is_stopped() => return Err(Cause::StoppedEarly.into()),
                 Err(error) if error.retriable && Instant::now() < deadline => {
                     tracing::debug!(%error, "made again");
                     sleep(Duration::from_millis(20));

@@ -9,7 +9,7 @@ use crate::kafka::client::c_string;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::Fault;
 use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
-use crate::kafka::client::producer::OutputProducer;
+use crate::kafka::client::producer::{OutputProducer, Sent};
 use crate::kafka::client::refusal::is_for_good;
 use crate::kafka::dlq::letter::{Choice, Place};
 use crate::kafka::dlq::originals::Request;
@@ -74,7 +74,8 @@ impl Sender {
     pub fn connect(letters: &DeadLetterTopic, rate: u32, takes: i32) -> Result<Self, CommandError> {
         let clients = &letters.clients;
         let name = clients.replay_name();
-        let sink = OutputProducer::connect(&clients.replayer(), &clients.access, &name, 0, None);
+        let sink =
+            OutputProducer::connect(&clients.replayer(), &clients.access, &name, 0, None, || false);
         let sink = sink.map_err(|fault| match fault {
             Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => CommandError::Brokers {
                 doing: format!("begin to send, by the transactional id {name}"),
@@ -115,7 +116,9 @@ impl Sender {
         self.sink.begin()?;
         let mut refused = None;
         for (tag, ready) in batch.iter().enumerate() {
-            if let Err(code) = self.sink.send(outgoing(&self.requests, self.takes, ready, tag))? {
+            if let Sent::Refused(code) =
+                self.sink.send(outgoing(&self.requests, self.takes, ready, tag))?
+            {
                 refused = Some(code);
                 break;
             }
