@@ -1,13 +1,15 @@
 //! Callbacks that all clients share, and the context of clients that are polled rarely.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::statistics::{Broker, Statistics};
 
+use super::native;
 use crate::kafka::security::access::Access;
 
 /// The state that the callbacks of every client need. Each context has it as its field `client`.
@@ -26,10 +28,17 @@ impl ClientState {
         self.lost_brokers.store(!knows_brokers(statistics), Ordering::Relaxed);
     }
 
-    /// Whether the latest statistics listed no broker; true only once per statistics.
-    pub fn take_lost_brokers(&self) -> bool {
-        self.lost_brokers.load(Ordering::Relaxed)
-            && self.lost_brokers.swap(false, Ordering::Relaxed)
+    /// Re-adds the bootstrap brokers if the latest statistics listed no broker.
+    ///
+    /// The metadata of a broker that has just restarted may list no brokers. librdkafka then drops
+    /// all that it knows, including those of `bootstrap.servers`, and never reconnects (2.12.1; its
+    /// issue 5301).
+    pub fn restore_brokers<C: ClientContext>(&self, client: &Client<C>, bootstrap: &CStr) {
+        let lost = &self.lost_brokers;
+        if lost.load(Ordering::Relaxed) && lost.swap(false, Ordering::Relaxed) {
+            let added = native::add_brokers(client, bootstrap);
+            tracing::warn!(added, "librdkafka had dropped all brokers: bootstrap brokers re-added");
+        }
     }
 }
 

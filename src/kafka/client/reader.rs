@@ -21,7 +21,8 @@ use crate::kafka::security::acl::{Operation, Right};
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long no record may come before the end: a leader may change meanwhile.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How long a replay that crashed may hold the positions back: its transaction's timeout, and the brokers' look at it.
+/// How long a replay that crashed may hold the positions back: its transaction's timeout, and the
+/// brokers' look at it.
 const STABLE: Duration = Duration::from_secs(40);
 /// How long one try may take.
 const TRY: Duration = Duration::from_secs(3);
@@ -132,7 +133,8 @@ impl Reader {
                     let right = Right::on_topic(Operation::Read, topic);
                     return Err(CommandError::NotAllowed(right));
                 }
-                // It goes on by itself; and the right on the group, which librdkafka asks for, is not needed here.
+                // It goes on by itself; and the right on the group, which librdkafka asks for, is
+                // not needed here.
                 Some(_) | None => {}
             }
             if Instant::now() > deadline {
@@ -144,7 +146,8 @@ impl Reader {
         }
     }
 
-    /// What was replayed of these partitions. It waits for the transaction of a replay that crashed.
+    /// What was replayed of these partitions. It waits for the transaction of a replay that
+    /// crashed.
     pub fn progress(
         &self,
         topic: &str,
