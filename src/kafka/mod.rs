@@ -3,6 +3,7 @@
 
 mod client;
 pub mod dlq;
+pub mod embedded;
 mod limits;
 pub mod request_producer;
 pub mod roles;
