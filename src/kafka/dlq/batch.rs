@@ -3,11 +3,12 @@
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::client::c_string;
 use crate::kafka::client::error::CommandError;
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
 use crate::kafka::client::producer::OutputProducer;
 use crate::kafka::client::refusal::is_for_good;
@@ -86,7 +87,7 @@ impl Sender {
         let producer = producer.map_err(|fault| match fault {
             Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => CommandError::Brokers {
                 action: format!("start the producer with the transactional id {name}"),
-                why,
+                why: why.to_string(),
             }
             .into(),
             fault @ (Fault::Denied(_) | Fault::Fenced(_)) => DlqError::from(fault),
@@ -151,7 +152,7 @@ impl Sender {
         Err(if is_for_good(code) {
             DlqError::Refused { position: last.position, code }
         } else {
-            DlqError::Stopped(code.to_string())
+            DlqError::Stopped(Cause::Kafka(KafkaError::MessageProduction(code)))
         })
     }
 
@@ -163,7 +164,7 @@ impl Sender {
         let mut position = list.add_partition(&self.failures, task.partition);
         position
             .set_offset(Offset::Offset(progress.committed))
-            .map_err(|error| DlqError::Stopped(error.to_string()))?;
+            .map_err(|error| DlqError::Stopped(error.into()))?;
         position.set_metadata(progress.metadata());
         let group = GroupMetadata::without_members(&self.group);
         Ok(self.producer.commit(Offsets::copy_of(&list), group)?)

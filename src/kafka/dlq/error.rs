@@ -3,7 +3,7 @@
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::kafka::client::error::CommandError;
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::pipeline::Position;
 
 #[derive(Debug, thiserror::Error)]
@@ -52,11 +52,11 @@ pub enum DlqError {
         "another replay of this group has taken over (or the brokers were unreachable for long): what this replay had not \
          committed, it did not send. Run it again when the other one has ended ({0})"
     )]
-    Fenced(String),
+    Fenced(Cause),
     #[error(
         "the replay stopped: {0}. Run it again: it continues where it stopped and sends nothing twice"
     )]
-    Stopped(String),
+    Stopped(Cause),
     /// The output of the command was closed.
     #[error(transparent)]
     Output(#[from] std::io::Error),
