@@ -43,6 +43,6 @@ impl CommandError {
 
     /// librdkafka rejects the settings of a client.
     pub fn no_client(error: &KafkaError) -> Self {
-        Self::Brokers { action: "create a Kafka client".to_owned(), why: error.to_string() }
+        Self::Brokers { action: "make a Kafka client".to_owned(), why: error.to_string() }
     }
 }

@@ -114,10 +114,9 @@ impl Admin {
             .create_with_context(UnpolledContext::new(&clients.access))
             .map_err(|error| CommandError::no_client(&error))?;
         // An admin client is never polled, so its callback that asks for a token is never called.
-        let token = clients
-            .access
-            .token_if_any()
-            .map_err(|error| CommandError::Rejected(format!("no OAuth token: {error}")))?;
+        let token = clients.access.token_if_any().map_err(|error| {
+            CommandError::Rejected(format!("no token for the brokers: {error}"))
+        })?;
         if let Some(token) = token {
             native::set_token(client.inner(), token);
         }
