@@ -38,7 +38,7 @@ pub enum DlqError {
     )]
     UnknownMetadata { group: String, partition: i32 },
     #[error(
-        "too many different filters: the record of what they left out does not fit into the {limit} bytes of metadata that \
+        "too many different filters: the list of what they left out does not fit into the {limit} bytes of metadata that \
          the committed offset of partition {partition} can carry. Run `nik-stream dlq replay` once without a filter for this \
          partition (--partition {partition}), then repeat this command"
     )]
