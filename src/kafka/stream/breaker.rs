@@ -59,7 +59,7 @@ impl SharedBreaker {
 
     /// Takes failures back whose epoch was given up.
     pub fn take_back(&self, failures: usize) {
-        self.with(|breaker, _| breaker.take_back(failures));
+        self.with(|breaker, _| breaker.uncount(failures));
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Breaker, Instant) -> T) -> T {
