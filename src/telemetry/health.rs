@@ -1,60 +1,56 @@
-//! Whether the program does its job, and if not, why: what `/readyz` answers.
+//! Whether this instance is ready, and if not, why not: the basis of `/readyz`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use super::breaker::SharedBreaker;
+use parking_lot::Mutex;
 
-/// The state that the workers and the watch over the topics keep up to date.
+/// The state that the workers and the topic watch keep up to date.
 pub struct Health {
-    /// Per worker: a member of the group, with its assignment taken.
+    /// Whether each worker is a member of the group and has its assignment.
     joined: Box<[AtomicBool]>,
     stopping: AtomicBool,
-    /// What is wrong with brokers and topics; `None` until they were first looked at.
+    /// Problems with the brokers and topics; `None` until they were checked for the first time.
     cluster: Mutex<Option<Vec<String>>>,
-    pub(super) breaker: Arc<SharedBreaker>,
 }
 
 impl Health {
-    /// The health of a program of `workers` workers that has just started.
-    pub fn new(workers: usize, breaker: Arc<SharedBreaker>) -> Self {
+    /// Starts with no worker in the group and the cluster not yet checked.
+    pub fn new(workers: usize) -> Self {
         Self {
             joined: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             stopping: AtomicBool::new(false),
             cluster: Mutex::new(None),
-            breaker,
         }
     }
 
-    /// Notes whether a worker is a member of the group with its assignment taken.
+    /// Records whether a worker is a member of the group and has its assignment.
     pub fn set_joined(&self, worker: usize, joined: bool) {
         self.joined[worker].store(joined, Ordering::Relaxed);
     }
 
-    /// Notes what is wrong with brokers and topics (nothing: an empty list).
+    /// Replaces the problems with the brokers and topics.
     pub fn set_cluster(&self, problems: Vec<String>) {
-        *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(problems);
+        *self.cluster.lock() = Some(problems);
     }
 
-    /// Notes that the program is about to stop.
+    /// Records that the program is shutting down.
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Why the program is not ready; empty when it is.
+    /// Why this instance is not ready; empty if it is.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.stopping.load(Ordering::Relaxed) {
             problems.push("stopping".to_owned());
         }
-        match &*self.cluster.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.cluster.lock() {
             None => problems.push("the brokers have not answered yet".to_owned()),
             Some(cluster) => problems.extend_from_slice(cluster),
         }
-        problems.extend(self.breaker.problem());
         for (worker, joined) in self.joined.iter().enumerate() {
             if !joined.load(Ordering::Relaxed) {
-                problems.push(format!("worker {worker} has no assignment of the group yet"));
+                problems.push(format!("worker {worker} has no group assignment yet"));
             }
         }
         problems
