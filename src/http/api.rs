@@ -1,4 +1,5 @@
-//! The original's door, `POST /api/nik`: a request over HTTP, judged by the core of the stream to the same bytes.
+//! `POST /api/nik`, the endpoint of the Flask service that this program replaces. The answers have the bytes of the stream's
+//! outcomes.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,102 +14,110 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::metrics::Metrics;
-use super::patient::PATIENCE;
-use super::today;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::today;
 use nik::Date;
 use nik_wire::process::{Outcome, Processor};
 use nik_wire::{Reason, write_failure};
 
-/// Requests that are read, judged or answered at once: this many times a request's and a result's size is what the door can take of memory.
-const PLACES: usize = 32;
-/// How long a request waits for a place.
-const WAIT: Duration = Duration::from_secs(1);
-/// So many times the largest request is read on and thrown away: a client that still sends does not read the answer.
-const SPILL: usize = 16;
+/// The number of requests that are received, validated or answered at a time. It bounds the memory: each holds at most the
+/// largest request and the largest result.
+const CONCURRENCY: usize = 32;
+/// How long a request waits for its turn before it is refused.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Of a body that is too large, up to this many times the limit is read and discarded, since a client that is still sending
+/// does not read the answer.
+const DISCARD_FACTOR: usize = 16;
 
-/// Why a request failed: as the header of that name in the failures' topic.
+/// The header that holds the reason of a failure, as in the failures topic.
 const REASON: HeaderName = HeaderName::from_static("nik-failure-reason");
 
-/// What the door judges by.
+/// The state of the endpoint.
 pub struct Api {
     processor: Processor,
-    day: Option<Date>,
+    reference_date: Option<Date>,
     metrics: Arc<Metrics>,
-    places: Arc<Semaphore>,
+    body_timeout: Duration,
+    slots: Arc<Semaphore>,
 }
 
 impl Api {
-    /// A door to `processor`; ages and centuries are those of `day`, or of today in Jakarta.
-    pub fn new(processor: Processor, day: Option<Date>, metrics: Arc<Metrics>) -> Self {
-        Self { processor, day, metrics, places: Arc::new(Semaphore::new(PLACES)) }
+    /// Validates with `processor` at `reference_date`, by default today in Jakarta. A body that takes longer than
+    /// `body_timeout` to arrive is refused.
+    pub fn new(
+        processor: Processor,
+        reference_date: Option<Date>,
+        metrics: Arc<Metrics>,
+        body_timeout: Duration,
+    ) -> Self {
+        let slots = Arc::new(Semaphore::new(CONCURRENCY));
+        Self { processor, reference_date, metrics, body_timeout, slots }
     }
 
-    async fn judge(&self, headers: &HeaderMap, body: Body) -> Result<Response, Refused> {
+    async fn process(&self, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
         if !is_json(headers) {
-            return Err(Refused::NotJson);
+            return Err(Refusal::NotJson);
         }
-        let place = timeout(WAIT, Arc::clone(&self.places).acquire_owned());
-        let Ok(Ok(place)) = place.await else {
-            return Err(Refused::Busy);
+        let slot = timeout(QUEUE_TIMEOUT, Arc::clone(&self.slots).acquire_owned());
+        let Ok(Ok(slot)) = slot.await else {
+            return Err(Refusal::Busy);
         };
-        let most = self.processor.settings().limits.request_bytes;
-        let request = match timeout(PATIENCE, read(body, most)).await {
+        let limit = self.processor.settings().limits.request_bytes;
+        let request = match timeout(self.body_timeout, read(body, limit)).await {
             Ok(Ok(request)) => request,
-            Ok(Err(_)) => return Err(Refused::Broken),
-            Err(_) => return Err(Refused::Slow),
+            Ok(Err(_)) => return Err(Refusal::Incomplete),
+            Err(_) => return Err(Refusal::Slow),
         };
         let started = Instant::now();
-        let day = self.day.unwrap_or_else(today);
+        let date = self.reference_date.unwrap_or_else(today);
         let mut processor = self.processor.clone();
-        // Beside the threads that serve: a long list takes milliseconds, in which a health check would wait.
-        let judged = spawn_blocking(move || {
+        // On another thread, since a health check would have to wait while a long list is validated.
+        let processed = spawn_blocking(move || {
             let mut payload = Vec::new();
-            let outcome = processor.process(Some(&request), day, &mut payload);
-            let held = Held { payload, _place: place };
-            (outcome, Bytes::from_owner(held))
+            let outcome = processor.process(Some(&request), date, &mut payload);
+            (outcome, Bytes::from_owner(Payload { bytes: payload, _slot: slot }))
         });
-        let (outcome, payload) = judged.await.unwrap_or_else(|_| {
+        let (outcome, payload) = processed.await.unwrap_or_else(|_| {
             let mut payload = Vec::new();
             write_failure(&mut payload, None);
             let (reason, process) = (Reason::Internal, None);
             (Outcome::Failure { reason, process }, payload.into())
         });
         self.metrics.api.answered(&outcome, started.elapsed());
-        Ok(told(&outcome, payload))
+        Ok(response(&outcome, payload))
     }
 }
 
-/// An answer, whose place is free when its bytes are: hyper lets go of them when they are with the peer, or it is gone.
-struct Held {
-    payload: Vec<u8>,
-    _place: OwnedSemaphorePermit,
+/// The body of a response. It releases its slot when hyper drops it: once all bytes are sent or the connection is closed.
+struct Payload {
+    bytes: Vec<u8>,
+    _slot: OwnedSemaphorePermit,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for Payload {
     fn as_ref(&self) -> &[u8] {
-        &self.payload
+        &self.bytes
     }
 }
 
-/// `POST /api/nik`.
+/// Answers `POST /api/nik`.
 pub async fn answer(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -> Response {
-    match api.judge(&headers, body).await {
+    match api.process(&headers, body).await {
         Ok(response) => response,
-        Err(refused) => {
-            let response = refused.into_response();
+        Err(refusal) => {
+            let response = refusal.into_response();
             api.metrics.api.refused(response.status().as_u16());
             response
         }
     }
 }
 
-/// The description of the door, for tools.
+/// Serves the OpenAPI description of the endpoint.
 pub async fn document() -> Response {
     ([(header::CONTENT_TYPE, "application/yaml")], DOCUMENT).into_response()
 }
 
-/// A schema that the description refers to.
+/// Serves a schema that the description refers to.
 pub async fn schema(Path(name): Path<String>) -> Response {
     match SCHEMAS.iter().find(|(known, _)| *known == name) {
         Some((_, text)) => {
@@ -133,8 +142,8 @@ const SCHEMAS: [(&str, &str); 4] = schemas!(
     "failure.schema.json"
 );
 
-/// An outcome as HTTP tells it. What is in it is personal: nobody on the way keeps it.
-fn told(outcome: &Outcome, payload: Bytes) -> Response {
+/// The response for an outcome. It holds personal data, so no cache may store it.
+fn response(outcome: &Outcome, payload: Bytes) -> Response {
     let mut response = (
         [
             (header::CONTENT_TYPE, "application/json"),
@@ -161,56 +170,58 @@ fn told(outcome: &Outcome, payload: Bytes) -> Response {
     response
 }
 
-/// Whether the body is said to be JSON as it stands. A web page of another site cannot say so unasked: it would have to be allowed.
+/// Whether the headers declare plain JSON. A browser does not send this content type to another site without a CORS
+/// preflight, which this server never grants.
 fn is_json(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
-    let kind = text(header::CONTENT_TYPE).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    let plain = text(header::CONTENT_ENCODING).is_none_or(|it| it.eq_ignore_ascii_case("identity"));
-    plain && kind.eq_ignore_ascii_case("application/json")
+    let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    let is_identity = |it: &str| it.eq_ignore_ascii_case("identity");
+    text(header::CONTENT_ENCODING).is_none_or(is_identity)
+        && media_type.eq_ignore_ascii_case("application/json")
 }
 
-/// The bytes of a request. Of one that is longer than `most` it is enough to have one byte more: it is refused whatever follows.
-async fn read(mut body: Body, most: usize) -> Result<Vec<u8>, axum::Error> {
+/// Reads a request, but keeps at most `limit` + 1 bytes: a longer request is refused whatever follows.
+async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, axum::Error> {
     let mut bytes = Vec::new();
     let mut length = 0;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let Ok(data) = frame?.into_data() else {
-            continue; // a trailer
+            continue; // trailers
         };
-        let room = most.saturating_add(1) - bytes.len();
+        let room = limit.saturating_add(1) - bytes.len();
         bytes.extend_from_slice(&data[..data.len().min(room)]);
         length += data.len();
-        if length / SPILL > most {
+        if length / DISCARD_FACTOR > limit {
             break;
         }
     }
     Ok(bytes)
 }
 
-/// Why a request was not judged.
+/// Why a request was refused without validation.
 #[derive(Clone, Copy, Debug)]
-enum Refused {
-    Broken,
+enum Refusal {
+    Incomplete,
     Slow,
     NotJson,
     Busy,
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let (status, text) = match self {
-            Self::Broken => (StatusCode::BAD_REQUEST, "the body breaks off"),
-            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "the body takes too long to come"),
+            Self::Incomplete => (StatusCode::BAD_REQUEST, "the body is incomplete"),
+            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "timed out while reading the body"),
             Self::NotJson => (
                 StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "expected content-type: application/json, and no content-encoding",
+                "expected content-type: application/json without content-encoding",
             ),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once"),
         };
         let mut response = (status, format!("{text}\n")).into_response();
         let hint = match self {
-            Self::Broken => None,
+            Self::Incomplete => None,
             Self::Slow => Some((header::CONNECTION, "close")),
             Self::NotJson => Some((header::ACCEPT_ENCODING, "identity")),
             Self::Busy => Some((header::RETRY_AFTER, "1")),

@@ -1,4 +1,4 @@
-//! HTTP: the live page, metrics, health, and `POST /api/nik` where the settings open it.
+//! HTTP: the live page, metrics, health and, if enabled, `POST /api/nik`.
 
 pub mod api;
 mod page;

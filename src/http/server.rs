@@ -1,8 +1,9 @@
-//! The HTTP server: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume`; where it is asked for, `/api/nik`.
+//! The HTTP server: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume` and, if enabled, `/api/nik`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{io, thread};
 
 use axum::extract::{ConnectInfo, State};
 use axum::http::{HeaderMap, StatusCode, header};
@@ -14,42 +15,59 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::time::sleep;
+use tokio::runtime;
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::api::{self, Api};
-use super::health::Health;
-use super::metrics::Metrics;
 use super::page;
-use super::patient::{PATIENCE, Patient};
 use super::status::{STEP, Status};
+use super::write_timeout::WriteTimeout;
+use crate::telemetry::health::Health;
+use crate::telemetry::metrics::Metrics;
 
-/// The pause after a connection that could not be taken: it is gone again, or too many are open.
-const PAUSE: Duration = Duration::from_millis(100);
+/// The pause after a failed accept: too many connections are open, or the peer has gone.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// What the server shows.
+/// How long a peer may take.
+#[derive(Clone, Copy, Debug)]
+pub struct HttpTimeouts {
+    /// To send the head of a request; also how long a connection may be idle.
+    pub head: Duration,
+    /// To send the body of a request.
+    pub body: Duration,
+    /// To read a response.
+    pub write: Duration,
+}
+
+impl HttpTimeouts {
+    /// The same time for everything.
+    pub fn all(timeout: Duration) -> Self {
+        Self { head: timeout, body: timeout, write: timeout }
+    }
+}
+
+impl Default for HttpTimeouts {
+    fn default() -> Self {
+        Self::all(Duration::from_secs(30))
+    }
+}
+
+/// What the endpoints show and change.
 #[derive(Clone)]
 pub struct View {
-    /// What the live page shows.
+    /// The content of the live page.
     pub status: Arc<Status>,
-    /// The counters.
+    /// The metrics.
     pub metrics: Arc<Metrics>,
     /// The readiness, and the flood breaker.
     pub health: Arc<Health>,
-    /// Whether an operator may resume it from another machine.
+    /// Whether the breaker may be resumed from another machine.
     pub resume_from_anywhere: bool,
 }
 
-/// Serves as long as the process lives: a stopping program still tells that it stops. Without `api` there is no door to the judgement.
-pub async fn serve(listener: TcpListener, view: View, api: Option<Api>) {
-    let noted = Arc::clone(&view.status);
-    tokio::spawn(async move {
-        let mut step = tokio::time::interval(STEP);
-        loop {
-            step.tick().await;
-            noted.note();
-        }
-    });
-    let mut routes: Router = Router::new()
+/// The endpoints; `api` adds those of `POST /api/nik`.
+pub fn routes(view: View, api: Option<Api>) -> Router {
+    let routes = Router::new()
         .route("/", get(page::page))
         .route("/page/{part}", get(page::part))
         .route("/api/status", get(status))
@@ -58,36 +76,78 @@ pub async fn serve(listener: TcpListener, view: View, api: Option<Api>) {
         .route("/readyz", get(ready))
         .route("/breaker/resume", post(resume))
         .with_state(view);
-    if let Some(api) = api {
-        let door = Router::new()
-            .route("/api/nik", post(api::answer))
-            .route("/api/openapi.yaml", get(api::document))
-            .route("/api/schemas/{name}", get(api::schema))
-            .with_state(Arc::new(api));
-        routes = routes.merge(door);
+    let Some(api) = api else {
+        return routes;
+    };
+    let api_routes = Router::new()
+        .route("/api/nik", post(api::answer))
+        .route("/api/openapi.yaml", get(api::document))
+        .route("/api/schemas/{name}", get(api::schema))
+        .with_state(Arc::new(api));
+    routes.merge(api_routes)
+}
+
+/// Serves HTTP on its own thread for as long as the process lives, so that a stopping program still reports that it stops.
+pub fn start(
+    listener: std::net::TcpListener,
+    view: View,
+    api: Option<Api>,
+    timeouts: HttpTimeouts,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    // The blocking threads validate requests over HTTP; they start on demand.
+    let validators = thread::available_parallelism().map_or(1, usize::from);
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(validators)
+        .build()?;
+    let listener = {
+        let _inside = runtime.enter();
+        TcpListener::from_std(listener)?
+    };
+    let status = Arc::clone(&view.status);
+    let routes = routes(view, api);
+    let work = async move {
+        tokio::spawn(record_history(status));
+        serve(listener, routes, timeouts).await;
+    };
+    thread::Builder::new().name("http".to_owned()).spawn(move || runtime.block_on(work))?;
+    Ok(())
+}
+
+async fn record_history(status: Arc<Status>) {
+    let mut step = interval(STEP);
+    // After a suspension, the missed ticks would replace the history.
+    step.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        step.tick().await;
+        status.record();
     }
-    // Not `axum::serve`, which waits for ever for whoever sends or takes nothing.
+}
+
+/// Accepts connections for ever. `axum::serve` would do, but it has no timeouts.
+pub async fn serve(listener: TcpListener, routes: Router, timeouts: HttpTimeouts) {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
+    http.timer(TokioTimer::new()).header_read_timeout(timeouts.head);
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection over HTTP could not be taken");
-                sleep(PAUSE).await;
+                tracing::warn!(%error, "an HTTP connection could not be accepted");
+                sleep(ACCEPT_RETRY).await;
                 continue;
             }
         };
         let routes = routes.clone().layer(Extension(ConnectInfo(peer)));
-        let stream = TokioIo::new(Patient::new(stream));
+        let stream = TokioIo::new(WriteTimeout::new(stream, timeouts.write));
         let connection = http.serve_connection(stream, TowerToHyperService::new(routes));
-        // How it ends is its peer's affair.
+        // Errors of a connection are its peer's: nothing to do or log here.
         tokio::spawn(async { drop(connection.await) });
     }
 }
 
 async fn status(State(view): State<View>) -> Json<Value> {
-    Json(view.status.tell())
+    Json(view.status.json())
 }
 
 async fn metrics(State(view): State<View>) -> Response {
@@ -104,21 +164,23 @@ async fn ready(State(view): State<View>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-/// The operator accepts the dead letters of a flood. No page of another site may say so in the operator's browser.
+/// An operator accepts the dead letters of a flood. A page of another site must not be able to do so in the operator's
+/// browser.
 async fn resume(
     State(view): State<View>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
-    let local = peer.ip().to_canonical().is_loopback();
-    let foreign =
+    let is_local = peer.ip().to_canonical().is_loopback();
+    let is_cross_site =
         headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
-    if foreign || !(local || view.resume_from_anywhere) {
-        let text = "only from this machine, unless http.breaker_resume_from_anywhere is true\n";
+    if is_cross_site || !(is_local || view.resume_from_anywhere) {
+        let text =
+            "allowed only from this machine unless http.breaker_resume_from_anywhere is true\n";
         return (StatusCode::FORBIDDEN, text).into_response();
     }
     if view.health.breaker.accept() {
-        "resumed: dead letters go out until the flood is over\n".into_response()
+        "resumed: dead letters are written until the flood is over\n".into_response()
     } else {
         (StatusCode::CONFLICT, "the breaker is not open\n").into_response()
     }
@@ -126,27 +188,37 @@ async fn resume(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::pipeline::breaker::Policy;
-    use crate::telemetry::breaker::SharedBreaker;
-    use crate::telemetry::metrics::{BuildInfo, RegionsInfo};
-    use crate::telemetry::status::About;
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-    /// A breaker that is open.
+    use super::*;
+    use crate::http::status::About;
+    use crate::telemetry::health::FloodBreaker;
+    use crate::telemetry::metrics::{BuildInfo, RegionsInfo};
+
+    /// A breaker that is open until it is accepted.
+    struct Open(AtomicBool);
+
+    impl FloodBreaker for Open {
+        fn problem(&self) -> Option<String> {
+            self.0.load(Ordering::Relaxed).then(|| "open".to_owned())
+        }
+
+        fn accept(&self) -> bool {
+            self.0.swap(false, Ordering::Relaxed)
+        }
+    }
+
     fn view(resume_from_anywhere: bool) -> View {
         let build = BuildInfo { version: "", revision: "", librdkafka: "" };
         let regions = RegionsInfo { release: "", sha256: "", counts: &[] };
-        let metrics = Arc::new(Metrics::new(&build, &regions));
-        let policy = Policy { ratio: 0.0, window: 10, cool_down: Duration::from_hours(1) };
-        let breaker = Arc::new(SharedBreaker::new(policy, Arc::clone(&metrics)));
-        assert!(!breaker.allows(0));
-        let health = Arc::new(Health::new(0, breaker));
+        let metrics = Arc::new(Metrics::new(&build, &regions, &[]));
+        let health = Arc::new(Health::new(0, Arc::new(Open(AtomicBool::new(true)))));
         let status = Status::new(About::default(), Arc::clone(&metrics), Arc::clone(&health));
         View { status: Arc::new(status), metrics, health, resume_from_anywhere }
     }
 
-    /// The answers to two such requests, one after the other.
-    fn answers(view: &View, peer: &str, site: Option<&str>) -> [u16; 2] {
+    /// The statuses of two such requests, one after the other.
+    fn statuses(view: &View, peer: &str, site: Option<&str>) -> [u16; 2] {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.unwrap();
         [(); 2].map(|()| {
@@ -161,25 +233,25 @@ mod tests {
     }
 
     #[test]
-    fn the_breaker_is_resumed_from_this_machine_only_unless_set_otherwise() {
+    fn the_breaker_is_resumed_only_from_this_machine_unless_set_otherwise() {
         for peer in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-            assert_eq!(answers(&view(false), peer, None), [200, 409], "{peer}");
+            assert_eq!(statuses(&view(false), peer, None), [200, 409], "{peer}");
         }
         for peer in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
-            let shut = view(false);
-            assert_eq!(answers(&shut, peer, None), [403, 403], "{peer}");
-            assert!(shut.health.breaker.is_open());
-            assert_eq!(answers(&view(true), peer, None), [200, 409], "{peer}");
+            let open = view(false);
+            assert_eq!(statuses(&open, peer, None), [403, 403], "{peer}");
+            assert!(open.health.breaker.problem().is_some());
+            assert_eq!(statuses(&view(true), peer, None), [200, 409], "{peer}");
         }
     }
 
     #[test]
-    fn no_page_of_another_site_resumes_the_breaker_in_an_operators_browser() {
+    fn a_page_of_another_site_cannot_resume_the_breaker() {
         for site in ["cross-site", "same-site"] {
-            assert_eq!(answers(&view(true), "127.0.0.1", Some(site)), [403, 403]);
+            assert_eq!(statuses(&view(true), "127.0.0.1", Some(site)), [403, 403]);
         }
         for site in ["same-origin", "none"] {
-            assert_eq!(answers(&view(false), "127.0.0.1", Some(site)), [200, 409]);
+            assert_eq!(statuses(&view(false), "127.0.0.1", Some(site)), [200, 409]);
         }
     }
 }

@@ -1,8 +1,17 @@
 //! Whether this instance is ready, and if not, why not: the basis of `/readyz`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
+
+/// The flood breaker, as readiness and operators use it.
+pub trait FloodBreaker: Send + Sync {
+    /// Why the breaker is open and until when; `None` while it is closed.
+    fn problem(&self) -> Option<String>;
+    /// An operator accepts the dead letters. Returns `false` if the breaker is not open.
+    fn accept(&self) -> bool;
+}
 
 /// The state that the workers and the topic watch keep up to date.
 pub struct Health {
@@ -11,15 +20,18 @@ pub struct Health {
     stopping: AtomicBool,
     /// Problems with the brokers and topics; `None` until they were checked for the first time.
     cluster: Mutex<Option<Vec<String>>>,
+    /// The flood breaker.
+    pub breaker: Arc<dyn FloodBreaker>,
 }
 
 impl Health {
     /// Starts with no worker in the group and the cluster not yet checked.
-    pub fn new(workers: usize) -> Self {
+    pub fn new(workers: usize, breaker: Arc<dyn FloodBreaker>) -> Self {
         Self {
             joined: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             stopping: AtomicBool::new(false),
             cluster: Mutex::new(None),
+            breaker,
         }
     }
 
@@ -48,6 +60,7 @@ impl Health {
             None => problems.push("the brokers have not answered yet".to_owned()),
             Some(cluster) => problems.extend_from_slice(cluster),
         }
+        problems.extend(self.breaker.problem());
         for (worker, joined) in self.joined.iter().enumerate() {
             if !joined.load(Ordering::Relaxed) {
                 problems.push(format!("worker {worker} has no group assignment yet"));

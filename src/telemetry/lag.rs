@@ -156,7 +156,6 @@ impl Lag {
         };
         self.0.lock().iter().map(lag).collect()
     }
-
 }
 
 impl Partition {

@@ -136,7 +136,12 @@ mod tests {
         log_with(RepeatFilter::default(), json, level, work)
     }
 
-    fn log_with(repeats: RepeatFilter, json: bool, level: &str, work: impl FnOnce()) -> Vec<String> {
+    fn log_with(
+        repeats: RepeatFilter,
+        json: bool,
+        level: &str,
+        work: impl FnOnce(),
+    ) -> Vec<String> {
         let written = Written::default();
         let writer = written.clone();
         let subscriber = subscriber(json, false, level, move || writer.clone(), repeats).unwrap();

@@ -78,11 +78,7 @@ impl Metrics {
     /// # Panics
     /// If a name in this module is invalid or used twice: at every start, or never.
     #[expect(clippy::too_many_lines, reason = "a plain list")]
-    pub fn new(
-        build: &BuildInfo<'_>,
-        regions: &RegionsInfo<'_>,
-        causes: &[&'static str],
-    ) -> Self {
+    pub fn new(build: &BuildInfo<'_>, regions: &RegionsInfo<'_>, causes: &[&'static str]) -> Self {
         let registry = Registry::new();
         let counter = |name, help| register(&registry, IntCounter::new(name, help));
         let gauge = |name, help| register(&registry, IntGauge::new(name, help));

@@ -1,6 +1,5 @@
 //! What operators observe: metrics, lag, health and logs.
 
-pub mod breaker;
 pub mod health;
 pub mod lag;
 pub mod logging;

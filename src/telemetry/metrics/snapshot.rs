@@ -1,6 +1,8 @@
 //! The values of all metrics at one moment. The live page and the text of `/metrics` are made from the same snapshot type,
 //! so they cannot differ.
 
+use std::collections::BTreeMap;
+
 use prometheus::TextEncoder;
 use prometheus::proto::{Metric, MetricFamily, MetricType};
 
@@ -36,6 +38,11 @@ impl Snapshot {
                 Some((label.value(), value(family, metric)))
             })
         })
+    }
+
+    /// The same for counters, as whole numbers.
+    pub fn counts(&self, name: &str, label: &str) -> BTreeMap<&str, u64> {
+        self.by_label(name, label).map(|(label, value)| (label, whole(value))).collect()
     }
 
     /// The buckets of a histogram without labels: each upper bound with the number of observations up to it.
