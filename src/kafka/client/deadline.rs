@@ -7,7 +7,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
 
 use super::spawn;
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::CallError;
 
 type Job = Box<dyn FnOnce() -> Result<(), CallError> + Send>;
@@ -41,15 +41,11 @@ impl Calls {
         &self,
         timeout: Duration,
         job: impl FnOnce() -> Result<(), CallError> + Send + 'static,
-    ) -> Result<Result<(), CallError>, Fault> {
-        let gone =
-            || Fault::Restart("the helper thread of the transactional calls is gone".to_owned());
-        self.jobs.send(Box::new(job)).map_err(|_| gone())?;
+    ) -> Result<Result<(), CallError>, Cause> {
+        self.jobs.send(Box::new(job)).map_err(|_| Cause::CallThreadEnded)?;
         self.results.recv_timeout(timeout + GRACE).map_err(|error| match error {
-            RecvTimeoutError::Timeout => {
-                Fault::Restart("a transactional call hangs past its timeout".to_owned())
-            }
-            RecvTimeoutError::Disconnected => gone(),
+            RecvTimeoutError::Timeout => Cause::CallHangs,
+            RecvTimeoutError::Disconnected => Cause::CallThreadEnded,
         })
     }
 }
@@ -77,7 +73,7 @@ mod tests {
             let _ = hang.recv();
             Ok(())
         });
-        assert!(matches!(outcome, Err(Fault::Restart(_))));
+        assert!(matches!(outcome, Err(Cause::CallHangs)));
         drop(release);
     }
 }

@@ -169,10 +169,10 @@ impl CommandError {
 impl From<Fault> for CommandError {
     fn from(fault: Fault) -> Self {
         match fault {
-            Fault::Fenced(text) => CommandError::Fenced(text),
+            Fault::Fenced(cause) => CommandError::Fenced(cause.to_string()),
             Fault::Denied(right) => CommandError::NotAllowed(right),
-            Fault::Abort(text) | Fault::Restart(text) | Fault::Fatal(text) => {
-                CommandError::Stopped(text)
+            Fault::Abort(cause) | Fault::Restart(cause) | Fault::Fatal(cause) => {
+                CommandError::Stopped(cause.to_string())
             }
         }
     }

@@ -312,15 +312,6 @@ pub fn each_header(message: &BorrowedMessage<'_>, mut visit: impl FnMut(&[u8], O
     }
 }
 
-/// The error that made a client useless, behind the code `Fatal` that stands for it.
-pub fn fatal_error<C: ClientContext>(client: &Client<C>) -> Option<RDKafkaErrorCode> {
-    let mut text: [c_char; 1] = [0];
-    // SAFETY: see the module's argument; the text is cut to the buffer's length, which is given.
-    let code =
-        unsafe { sys::rd_kafka_fatal_error(client.native_ptr(), text.as_mut_ptr(), text.len()) };
-    (code != NO_ERROR).then(|| code.into())
-}
-
 fn raw(bytes: Option<&[u8]>) -> (*const c_void, usize) {
     bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast::<c_void>(), bytes.len()))
 }

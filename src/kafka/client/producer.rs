@@ -17,7 +17,7 @@ use rdkafka::statistics::Statistics;
 
 use crate::kafka::client::callbacks::client_callbacks;
 use crate::kafka::client::deadline::{Calls, finishes_within};
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use crate::kafka::client::refusal::{Refused, is_for_good};
 use crate::kafka::security::access::Access;
@@ -112,12 +112,10 @@ impl OutputProducer {
                 // Full; or the producer has not seen a partition that was added just now.
                 Err((Code::QueueFull | Code::UnknownPartition, back)) => record = back,
                 Err((code, _)) if is_for_good(code) => return Ok(Err(code)),
-                Err((code, _)) => {
-                    return Err(Fault::Abort(format!("a record cannot be queued: {code:?}")));
-                }
+                Err((code, _)) => return Err(Cause::NotQueued(code).into()),
             }
             if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + DELIVERY_TIMEOUT) {
-                return Err(Fault::Restart("the producer's queue does not drain".to_owned()));
+                return Err(Cause::QueueFull.into());
             }
             sleep(Duration::from_millis(1));
         }
@@ -137,7 +135,7 @@ impl OutputProducer {
                 break;
             }
             if Instant::now() > deadline {
-                return Err(Fault::Restart("records are not delivered in time".to_owned()));
+                return Err(Cause::DeliveryTimeout.into());
             }
         }
         Ok(self.producer.context().take_refused())
@@ -194,10 +192,10 @@ impl OutputProducer {
                 headers: None,
                 tag: 0,
             })?;
-            refused.map_err(|code| Fault::Restart(code.to_string()))?;
+            refused.map_err(Cause::SweepRefused)?;
         }
         if let Some(refused) = self.settle()?.first() {
-            return Err(Fault::Restart(refused.code.to_string()));
+            return Err(Cause::SweepRefused(refused.code).into());
         }
         // Refused or not: the group's partition is part of the transaction then.
         match self.send_offsets(positions, GroupMetadata::without_members(group)) {
@@ -247,7 +245,7 @@ impl OutputProducer {
                     };
                     return Err(right.map_or_else(
                         || error.into(),
-                        |it| Fault::Denied(self.access.record_denied(it)),
+                        |it| Cause::Denied(self.access.record_denied(it)).into(),
                     ));
                 }
             }

@@ -78,7 +78,7 @@ impl Sender {
         let sink = sink.map_err(|fault| match fault {
             Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => CommandError::Brokers {
                 doing: format!("begin to send, by the transactional id {name}"),
-                why,
+                why: why.to_string(),
             },
             fault @ (Fault::Denied(_) | Fault::Fenced(_)) => fault.into(),
         })?;

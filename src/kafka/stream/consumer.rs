@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::assignment::{Change, ConsumerEvents, assign, takes_more, unassign};
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::deadline::finishes_within;
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, GroupMetadata};
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
@@ -98,17 +98,15 @@ impl GroupConsumer {
         match self.consumer.poll(timeout) {
             Some(Ok(message)) => Ok(Polled::Record(message)),
             Some(Err(error @ KafkaError::MessageConsumptionFatal(_))) => {
-                Err(match native::fatal_error(self.consumer.client()) {
-                    Some(Code::FencedInstanceId) => Fault::Fenced(
-                        "another member of the group uses this kafka.instance_id".to_owned(),
-                    ),
-                    Some(code) => Fault::Restart(code.to_string()),
+                Err(match self.consumer.client().fatal_error() {
+                    Some((Code::FencedInstanceId, _)) => Cause::MemberFenced.into(),
+                    Some((code, _)) => Cause::ConsumerFailed(code).into(),
                     None => error.into(),
                 })
             }
             Some(Err(error)) => match self.denied(&error) {
                 // A member that reads nothing is none.
-                Some(right) => Err(Fault::Denied(self.access.record_denied(right))),
+                Some(right) => Err(Cause::Denied(self.access.record_denied(right)).into()),
                 // Brokers come back, topics appear: librdkafka goes on trying by itself, and `report` has told of it.
                 None => Ok(Polled::Drained),
             },
@@ -218,7 +216,7 @@ impl GroupConsumer {
                     }
                     let known = self.membership().is_some_and(|it| it.is_known());
                     if !known || started.elapsed() > POSITION_TIMEOUT {
-                        return Err(Fault::Restart("no positions of the group".to_owned()));
+                        return Err(Cause::OffsetsUnknown.into());
                     }
                 }
             }
@@ -321,7 +319,7 @@ impl GroupConsumer {
                 )) if !self.lost() && Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(20));
                 }
-                Err(error) => return Err(Fault::Abort(error.to_string())),
+                Err(error) => return Err(Cause::OffsetsNotCommitted(error).into()),
             }
         }
     }

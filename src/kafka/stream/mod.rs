@@ -20,7 +20,7 @@ use nik_wire::process::Processor;
 
 use crate::config::Settings;
 use crate::kafka::client::config::Clients;
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::{c_string, spawn};
 use crate::pipeline::epoch::Cadence;
 use crate::telemetry::health::Health;
@@ -109,7 +109,7 @@ pub(crate) fn start(
         threads.push(spawn(format!("worker-{index}"), move || {
             let work = std::panic::AssertUnwindSafe(|| supervise(index, &shared, &stop));
             let outcome = std::panic::catch_unwind(work)
-                .unwrap_or_else(|_| Err(Fault::Fatal("a worker panicked, see the log".to_owned())));
+                .unwrap_or_else(|_| Err(Cause::WorkerPanicked.into()));
             shared.shutdown.arrive(index);
             let _ = done.send(outcome); // nobody listens any more when the program is ending
         })?);
@@ -159,7 +159,7 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
             Err(fault) => fault,
         };
         if stop.requested() {
-            tracing::warn!(worker = index, %fault, "the last epoch is given up; its requests will be processed again");
+            tracing::warn!(worker = index, cause = fault.label(), %fault, "the last epoch is given up; its requests will be processed again");
             return Ok(());
         }
         if let Fault::Fenced(_) = fault {
@@ -174,9 +174,9 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
             pause = SHORTEST_PAUSE;
         }
         if let Fault::Denied(_) = fault {
-            tracing::debug!(worker = index, %fault, "the worker starts anew");
+            tracing::debug!(worker = index, cause = fault.label(), %fault, "the worker starts anew");
         } else {
-            tracing::warn!(worker = index, %fault, "the worker starts anew");
+            tracing::warn!(worker = index, cause = fault.label(), %fault, "the worker starts anew");
         }
         stop.pause(match fault {
             Fault::Fenced(_) => FENCED_PAUSE,

@@ -11,7 +11,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use super::CLOSE_BUDGET;
 use super::shared::Shared;
 use crate::config::Guarantee;
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{GroupMetadata, Offsets, Outgoing};
 use crate::kafka::client::producer::OutputProducer;
 use crate::kafka::dlq::headers::Truncation;
@@ -151,8 +151,7 @@ impl Worker {
         match batch.shared.guarantee {
             Guarantee::ExactlyOnce => {
                 let membership = batch.membership.take();
-                let membership =
-                    membership.ok_or_else(|| Fault::Abort("no member of the group".to_owned()))?;
+                let membership = membership.ok_or(Cause::NotAMember)?;
                 let positions = Offsets::new(&batch.shared.requests_c, batch.epoch.positions());
                 batch.sink.commit(positions, membership)?;
             }
@@ -200,7 +199,7 @@ impl OpenBatch {
     fn take(&mut self, message: &BorrowedMessage<'_>, stop: &Stop) -> Result<bool, Fault> {
         let id = (message.partition(), message.offset());
         if !self.shared.counts.wait_for(id.0, || stop.requested()) {
-            return Err(Fault::Abort("stopped before the partition counts were known".to_owned()));
+            return Err(Cause::StoppedEarly.into());
         }
         let now_ms = now_ms();
         let timestamp = message.timestamp().to_millis().filter(|&timestamp| timestamp >= 0);
@@ -228,8 +227,8 @@ impl OpenBatch {
                         &mut self.payload,
                     );
                 }
-                Fallback::Exhausted => return Err(self.exhausted(id)),
-                Fallback::Invalid => return Err(self.invalid(id, &outcome)),
+                Fallback::Exhausted => return Err(self.exhausted(id).into()),
+                Fallback::Invalid => return Err(self.invalid(id, &outcome).into()),
             }
             if !allowed && matches!(outcome, Outcome::Failure { .. }) {
                 let results = self.untold_results();
@@ -279,25 +278,18 @@ impl OpenBatch {
         usize::try_from(untold).unwrap_or(usize::MAX)
     }
 
-    fn exhausted(&self, (partition, offset): Place) -> Fault {
-        let topic = self.shared.topic(Output::Failures);
-        Fault::Fatal(format!(
-            "topic {} refuses even the smallest failure, that of partition {partition} offset {offset}: raise its \
-             max.message.bytes",
-            topic.to_string_lossy()
-        ))
+    fn exhausted(&self, (partition, offset): Place) -> Cause {
+        let topic = self.shared.topic(Output::Failures).to_string_lossy().into_owned();
+        Cause::FailureRefused { topic, partition, offset }
     }
 
-    fn invalid(&self, (partition, offset): Place, outcome: &Outcome) -> Fault {
+    fn invalid(&self, (partition, offset): Place, outcome: &Outcome) -> Cause {
         let topic = match outcome {
             Outcome::Result { .. } => self.shared.topic(Output::Results),
             Outcome::Failure { .. } => self.shared.topic(Output::Failures),
         };
-        Fault::Fatal(format!(
-            "topic {} refuses the outcome of partition {partition} offset {offset} as invalid: a compacted topic takes no record \
-             without a key",
-            topic.to_string_lossy()
-        ))
+        let topic = topic.to_string_lossy().into_owned();
+        Cause::OutcomeInvalid { topic, partition, offset }
     }
 
     /// Waits until the broker has taken all that was sent. What it refused is treated as an exception when its epoch is
@@ -307,11 +299,11 @@ impl OpenBatch {
         let Some(first) = refused.first() else {
             return Ok(());
         };
-        let cause = format!("{} outcomes not taken, the first: {}", refused.len(), first.code);
+        let cause = Cause::OutcomesRefused { count: refused.len(), first: first.code };
         for refused in refused {
             self.exceptions.refused_there(refused);
         }
-        Err(Fault::Abort(cause))
+        Err(cause.into())
     }
 
     /// Counts a committed epoch and begins the next.

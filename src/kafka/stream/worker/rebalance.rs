@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{OpenBatch, Worker};
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::stream::assignment::Change;
 
 /// The longest pause between two epochs that were given up one after the other.
@@ -32,7 +32,7 @@ impl Worker {
         tracing::info!(worker = self.batch.index, ?change, "the group changes the assignment");
         let lost = matches!(change, Change::Revoked(_)) && self.source.lost();
         let committed = if lost {
-            Err(Fault::Abort("the assignment was lost".to_owned()))
+            Err(Cause::AssignmentLost.into())
         } else {
             self.batch.membership = self.source.membership();
             self.commit()
@@ -52,7 +52,7 @@ impl Worker {
     }
 
     /// Gives the epoch up and goes back to its first records, as far as they stay with this worker after `change`.
-    pub fn give_up(&mut self, cause: &str, change: Option<&Change>) -> Result<(), Fault> {
+    pub fn give_up(&mut self, cause: &Cause, change: Option<&Change>) -> Result<(), Fault> {
         let Self { source, batch } = self;
         // A refusal ends the transaction, and whichever call comes next may be the one to notice.
         for refused in batch.sink.abort()? {
@@ -67,7 +67,8 @@ impl Worker {
             tracing::warn!(
                 worker = batch.index,
                 records = batch.epoch.records(),
-                cause,
+                cause = cause.label(),
+                detail = %cause,
                 "epoch given up"
             );
             source.rewind(batch.epoch.starts())?;
