@@ -10,7 +10,7 @@ use crate::config::Loaded;
 use crate::http::api::Api;
 use crate::http::server::{self, HttpTimeouts, View};
 use crate::http::status::{About, Status};
-use crate::kafka::{self, Fault, Running, SharedBreaker, Stop};
+use crate::kafka::{self, Cause, Fault, Running, SharedBreaker, Stop};
 use crate::regions;
 use crate::telemetry::health::Health;
 use crate::telemetry::logging;
@@ -53,7 +53,7 @@ impl App {
                 sha256: &manifest.sha256,
                 counts: &region_counts(&regions),
             },
-            &[],
+            Cause::LABELS,
         ));
         let breaker = settings.delivery.breaker();
         let breaker = Arc::new(SharedBreaker::new(breaker, Arc::clone(&metrics)));
