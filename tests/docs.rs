@@ -115,7 +115,7 @@ fn the_headers_of_failures_are_those_that_are_written_in_their_order() {
 
 #[test]
 fn the_endpoints_are_those_of_the_router() {
-    let source = read("src/http/server.rs");
+    let source = read("src/http/server.rs") + &read("src/http/api.rs");
     let routes = source.split(".route(\"").skip(1);
     let routes: Vec<String> = routes
         .filter_map(|rest| rest.split_once("\", "))

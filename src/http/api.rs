@@ -6,10 +6,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use axum::Router;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -52,6 +54,15 @@ impl Api {
     ) -> Self {
         let slots = Arc::new(Semaphore::new(CONCURRENCY));
         Self { processor, reference_date, metrics, body_timeout, slots }
+    }
+
+    /// `POST /api/nik`, its OpenAPI description and the schemas that the description refers to.
+    pub fn routes(self) -> Router {
+        Router::new()
+            .route("/api/nik", post(answer))
+            .route("/api/openapi.yaml", get(document))
+            .route("/api/schemas/{name}", get(schema))
+            .with_state(Arc::new(self))
     }
 
     async fn process(&self, headers: &HeaderMap, body: Body) -> Result<Response, Refusal> {
@@ -100,8 +111,7 @@ impl AsRef<[u8]> for Payload {
     }
 }
 
-/// Answers `POST /api/nik`.
-pub async fn answer(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -> Response {
+async fn answer(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body) -> Response {
     match api.process(&headers, body).await {
         Ok(response) => response,
         Err(refusal) => {
@@ -112,13 +122,11 @@ pub async fn answer(State(api): State<Arc<Api>>, headers: HeaderMap, body: Body)
     }
 }
 
-/// Serves the OpenAPI description of the endpoint.
-pub async fn document() -> Response {
+async fn document() -> Response {
     ([(header::CONTENT_TYPE, "application/yaml")], DOCUMENT).into_response()
 }
 
-/// Serves a schema that the description refers to.
-pub async fn schema(Path(name): Path<String>) -> Response {
+async fn schema(Path(name): Path<String>) -> Response {
     match SCHEMAS.iter().find(|(known, _)| *known == name) {
         Some((_, text)) => {
             ([(header::CONTENT_TYPE, "application/schema+json")], *text).into_response()

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use super::api::{self, Api};
+use super::api::Api;
 use super::page;
 use super::status::{STEP, Status};
 use super::write_timeout::WriteTimeout;
@@ -65,8 +65,8 @@ pub struct View {
     pub resume_from_anywhere: bool,
 }
 
-/// The endpoints; `api` adds those of `POST /api/nik`.
-pub fn routes(view: View, api: Option<Api>) -> Router {
+/// The endpoints; `api` adds its own.
+fn routes(view: View, api: Option<Api>) -> Router {
     let routes = Router::new()
         .route("/", get(page::page))
         .route("/page/{part}", get(page::part))
@@ -76,15 +76,10 @@ pub fn routes(view: View, api: Option<Api>) -> Router {
         .route("/readyz", get(ready))
         .route("/breaker/resume", post(resume))
         .with_state(view);
-    let Some(api) = api else {
-        return routes;
-    };
-    let api_routes = Router::new()
-        .route("/api/nik", post(api::answer))
-        .route("/api/openapi.yaml", get(api::document))
-        .route("/api/schemas/{name}", get(api::schema))
-        .with_state(Arc::new(api));
-    routes.merge(api_routes)
+    match api {
+        Some(api) => routes.merge(api.routes()),
+        None => routes,
+    }
 }
 
 /// Serves HTTP on its own thread for as long as the process lives, so that a stopping program still reports that it stops.
