@@ -56,7 +56,7 @@ impl Api {
         Self { processor, reference_date, metrics, body_timeout, slots }
     }
 
-    /// `POST /api/nik`, its OpenAPI description and the schemas that the description refers to.
+    /// `POST /api/nik`, its `OpenAPI` description and the schemas that the description refers to.
     pub fn routes(self) -> Router {
         Router::new()
             .route("/api/nik", post(answer))

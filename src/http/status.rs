@@ -164,7 +164,8 @@ fn latency(history: &VecDeque<Sample>, now: &Sample) -> Value {
 
 #[derive(Default, Serialize)]
 struct Partition {
-    partition: u32,
+    #[serde(rename = "partition")]
+    number: u32,
     assigned: Option<bool>,
     lag_records: Option<f64>,
     lag_seconds: Option<f64>,
@@ -175,9 +176,9 @@ fn partitions(snapshot: &Snapshot) -> Vec<Partition> {
     let mut partitions = BTreeMap::<u32, Partition>::new();
     let mut each = |metric, set: fn(&mut Partition, f64)| {
         for (label, value) in snapshot.by_label(metric, "partition") {
-            if let Ok(partition) = label.parse() {
-                let empty = || Partition { partition, ..Partition::default() };
-                set(partitions.entry(partition).or_insert_with(empty), value);
+            if let Ok(number) = label.parse() {
+                let empty = || Partition { number, ..Partition::default() };
+                set(partitions.entry(number).or_insert_with(empty), value);
             }
         }
     };
