@@ -2,16 +2,15 @@
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use super::config::Files;
 use super::{process_parser, written};
 use crate::config::Settings;
-use crate::kafka::request_producer::RequestProducer;
+use crate::kafka::request_producer::{Next, RequestMix, RequestProducer};
 use nik::dataset;
 use nik::region::{Regions, RetiredCodes};
 use nik_wire::Process;
-use nik_wire::generate::{Fault, Generator, Options};
+use nik_wire::generate::{Generator, Options};
 
 /// Writes request lines of synthetic NIKs, or sends them to the topic of requests
 ///
@@ -104,27 +103,17 @@ impl GenerateArgs {
 fn send(args: &GenerateArgs, settings: &Settings, regions: &Regions) -> anyhow::Result<()> {
     let &SendArgs { rate, broken, .. } = &args.sent;
     let limits = settings.process().limits;
-    let feed = RequestProducer::connect(settings)?;
-    let mut generator = args.generator(regions);
-    let started = Instant::now();
-    let (mut due, mut faults) = (0.0, 0);
-    for number in 0..args.count.unwrap_or(u64::MAX) {
-        let at = Duration::from_nanos(number.saturating_mul(1_000_000_000 / u64::from(rate)));
-        std::thread::sleep(at.saturating_sub(started.elapsed()));
-        due += broken;
-        let value = if due >= 1.0 {
-            due -= 1.0;
-            let fault = Fault::in_turn(faults);
-            faults += 1;
-            generator.broken(fault, limits)
-        } else {
-            let mut value = Vec::new();
-            generator.request(&mut value);
-            Some(value)
-        };
-        feed.send(number.to_string().as_bytes(), value.as_deref())?;
-    }
-    feed.finish()?;
+    let mut requests = RequestMix::new(args.generator(regions), limits, broken);
+    let count = args.count.unwrap_or(u64::MAX);
+    let producer = RequestProducer::connect(settings)?;
+    producer.send_paced(
+        &mut requests,
+        rate,
+        |number| number.to_string(),
+        |sent| {
+            if sent < count { Next::Send } else { Next::Stop }
+        },
+    )?;
     Ok(())
 }
 

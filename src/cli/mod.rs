@@ -19,7 +19,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::config::Problems;
-use crate::kafka::CommandError;
+use crate::kafka::dlq::error::DlqError;
 use crate::telemetry::logging;
 use mask::mask;
 use nik_wire::Process;
@@ -57,7 +57,7 @@ enum Command {
 ///
 /// 0 done, 1 fault, 2 usage, 64 settings, 75 fenced by another instance, 130 second signal.
 pub fn main() -> ExitCode {
-    logging::hide_panic_texts();
+    logging::hide_panic_messages();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
@@ -76,7 +76,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(SETTINGS);
         }
         eprintln!("nik-stream: {error:#}");
-        if let Some(CommandError::Fenced(_)) = error.downcast_ref() {
+        if let Some(DlqError::Fenced(_)) = error.downcast_ref() {
             return ExitCode::from(FENCED);
         }
         ExitCode::FAILURE

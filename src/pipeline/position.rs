@@ -1,8 +1,9 @@
-//! Where a record is.
+//! The position of a record in its topic.
 
 use std::fmt;
+use std::str::FromStr;
 
-/// A place in the requests topic: a record's own, or the one to read from next.
+/// The position of a record in its topic, or of the next one to read; written `partition:offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     pub partition: i32,
@@ -11,7 +12,26 @@ pub struct Position {
 
 impl fmt::Display for Position {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "partition {} offset {}", self.partition, self.offset)
+        write!(formatter, "{}:{}", self.partition, self.offset)
+    }
+}
+
+/// The text is not a position.
+#[derive(Debug, thiserror::Error)]
+#[error("expected PARTITION:OFFSET as `nik-stream dlq list --each` prints it, such as 3:42")]
+pub struct InvalidPosition;
+
+impl FromStr for Position {
+    type Err = InvalidPosition;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPosition> {
+        let (partition, offset) = text.split_once(':').ok_or(InvalidPosition)?;
+        let partition = partition.parse().map_err(|_| InvalidPosition)?;
+        let offset = offset.parse().map_err(|_| InvalidPosition)?;
+        if partition < 0 || offset < 0 {
+            return Err(InvalidPosition);
+        }
+        Ok(Self { partition, offset })
     }
 }
 
@@ -24,5 +44,20 @@ impl From<(i32, i64)> for Position {
 impl From<Position> for (i32, i64) {
     fn from(position: Position) -> Self {
         (position.partition, position.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_position_is_written_as_partition_and_offset() {
+        let position: Position = "3:42".parse().unwrap();
+        assert_eq!(position, Position { partition: 3, offset: 42 });
+        assert_eq!(position.to_string(), "3:42");
+        for text in ["", "3", "3:", ":42", "3:x", "-3:42", "3:-42", "3:42:1"] {
+            assert!(text.parse::<Position>().is_err(), "{text}");
+        }
     }
 }

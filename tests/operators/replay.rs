@@ -1,4 +1,4 @@
-//! Dead letters sent again: each exactly once, whatever comes in between.
+//! Each dead letter is replayed exactly once, also after crashes and with overlapping filters.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use crate::cluster::{NewRecord, shared};
 use crate::stream::stage::{Stage, ready, stop, wait_until};
 
 #[test]
-fn a_failure_is_replayed_once_as_it_was_sent() {
+fn a_dead_letter_is_replayed_once_as_it_was_sent() {
     let stage = failed("twice", 30);
     let settings = stage.settings();
     assert_eq!(replayed(&settings, &[]), [30, 0, 0, 0, 0]);
@@ -19,7 +19,7 @@ fn a_failure_is_replayed_once_as_it_was_sent() {
 }
 
 #[test]
-fn a_dry_run_tells_what_would_be_sent_and_sends_nothing() {
+fn a_dry_run_prints_what_would_be_sent_and_sends_nothing() {
     let stage = failed("dry", 9);
     let settings = stage.settings();
     let chosen = ["dlq", "replay", "--dry-run", "--reason", "tombstone"];
@@ -35,7 +35,7 @@ fn a_dry_run_tells_what_would_be_sent_and_sends_nothing() {
 }
 
 #[test]
-fn filters_that_overlap_double_nothing_and_miss_nothing() {
+fn overlapping_filters_neither_double_nor_miss_anything() {
     let stage = failed("overlap", 30);
     let settings = stage.settings();
     let until = ["--until", "2025-06-01T00:15:00Z"];
@@ -53,12 +53,12 @@ fn filters_that_overlap_double_nothing_and_miss_nothing() {
     let [sent, before, ..] = replayed(&settings, &[]);
     assert_eq!(sent + before, 30);
     assert_each(&stage, 30, 2);
-    // Nothing is left: the marks say it all.
+    // Nothing is left to replay.
     assert_eq!(marks(), ends);
 }
 
 #[test]
-fn a_replay_that_was_killed_goes_on_without_a_double_or_a_loss() {
+fn a_killed_replay_continues_without_doubling_or_losing_anything() {
     let stage = failed("killed", 60);
     let settings = stage.settings();
     for (share, rate) in [(10, "5"), (25, "3")] {
@@ -79,7 +79,7 @@ fn a_replay_that_was_killed_goes_on_without_a_double_or_a_loss() {
 }
 
 #[test]
-fn of_two_replays_at_once_the_first_ends_with_75_and_none_doubles_anything() {
+fn of_two_concurrent_replays_the_first_exits_with_75_and_nothing_is_doubled() {
     let stage = failed("both", 60);
     let settings = stage.settings();
     let slow = settings
@@ -102,14 +102,15 @@ fn no_transaction_holds_more_than_the_rate_allows_in_a_second() {
     let stage = failed("rate", 21);
     let before = shared().end_offsets(&stage.requests);
     assert_eq!(replayed(&stage.settings(), &["--rate", "3"])[0], 21);
-    // Seven in each partition are three transactions; each ends with a mark of its own in the topic.
+    // The seven requests of a partition take three transactions, each with a commit marker in the
+    // topic.
     for (partition, end) in shared().end_offsets(&stage.requests) {
         assert_eq!(end - before[&partition], 7 + 3, "partition {partition}");
     }
 }
 
 #[test]
-fn records_of_others_are_not_replayed_and_block_nothing() {
+fn foreign_records_are_not_replayed_and_block_nothing() {
     let stage = Stage::new(shared(), "foreign", 3);
     let foreign = NewRecord {
         key: Some(b"x".to_vec()),
@@ -124,13 +125,13 @@ fn records_of_others_are_not_replayed_and_block_nothing() {
     stop(program);
     let said = say(&stage.settings(), &["dlq", "replay"]);
     assert_eq!(counts(&said.out), [3, 0, 0, 1, 0]);
-    assert_eq!(said.words, "no failure  0:0\n");
+    assert_eq!(said.words, "skipped     0:0: not a dead letter\n");
     assert_eq!(replayed(&stage.settings(), &[]), [0, 3, 0, 0, 0]);
     assert_each(&stage, 3, 2);
 }
 
 #[test]
-fn requests_go_by_their_key_where_their_partition_is_gone() {
+fn requests_are_partitioned_by_key_if_their_partition_does_not_exist() {
     let stage = failed("fewer", 6);
     let narrow = Stage::with(shared(), "narrow", [1, 1, 1]);
     let settings = stage.settings().set("topics.requests", &narrow.requests);
@@ -142,7 +143,7 @@ fn requests_go_by_their_key_where_their_partition_is_gone() {
 }
 
 #[test]
-fn the_original_that_the_brokers_refuse_is_named_and_what_stands_before_it_is_sent() {
+fn an_original_that_the_brokers_refuse_is_named_and_everything_before_it_is_sent() {
     let stage = Stage::new(shared(), "refused", 1);
     let request = |number: u8, length| NewRecord {
         partition: Some(0),
@@ -163,13 +164,13 @@ fn the_original_that_the_brokers_refuse_is_named_and_what_stands_before_it_is_se
         .set("kafka.producer.compression_type", "none");
     let said = say(&settings, &["dlq", "replay"]);
     assert_eq!(said.code, Some(1), "{}", said.words);
-    let place = format!("refuse the original of failure 0:{}", failures[2].offset);
+    let place = format!("refuse the original of dead letter 0:{}", failures[2].offset);
     assert!(said.words.contains(&place), "{}", said.words);
     assert_eq!(requests(&narrow).len(), 2);
 }
 
 #[test]
-fn the_rules_of_too_many_filters_are_refused_before_anything_is_sent() {
+fn too_many_different_filters_are_refused_before_anything_is_sent() {
     let stage = failed("rules", 6);
     let settings = stage.settings();
     let mut told = None;
@@ -188,10 +189,7 @@ fn the_rules_of_too_many_filters_are_refused_before_anything_is_sent() {
         }
     }
     let words = told.expect("a limit");
-    assert!(
-        words.contains("Run `nik-stream dlq replay` once without a filter for it (--partition 0)"),
-        "{words}"
-    );
+    assert!(words.contains("once without a filter for this partition (--partition 0)"), "{words}");
     assert_eq!(replayed(&settings, &[])[2..], [0, 0, 0]);
     assert_each(&stage, 6, 2);
 }

@@ -75,15 +75,10 @@ fn millis(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
 }
 
-/// Re-adds the bootstrap brokers to a client that has dropped them.
-///
-/// The metadata of a broker that has just restarted may list no brokers. librdkafka then drops all
-/// that it knows, including those of `bootstrap.servers`, and never reconnects (2.12.1; its issue
-/// 5301).
-pub fn remind_of<C: ClientContext>(client: &Client<C>, brokers: &CStr) {
+/// Adds brokers to those that the client knows; returns how many.
+pub fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &CStr) -> i32 {
     // SAFETY: see the module's argument; the text is copied.
-    let added = unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
-    tracing::warn!(added, "librdkafka had dropped all brokers: bootstrap brokers re-added");
+    unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) }
 }
 
 /// Ends an open transaction of this transactional id and fences its other producers.

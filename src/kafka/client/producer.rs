@@ -1,5 +1,6 @@
-//! Where outcomes go: a producer, and the transaction around an epoch.
+//! The producer of outcomes and replayed requests, and its transactions.
 
+use std::ffi::CString;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,49 +8,59 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 
-use crate::kafka::client::callbacks::client_callbacks;
-use crate::kafka::client::deadline::{CallThread, finishes_within};
-use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
-use crate::kafka::client::refusal::{Refused, is_for_good};
+use super::callbacks::{ClientState, client_callbacks};
+use super::config::bootstrap;
+use super::deadline::{CallThread, finishes_within};
+use super::fault::{Cause, Fault};
+use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
+use super::refusal::{Refused, is_for_good};
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 use crate::telemetry::metrics::Metrics;
 
-/// The longest a transactional call may take; beyond `transaction.timeout.ms` the broker has aborted by itself.
+/// How long a transactional call may take, retries included. After `transaction.timeout.ms` the
+/// brokers abort the transaction anyway.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
-/// How long `init_transactions` may take: it waits for the end of an earlier transaction.
+/// The same for `init_transactions`, which waits for the end of an earlier transaction.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one try waits; the brokers' answers decide about the next.
-const TRY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long one try of `init_transactions` waits. librdkafka resumes the call where it was, and a
-/// stop is noticed between two tries.
-const INIT_TRY_TIMEOUT: Duration = Duration::from_millis(500);
-/// How often a flush looks for refusals.
-const LOOK: Duration = Duration::from_millis(50);
-/// The longest the producer's queue may stay full, and a flush may take.
+/// How long one attempt of a call may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for `init_transactions`. librdkafka resumes the call where it was, and a stop is
+/// noticed between two attempts.
+const INIT_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
+/// The pause between two attempts of a call.
+const RETRY_BACKOFF: Duration = Duration::from_millis(20);
+/// How often a flush checks for refused records.
+const REFUSAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// How often a record is offered again to a full queue.
+const QUEUE_RETRY_INTERVAL: Duration = Duration::from_millis(1);
+/// How long the queue may stay full, and how long a flush may take.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One worker's producer.
+type TransactionalCall =
+    Arc<dyn Fn(&Client<ProducerEvents>, Duration) -> Result<(), CallError> + Send + Sync>;
+
+/// The producer of a worker or of a replay.
 pub struct OutputProducer {
     producer: Arc<ThreadedProducer<ProducerEvents>>,
-    access: Arc<Access>,
-    /// The transactional id, where there is one.
-    id: String,
-    /// The group whose positions it commits.
+    bootstrap: CString,
+    /// Empty without transactions.
+    transactional_id: String,
+    /// The group whose offsets the transactions commit.
     group: String,
+    /// `None` without transactions.
     calls: Option<CallThread>,
     transaction: Transaction,
 }
 
-/// The state of a producer's transaction. Without a transactional id it stays idle.
+/// The state of the transaction. Without a transactional id it stays idle.
 #[derive(Clone, Copy, Debug)]
 enum Transaction {
     /// Nothing was sent since the last commit.
@@ -71,8 +82,9 @@ pub enum Sent {
 }
 
 impl OutputProducer {
-    /// Connects. With a transactional id in `config`, ends what an earlier producer of that id left open: until then the
-    /// positions it committed are not stable, so this stands before the group is joined.
+    /// Creates the producer. With a transactional id in `config`, also ends the transaction that an
+    /// earlier producer of that id left open. The offsets in it are unstable until then, so connect
+    /// before joining the group.
     pub fn connect(
         config: &ClientConfig,
         access: &Arc<Access>,
@@ -81,36 +93,38 @@ impl OutputProducer {
         metrics: Option<Arc<Metrics>>,
         is_stopped: impl Fn() -> bool,
     ) -> Result<Self, Fault> {
+        let producer = config.create_with_context(ProducerEvents::new(access, metrics))?;
         let id = config.get("transactional.id");
-        let transactional = id.is_some();
-        let events = ProducerEvents::new(access, metrics);
-        let producer = Arc::new(config.create_with_context(events)?);
-        let calls = if transactional { Some(CallThread::start(worker)?) } else { None };
-        let sink = Self {
-            producer,
-            access: Arc::clone(access),
-            id: id.unwrap_or_default().to_owned(),
+        let this = Self {
+            producer: Arc::new(producer),
+            bootstrap: bootstrap(config),
+            transactional_id: id.unwrap_or_default().to_owned(),
             group: group.to_owned(),
-            calls,
+            calls: id.map(|_| CallThread::start(worker)).transpose()?,
             transaction: Transaction::Idle,
         };
-        if transactional {
-            sink.try_call(INIT_TIMEOUT, INIT_TRY_TIMEOUT, is_stopped, native::init_transactions)?;
-        }
-        Ok(sink)
+        this.attempt_call(
+            INIT_TIMEOUT,
+            INIT_ATTEMPT_TIMEOUT,
+            is_stopped,
+            Arc::new(native::init_transactions),
+        )?;
+        Ok(this)
     }
 
-    /// Begins a transaction, where there are any and none is open. (A record does that by itself; positions alone do not.)
+    /// Begins a transaction unless one is open. [`Self::send`] calls this by itself; committing
+    /// offsets alone requires a call.
     pub fn begin(&mut self) -> Result<(), Fault> {
         if self.calls.is_some() && !matches!(self.transaction, Transaction::Open { .. }) {
             native::begin_transaction(self.producer.client())?;
             self.transaction = Transaction::Open { sent: 0 };
-            self.producer.context().lost.store(0, Ordering::SeqCst);
+            self.events().undelivered.store(0, Ordering::SeqCst);
         }
         Ok(())
     }
 
-    /// Queues one record. While the queue is full it waits: the consumer's queue fills, and the broker is asked for less.
+    /// Queues one record. Waits while the queue is full: then the consumer's queue fills up too,
+    /// and the consumer fetches less.
     pub fn send(&mut self, mut record: Outgoing<'_>) -> Result<Sent, Fault> {
         self.begin()?;
         let mut deadline = None;
@@ -122,7 +136,7 @@ impl OutputProducer {
                     }
                     return Ok(Sent::Queued);
                 }
-                // Full; or the producer has not seen a partition that was added just now.
+                // A partition that was just added may not be known yet.
                 Err((Code::QueueFull | Code::UnknownPartition, back)) => record = back,
                 Err((code, _)) if is_for_good(code) => return Ok(Sent::Refused(code)),
                 Err((code, _)) => return Err(Cause::NotQueued(code).into()),
@@ -130,34 +144,37 @@ impl OutputProducer {
             if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + DELIVERY_TIMEOUT) {
                 return Err(Cause::QueueFull.into());
             }
-            sleep(Duration::from_millis(1));
+            sleep(QUEUE_RETRY_INTERVAL);
         }
     }
 
-    /// A right that was missing just now.
+    /// A right that the brokers denied a moment ago.
     pub fn missing(&self) -> Option<String> {
-        self.access.denied().pop()
+        self.events().client.access.denied().pop()
     }
 
-    /// Waits until the broker has taken everything sent; returns what it refused.
+    /// Waits until the brokers have acknowledged all records; returns those that they refused.
     pub fn settle(&self) -> Result<Vec<Refused>, Fault> {
         let deadline = Instant::now() + DELIVERY_TIMEOUT;
-        while !native::flush(self.producer.client(), LOOK) {
-            // A refusal breaks a transaction, and what still waits would wait until the transaction times out.
-            if self.calls.is_some() && self.producer.context().has_refused() {
+        while !native::flush(self.producer.client(), REFUSAL_CHECK_INTERVAL) {
+            // After a refusal the transaction can only be aborted, and the records that are still
+            // queued would wait for its timeout.
+            if self.calls.is_some() && self.events().has_refused() {
                 break;
             }
             if Instant::now() > deadline {
                 return Err(Cause::DeliveryTimeout.into());
             }
+            self.restore_brokers();
         }
-        Ok(self.producer.context().take_refused())
+        Ok(self.events().take_refused())
     }
 
-    /// Commits what was sent together with `positions`; `membership` is the group's fence against a zombie.
+    /// Commits the records sent since the last commit together with `positions`. By `membership`
+    /// the group rejects the commit of a zombie.
     pub fn commit(&mut self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
         self.send_offsets(positions, membership)?;
-        let committed = self.call(CALL_TIMEOUT, native::commit_transaction);
+        let committed = self.call(Arc::new(native::commit_transaction));
         match committed {
             Ok(()) => self.transaction = Transaction::Idle,
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
@@ -168,112 +185,111 @@ impl OutputProducer {
 
     /// Adds positions to the open transaction.
     pub fn send_offsets(&self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
-        let fenced = Arc::new((positions, membership));
-        self.call(CALL_TIMEOUT, move |producer, timeout| {
-            native::send_offsets(producer, &fenced.0, &fenced.1, timeout)
-        })
+        self.call(Arc::new(move |producer, timeout| {
+            native::send_offsets(producer, &positions, &membership, timeout)
+        }))
     }
 
     /// Whether the brokers received records of the transaction that is open or was aborted last.
     pub fn reached_brokers(&self) -> bool {
         let waiting = usize::try_from(self.producer.in_flight_count()).unwrap_or(0);
-        let lost = self.producer.context().lost.load(Ordering::SeqCst);
+        let undelivered = self.events().undelivered.load(Ordering::SeqCst);
         match self.transaction {
-            Transaction::Open { sent } | Transaction::Aborted { sent } => sent > waiting + lost,
+            Transaction::Open { sent } | Transaction::Aborted { sent } => {
+                sent > waiting + undelivered
+            }
             Transaction::Idle | Transaction::InDoubt => false,
         }
     }
 
-    /// Gives up what was sent since the last commit; returns what the broker refused of it. (Without transactions it stays sent.)
+    /// Aborts the open transaction; returns the records that the brokers refused. Without
+    /// transactions the records stay sent.
     pub fn abort(&mut self) -> Result<Vec<Refused>, Fault> {
         if let Transaction::Open { sent } = self.transaction {
-            self.call(CALL_TIMEOUT, native::abort_transaction)?;
+            self.call(Arc::new(native::abort_transaction))?;
             self.transaction = Transaction::Aborted { sent };
         }
-        Ok(self.producer.context().take_refused())
+        Ok(self.events().take_refused())
     }
 
-    /// Makes a transactional call, and repeats it while librdkafka says that it may be repeated.
-    fn call<J>(&self, limit: Duration, job: J) -> Result<(), Fault>
-    where
-        J: Fn(&rdkafka::client::Client<ProducerEvents>, Duration) -> Result<(), CallError>
-            + Clone
-            + Send
-            + 'static,
-    {
-        self.try_call(limit, TRY_TIMEOUT, || false, job)
+    fn call(&self, call: TransactionalCall) -> Result<(), Fault> {
+        self.attempt_call(CALL_TIMEOUT, ATTEMPT_TIMEOUT, || false, call)
     }
 
-    /// As [`Self::call`], with this `timeout` of each try, and unless `is_stopped`.
-    fn try_call<J>(
+    /// Makes a transactional call, and retries it while librdkafka allows that, unless
+    /// `is_stopped`. Without transactions it does nothing.
+    fn attempt_call(
         &self,
-        limit: Duration,
         timeout: Duration,
+        attempt_timeout: Duration,
         is_stopped: impl Fn() -> bool,
-        job: J,
-    ) -> Result<(), Fault>
-    where
-        J: Fn(&rdkafka::client::Client<ProducerEvents>, Duration) -> Result<(), CallError>
-            + Clone
-            + Send
-            + 'static,
-    {
+        call: TransactionalCall,
+    ) -> Result<(), Fault> {
         let Some(calls) = &self.calls else {
             return Ok(());
         };
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + timeout;
         loop {
-            let (producer, job) = (Arc::clone(&self.producer), job.clone());
-            match calls.call(timeout, move || job(producer.client(), timeout))? {
+            let (producer, call) = (Arc::clone(&self.producer), Arc::clone(&call));
+            let attempt = move || call(producer.client(), attempt_timeout);
+            match calls.call(attempt_timeout, attempt)? {
                 Ok(()) => return Ok(()),
                 Err(_) if is_stopped() => return Err(Cause::StoppedEarly.into()),
                 Err(error) if error.retriable && Instant::now() < deadline => {
-                    tracing::debug!(%error, "made again");
-                    sleep(Duration::from_millis(20));
+                    tracing::debug!(%error, "transactional call is retried");
+                    self.restore_brokers();
+                    sleep(RETRY_BACKOFF);
                 }
-                Err(error) => {
-                    let right = match error.code {
-                        Code::TransactionalIdAuthorizationFailed => {
-                            Some(Right::of_transactions(&self.id))
-                        }
-                        Code::GroupAuthorizationFailed => Some(Right::of_group(&self.group)),
-                        _ => None,
-                    };
-                    return Err(right.map_or_else(
-                        || error.into(),
-                        |it| Cause::Denied(self.access.record_denied(it)).into(),
-                    ));
-                }
+                Err(error) => return Err(self.fault(error)),
             }
         }
     }
 
-    /// Lets the producer go, in at most `budget`: one whose brokers hang is left behind.
-    pub fn close(self, budget: Duration) {
-        if !finishes_within(budget, move || drop(self)) {
-            tracing::warn!("the producer could not be closed in time and is left behind");
+    fn fault(&self, error: CallError) -> Fault {
+        let right = match error.code {
+            Code::TransactionalIdAuthorizationFailed => {
+                Right::of_transactions(&self.transactional_id)
+            }
+            Code::GroupAuthorizationFailed => Right::of_group(&self.group),
+            _ => return error.into(),
+        };
+        Cause::Denied(self.events().client.access.record_denied(right)).into()
+    }
+
+    fn restore_brokers(&self) {
+        self.events().client.restore_brokers(self.producer.client(), &self.bootstrap);
+    }
+
+    fn events(&self) -> &ProducerEvents {
+        self.producer.context()
+    }
+
+    /// Closes the producer, or abandons it if that takes longer than `timeout`.
+    pub fn close(self, timeout: Duration) {
+        if !finishes_within(timeout, move || drop(self)) {
+            tracing::warn!("the producer could not be closed in time and is abandoned");
         }
     }
 }
 
-/// The producer's ear: it keeps what was not delivered.
-pub struct ProducerEvents {
-    access: Arc<Access>,
+/// The producer's callbacks. They collect the records that were not delivered.
+struct ProducerEvents {
+    client: ClientState,
     refused: Mutex<Vec<Refused>>,
-    /// How many records were not delivered since this was last set to 0.
-    pub lost: AtomicUsize,
-    /// The part of this producer in the metrics of all queues: records and bytes.
+    /// How many records of the transaction were not delivered.
+    undelivered: AtomicUsize,
+    /// This producer's share of the queue metrics: records and bytes.
     queued: Mutex<[i64; 2]>,
-    /// None: a command's producer, of which nobody asks.
+    /// `None` for the producers of commands, which export no metrics.
     metrics: Option<Arc<Metrics>>,
 }
 
 impl ProducerEvents {
-    pub fn new(access: &Arc<Access>, metrics: Option<Arc<Metrics>>) -> Self {
+    fn new(access: &Arc<Access>, metrics: Option<Arc<Metrics>>) -> Self {
         Self {
-            access: Arc::clone(access),
+            client: ClientState::new(access),
             refused: Mutex::default(),
-            lost: AtomicUsize::new(0),
+            undelivered: AtomicUsize::new(0),
             queued: Mutex::default(),
             metrics,
         }
@@ -287,13 +303,13 @@ impl ProducerEvents {
         }
     }
 
-    /// Whether anything was refused since the last call of [`Self::take_refused`].
-    pub fn has_refused(&self) -> bool {
+    /// Whether records were refused since the last call of [`Self::take_refused`].
+    fn has_refused(&self) -> bool {
         !self.refused.lock().is_empty()
     }
 
-    /// What was refused since the last call.
-    pub fn take_refused(&self) -> Vec<Refused> {
+    /// The records that were refused since the last call.
+    fn take_refused(&self) -> Vec<Refused> {
         mem::take(&mut *self.refused.lock())
     }
 }
@@ -302,6 +318,7 @@ impl ClientContext for ProducerEvents {
     client_callbacks!();
 
     fn stats(&self, statistics: Statistics) {
+        self.client.update(&statistics);
         let part = |count: u64| i64::try_from(count).unwrap_or(0);
         self.set_queued([statistics.msg_cnt, statistics.msg_size].map(part));
     }
@@ -318,11 +335,11 @@ impl ProducerContext for ProducerEvents {
 
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
         if let Err((error, message)) = result {
-            self.lost.fetch_add(1, Ordering::SeqCst);
+            self.undelivered.fetch_add(1, Ordering::SeqCst);
             let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
             if code == Code::TopicAuthorizationFailed {
                 let right = Right::on_topic(Operation::Write, message.topic());
-                self.access.record_denied(right);
+                self.client.access.record_denied(right);
             }
             self.refused.lock().push(Refused { tag, code });
         }

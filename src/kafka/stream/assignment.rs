@@ -12,9 +12,9 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::kafka::client::callbacks::{client_callbacks, knows_none};
+use crate::kafka::client::callbacks::{ClientState, client_callbacks};
 use crate::kafka::security::access::Access;
-use crate::telemetry::lag::Seen;
+use crate::telemetry::lag::Watermarks;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::now_ms;
 
@@ -29,34 +29,26 @@ pub enum Rebalance {
 /// polls, after it has committed its open epoch. (librdkafka continues the rebalance when the
 /// worker has answered.)
 pub struct ConsumerEvents {
-    access: Arc<Access>,
+    pub client: ClientState,
     topic: String,
     worker: usize,
     metrics: Arc<Metrics>,
     rebalances: Mutex<VecDeque<Rebalance>>,
     pub paused: AtomicBool,
     closing: AtomicBool,
-    /// Whether the client knew no broker when it last published statistics.
-    lost: AtomicBool,
 }
 
 impl ConsumerEvents {
     pub fn new(access: &Arc<Access>, topic: &str, worker: usize, metrics: Arc<Metrics>) -> Self {
         Self {
-            access: Arc::clone(access),
+            client: ClientState::new(access),
             topic: topic.to_owned(),
             worker,
             metrics,
             rebalances: Mutex::default(),
             paused: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
         }
-    }
-
-    /// Whether the client was last seen without any known broker; true only once.
-    pub fn take_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::Relaxed)
     }
 
     /// Takes the oldest rebalance event that was not answered.
@@ -74,7 +66,7 @@ impl ClientContext for ConsumerEvents {
     client_callbacks!();
 
     fn stats(&self, statistics: Statistics) {
-        self.lost.store(knows_none(&statistics), Ordering::Relaxed);
+        self.client.update(&statistics);
         // Without fetches these numbers are stale.
         let fetches = !self.paused.load(Ordering::Relaxed);
         let Some(topic) = statistics.topics.get(&self.topic).filter(|_| fetches) else {
@@ -86,9 +78,10 @@ impl ClientContext for ConsumerEvents {
                 if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
             let (begin, next) = (partition.lo_offset, partition.next_offset);
             if end >= 0 && begin >= 0 {
-                let seen = Seen { begin, end, next: (partition.fetchq_cnt == 0).then_some(next) };
+                let watermarks =
+                    Watermarks { begin, end, next: (partition.fetchq_cnt == 0).then_some(next) };
                 let lag = &self.metrics.lag;
-                lag.seen(Some(self.worker), partition.partition, seen, now_ms());
+                lag.observed(Some(self.worker), partition.partition, watermarks, now_ms());
             }
         }
     }

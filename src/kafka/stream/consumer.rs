@@ -16,7 +16,7 @@ use super::shared::Shared;
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::deadline::finishes_within;
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::native::{self, GroupMetadata};
+use crate::kafka::client::native::GroupMetadata;
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 use crate::pipeline::Position;
@@ -117,9 +117,8 @@ impl GroupConsumer {
 
     /// Work between two polls: re-adds forgotten brokers, and starts pending partitions.
     pub fn maintain(&mut self) -> Result<(), Fault> {
-        if self.consumer.context().take_lost() {
-            native::remind_of(self.consumer.client(), &self.bootstrap);
-        }
+        let state = &self.consumer.context().client;
+        state.restore_brokers(self.consumer.client(), &self.bootstrap);
         self.start_pending()
     }
 

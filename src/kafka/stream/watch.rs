@@ -16,9 +16,8 @@ use super::shutdown::Stop;
 use crate::kafka::client::callbacks::{UnpolledContext, drain_events};
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::fault::Fault;
-use crate::kafka::client::native;
 use crate::kafka::roles::{PerTopic, Role};
-use crate::telemetry::lag::Seen;
+use crate::telemetry::lag::Watermarks;
 use crate::telemetry::now_ms;
 
 pub struct Watch {
@@ -95,9 +94,8 @@ impl Watch {
     /// Publishes the state of brokers and topics; returns what is wrong with them.
     fn refresh(&mut self) -> Result<Vec<String>, Unreachable> {
         drain_events(&self.client);
-        if self.client.context().take_lost() {
-            native::remind_of(self.client.client(), &self.bootstrap);
-        }
+        let state = &self.client.context().client;
+        state.restore_brokers(self.client.client(), &self.bootstrap);
         let shared = Arc::clone(&self.shared);
         let outputs = &shared.outputs;
         let mut problems = Vec::new();
@@ -201,7 +199,7 @@ impl Watch {
             let Ok((begin, end)) = watermarks else {
                 return; // the next refresh reports the problem
             };
-            lag.seen(None, partition, Seen { begin, end, next: None }, now_ms());
+            lag.observed(None, partition, Watermarks { begin, end, next: None }, now_ms());
         }
     }
 }

@@ -83,6 +83,7 @@ impl Worker {
     /// Seeks back to every record without a committed outcome, after the transaction was aborted.
     fn abort_epoch(&mut self, cause: &Cause) -> Result<(), Fault> {
         let Self { consumer, batch } = self;
+        batch.shared.telemetry.metrics.fault(cause.label());
         tracing::warn!(
             worker = batch.index,
             records = batch.epoch.records(),
