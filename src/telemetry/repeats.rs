@@ -1,6 +1,7 @@
 //! Limits repeated log lines, such as those of many clients whose brokers are down.
 //!
-//! (The crate `tracing-throttle` treats every number in a text as a different text and needs an async runtime.)
+//! (The crate `tracing-throttle` treats every number in a text as a different text and needs an
+//! async runtime.)
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
@@ -20,7 +21,8 @@ const MAX_KEYS: usize = 1000;
 const LOG_LIMIT: usize = 10;
 pub(super) const LOG_WINDOW: Duration = Duration::from_secs(10);
 
-/// Allows each key (a log line) a limited number of times per window. A window begins with the key's first occurrence.
+/// Allows each key (a log line) a limited number of times per window. A window begins with the
+/// key's first occurrence.
 #[derive(Debug)]
 pub struct RepeatLimit<K> {
     limit: usize,
@@ -71,8 +73,8 @@ impl<K: Eq + Hash> RepeatLimit<K> {
     }
 }
 
-/// A `tracing` layer that limits every line of the log and counts the suppressed ones. Lines that differ only in numbers
-/// count as the same line. Clones share the counts.
+/// A `tracing` layer that limits every line of the log and counts the suppressed ones. Lines that
+/// differ only in numbers count as the same line. Clones share the counts.
 #[derive(Clone)]
 pub(super) struct RepeatFilter(Arc<RepeatLimit<(Level, String)>>);
 
