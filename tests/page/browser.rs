@@ -1,6 +1,6 @@
 //! A headless Chromium, driven by chromedriver, that ends with the test.
 //!
-//! The tests need only a few calls of the WebDriver protocol. The crates for it (`fantoccini`,
+//! The tests need only a few calls of the `WebDriver` protocol. The crates for it (`fantoccini`,
 //! `thirtyfour`) would bring an async client along.
 
 use std::process::{Command, Stdio};
