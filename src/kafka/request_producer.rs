@@ -1,6 +1,5 @@
 //! Sends synthetic requests at a steady rate: the producer of `generate --send` and of the demo.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -10,11 +9,10 @@ use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
 use crate::config::Settings;
-use crate::kafka::client::callbacks::client_callbacks;
+use crate::kafka::client::callbacks::{ClientState, client_callbacks};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::reader::Reader;
-use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 use nik_wire::Limits;
 use nik_wire::generate::{Fault, Generator};
@@ -75,7 +73,7 @@ pub struct RequestProducer {
 
 /// Keeps the first delivery error.
 struct FirstError {
-    access: Arc<Access>,
+    client: ClientState,
     first: Mutex<Option<KafkaError>>,
 }
 
@@ -99,7 +97,8 @@ impl RequestProducer {
         let clients = Clients::new(settings);
         let topic = settings.topics.requests.clone();
         Reader::connect(&clients)?.partitions(&topic, Operation::Write)?;
-        let context = FirstError { access: Arc::clone(&clients.access), first: Mutex::default() };
+        let context =
+            FirstError { client: ClientState::new(&clients.access), first: Mutex::default() };
         let producer = clients.feeder().create_with_context(context);
         Ok(Self { producer: producer.map_err(|error| CommandError::no_client(&error))?, topic })
     }

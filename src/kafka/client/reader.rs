@@ -11,7 +11,7 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::kafka::client::callbacks::{EVENTS, UnpolledContext, drain_events};
+use crate::kafka::client::callbacks::{MAX_EVENTS, UnpolledContext, drain_events};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::security::access::Access;
@@ -69,15 +69,15 @@ impl Reader {
             drain_events(&self.client);
             failure = self.access.take_connection_failure().or(failure);
             match &failure {
-                Some(permanent) if permanent.refusal => {
-                    return Err(CommandError::Rejected(permanent.line.clone()));
+                Some(failure) if failure.permanent => {
+                    return Err(CommandError::Rejected(failure.message.clone()));
                 }
                 failure if Instant::now() >= deadline => {
                     return Err(CommandError::Unreachable {
                         servers: self.servers.clone(),
                         why: failure
                             .as_ref()
-                            .map_or_else(|| error.to_string(), |it| it.line.clone()),
+                            .map_or_else(|| error.to_string(), |it| it.message.clone()),
                     });
                 }
                 _ => {}
@@ -155,7 +155,7 @@ impl Reader {
                 Err(error) => error,
             };
             // The call only times out if a right is missing: the denial is an event of the client.
-            let events = std::iter::from_fn(|| self.client.poll(Duration::ZERO)).take(EVENTS);
+            let events = std::iter::from_fn(|| self.client.poll(Duration::ZERO)).take(MAX_EVENTS);
             let mut errors = events.filter_map(Result::err).chain([error.clone()]);
             let denial = errors.find_map(|error| match CommandError::new(&right, &error) {
                 denial @ CommandError::NotAllowed(_) => Some(denial),

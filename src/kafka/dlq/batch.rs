@@ -10,7 +10,7 @@ use crate::kafka::client::c_string;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
-use crate::kafka::client::producer::OutputProducer;
+use crate::kafka::client::producer::{OutputProducer, Sent};
 use crate::kafka::client::refusal::is_for_good;
 use crate::kafka::dlq::dead_letter::Filter;
 use crate::kafka::dlq::error::DlqError;
@@ -83,7 +83,7 @@ impl Sender {
         let clients = &topic.clients;
         let name = clients.replay_name();
         let config = clients.replayer();
-        let producer = OutputProducer::connect(&config, &clients.access, &name, 0, None);
+        let producer = OutputProducer::connect(&config, &clients.access, &name, 0, None, || false);
         let producer = producer.map_err(|fault| match fault {
             Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => CommandError::Brokers {
                 action: format!("start the producer with the transactional id {name}"),
@@ -128,7 +128,7 @@ impl Sender {
         let mut refused = None;
         for (tag, ready) in batch.iter().enumerate() {
             let record = outgoing(&self.requests, self.partitions, ready, tag);
-            if let Err(code) = self.producer.send(record)? {
+            if let Sent::Refused(code) = self.producer.send(record)? {
                 refused = Some(code);
                 break;
             }
