@@ -26,8 +26,8 @@ pub enum Rebalance {
 }
 
 /// The consumer's context. It only queues rebalance events: the worker answers them between two
-/// polls, after it has committed its open epoch. (librdkafka continues the rebalance when the worker
-/// has answered.)
+/// polls, after it has committed its open epoch. (librdkafka continues the rebalance when the
+/// worker has answered.)
 pub struct ConsumerEvents {
     pub client: ClientState,
     topic: String,

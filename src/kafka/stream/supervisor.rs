@@ -19,9 +19,9 @@ const LEAVE_BUDGET: Duration = Duration::from_secs(8);
 /// If a worker is fenced again within this time, and the brokers were up in between, another
 /// instance uses the same name.
 const RIVAL_WINDOW: Duration = Duration::from_mins(1);
-/// The pause after a worker was fenced. A rival fences it more than once as it starts: it takes over
-/// the transactional id, ends the open transaction, and joins the group. A worker that restarted in
-/// between would count one start as two, and both rivals would exit.
+/// The pause after a worker was fenced. A rival fences it more than once as it starts: it takes
+/// over the transactional id, ends the open transaction, and joins the group. A worker that
+/// restarted in between would count one start as two, and both rivals would exit.
 const FENCED_PAUSE: Duration = Duration::from_secs(3);
 /// The backoff between restarts; it starts over after a worker has run for `STEADY`.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
