@@ -12,10 +12,11 @@ use crate::cluster::{Program, shared};
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
 
-/// How often a program aborted an epoch or restarted a worker, as it does when it is fenced.
-fn faults(program: &Program) -> usize {
-    let log = program.stderr();
-    log.matches("epoch aborted").count() + log.matches("worker restarts").count()
+/// How many faults a program has met; being fenced is one.
+fn faults(program: &Program) -> f64 {
+    let metrics = program.metrics();
+    let faults = metrics.iter().filter(|(name, _)| name.starts_with("nik_stream_faults_total"));
+    faults.map(|(_, value)| value).sum()
 }
 
 /// Freezes the zombie until the other has all partitions, and for `absence` more; whether it had an epoch to give up then. (A
