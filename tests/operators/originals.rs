@@ -125,7 +125,7 @@ fn dead_letters_of_a_recreated_topic_do_not_count_as_replayed() {
 fn an_impossible_committed_offset_is_refused_and_one_that_was_set_back_replays_again() {
     let stage = failed("position", 3);
     for (offset, note, expected) in [
-        (999, "", "is 999, but the partition ends at"),
+        (999, "", "has committed offset 999 in partition 0"),
         (0, "somebody's", "carries metadata that this version of nik-stream"),
     ] {
         set_position(&stage, offset, note);

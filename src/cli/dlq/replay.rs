@@ -120,17 +120,15 @@ fn report_skipped(event: &ReplayEvent<'_>) {
 }
 
 fn print_summary(summary: ReplaySummary, sent: &str) -> anyhow::Result<ExitCode> {
-    let mut text = String::new();
-    for (name, count) in [
+    let lines = [
         (sent, summary.sent),
         ("already replayed", summary.already_replayed),
         ("lost", summary.lost),
         ("not a dead letter", summary.foreign),
         ("filtered out", summary.filtered_out),
-    ] {
-        text += &format!("{name:<17}{count:>9}\n");
-    }
-    written(io::stdout().write_all(text.as_bytes()))
+    ];
+    let lines = lines.map(|(name, count)| format!("{name:<17}{count:>9}\n"));
+    written(io::stdout().write_all(lines.concat().as_bytes()))
 }
 
 fn confirm(count: u64, topic: &str) -> io::Result<bool> {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use crate::kafka::client::refusal::{Refused, is_for_good};
+use crate::kafka::client::refusal::{Refused, is_permanent};
 use crate::kafka::dlq::headers::Truncation;
 use crate::pipeline::Position;
 use nik_wire::Reason;
@@ -166,7 +166,7 @@ impl Refusals {
 
     /// Notes the refusals in delivery reports, except those that say nothing about the record.
     pub fn note_reports(&mut self, reports: &[Refused]) {
-        for report in reports.iter().filter(|report| is_for_good(report.code)) {
+        for report in reports.iter().filter(|report| is_permanent(report.code)) {
             let index = report.tag.checked_sub(self.first_tag);
             if let Some(&position) = index.and_then(|index| self.sent.get(index)) {
                 self.note(position, report.code, By::Broker);

@@ -55,7 +55,7 @@ impl Unswept {
                 return Err(Cause::SweepRefused(code).into());
             }
         }
-        if let Some(refused) = producer.settle()?.first() {
+        if let Some(refused) = producer.flush()?.first() {
             return Err(Cause::SweepRefused(refused.code).into());
         }
         let positions = Offsets::new(outputs.topics.requests.c_name(), self.0.iter().copied());

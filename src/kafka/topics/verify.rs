@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Settings;
-use crate::kafka::limits::{AHEAD_MS, MARGIN};
+use crate::kafka::limits::{MAX_AHEAD_MS, RECORD_OVERHEAD};
 use crate::kafka::roles::{PerTopic, Role};
 use crate::kafka::topics::admin::{CLEANUP_POLICY, Layout, Topic};
 
@@ -126,13 +126,13 @@ const CHECKS: [Check; 16] = [
         let (room, limit) = (it.max_message_bytes()?, it.limit()?);
         (room < limit.bytes).then(|| {
             let Limit { key, bytes, consequence } = limit;
-            let expected = bytes + MARGIN;
+            let expected = bytes + RECORD_OVERHEAD;
             format!("less than limits.{key} = {bytes}: {consequence}; expected {expected}")
         })
     }),
     warning("max.message.bytes", |it| {
         let (room, limit) = (it.max_message_bytes()?, it.limit()?);
-        let expected = limit.bytes + MARGIN;
+        let expected = limit.bytes + RECORD_OVERHEAD;
         (limit.bytes..expected).contains(&room).then(|| {
             let Limit { key, bytes, .. } = limit;
             format!(
@@ -158,8 +158,8 @@ const CHECKS: [Check; 16] = [
     warning("message.timestamp.after.max.ms", |it| {
         it.output_of()?;
         let ahead = it.bound("message.timestamp.after.max.ms")?;
-        // Beyond `AHEAD_MS` the first attempt already carries the current time.
-        (ahead < Duration::from_millis(AHEAD_MS.unsigned_abs())).then(|| {
+        // Beyond `MAX_AHEAD_MS` the first attempt already carries the current time.
+        (ahead < Duration::from_millis(MAX_AHEAD_MS.unsigned_abs())).then(|| {
             format!(
                 "outcomes more than {} ahead of the clock are rejected, and sent again with the current time",
                 format_duration(ahead)
