@@ -99,7 +99,7 @@ impl RequestProducer {
         Reader::connect(&clients)?.partitions(&topic, Operation::Write)?;
         let context =
             FirstError { client: ClientState::new(&clients.access), first: Mutex::default() };
-        let producer = clients.feeder().create_with_context(context);
+        let producer = clients.request_producer().create_with_context(context);
         Ok(Self { producer: producer.map_err(|error| CommandError::no_client(&error))?, topic })
     }
 

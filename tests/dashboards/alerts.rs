@@ -90,7 +90,7 @@ fn a_release_of_the_regions_is_dated_by_the_year_of_its_name() {
     let dated = |release| {
         let build = BuildInfo { version: "1", revision: "2", librdkafka: "3" };
         let regions = RegionsInfo { release, sha256: "4", counts: &[] };
-        let text = Metrics::new(&build, &regions).render();
+        let text = Metrics::new(&build, &regions, &[]).render();
         let mut lines = text.lines();
         let line = lines.find(|line| line.starts_with("nik_stream_regions_release_timestamp"));
         line.unwrap().split(' ').nth(1).unwrap().to_owned()

@@ -6,7 +6,7 @@ use super::audit::assert_exact;
 use super::load::Load;
 use super::reader::Reader;
 use super::stage::{Stage, assigned, ready, stop, wait_until};
-use crate::cluster::{KafkaCluster, shared};
+use crate::cluster::{KafkaCluster, ProgramSettings, shared};
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
@@ -60,4 +60,15 @@ fn a_hung_broker_holds_no_stop_and_a_second_signal_ends_it_at_once() {
     let program = stage.run();
     assert_exact(&cluster, &stage, load, &reader);
     stop(program);
+}
+
+#[test]
+fn a_stop_is_noticed_while_no_broker_answers() {
+    let mut program = ProgramSettings::at("127.0.0.1:1").run();
+    wait_until("it reports the failed connection", || {
+        let ready = program.get("/readyz");
+        ready.is_some_and(|(_, reasons)| reasons.contains("no broker answers"))
+    });
+    program.signal("TERM");
+    assert_eq!(program.wait(Duration::from_secs(7)), Some(0));
 }

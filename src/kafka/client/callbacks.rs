@@ -93,7 +93,7 @@ impl ClientContext for UnpolledContext {
 impl ConsumerContext for UnpolledContext {}
 
 /// Upper bound on the events that are served at a time.
-pub const MAX_EVENTS: usize = 100;
+pub(super) const MAX_EVENTS: usize = 100;
 
 /// Serves the pending errors, log lines, statistics and token requests of a client that fetches no
 /// records.

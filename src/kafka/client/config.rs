@@ -9,7 +9,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
 use crate::config::{GroupProtocol, Guarantee, Settings};
-use crate::kafka::limits::MARGIN;
+use crate::kafka::limits::RECORD_OVERHEAD;
 use crate::kafka::security::access::Access;
 
 /// Beyond this the brokers abort a transaction by themselves.
@@ -91,7 +91,7 @@ impl Clients {
     }
 
     /// The properties of the replay producer, which is transactional even if the service is not.
-    pub fn replayer(&self) -> ClientConfig {
+    pub fn replay_producer(&self) -> ClientConfig {
         let mut config = self.output_producer();
         config.set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
         let mut config = self.with_producer_overrides(config);
@@ -105,7 +105,7 @@ impl Clients {
 
     /// The properties of the producer of synthetic requests, which may be as large as the limits
     /// allow.
-    pub fn feeder(&self) -> ClientConfig {
+    pub fn request_producer(&self) -> ClientConfig {
         let mut config = self.producer_base(self.settings.limits.request_bytes);
         config.set("statistics.interval.ms", "0").set("linger.ms", "5");
         self.with_producer_overrides(config)
@@ -134,7 +134,7 @@ impl Clients {
         let mut config = self.common();
         config
             .set("enable.idempotence", "true")
-            .set("message.max.bytes", (largest_value + MARGIN).to_string())
+            .set("message.max.bytes", (largest_value + RECORD_OVERHEAD).to_string())
             .set("compression.type", "lz4")
             .set("partitioner", "murmur2_random");
         config

@@ -20,13 +20,13 @@ const GRACE: Duration = Duration::from_secs(3);
 /// The thread that makes the transactional calls of one producer.
 ///
 /// Dropping this value ends the thread, or abandons it if a call hangs.
-pub struct CallThread {
+pub(super) struct CallThread {
     calls: Sender<Call>,
     results: Receiver<Result<(), CallError>>,
 }
 
 impl CallThread {
-    pub fn start(worker: usize) -> Result<Self, Fault> {
+    pub(super) fn start(worker: usize) -> Result<Self, Fault> {
         let (calls, requested) = mpsc::channel::<Call>();
         let (done, results) = mpsc::channel();
         spawn(format!("calls-{worker}"), move || {
@@ -40,7 +40,7 @@ impl CallThread {
     }
 
     /// Makes `call` and waits for its result. `timeout` is the call's own timeout.
-    pub fn call(
+    pub(super) fn call(
         &self,
         timeout: Duration,
         call: impl FnOnce() -> Result<(), CallError> + Send + 'static,

@@ -29,7 +29,7 @@ impl CommandError {
     pub fn new(right: &Right, error: &KafkaError) -> Self {
         match error.rdkafka_error_code() {
             Some(code) => Self::from_code(right, code),
-            None => Self::Brokers { action: right.deed(), why: error.to_string() },
+            None => Self::Brokers { action: right.action(), why: error.to_string() },
         }
     }
 
@@ -38,7 +38,7 @@ impl CommandError {
         if is_denial(code) {
             return Self::NotAllowed(right.clone());
         }
-        Self::Brokers { action: right.deed(), why: code.to_string() }
+        Self::Brokers { action: right.action(), why: code.to_string() }
     }
 
     /// librdkafka rejects the settings of a client.

@@ -76,13 +76,13 @@ fn millis(timeout: Duration) -> i32 {
 }
 
 /// Adds brokers to those that the client knows; returns how many.
-pub fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &CStr) -> i32 {
+pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &CStr) -> i32 {
     // SAFETY: see the module's argument; the text is copied.
     unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) }
 }
 
 /// Ends an open transaction of this transactional id and fences its other producers.
-pub fn init_transactions<C: ClientContext>(
+pub(super) fn init_transactions<C: ClientContext>(
     producer: &Client<C>,
     timeout: Duration,
 ) -> Result<(), CallError> {
@@ -93,13 +93,13 @@ pub fn init_transactions<C: ClientContext>(
 }
 
 /// Begins a transaction. This sends no request.
-pub fn begin_transaction<C: ClientContext>(producer: &Client<C>) -> Result<(), CallError> {
+pub(super) fn begin_transaction<C: ClientContext>(producer: &Client<C>) -> Result<(), CallError> {
     // SAFETY: see the module's argument.
     checked("begin_transaction", unsafe { sys::rd_kafka_begin_transaction(producer.native_ptr()) })
 }
 
 /// Adds consumed offsets to the transaction. The group rejects those of an outdated `membership`.
-pub fn send_offsets<C: ClientContext>(
+pub(super) fn send_offsets<C: ClientContext>(
     producer: &Client<C>,
     offsets: &Offsets,
     membership: &GroupMetadata,
@@ -117,7 +117,7 @@ pub fn send_offsets<C: ClientContext>(
 }
 
 /// Commits the transaction: its records and offsets become visible together.
-pub fn commit_transaction<C: ClientContext>(
+pub(super) fn commit_transaction<C: ClientContext>(
     producer: &Client<C>,
     timeout: Duration,
 ) -> Result<(), CallError> {
@@ -128,7 +128,7 @@ pub fn commit_transaction<C: ClientContext>(
 }
 
 /// Aborts the transaction: `read_committed` readers never see its records.
-pub fn abort_transaction<C: ClientContext>(
+pub(super) fn abort_transaction<C: ClientContext>(
     producer: &Client<C>,
     timeout: Duration,
 ) -> Result<(), CallError> {
@@ -141,7 +141,7 @@ pub fn abort_transaction<C: ClientContext>(
 /// Waits until no record is queued or in flight; `false` if `timeout` ends first.
 ///
 /// Another thread (that of `ThreadedProducer`) must serve the delivery reports meanwhile.
-pub fn flush<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> bool {
+pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> bool {
     // SAFETY: see the module's argument.
     unsafe { sys::rd_kafka_flush(producer.native_ptr(), millis(timeout)) == NO_ERROR }
 }
@@ -340,7 +340,7 @@ pub struct Outgoing<'a> {
 }
 
 /// Queues one record; the error returns it.
-pub fn produce<'a, C: ClientContext>(
+pub(super) fn produce<'a, C: ClientContext>(
     producer: &Client<C>,
     record: Outgoing<'a>,
 ) -> Result<(), (RDKafkaErrorCode, Outgoing<'a>)> {

@@ -20,7 +20,7 @@ use super::config::bootstrap;
 use super::deadline::{CallThread, finishes_within};
 use super::fault::{Cause, Fault};
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
-use super::refusal::{Refused, is_for_good};
+use super::refusal::{Refused, is_permanent};
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 use crate::telemetry::metrics::Metrics;
@@ -138,7 +138,7 @@ impl OutputProducer {
                 }
                 // A partition that was just added may not be known yet.
                 Err((Code::QueueFull | Code::UnknownPartition, back)) => record = back,
-                Err((code, _)) if is_for_good(code) => return Ok(Sent::Refused(code)),
+                Err((code, _)) if is_permanent(code) => return Ok(Sent::Refused(code)),
                 Err((code, _)) => return Err(Cause::NotQueued(code).into()),
             }
             if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + DELIVERY_TIMEOUT) {
@@ -149,12 +149,12 @@ impl OutputProducer {
     }
 
     /// A right that the brokers denied a moment ago.
-    pub fn missing(&self) -> Option<String> {
+    pub fn latest_denial(&self) -> Option<String> {
         self.events().client.access.denied().pop()
     }
 
     /// Waits until the brokers have acknowledged all records; returns those that they refused.
-    pub fn settle(&self) -> Result<Vec<Refused>, Fault> {
+    pub fn flush(&self) -> Result<Vec<Refused>, Fault> {
         let deadline = Instant::now() + DELIVERY_TIMEOUT;
         while !native::flush(self.producer.client(), REFUSAL_CHECK_INTERVAL) {
             // After a refusal the transaction can only be aborted, and the records that are still

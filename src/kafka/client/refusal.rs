@@ -14,6 +14,6 @@ pub struct Refused {
 ///
 /// `InvalidRecord` is the code of each record of a batch of which several were refused. Sent alone,
 /// each gets its own code.
-pub fn is_for_good(code: Code) -> bool {
+pub fn is_permanent(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::InvalidTimestamp | Code::InvalidRecord)
 }

@@ -11,7 +11,7 @@ use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
 use crate::kafka::client::producer::{OutputProducer, Sent};
-use crate::kafka::client::refusal::is_for_good;
+use crate::kafka::client::refusal::is_permanent;
 use crate::kafka::dlq::dead_letter::Filter;
 use crate::kafka::dlq::error::DlqError;
 use crate::kafka::dlq::originals::OriginalRecord;
@@ -82,7 +82,7 @@ impl Sender {
     pub fn connect(topic: &DeadLetterTopic, rate: u32, partitions: i32) -> Result<Self, DlqError> {
         let clients = &topic.clients;
         let name = clients.replay_name();
-        let config = clients.replayer();
+        let config = clients.replay_producer();
         let producer = OutputProducer::connect(&config, &clients.access, &name, 0, None, || false);
         let producer = producer.map_err(|fault| match fault {
             Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => CommandError::Brokers {
@@ -113,7 +113,7 @@ impl Sender {
     pub fn deliver(&mut self, batch: &[Ready], task: Task<'_>) -> Result<(), DlqError> {
         self.send(batch, task).map_err(|error| {
             // A missing ACL surfaces as various transaction errors: the recorded denial says more.
-            let denied = self.producer.missing();
+            let denied = self.producer.latest_denial();
             denied.map_or(error, |denied| CommandError::Rejected(denied).into())
         })
     }
@@ -135,8 +135,8 @@ impl Sender {
         }
         if refused.is_none() {
             // The codes of records that were only aborted with the refused one are here, too.
-            let codes = self.producer.settle()?.into_iter().map(|it| it.code);
-            refused = codes.reduce(|first, code| if is_for_good(code) { code } else { first });
+            let codes = self.producer.flush()?.into_iter().map(|it| it.code);
+            refused = codes.reduce(|first, code| if is_permanent(code) { code } else { first });
         }
         let Some(code) = refused else {
             self.commit(task, last.cursor)?;
@@ -149,7 +149,7 @@ impl Sender {
             self.send(first, task)?;
             return self.send(second, task);
         }
-        Err(if is_for_good(code) {
+        Err(if is_permanent(code) {
             DlqError::Refused { position: last.position, code }
         } else {
             DlqError::Stopped(Cause::Kafka(KafkaError::MessageProduction(code)))

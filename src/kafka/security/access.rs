@@ -17,14 +17,13 @@ use super::acl::{Operation, Right, is_denial};
 use super::diagnosis::{ConnectionFailure, diagnose};
 use super::token::{NoToken, Tokens};
 use crate::config::Security;
+use crate::telemetry::logging::RepeatLimit;
 
 /// How often the same line is logged.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
 /// How long a denial is remembered. A worker that misses a right restarts, and asks again, more
 /// often.
 const DENIAL_TTL: Duration = Duration::from_secs(20);
-/// Upper bound on distinct messages remembered.
-const MAX_LINES: usize = 100;
 
 /// The shared authentication state.
 #[derive(Debug)]
@@ -32,7 +31,7 @@ pub struct Access {
     security: Security,
     tokens: Tokens,
     connection_failure: Mutex<Option<ConnectionFailure>>,
-    logged: Mutex<BTreeMap<String, Instant>>,
+    lines: RepeatLimit<String>,
     denied: Mutex<BTreeMap<String, Instant>>,
 }
 
@@ -42,7 +41,7 @@ impl Access {
             security: security.clone(),
             tokens: Tokens::new(security),
             connection_failure: Mutex::default(),
-            logged: Mutex::default(),
+            lines: RepeatLimit::new(1, LOG_INTERVAL),
             denied: Mutex::default(),
         }
     }
@@ -144,19 +143,14 @@ impl Access {
 
     /// Logs an error that an operator has to act on, at most once a minute.
     pub fn log_once(&self, line: &str) {
-        let mut logged = self.logged.lock();
-        if logged.len() >= MAX_LINES {
-            logged.clear();
-        }
-        if logged.get(line).is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
-            logged.insert(line.to_owned(), Instant::now());
+        if self.lines.allows(line.to_owned()) {
             tracing::error!("{line}");
         }
     }
 
     /// Forgets which lines were logged, so that each is logged again at once.
     pub fn reset(&self) {
-        self.logged.lock().clear();
+        self.lines.reset();
     }
 }
 

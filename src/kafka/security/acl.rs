@@ -43,7 +43,7 @@ impl Right {
     }
 
     /// The action that this right allows, in words.
-    pub fn deed(&self) -> String {
+    pub fn action(&self) -> String {
         let verb = match self.operation {
             Operation::Describe => "describe",
             Operation::DescribeConfigs => "describe the configuration of",

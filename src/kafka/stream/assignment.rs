@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::client::callbacks::{ClientState, client_callbacks};
 use crate::kafka::security::access::Access;
-use crate::telemetry::lag::Seen;
+use crate::telemetry::lag::Watermarks;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::now_ms;
 
@@ -26,8 +26,8 @@ pub enum Rebalance {
 }
 
 /// The consumer's context. It only queues rebalance events: the worker answers them between two
-/// polls, after it has committed its open epoch. (librdkafka continues the rebalance when the worker
-/// has answered.)
+/// polls, after it has committed its open epoch. (librdkafka continues the rebalance when the
+/// worker has answered.)
 pub struct ConsumerEvents {
     pub client: ClientState,
     topic: String,
@@ -78,9 +78,10 @@ impl ClientContext for ConsumerEvents {
                 if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
             let (begin, next) = (partition.lo_offset, partition.next_offset);
             if end >= 0 && begin >= 0 {
-                let seen = Seen { begin, end, next: (partition.fetchq_cnt == 0).then_some(next) };
+                let watermarks =
+                    Watermarks { begin, end, next: (partition.fetchq_cnt == 0).then_some(next) };
                 let lag = &self.metrics.lag;
-                lag.seen(Some(self.worker), partition.partition, seen, now_ms());
+                lag.observed(Some(self.worker), partition.partition, watermarks, now_ms());
             }
         }
     }

@@ -168,7 +168,8 @@ impl GroupConsumer {
             Rebalance::Revoked(partitions) => {
                 let list = self.list(partitions.iter().map(|&it| (it, Offset::Invalid)))?;
                 if self.is_paused() {
-                    // Otherwise librdkafka keeps the pause for when the partition is assigned again.
+                    // Otherwise librdkafka keeps the pause for when the partition is assigned
+                    // again.
                     self.consumer.resume(&list)?;
                 }
                 unassign(&self.consumer, &list);
@@ -183,8 +184,9 @@ impl GroupConsumer {
     /// Starts to fetch `partitions` from the group's committed offsets.
     ///
     /// We look these up ourselves, because librdkafka may lose an answer "not stable yet" that
-    /// arrives after another rebalance: it takes it for "no committed offset" and starts at the
-    /// beginning, which duplicates all outcomes (2.12.1, `rd_kafka_assignment_apply_offsets`).
+    /// arrives after another rebalance: librdkafka then starts at the beginning, as if there were
+    /// no committed offset, which duplicates all outcomes (2.12.1,
+    /// `rd_kafka_assignment_apply_offsets`).
     fn start(&mut self, partitions: &[i32]) -> Result<(), Fault> {
         let committed = match self.committed_offsets(partitions, FIRST_LOOKUP_TIMEOUT)? {
             Some(list) => list,
@@ -290,8 +292,9 @@ impl GroupConsumer {
         Ok(())
     }
 
-    /// Commits positions outside of a transaction. During a rebalance the group refuses commits, and
-    /// completes it without this thread. Aborting the epoch instead would duplicate its outcomes.
+    /// Commits positions outside of a transaction. During a rebalance the group refuses commits,
+    /// and completes it without this thread. Aborting the epoch instead would duplicate its
+    /// outcomes.
     pub fn commit(&self, positions: impl Iterator<Item = Position>) -> Result<(), Fault> {
         let list = self.offsets(positions)?;
         let deadline = Instant::now() + COMMIT_TIMEOUT;
@@ -325,9 +328,9 @@ impl GroupConsumer {
             tracing::debug!(%error, "empty assignment rejected");
         }
         unassign(&consumer, &consumer.assignment().unwrap_or(nothing));
-        // Under the classic protocol a member that is closed while it has no partitions and is about
-        // to join again does not leave (librdkafka 2.12.1, join state "init"), and the group waits
-        // for its session to time out. A member that unsubscribes leaves.
+        // Under the classic protocol a member that is closed while it has no partitions and is
+        // about to join again does not leave (librdkafka 2.12.1, join state "init"), and the group
+        // waits for its session to time out. A member that unsubscribes leaves.
         if !self.is_static && !self.hides_empty {
             consumer.unsubscribe();
         }

@@ -113,8 +113,8 @@ impl Outputs {
     }
 
     /// Where `outcome` goes. A result goes to the topic that its request names, if possible and
-    /// `reply_allowed`, otherwise to the results: a requester's topic never stops the stream, and no
-    /// result is lost. (The name is part of the request, so it is never logged.)
+    /// `reply_allowed`, otherwise to the results: a requester's topic never stops the stream, and
+    /// no result is lost. (The name is part of the request, so it is never logged.)
     pub fn route(
         &self,
         record: &BorrowedMessage<'_>,

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use crate::kafka::client::refusal::{Refused, is_for_good};
+use crate::kafka::client::refusal::{Refused, is_permanent};
 use crate::kafka::dlq::headers::Truncation;
 use crate::pipeline::Position;
 use nik_wire::Reason;
@@ -15,7 +15,7 @@ use nik_wire::process::Outcome;
 pub enum Attempt {
     /// Batched with others, and unchanged.
     Normal,
-    /// In a batch of its own, so that a refusal concerns no other record, and with these changes.
+    /// Alone in its batch, so that a refusal concerns no other record, and with these changes.
     Alone(Changes),
     /// Not at all: no change would help.
     Impossible,
@@ -24,7 +24,7 @@ pub enum Attempt {
 /// What is changed about an outcome that was refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// It gets the clock's time, because its own was refused.
+    /// It gets the clock's time, because the record's was refused.
     clock: bool,
     size_refusals: u8,
     reply: Reply,
@@ -67,7 +67,7 @@ impl Attempt {
         matches!(self, Self::Alone(_))
     }
 
-    /// Whether the outcome gets the clock's time instead of its own.
+    /// Whether the outcome gets the clock's time in place of the record's.
     pub fn uses_clock(self) -> bool {
         self.changes().clock
     }
@@ -111,7 +111,7 @@ impl Attempt {
             Code::InvalidTimestamp if !changes.clock || !sent_to_reply => changes.clock = true,
             _ if sent_to_reply => {
                 changes.reply = Reply::Refused;
-                changes.clock = false; // the results may accept its own time
+                changes.clock = false; // the results may accept the record's time
             }
             Code::MessageSizeTooLarge => {
                 changes.size_refusals = changes.size_refusals.saturating_add(1);
@@ -166,7 +166,7 @@ impl Refusals {
 
     /// Notes the refusals in delivery reports, except those that say nothing about the record.
     pub fn note_reports(&mut self, reports: &[Refused]) {
-        for report in reports.iter().filter(|report| is_for_good(report.code)) {
+        for report in reports.iter().filter(|report| is_permanent(report.code)) {
             let index = report.tag.checked_sub(self.first_tag);
             if let Some(&position) = index.and_then(|index| self.sent.get(index)) {
                 self.note(position, report.code, By::Broker);

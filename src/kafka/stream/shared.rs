@@ -57,8 +57,8 @@ impl Shared {
 }
 
 impl StreamPolicy {
-    /// The day for which a record is judged. `timestamp` is the record's, `now_ms` the clock's, both
-    /// in milliseconds since 1970.
+    /// The day for which a record is judged. `timestamp` is the record's, `now_ms` the clock's,
+    /// both in milliseconds since 1970.
     pub fn date(&self, timestamp: Option<i64>, now_ms: i64) -> Date {
         match self.reference_date {
             ReferenceDate::Record => Date::from_unix_ms_jakarta(timestamp.unwrap_or(now_ms)),

@@ -19,9 +19,9 @@ const LEAVE_BUDGET: Duration = Duration::from_secs(8);
 /// If a worker is fenced again within this time, and the brokers were up in between, another
 /// instance uses the same name.
 const RIVAL_WINDOW: Duration = Duration::from_mins(1);
-/// The pause after a worker was fenced. A rival fences it more than once as it starts: it takes over
-/// the transactional id, ends the open transaction, and joins the group. A worker that restarted in
-/// between would count one start as two, and both rivals would exit.
+/// The pause after a worker was fenced. A rival fences it more than once as it starts: it takes
+/// over the transactional id, ends the open transaction, and joins the group. A worker that
+/// restarted in between would count one start as two, and both rivals would exit.
 const FENCED_PAUSE: Duration = Duration::from_secs(3);
 /// The backoff between restarts; it starts over after a worker has run for `STEADY`.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
@@ -30,17 +30,21 @@ const STEADY: Duration = Duration::from_mins(1);
 
 /// Runs worker `index` until the stop, or until a fault that a restart does not cure.
 pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Fault> {
+    let metrics = &shared.telemetry.metrics;
     let mut fenced: Option<(Instant, u64)> = None;
     let mut pause = SHORTEST_PAUSE;
     let mut unswept = Unswept::default();
     while !stop.requested() {
         let started = Instant::now();
-        let fault = match run_once(index, shared, &mut unswept, stop) {
-            Ok(()) => return Ok(()),
-            Err(fault @ Fault::Fatal(_)) => return Err(fault),
-            Err(_) if stop.requested() => return Ok(()),
-            Err(fault) => fault,
+        let Err(fault) = run_once(index, shared, &mut unswept, stop) else {
+            return Ok(());
         };
+        metrics.fault(fault.label());
+        match fault {
+            Fault::Fatal(_) => return Err(fault),
+            _ if stop.requested() => return Ok(()),
+            _ => {}
+        }
         if let Fault::Fenced(_) = fault {
             // Brokers that were unreachable for long fence, too.
             let outages = shared.outages();
@@ -58,6 +62,7 @@ pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), 
         } else {
             tracing::warn!(worker = index, cause = fault.label(), %fault, "worker restarts");
         }
+        metrics.worker_restarted(fault.label());
         stop.wait(match fault {
             Fault::Fenced(_) => FENCED_PAUSE,
             Fault::Denied(_) => LONGEST_PAUSE,

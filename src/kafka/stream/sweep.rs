@@ -2,9 +2,9 @@
 //!
 //! If a partition has no leader, the transaction coordinator treats it as deleted: it skips the
 //! abort marker and completes the transaction (Kafka 4.3.1, `TransactionMarkerChannelManager`:
-//! "likely deleted already"). The producer's next transaction would commit what the aborted one left
-//! there, and the group's positions would never become stable. The sweep is another transaction that
-//! reaches the same partitions and is aborted: its markers end both.
+//! "likely deleted already"). The producer's next transaction would commit what the aborted one
+//! left there, and the group's positions would never become stable. The sweep is another
+//! transaction that reaches the same partitions and is aborted: its markers end both.
 
 use std::collections::BTreeSet;
 
@@ -55,7 +55,7 @@ impl Unswept {
                 return Err(Cause::SweepRefused(code).into());
             }
         }
-        if let Some(refused) = producer.settle()?.first() {
+        if let Some(refused) = producer.flush()?.first() {
             return Err(Cause::SweepRefused(refused.code).into());
         }
         let positions = Offsets::new(outputs.topics.requests.c_name(), self.0.iter().copied());

@@ -17,7 +17,7 @@ use crate::kafka::client::callbacks::{UnpolledContext, drain_events};
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::fault::Fault;
 use crate::kafka::roles::{PerTopic, Role};
-use crate::telemetry::lag::Seen;
+use crate::telemetry::lag::Watermarks;
 use crate::telemetry::now_ms;
 
 pub struct Watch {
@@ -199,7 +199,7 @@ impl Watch {
             let Ok((begin, end)) = watermarks else {
                 return; // the next refresh reports the problem
             };
-            lag.seen(None, partition, Seen { begin, end, next: None }, now_ms());
+            lag.observed(None, partition, Watermarks { begin, end, next: None }, now_ms());
         }
     }
 }

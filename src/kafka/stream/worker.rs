@@ -1,9 +1,9 @@
 //! One worker: consume, process, produce, commit, in one loop on one thread.
 //!
 //! Why nothing is lost and nothing is doubled: a record's outcome is handed to the producer before
-//! its position enters the epoch ([`OpenBatch::process`]), the positions are committed together with
-//! the outcomes ([`Worker::commit`]), and a record without an outcome is read again ([`Worker::step`]
-//! and [`Worker::abort`]).
+//! its position enters the epoch ([`OpenBatch::process`]), the positions are committed together
+//! with the outcomes ([`Worker::commit`]), and a record without an outcome is read again
+//! ([`Worker::step`] and [`Worker::abort_epoch`]).
 
 mod outcome;
 mod recovery;
@@ -213,8 +213,8 @@ impl Worker {
         Ok(Self { consumer, batch })
     }
 
-    /// Leaves the group within `leave_budget`, and closes the producer. Returns what the next worker
-    /// of this index must sweep.
+    /// Leaves the group within `leave_budget`, and closes the producer. Returns what the next
+    /// worker of this index must sweep.
     pub fn close(self, leave_budget: Duration) -> Unswept {
         let Self { consumer, mut batch } = self;
         batch.set_joined(false);
@@ -227,8 +227,9 @@ impl Worker {
 }
 
 impl OpenBatch {
-    /// Fetches the group metadata before the first record of an epoch is read. Group metadata fetched
-    /// later may belong to a newer generation and would wrongly authorize these records' offsets.
+    /// Fetches the group metadata before the first record of an epoch is read. Group metadata
+    /// fetched later may belong to a newer generation and would wrongly authorize these records'
+    /// offsets.
     fn begin(&mut self, consumer: &GroupConsumer) {
         if self.epoch.is_empty() && self.shared.policy.guarantee == Guarantee::ExactlyOnce {
             self.group_metadata = consumer.group_metadata();

@@ -15,7 +15,7 @@ use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::native;
 use crate::kafka::client::reader::Reader;
-use crate::kafka::limits::MARGIN;
+use crate::kafka::limits::RECORD_OVERHEAD;
 use crate::kafka::roles::{PerTopic, Role};
 use crate::kafka::security::acl::{Operation, Right};
 
@@ -210,7 +210,7 @@ impl Admin {
                 Role::Requests => limits.request_bytes,
                 Role::Results | Role::Failures => limits.result_bytes,
             };
-            let max_message_bytes = (largest_value + MARGIN).to_string();
+            let max_message_bytes = (largest_value + RECORD_OVERHEAD).to_string();
             let retention_ms = plan.retention(role).as_millis().to_string();
             let replication = TopicReplication::Fixed(replica_count(replicas));
             let topic = NewTopic::new(name, plan.partitions, replication)

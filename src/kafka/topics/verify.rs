@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Settings;
-use crate::kafka::limits::{AHEAD_MS, MARGIN};
+use crate::kafka::limits::{MAX_AHEAD_MS, RECORD_OVERHEAD};
 use crate::kafka::roles::{PerTopic, Role};
 use crate::kafka::topics::admin::{CLEANUP_POLICY, Layout, Topic};
 
@@ -135,13 +135,13 @@ const CHECKS: [Check; 16] = [
             Role::Results => "a larger result becomes a failure, result_too_large",
             Role::Failures => "larger failures lose their original, then their list",
         };
-        let expected = limit + MARGIN;
+        let expected = limit + RECORD_OVERHEAD;
         let text = format!("less than {key} = {limit}: {consequence}; expected {expected}");
         when(room < limit, text)
     }),
     warning("max.message.bytes", |it| {
         let (room, (key, limit)) = (it.max_message_bytes()?, it.limit()?);
-        let expected = limit + MARGIN;
+        let expected = limit + RECORD_OVERHEAD;
         let text =
             format!("{key} = {limit} leaves little room for key and headers; expected {expected}");
         when((limit..expected).contains(&room), text)
@@ -168,8 +168,8 @@ const CHECKS: [Check; 16] = [
         let bound = it.bound("message.timestamp.after.max.ms")?;
         let ahead = format_duration(bound);
         when(
-            // Beyond `AHEAD_MS` the first attempt already carries the current time.
-            bound < Duration::from_millis(AHEAD_MS.unsigned_abs()),
+            // Beyond `MAX_AHEAD_MS` the first attempt already carries the current time.
+            bound < Duration::from_millis(MAX_AHEAD_MS.unsigned_abs()),
             format!(
                 "outcomes more than {ahead} ahead of the clock are rejected, and sent again with the current time"
             ),

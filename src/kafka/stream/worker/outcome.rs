@@ -9,7 +9,7 @@ use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{Headers, Outgoing};
 use crate::kafka::client::producer::Sent;
 use crate::kafka::dlq::headers::{self, Truncation};
-use crate::kafka::limits::AHEAD_MS;
+use crate::kafka::limits::MAX_AHEAD_MS;
 use crate::kafka::stream::refusals::{Attempt, Fallback};
 use crate::pipeline::Position;
 use crate::telemetry::metrics::Committed;
@@ -39,7 +39,7 @@ impl<'a> Input<'a> {
     /// The timestamp of the outcome; `None`: the clock's.
     fn outcome_timestamp(&self) -> Option<i64> {
         let now = self.now_ms;
-        self.timestamp.map(|timestamp| if timestamp > now + AHEAD_MS { now } else { timestamp })
+        self.timestamp.map(|timestamp| if timestamp > now + MAX_AHEAD_MS { now } else { timestamp })
     }
 }
 
@@ -116,7 +116,7 @@ impl OpenBatch {
     /// Waits until the broker has acknowledged every outcome. If it refused some, the epoch must be
     /// aborted; the refusals decide how these records are processed again.
     pub fn settle(&mut self) -> Result<(), Fault> {
-        let refused = self.producer.settle()?;
+        let refused = self.producer.flush()?;
         let Some(first) = refused.first() else {
             return Ok(());
         };

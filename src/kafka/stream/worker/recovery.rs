@@ -12,8 +12,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl Worker {
     /// Pauses while the breaker is open or a record cannot be routed, after committing the open
-    /// epoch, and resumes afterwards. A paused worker continues to poll, so it stays a member of the
-    /// group and answers rebalances.
+    /// epoch, and resumes afterwards. A paused worker continues to poll, so it stays a member of
+    /// the group and answers rebalances.
     pub fn pause_or_resume(&mut self) -> Result<(), Fault> {
         let pause = self.batch.must_pause();
         if pause == self.consumer.is_paused() {
@@ -29,8 +29,8 @@ impl Worker {
     ///
     /// An assignment starts a new generation of the group, to which the epoch's group metadata does
     /// not belong. The group waits for this answer, so the partitions are still ours, and current
-    /// group metadata may commit them. Nothing of a lost assignment may be committed, because another
-    /// member may have read the same records.
+    /// group metadata may commit them. Nothing of a lost assignment may be committed, because
+    /// another member may have read the same records.
     pub fn rebalance(&mut self, rebalance: &Rebalance) -> Result<(), Fault> {
         tracing::info!(worker = self.batch.index, change = ?rebalance, "rebalance");
         let lost = matches!(rebalance, Rebalance::Revoked(_)) && self.consumer.assignment_lost();
@@ -83,6 +83,7 @@ impl Worker {
     /// Seeks back to every record without a committed outcome, after the transaction was aborted.
     fn abort_epoch(&mut self, cause: &Cause) -> Result<(), Fault> {
         let Self { consumer, batch } = self;
+        batch.shared.telemetry.metrics.fault(cause.label());
         tracing::warn!(
             worker = batch.index,
             records = batch.epoch.records(),
