@@ -8,6 +8,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::layers::DEFAULT;
+use super::reader::Effective;
 use super::{GroupProtocol, Kafka, Problem, PropertyCheck, Settings, Topics};
 
 /// Everything wrong with settings whose values are all of the right type.
@@ -16,11 +17,11 @@ use super::{GroupProtocol, Kafka, Problem, PropertyCheck, Settings, Topics};
 /// their values here are not those that were meant.
 pub(super) fn check(
     settings: &Settings,
-    origins: &BTreeMap<String, String>,
+    values: &BTreeMap<String, Effective>,
     broken: &BTreeSet<String>,
     property: PropertyCheck,
 ) -> Vec<Problem> {
-    let mut check = Check { origins, broken, problems: Vec::new() };
+    let mut check = Check { values, broken, problems: Vec::new() };
     check.kafka(&settings.kafka);
     check.security(&settings.kafka.security);
     check.overrides(&settings.kafka, property);
@@ -47,7 +48,7 @@ pub(super) fn check(
 }
 
 struct Check<'a> {
-    origins: &'a BTreeMap<String, String>,
+    values: &'a BTreeMap<String, Effective>,
     broken: &'a BTreeSet<String>,
     problems: Vec<Problem>,
 }
@@ -61,14 +62,14 @@ impl Check<'_> {
         // The one that somebody set is the one to change.
         let key = *keys.iter().find(|key| self.is_set(key)).unwrap_or(&keys[0]);
         self.problems.push(Problem {
-            origin: self.origins.get(key).cloned().unwrap_or_default(),
+            origin: self.values.get(key).map(|it| it.origin.clone()).unwrap_or_default(),
             key: Some(key.to_owned()),
             text: text.into(),
         });
     }
 
     fn is_set(&self, key: &str) -> bool {
-        self.origins.get(key).is_some_and(|origin| origin != DEFAULT)
+        self.values.get(key).is_some_and(|value| value.origin != DEFAULT)
     }
 
     fn kafka(&mut self, kafka: &Kafka) {
