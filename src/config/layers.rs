@@ -38,19 +38,20 @@ pub(super) fn defaults() -> Layer {
     parse(text, DEFAULT).expect("a test loads the built-in defaults")
 }
 
-pub(super) fn file(path: &Path) -> Result<Layer, Problem> {
+pub(super) fn file(path: &Path, problems: &mut Vec<Problem>) -> Layer {
     let origin = path.display().to_string();
-    fs::read_to_string(path)
-        .map_err(|error| format!("cannot be read: {error}"))
-        .and_then(|text| parse(&text, &origin))
-        .map_err(|text| Problem { origin, key: None, text })
+    let text = fs::read_to_string(path).map_err(|error| format!("cannot be read: {error}"));
+    text.and_then(|text| parse(&text, &origin)).unwrap_or_else(|text| {
+        problems.push(Problem { origin, key: None, text });
+        Layer::new()
+    })
 }
 
 pub(super) fn environment(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
-) -> (Layer, Vec<Problem>) {
+    problems: &mut Vec<Problem>,
+) -> Layer {
     let mut layer = Layer::new();
-    let mut problems = Vec::new();
     for (name, value) in variables {
         let name = name.to_string_lossy().into_owned();
         let Some(path) = name.strip_prefix(PREFIX) else {
@@ -62,23 +63,19 @@ pub(super) fn environment(
                 key = format!("{table}.{}", property.replace('_', "."));
             }
         }
-        match value.into_string() {
-            Ok(value) => {
-                layer.insert(key, Value::new(Some(&name), value));
-            }
-            Err(_) => problems.push(Problem {
-                origin: name,
-                key: Some(key),
-                text: "expected UTF-8".to_owned(),
-            }),
+        if let Ok(value) = value.into_string() {
+            layer.insert(key, Value::new(Some(&name), value));
+        } else {
+            let text = "expected UTF-8".to_owned();
+            problems.push(Problem { origin: name, key: Some(key), text });
         }
     }
-    (layer, problems)
+    layer
 }
 
 /// The password in `kafka.security.password_file`, if the layers set that. A line break at the end
 /// of the file is not part of the password.
-pub(super) fn password_file(layers: &[Layer]) -> Result<Layer, Problem> {
+pub(super) fn password_file(layers: &[Layer], problems: &mut Vec<Problem>) -> Layer {
     const FILE: &str = "kafka.security.password_file";
     const PASSWORD: &str = "kafka.security.password";
     let set = |key| {
@@ -89,19 +86,21 @@ pub(super) fn password_file(layers: &[Layer]) -> Result<Layer, Problem> {
         }
     };
     let Some((path, value)) = set(FILE) else {
-        return Ok(Layer::new());
+        return Layer::new();
     };
-    let problem = |text| Problem::new(FILE, value, text);
-    if set(PASSWORD).is_some() {
-        let text = "expected either a password or a password_file, found both";
-        return Err(problem(text.to_owned()));
-    }
-    let text = fs::read_to_string(path)
-        .map_err(|error| problem(format!("{path} cannot be read: {error}")))?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(problem(format!("{path} is empty"))),
-        password => Ok([(PASSWORD.to_owned(), Value::new(Some(path), password))].into()),
-    }
+    let text = fs::read_to_string(path);
+    let problem = match text.as_ref().map(|text| text.trim_end_matches(['\r', '\n'])) {
+        Err(error) => format!("{path} cannot be read: {error}"),
+        Ok(_) if set(PASSWORD).is_some() => {
+            "expected either a password or a password_file, found both".to_owned()
+        }
+        Ok("") => format!("{path} is empty"),
+        Ok(password) => {
+            return Layer::from([(PASSWORD.to_owned(), Value::new(Some(path), password))]);
+        }
+    };
+    problems.push(Problem::new(FILE, value, problem));
+    Layer::new()
 }
 
 /// The keys of a text in TOML, or what is wrong with it.

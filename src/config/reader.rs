@@ -1,45 +1,42 @@
 //! Reads each key from the layers and keeps all problems.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
-use config::ValueKind;
+use config::{Value, ValueKind};
 
 use super::layers::{Layer, below};
 use super::rule::{Rule, Type};
 use super::secret::is_secret;
 use super::{Problem, Properties};
 
-/// A value in force.
-#[derive(Clone, Debug)]
-pub(super) struct Effective {
-    /// As TOML; a secret is hidden.
-    pub shown: String,
-    pub origin: String,
-}
-
-/// Reads keys. Those that it was asked for are the known ones.
+/// Reads keys from layers. The keys that were read are the known ones.
 pub(super) struct Reader<'a> {
     layers: &'a [Layer],
-    /// The known keys in the order of reading, which is that of `config/default.toml`.
-    pub keys: Vec<(&'static str, Type)>,
-    /// By key; a property of librdkafka is one of its own.
-    pub values: BTreeMap<String, Effective>,
+    keys: Vec<(&'static str, Type)>,
+    /// The origin of each value, by key.
+    pub origins: BTreeMap<String, String>,
+    /// The values as TOML, each with its origin.
+    pub shown: String,
+    table: &'static str,
     pub problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(layers: &'a [Layer]) -> Self {
-        Self { layers, keys: Vec::new(), values: BTreeMap::new(), problems: Vec::new() }
+        let (keys, origins, problems) = Default::default();
+        Self { layers, keys, origins, shown: String::new(), table: "", problems }
     }
 
-    /// The value of `key` in the topmost layer where it is valid. The values that are not are
-    /// problems; the lowest layer, the defaults, holds a valid one.
+    /// The value of `key` in the topmost layer where it is valid; the lowest one, the defaults, holds
+    /// a valid value. Each invalid value above it is a problem.
     pub fn read<T>(&mut self, key: &'static str, rule: Rule<T>) -> T {
+        let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
+        self.show_table(table);
         let mut found = None;
         for value in self.layers.iter().rev().filter_map(|layer| layer.get(key)) {
             if let Some((read, shown)) = rule.read(&value.kind) {
-                let origin = value.origin().unwrap_or_default().to_owned();
-                self.values.insert(key.to_owned(), Effective { shown, origin });
+                self.show(key, name, &shown, value);
                 found = Some(read);
                 break;
             }
@@ -49,29 +46,47 @@ impl<'a> Reader<'a> {
         found.expect("config/default.toml has a valid value for each key")
     }
 
-    /// The properties of librdkafka in `table`, of all layers.
+    /// The properties of librdkafka in `table`, those of all layers together.
     pub fn properties(&mut self, table: &'static str) -> Properties {
+        self.show_table(table);
+        let mut topmost = BTreeMap::new();
+        for (key, value) in
+            self.layers.iter().flatten().filter(|(key, _)| below(key, table).is_some())
+        {
+            match Type::Properties.normalize(&value.kind) {
+                Some(text) => drop(topmost.insert(key, (text, value))),
+                None => {
+                    let text = format!("expected {}", Type::Properties);
+                    self.problems.push(Problem::new(key, value, text));
+                }
+            }
+        }
         let mut properties = Properties::default();
-        for (key, value) in self.layers.iter().flatten() {
-            let Some(name) = below(key, table) else {
-                continue;
-            };
-            let Some(text) = Type::Properties.normalize(&value.kind) else {
-                let text = format!("expected {}", Type::Properties);
-                self.problems.push(Problem::new(key, value, text));
-                continue;
-            };
+        for (key, (text, value)) in topmost {
+            let name = below(key, table).unwrap_or_default();
             let shown_as = if is_secret(name) { Type::Secret } else { Type::OptionalText };
-            let shown = shown_as.show(&text);
-            let origin = value.origin().unwrap_or_default().to_owned();
-            self.values.insert(key.clone(), Effective { shown, origin });
+            self.show(key, &format!("{name:?}"), &shown_as.show(&text), value);
             properties.insert(name, text.to_string());
         }
         self.keys.push((table, Type::Properties));
         properties
     }
 
-    /// A problem for each key of the layers that is not known. To be called when all are read.
+    fn show_table(&mut self, table: &'static str) {
+        if self.table != table {
+            let gap = if self.shown.is_empty() { "" } else { "\n" };
+            let _ = writeln!(self.shown, "{gap}[{table}]");
+            self.table = table;
+        }
+    }
+
+    fn show(&mut self, key: &str, name: &str, shown: &str, value: &Value) {
+        let origin = value.origin().unwrap_or_default();
+        let _ = writeln!(self.shown, "{name} = {shown} # {origin}");
+        self.origins.insert(key.to_owned(), origin.to_owned());
+    }
+
+    /// A problem for each key of the layers that was not read.
     pub fn unknown_keys(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         for (key, value) in self.layers.iter().flatten() {
@@ -81,20 +96,21 @@ impl<'a> Reader<'a> {
             });
             let is_table =
                 self.keys.iter().any(|(known, _)| known == key || below(known, key).is_some());
-            let text = match (&value.kind, self.nearest(key)) {
-                _ if is_known => continue,
-                (ValueKind::Table(_), _) if is_table => continue,
+            if is_known || is_table && matches!(value.kind, ValueKind::Table(_)) {
+                continue;
+            }
+            let text = match self.nearest(key) {
                 _ if is_table => "expected a table of settings".to_owned(),
-                (_, Some(known)) => format!("unknown key, the nearest known key is {known}"),
-                (_, None) => "unknown key".to_owned(),
+                Some(known) => format!("unknown key, the nearest known key is {known}"),
+                None => "unknown key".to_owned(),
             };
             problems.push(Problem::new(key, value, text));
         }
         problems
     }
 
-    /// The known key most similar to `key`: as a whole or, for a key in the wrong table, in its last
-    /// part.
+    /// The known key most similar to `key`, as a whole or in its last part (for a key in the wrong
+    /// table).
     fn nearest(&self, key: &str) -> Option<&str> {
         let last = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
         self.keys

@@ -8,7 +8,7 @@ use nik_wire::Absent;
 use super::load;
 
 #[test]
-fn a_later_file_wins_over_an_earlier_one_and_the_environment_over_both() {
+fn a_later_file_overrides_an_earlier_one_and_the_environment_overrides_both() {
     let loaded = load(
         &[
             "[kafka]\ngroup_id = \"first\"\nworkers = 1\n[topics]\nrequests = \"a\"",
@@ -20,7 +20,7 @@ fn a_later_file_wins_over_an_earlier_one_and_the_environment_over_both() {
     assert_eq!(loaded.settings.topics.requests, "a");
     assert_eq!(loaded.settings.kafka.group_id, "second");
     assert_eq!(loaded.settings.kafka.workers, 3);
-    let origin = |key: &str| loaded.origin(key).unwrap().rsplit('/').next().unwrap().to_owned();
+    let origin = |key: &str| loaded.origins[key].rsplit('/').next().unwrap().to_owned();
     assert_eq!(origin("topics.requests"), "0.toml");
     assert_eq!(origin("kafka.group_id"), "1.toml");
     assert_eq!(origin("kafka.workers"), "NIK_STREAM__KAFKA__WORKERS");
@@ -28,7 +28,7 @@ fn a_later_file_wins_over_an_earlier_one_and_the_environment_over_both() {
 }
 
 #[test]
-fn every_kind_of_value_comes_from_the_environment_as_well() {
+fn every_type_of_value_can_come_from_the_environment() {
     let loaded = load(
         &[],
         &[
@@ -57,7 +57,7 @@ fn every_kind_of_value_comes_from_the_environment_as_well() {
 }
 
 #[test]
-fn variables_that_kubernetes_makes_for_a_service_of_this_name_are_no_settings() {
+fn variables_that_kubernetes_creates_for_a_service_are_ignored() {
     let variables =
         [("NIK_STREAM_PORT", "tcp://10.0.0.1:9464"), ("NIK_STREAM_SERVICE_HOST", "10.0.0.1")];
     let variables = variables.map(|(name, value)| (name.into(), value.into()));
@@ -65,7 +65,7 @@ fn variables_that_kubernetes_makes_for_a_service_of_this_name_are_no_settings() 
 }
 
 #[test]
-fn text_stays_the_text_it_was() {
+fn text_that_looks_like_a_number_stays_text() {
     let loaded = load(
         &["[kafka.security]\nprotocol = \"sasl_plaintext\"\nsasl_mechanism = \"plain\"\nusername = \"0123\""],
         &[("KAFKA__SECURITY__PASSWORD", "0123"), ("KAFKA__GROUP_ID", "1.10")],
@@ -102,7 +102,7 @@ fn properties_of_librdkafka_keep_their_names_and_values_from_every_file() {
 }
 
 #[test]
-fn an_empty_text_means_none() {
+fn empty_text_means_not_set() {
     let loaded = load(&["[kafka]\ninstance_id = \"a\""], &[("KAFKA__INSTANCE_ID", "")]).unwrap();
     assert_eq!(loaded.settings.kafka.instance_id, None);
 }
