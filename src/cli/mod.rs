@@ -53,8 +53,9 @@ enum Command {
     Config(config::ConfigArgs),
 }
 
-/// Parses the arguments, runs the command and returns the exit code: 0 done, 1 fault, 2 usage,
-/// 64 settings, 75 fenced by another instance, 130 second signal.
+/// Parses the arguments, runs the command and returns the exit code:
+///
+/// 0 done, 1 fault, 2 usage, 64 settings, 75 fenced by another instance, 130 second signal.
 pub fn main() -> ExitCode {
     logging::hide_panic_texts();
     let cli = Cli::try_parse().unwrap_or_else(|error| exit_with_usage(&error));

@@ -22,10 +22,9 @@ pub(super) const DEFAULT: &str = "default";
 const PREFIX: &str = "NIK_STREAM__";
 
 /// Tables of librdkafka's properties, whose names contain dots.
-pub(super) const PROPERTY_TABLES: [&str; 3] =
-    ["kafka.librdkafka", "kafka.consumer", "kafka.producer"];
+const PROPERTY_TABLES: [&str; 3] = ["kafka.librdkafka", "kafka.consumer", "kafka.producer"];
 
-/// Keys, joined by dots, and their values, each with its origin. An empty table is kept as a value.
+/// Values with their origins by key, such as `kafka.group_id`. An empty table is a value as well.
 pub(super) type Layer = BTreeMap<String, Value>;
 
 /// The part of `key` below `table`.

@@ -11,6 +11,7 @@ use super::secret::is_secret;
 use super::{Problem, Properties};
 
 /// Reads keys from layers. The keys that were read are the known ones.
+#[derive(Default)]
 pub(super) struct Reader<'a> {
     layers: &'a [Layer],
     keys: Vec<(&'static str, Type)>,
@@ -18,18 +19,18 @@ pub(super) struct Reader<'a> {
     pub origins: BTreeMap<String, String>,
     /// The values as TOML, each with its origin.
     pub shown: String,
+    /// The last table in `shown`.
     table: &'static str,
     pub problems: Vec<Problem>,
 }
 
 impl<'a> Reader<'a> {
     pub fn new(layers: &'a [Layer]) -> Self {
-        let (keys, origins, problems) = Default::default();
-        Self { layers, keys, origins, shown: String::new(), table: "", problems }
+        Self { layers, ..Self::default() }
     }
 
-    /// The value of `key` in the topmost layer where it is valid; the lowest one, the defaults, holds
-    /// a valid value. Each invalid value above it is a problem.
+    /// The value of `key` in the topmost layer that has a valid one; the defaults, the lowest layer,
+    /// always do. Each invalid value above it is a problem.
     pub fn read<T>(&mut self, key: &'static str, rule: Rule<T>) -> T {
         let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
         self.show_table(table);
@@ -46,19 +47,18 @@ impl<'a> Reader<'a> {
         found.expect("config/default.toml has a valid value for each key")
     }
 
-    /// The properties of librdkafka in `table`, those of all layers together.
+    /// The properties of librdkafka in `table`, merged from all layers.
     pub fn properties(&mut self, table: &'static str) -> Properties {
         self.show_table(table);
         let mut topmost = BTreeMap::new();
         for (key, value) in
             self.layers.iter().flatten().filter(|(key, _)| below(key, table).is_some())
         {
-            match Type::Properties.normalize(&value.kind) {
-                Some(text) => drop(topmost.insert(key, (text, value))),
-                None => {
-                    let text = format!("expected {}", Type::Properties);
-                    self.problems.push(Problem::new(key, value, text));
-                }
+            if let Some(text) = Type::Properties.normalize(&value.kind) {
+                topmost.insert(key, (text, value));
+            } else {
+                let text = format!("expected {}", Type::Properties);
+                self.problems.push(Problem::new(key, value, text));
             }
         }
         let mut properties = Properties::default();

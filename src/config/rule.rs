@@ -12,8 +12,7 @@ use config::{Value, ValueKind};
 
 use super::secret::{HIDDEN, Secret};
 
-/// The type of a key's value. It is data, so that messages, `config show` and other readers of the
-/// table of keys can derive from it.
+/// The type of a key's value, as data: messages and `config show` derive from it.
 #[derive(Clone, Debug)]
 pub(super) enum Type {
     Integer(RangeInclusive<i64>),
@@ -24,18 +23,18 @@ pub(super) enum Type {
     Text,
     /// Text in the form that is described here.
     Form(&'static str),
-    /// Text, or none if empty.
+    /// Text; empty means not set.
     OptionalText,
-    /// The same, never shown.
+    /// Optional text that is never shown.
     Secret,
-    /// One of these names, in upper or lower case.
+    /// One of these names, in any case.
     OneOf(Vec<&'static str>),
     /// A table of librdkafka's properties, of any name.
     Properties,
 }
 
 impl Type {
-    /// The value in the one form that its readers expect, if this type allows it.
+    /// The value in the form that conversions expect; `None` if this type does not allow it.
     pub fn normalize(&self, given: &ValueKind) -> Option<ValueKind> {
         use ValueKind::{Boolean, Float, I64, String as Text};
         match (self, given) {
@@ -44,10 +43,11 @@ impl Type {
             (Self::Ratio, Float(number)) => (0.0..=1.0).contains(number).then(|| given.clone()),
             (Self::Ratio, I64(_)) => self.normalize(&Text(given.to_string())),
             (Self::Ratio, Text(text)) => self.normalize(&Float(text.parse().ok()?)),
-            (Self::Boolean, Boolean(_)) => Some(given.clone()),
+            (Self::Boolean, Boolean(_)) | (Self::OptionalText | Self::Secret, Text(_)) => {
+                Some(given.clone())
+            }
             (Self::Boolean, Text(text)) => Some(Boolean(text.parse().ok()?)),
             (Self::Text | Self::Form(_), Text(text)) => (!text.is_empty()).then(|| given.clone()),
-            (Self::OptionalText | Self::Secret, Text(_)) => Some(given.clone()),
             (Self::OneOf(names), Text(text)) => {
                 let name = names.iter().find(|name| name.eq_ignore_ascii_case(text))?;
                 Some(Text((*name).to_owned()))

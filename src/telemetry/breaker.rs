@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, Utc};
 
 use super::metrics::Metrics;
-use crate::pipeline::breaker::{Breaker, Policy, State};
+use crate::pipeline::breaker::{Breaker, BreakerState as State, Policy};
 
 /// One breaker for all workers of an instance, so that a flood costs an instance one window and not one for each worker.
 pub struct SharedBreaker {

@@ -31,7 +31,7 @@ impl Check<'_> {
         match (&security.certificate_file, &security.key_file) {
             (Some(_), None) => self.refuse(&[CERTIFICATE, KEY], format!("requires {KEY} as well")),
             (None, Some(_)) => {
-                self.refuse(&[KEY, CERTIFICATE], format!("requires {CERTIFICATE} as well"))
+                self.refuse(&[KEY, CERTIFICATE], format!("requires {CERTIFICATE} as well"));
             }
             (None, None) if security.key_password.is_some() => {
                 self.refuse(&[key_password.0, KEY], format!("requires {KEY} as well"));
