@@ -31,9 +31,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let app = App::start(&loaded)?;
     match app.wait(&stop) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(Fault::Fenced(text)) => {
+        Err(Fault::Fenced(cause)) => {
             tracing::error!(
-                "fenced: another instance uses the same transactional.id (kafka.group_id and kafka.instance_id): {text}"
+                "fenced: another instance uses the same transactional.id (kafka.group_id and kafka.instance_id): {cause}"
             );
             Ok(FENCED.into())
         }
