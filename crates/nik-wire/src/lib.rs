@@ -5,16 +5,16 @@
 //! by byte.
 
 mod failure;
+mod fast_path;
 #[cfg(feature = "generate")]
 pub mod generate;
 mod json;
-mod numbers;
 pub mod process;
 mod request;
 mod result;
-mod seen;
+mod seen_keys;
+mod seen_niks;
 mod span;
-mod usual;
 mod write;
 
 pub use failure::{Reason, write_failure};

@@ -1,7 +1,7 @@
 //! A request, from bytes.
 
+use super::fast_path::{DigitList, FastPath};
 use super::json::{Malformed, Scanner, Text, Value};
-use super::usual::{Row, Usual};
 use super::{Reason, Span};
 use nik::Nik;
 
@@ -88,7 +88,7 @@ pub struct Request<'a> {
 #[derive(Clone, Copy)]
 enum List<'a> {
     /// Of a request of the usual shape.
-    Row(Row),
+    DigitList(DigitList),
     /// Of any other.
     Elements(&'a RequestReader),
 }
@@ -97,7 +97,7 @@ impl<'a> Request<'a> {
     /// How many elements the list has.
     pub fn len(&self) -> usize {
         match self.list {
-            List::Row(row) => row.count,
+            List::DigitList(row) => row.count,
             List::Elements(reader) => reader.elements.len(),
         }
     }
@@ -110,7 +110,7 @@ impl<'a> Request<'a> {
     /// The list's NIKs, if it is known to hold nothing but texts of sixteen digits.
     pub fn row(&self) -> Option<impl Iterator<Item = Nik<'a>>> {
         match self.list {
-            List::Row(row) => Some(row.niks(self.document)),
+            List::DigitList(row) => Some(row.niks(self.document)),
             List::Elements(_) => None,
         }
     }
@@ -120,7 +120,7 @@ impl<'a> Request<'a> {
     pub fn elements(&self) -> impl Iterator<Item = Result<Nik<'a>, &'a [u8]>> {
         let document = self.document;
         let (elements, arena) = match self.list {
-            List::Row(_) => (&[][..], ""),
+            List::DigitList(_) => (&[][..], ""),
             List::Elements(reader) => (&reader.elements[..], &reader.arena[..]),
         };
         elements.iter().map(move |element| {
@@ -138,14 +138,14 @@ impl RequestReader {
             return Err(unread(Reason::RequestTooLarge));
         }
         let document = str::from_utf8(bytes).map_err(|_| unread(Reason::MalformedJson))?;
-        if let Some(usual) = Usual::read(bytes)
+        if let Some(usual) = FastPath::read(bytes)
             && usual.row.count <= limits.niks_per_request
         {
             return Ok(Request {
                 process: usual.process,
                 niks: usual.niks,
                 document,
-                list: List::Row(usual.row),
+                list: List::DigitList(usual.row),
             });
         }
         let members = self

@@ -5,13 +5,11 @@
 
 use std::sync::Arc;
 
-use super::numbers::Numbers;
-use super::seen::Seen;
+use super::seen_keys::SeenKeys;
+use super::seen_niks::SeenNiks;
 use super::write;
-use nik::birth_date::BirthDate;
-use nik::gender::Gender;
 use nik::region::{AreaId, Regions};
-use nik::{Assessment, Nik, Summary};
+use nik::{Assessment, BirthDate, Gender, Nik, Summary};
 
 /// How a value that does not exist is written.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,8 +66,8 @@ macro_rules! valid {
 pub struct ResultWriter {
     areas: Arc<Areas>,
     absent: &'static str,
-    numbers: Numbers,
-    seen: Seen,
+    niks: SeenNiks,
+    keys: SeenKeys,
     errors: Vec<u8>,
 }
 
@@ -90,16 +88,16 @@ impl ResultWriter {
         Self {
             areas: Arc::new(Areas::render(regions, absent_json)),
             absent: absent_json,
-            numbers: Numbers::new(),
-            seen: Seen::new(),
+            niks: SeenNiks::new(),
+            keys: SeenKeys::new(),
             errors: Vec::new(),
         }
     }
 
     /// Starts a result of about `count` elements at the end of `out`.
     pub fn begin<'a>(&'a mut self, out: &'a mut Vec<u8>, count: usize) -> ResultBody<'a> {
-        self.numbers.clear(count);
-        self.seen.clear(count);
+        self.niks.clear(count);
+        self.keys.clear();
         self.errors.clear();
         let errors_at = out.len() + ERRORS_AT;
         out.extend_from_slice(BEGIN);
@@ -140,7 +138,7 @@ impl ResultBody<'_> {
     fn key(&mut self, nik: Nik<'_>) -> bool {
         let text = nik.as_str();
         if let Some(digits) = nik.digits() {
-            let new = self.writer.numbers.insert(digits.key());
+            let new = self.writer.niks.insert(digits.key());
             if new {
                 self.patched::<16>(r#""0000000000000000""#, 1, text);
             }
@@ -149,7 +147,7 @@ impl ResultBody<'_> {
             let start = self.out.len();
             write::text(self.out, text);
             let range = start..self.out.len();
-            let new = self.writer.seen.insert(self.out, range);
+            let new = self.writer.keys.insert(self.out, range);
             if !new {
                 self.out.truncate(start);
             }

@@ -38,16 +38,16 @@ impl Style for Spaced {
 
 /// A request of the usual shape.
 #[derive(Clone, Copy)]
-pub(super) struct Usual {
+pub(super) struct FastPath {
     pub(super) process: Process,
     /// Where its `nik` array stands.
     pub(super) niks: Span,
-    pub(super) row: Row,
+    pub(super) row: DigitList,
 }
 
 /// Texts of sixteen digits, at equal distances.
 #[derive(Clone, Copy)]
-pub(super) struct Row {
+pub(super) struct DigitList {
     /// Where the first digit stands.
     first: usize,
     /// From one first digit to the next.
@@ -56,7 +56,7 @@ pub(super) struct Row {
     pub(super) count: usize,
 }
 
-impl Usual {
+impl FastPath {
     /// Reads a request whole; `None` if it has another shape.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
         Self::of_style::<Compact>(bytes).or_else(|| Self::of_style::<Spaced>(bytes))
@@ -85,12 +85,12 @@ impl Usual {
         Some(Self {
             process,
             niks: Span::new(first - 2, bytes.len() - end.len() + 2),
-            row: Row { first, step: SIXTEEN + S::BETWEEN.len(), count },
+            row: DigitList { first, step: SIXTEEN + S::BETWEEN.len(), count },
         })
     }
 }
 
-impl Row {
+impl DigitList {
     /// The NIKs, of the document that was read.
     pub(super) fn niks(self, document: &str) -> impl Iterator<Item = Nik<'_>> {
         (0..self.count).map(move |index| {

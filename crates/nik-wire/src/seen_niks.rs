@@ -2,7 +2,8 @@
 
 use std::hash::{BuildHasher, RandomState};
 
-use super::seen::FEW;
+/// Up to this many keys, comparing with each is faster than hashing.
+pub(super) const FEW: usize = 8;
 
 /// The end of a chain.
 const NONE: u32 = u32::MAX;
@@ -15,7 +16,7 @@ const NONE: u32 = u32::MAX;
 /// whatever their author knows of this code (Dietzfelbinger, Hagerup, Katajainen and Penttonen
 /// 1997). Two multiplications, where `SipHash` would cost more than the judgement.
 #[derive(Clone)]
-pub(super) struct Numbers {
+pub(super) struct SeenNiks {
     factor: u128,
     keys: Vec<u64>,
     /// For each key the one before it in its chain.
@@ -24,7 +25,7 @@ pub(super) struct Numbers {
     chains: Vec<u32>,
 }
 
-impl Numbers {
+impl SeenNiks {
     pub(super) fn new() -> Self {
         // The standard library's source of randomness.
         let random = || u128::from(RandomState::new().hash_one(0));
@@ -87,7 +88,7 @@ mod tests {
 
     /// Puts ten thousand keys in and says how many share the fullest chain.
     fn fullest_chain(key: impl Fn(u64) -> u64) -> usize {
-        let mut numbers = Numbers::new();
+        let mut numbers = SeenNiks::new();
         numbers.clear(10_000);
         for index in 0..10_000 {
             assert!(numbers.insert(key(index)), "a new key");
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn keys_of_one_chain_are_told_apart() {
-        let mut numbers = Numbers::new();
+        let mut numbers = SeenNiks::new();
         numbers.factor = 0; // every key is in the first chain
         numbers.clear(FEW + 1);
         for (key, new) in [(7, true), (8, true), (7, false), (9, true), (8, false)] {
@@ -120,7 +121,7 @@ mod tests {
 
     #[test]
     fn few_keys_are_told_apart_and_forgotten() {
-        let mut numbers = Numbers::new();
+        let mut numbers = SeenNiks::new();
         for _ in 0..2 {
             numbers.clear(FEW);
             assert!(numbers.insert(7) && numbers.insert(8) && !numbers.insert(7));
@@ -130,7 +131,7 @@ mod tests {
 
     #[test]
     fn every_factor_is_odd_and_both_its_halves_are_its_own() {
-        let factors = [(); 64].map(|()| Numbers::new().factor);
+        let factors = [(); 64].map(|()| SeenNiks::new().factor);
         assert!(factors.iter().all(|factor| factor % 2 == 1));
         for half in [0, 64] {
             let halves: HashSet<u128> = factors.map(|factor| factor >> half << 64).into();
