@@ -1,101 +1,99 @@
-//! The shape that nearly every request has: the list first, and in it nothing but texts of sixteen digits.
+//! The fast path for requests of the common shape: the list comes first and holds nothing but strings of sixteen digits.
 //!
-//! `{"nik":["3273010101900001","3273014101900002"],"process":"limited"}`, as most writers of JSON put it: without any
-//! whitespace, or with a space behind each colon and comma. Such a request is read at a fraction of the cost; what is of any
-//! other shape is no worse for it and left to the general reader.
+//! `{"nik":["3273010101900001","3273014101900002"],"process":"limited"}`, without whitespace or with a space after each colon
+//! and comma, as most JSON serializers write it. Requests of any other shape are left to the general reader.
 
 use super::{Process, Span};
 use nik::{Digits, Nik};
 
-/// Characters of a NIK.
-const SIXTEEN: usize = 16;
+/// The length of a NIK in bytes.
+const NIK_BYTES: usize = 16;
 
-/// A way to put down a request. A type for each: what is compared is then of a known length.
-trait Style {
-    const HEAD: &'static [u8];
-    const BETWEEN: &'static [u8];
+/// The fixed parts of a request. Each layout is a type, so that comparisons have a constant length.
+trait Layout {
+    const START: &'static [u8];
+    const SEPARATOR: &'static [u8];
     const LIMITED: &'static [u8];
     const FULL: &'static [u8];
 }
 
 struct Compact;
 
-impl Style for Compact {
-    const HEAD: &'static [u8] = br#"{"nik":[""#;
-    const BETWEEN: &'static [u8] = br#"",""#;
+impl Layout for Compact {
+    const START: &'static [u8] = br#"{"nik":[""#;
+    const SEPARATOR: &'static [u8] = br#"",""#;
     const LIMITED: &'static [u8] = br#""],"process":"limited"}"#;
     const FULL: &'static [u8] = br#""],"process":"full"}"#;
 }
 
 struct Spaced;
 
-impl Style for Spaced {
-    const HEAD: &'static [u8] = br#"{"nik": [""#;
-    const BETWEEN: &'static [u8] = br#"", ""#;
+impl Layout for Spaced {
+    const START: &'static [u8] = br#"{"nik": [""#;
+    const SEPARATOR: &'static [u8] = br#"", ""#;
     const LIMITED: &'static [u8] = br#""], "process": "limited"}"#;
     const FULL: &'static [u8] = br#""], "process": "full"}"#;
 }
 
-/// A request of the usual shape.
+/// A request of the common shape.
 #[derive(Clone, Copy)]
 pub(super) struct FastPath {
     pub(super) process: Process,
-    /// Where its `nik` array stands.
+    /// The `nik` array, brackets included.
     pub(super) niks: Span,
-    pub(super) row: DigitList,
+    pub(super) list: DigitList,
 }
 
-/// Texts of sixteen digits, at equal distances.
+/// Strings of sixteen digits at equal distances.
 #[derive(Clone, Copy)]
 pub(super) struct DigitList {
-    /// Where the first digit stands.
+    /// The offset of the first digit.
     first: usize,
-    /// From one first digit to the next.
+    /// The distance in bytes from one first digit to the next.
     step: usize,
-    /// How many texts.
     pub(super) count: usize,
 }
 
 impl FastPath {
-    /// Reads a request whole; `None` if it has another shape.
+    /// Reads a whole request; `None` if it has another shape.
     pub(super) fn read(bytes: &[u8]) -> Option<Self> {
-        Self::of_style::<Compact>(bytes).or_else(|| Self::of_style::<Spaced>(bytes))
+        Self::read_as::<Compact>(bytes).or_else(|| Self::read_as::<Spaced>(bytes))
     }
 
-    fn of_style<S: Style>(bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes.strip_prefix(S::HEAD)?;
+    fn read_as<L: Layout>(bytes: &[u8]) -> Option<Self> {
+        let mut rest = bytes.strip_prefix(L::START)?;
         let mut count = 0;
         let end = loop {
-            let (digits, behind) = rest.split_first_chunk::<SIXTEEN>()?;
+            let (digits, after) = rest.split_first_chunk::<NIK_BYTES>()?;
             Digits::read(digits)?;
             count += 1;
-            let Some(next) = behind.strip_prefix(S::BETWEEN) else {
-                break behind;
+            let Some(next) = after.strip_prefix(L::SEPARATOR) else {
+                break after;
             };
             rest = next;
         };
-        let process = if end == S::LIMITED {
+        let process = if end == L::LIMITED {
             Process::Limited
-        } else if end == S::FULL {
+        } else if end == L::FULL {
             Process::Full
         } else {
             return None;
         };
-        let first = S::HEAD.len();
+        let first = L::START.len();
         Some(Self {
             process,
             niks: Span::new(first - 2, bytes.len() - end.len() + 2),
-            row: DigitList { first, step: SIXTEEN + S::BETWEEN.len(), count },
+            list: DigitList { first, step: NIK_BYTES + L::SEPARATOR.len(), count },
         })
     }
 }
 
 impl DigitList {
-    /// The NIKs, of the document that was read.
+    /// The NIKs; `document` must be the one that was read.
     pub(super) fn niks(self, document: &str) -> impl Iterator<Item = Nik<'_>> {
         (0..self.count).map(move |index| {
             let at = self.first + index * self.step;
-            let text = &document[at..at + SIXTEEN];
+            let text = &document[at..at + NIK_BYTES];
             let digits = text.as_bytes().try_into().expect("sixteen bytes");
             Nik::of_digits(text, Digits::known(digits))
         })
