@@ -1,4 +1,4 @@
-//! What `nik-stream regions` prints.
+//! The output of `nik-stream regions`.
 
 use std::process::ExitCode;
 
