@@ -116,7 +116,7 @@ fn removed_codes_are_refused() {
 #[test]
 fn removed_codes_become_retired_on_request() {
     let mut copy = Copy::new();
-    // A kecamatan moves to a new city, as after a split; its neighbour ends without a successor.
+    // A kecamatan moves to a new city, as after a split; another is removed without a successor.
     let name = copy.codes.remove("930101").unwrap();
     copy.codes.remove("930102").unwrap();
     copy.codes.insert("9371".to_owned(), "Kota Merauke".to_owned());
@@ -132,7 +132,7 @@ fn removed_codes_become_retired_on_request() {
     assert!(moved.last_seen.starts_with("Kepmendagri 300.2.2-2138/2025"), "{}", moved.last_seen);
     assert_eq!(moved.note, "not in Decree 2; successor by its name");
     assert_eq!(describe("930102").successor, None);
-    // Rows that named a vanished code as successor follow it.
+    // Retired rows whose successor was removed point to its successor.
     assert_eq!(describe("910101").successor.unwrap().to_string(), "937101");
     let regions = Regions::new(&tables, RetiredCodes::All);
     assert!([910_101, 930_101, 930_102, 937_101].iter().all(|&code| regions.find(code).is_some()));
@@ -183,10 +183,10 @@ fn a_malformed_source_is_refused() {
         ("329901", "X", "329901 X is in force, 3299 above it is not"),
         ("32.73.01", "Sukasari", "the source holds a code twice"),
     ];
-    for (code, name, words) in cases {
+    for (code, name, error) in cases {
         let mut copy = Copy::new();
         copy.codes.insert(code.to_owned(), name.to_owned());
-        copy.assert_refused(&copy.refresh(&[]), words);
+        copy.assert_refused(&copy.refresh(&[]), error);
     }
 }
 
