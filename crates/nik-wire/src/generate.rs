@@ -150,7 +150,7 @@ impl Generator {
                 self.request_of(&mut out, count, process);
             }
             Fault::TooManyNiks => {
-                self.request_of(&mut out, limits.niks_per_request.saturating_add(1), "limited")
+                self.request_of(&mut out, limits.niks_per_request.saturating_add(1), "limited");
             }
             Fault::ResultTooLarge => self.long_texts(&mut out, limits),
         }

@@ -217,7 +217,7 @@ impl Members {
             }
             "process" => match scanner.value(1)? {
                 Value::Text(text) => {
-                    self.process.give(Some(Process::from_text(scanner.text(text))))
+                    self.process.give(Some(Process::from_text(scanner.text(text))));
                 }
                 Value::Integer | Value::Other => self.process.give(None),
             },
