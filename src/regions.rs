@@ -1,6 +1,7 @@
 //! The manifest of the built-in region data: release, decree, source, checksums and counts.
 //!
-//! Source: `data/regions/manifest.json`, written by `script/refresh-regions`. The tables themselves are in the crate `nik`.
+//! Source: `data/regions/manifest.json`, written by `script/refresh-regions`. The tables themselves
+//! are in the crate `nik`.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! For any bytes, the processor and the reference in `crates/nik-wire/tests/reference` must give the same outcome, byte for byte,
-//! under the default limits and under narrow ones.
+//! For any bytes, the processor and the reference in `crates/nik-wire/tests/reference` must give
+//! the same outcome, byte for byte, under the default limits and under narrow ones.
 //!
 //! `script/fuzz` runs this.
 

@@ -120,12 +120,11 @@ fn full_name(found: &Description<'_>) -> String {
 }
 
 fn not_found(tables: &Tables<'_>, code: Code) -> String {
-    let mut text = format!("{code}: no {} has this code, current or retired", code.level());
-    for (index, parent) in tables.parents(code).iter().enumerate() {
-        text += if index == 0 { "; it would be in " } else { ", " };
-        text += &format!("{} {}", parent.code, parent.name);
-    }
-    text
+    let parents = tables.parents(code);
+    let parents = parents.iter().map(|parent| format!("{} {}", parent.code, parent.name));
+    let place = parents.collect::<Vec<_>>().join(", ");
+    let place = if place.is_empty() { place } else { format!("; it would be in {place}") };
+    format!("{code}: no {} has this code, current or retired{place}", code.level())
 }
 
 fn info(manifest: &Manifest) -> Fields {

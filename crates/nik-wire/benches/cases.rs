@@ -1,4 +1,5 @@
-//! The measured cases: requests of every size, with both processes, of valid NIKs only and of a mixture.
+//! The measured cases: requests of every size, with both processes, of valid NIKs only and of a
+//! mixture.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use nik_wire::process::{Processor, Settings};
 
 /// Numbers of NIKs per request.
 const SIZES: [usize; 6] = [1, 3, 10, 100, 1_000, 10_000];
-/// The number of NIKs in all requests of a case: enough that the branch predictor cannot memorize them.
+/// The number of NIKs in all requests of a case: enough that the branch predictor cannot memorize
+/// them.
 const NIKS: usize = 10_000;
 
 /// Requests of one kind.

@@ -1,6 +1,7 @@
 //! Instructions per NIK: callgrind counts what runs inside `measured`.
 //!
-//! `script/bench instructions` runs this. It joins the counts with the lines printed here: name of the case and number of NIKs.
+//! `script/bench instructions` runs this. It joins the counts with the lines printed here: name of
+//! the case and number of NIKs.
 
 mod cases;
 

@@ -3,8 +3,8 @@
 /// Declares each reason once, together with its text, so that `ALL` and `as_str` are complete.
 macro_rules! reasons {
     ($($(#[$doc:meta])+ $name:ident = $text:literal,)+) => {
-        /// Why a request could not be processed, in the order of the checks: the first check that fails
-        /// gives the reason.
+        /// Why a request could not be processed, in the order of the checks: the first check that
+        /// fails gives the reason.
         #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
         pub enum Reason {
             $($(#[$doc])+ $name,)+
@@ -29,8 +29,8 @@ reasons! {
     Tombstone = "tombstone",
     /// The request has more bytes than the limit.
     RequestTooLarge = "request_too_large",
-    /// The value is not UTF-8 or starts with a byte order mark, is not JSON, is nested deeper than 128
-    /// levels, has an escaped lone surrogate, or has bytes after the object.
+    /// The value is not UTF-8 or starts with a byte order mark, is not JSON, is nested deeper than
+    /// 128 levels, has an escaped lone surrogate, or has bytes after the object.
     MalformedJson = "malformed_json",
     /// The value is not an object, or `nik` is missing, duplicate or not an array, or `process` is
     /// missing, duplicate or not a string.

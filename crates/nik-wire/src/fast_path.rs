@@ -1,7 +1,9 @@
-//! The fast path for requests of the common shape: the list comes first and holds nothing but strings of sixteen digits.
+//! The fast path for requests of the common shape: the list comes first and holds nothing but
+//! strings of sixteen digits.
 //!
-//! `{"nik":["3273010101900001","3273014101900002"],"process":"limited"}`, without whitespace or with a space after each colon
-//! and comma, as most JSON serializers write it. Requests of any other shape are left to the general reader.
+//! `{"nik":["3273010101900001","3273014101900002"],"process":"limited"}`, without whitespace or
+//! with a space after each colon and comma, as most JSON serializers write it. Requests of any
+//! other shape are left to the general reader.
 
 use super::{Process, Span};
 use nik::{Digits, Nik};

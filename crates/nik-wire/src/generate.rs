@@ -1,4 +1,5 @@
-//! Synthetic requests for the demo, the benches and `nik-stream generate`: the same seed gives the same bytes.
+//! Synthetic requests for the demo, the benches and `nik-stream generate`: the same seed gives the
+//! same bytes.
 //!
 //! All NIKs are synthetic: code, date and serial number are random.
 
@@ -51,7 +52,8 @@ pub enum Fault {
     UnknownProcess,
     /// One element more than the limit.
     TooManyNiks,
-    /// A request within the limits whose result is too large. Works for limits near [`Limits::default`].
+    /// A request within the limits whose result is too large. Works for limits near
+    /// [`Limits::default`].
     ResultTooLarge,
 }
 
@@ -178,8 +180,8 @@ impl Generator {
         out.extend_from_slice(br#""}"#);
     }
 
-    /// As many strings as allowed, as long as allowed, with the process `full`: each occurs three times
-    /// in the result.
+    /// As many strings as allowed, as long as allowed, with the process `full`: each occurs three
+    /// times in the result.
     fn long_texts(&mut self, out: &mut Vec<u8>, limits: Limits) {
         let count = limits.niks_per_request.max(1);
         let length = (limits.request_bytes / count).saturating_sub(4).max(16);
@@ -199,7 +201,8 @@ impl Generator {
         if self.random.random_bool(self.options.invalid) { self.corrupt(nik) } else { nik }
     }
 
-    /// A birth date from 1940 to 2005, so that the NIK is valid on every reference date from 2006 to 2099.
+    /// A birth date from 1940 to 2005, so that the NIK is valid on every reference date from 2006
+    /// to 2099.
     fn valid_nik(&mut self) -> Vec<u8> {
         let code = self.codes.choose(&mut self.random).copied().unwrap_or_default();
         let date = loop {

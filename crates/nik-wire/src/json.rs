@@ -49,8 +49,8 @@ pub(super) struct Scanner<'a> {
     document: &'a str,
     bytes: &'a [u8],
     at: usize,
-    /// The decoded text of every string with escapes. Escapes are validated by decoding them, so that
-    /// skipped strings are decoded too.
+    /// The decoded text of every string with escapes. Escapes are validated by decoding them, so
+    /// that skipped strings are decoded too.
     arena: &'a mut String,
 }
 
@@ -116,8 +116,8 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// Consumes a string of sixteen digits, the common form of a NIK, at once; false if the next value
-    /// is anything else.
+    /// Consumes a string of sixteen digits, the common form of a NIK, at once; false if the next
+    /// value is anything else.
     pub(super) fn sixteen_digits(&mut self) -> bool {
         let next = self.bytes[self.at..].first_chunk::<18>();
         let found = next.is_some_and(|next| match next {
@@ -301,7 +301,8 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     run + bytes[run..].iter().position(special).unwrap_or(bytes.len() - run)
 }
 
-/// Sets the high bit of each special byte. Only the lowest one set is reliable, and only that is used.
+/// Sets the high bit of each special byte. Only the lowest one set is reliable, and only that is
+/// used.
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;

@@ -1,8 +1,8 @@
 //! The wire format of nik-stream: requests to results and failures, byte for byte, without Kafka.
 //!
-//! [`process::Processor`] does it all; the reader and the writer below it are public for tests. Both
-//! are hand-written instead of using serde: they read a request in one pass without a tree of values,
-//! and in steady state they allocate nothing per record. The tests compare them with serde.
+//! [`process::Processor`] does it all; the reader and the writer below it are public for tests.
+//! Both are hand-written instead of using serde: they read a request in one pass without a tree of
+//! values, and in steady state they allocate nothing per record. The tests compare them with serde.
 
 mod failure;
 mod fast_path;

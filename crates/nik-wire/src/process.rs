@@ -42,8 +42,8 @@ pub enum Outcome {
     },
 }
 
-/// Processes records one at a time and reuses its buffers. Each worker has a clone; clones share the
-/// region data.
+/// Processes records one at a time and reuses its buffers. Each worker has a clone; clones share
+/// the region data.
 #[derive(Clone)]
 pub struct Processor {
     regions: Arc<Regions>,
@@ -173,8 +173,8 @@ impl Judgement<'_> {
     }
 }
 
-/// Clears `out` and runs `work`; a panic becomes an internal failure. No buffer stays inconsistent after
-/// a panic, because each is cleared before its next use.
+/// Clears `out` and runs `work`; a panic becomes an internal failure. No buffer stays inconsistent
+/// after a panic, because each is cleared before its next use.
 fn guarded(out: &mut Vec<u8>, work: impl FnOnce(&mut Vec<u8>) -> Outcome) -> Outcome {
     out.clear();
     catch_unwind(AssertUnwindSafe(|| work(out))).unwrap_or_else(|_| {

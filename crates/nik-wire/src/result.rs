@@ -1,7 +1,7 @@
 //! Writes results. The order of keys is part of the contract.
 //!
-//! Every NIK passes through this code. Most of a result is copied from pre-rendered text, such as the names of an area, which a
-//! serializer would escape again for each NIK.
+//! Every NIK passes through this code. Most of a result is copied from pre-rendered text, such as
+//! the names of an area, which a serializer would escape again for each NIK.
 
 use std::sync::Arc;
 
@@ -50,8 +50,8 @@ const COUNTS: [usize; 9] = {
     places
 };
 
-/// Appends the verdict that ends an object, and what follows it. It has a literal for each verdict, so that each copy has a constant
-/// length and is inlined.
+/// Appends the verdict that ends an object, and what follows it. It has a literal for each verdict,
+/// so that each copy has a constant length and is inlined.
 macro_rules! valid {
     ($body:ident, $valid:expr, $next:literal) => {
         if $valid {
@@ -248,8 +248,8 @@ impl ResultBody<'_> {
         self.raw("}");
     }
 
-    /// Appends `json` and overwrites `N` bytes from `at` with `text`. Both copies have a constant length
-    /// and are inlined.
+    /// Appends `json` and overwrites `N` bytes from `at` with `text`. Both copies have a constant
+    /// length and are inlined.
     #[inline]
     fn patched<const N: usize>(&mut self, json: &str, at: usize, text: &str) {
         let start = self.out.len() + at;

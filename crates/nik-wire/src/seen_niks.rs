@@ -10,19 +10,22 @@ const NONE: u32 = u32::MAX;
 
 /// The NIKs written so far, by their [`key`](nik::Digits::key). Reused from request to request.
 ///
-/// Senders choose the NIKs, so that the hash must not be predictable: with a secret random factor, multiply-shift makes two keys
-/// collide with a probability of at most 2 / the number of chains, even for a sender who knows this code (Dietzfelbinger, Hagerup,
-/// Katajainen and Penttonen 1997). It costs two multiplications; `SipHash` would cost more than judging the NIK.
+/// Senders choose the NIKs, so that the hash must not be predictable: with a secret random factor,
+/// multiply-shift makes two keys collide with a probability of at most 2 / the number of chains,
+/// even for a sender who knows this code (Dietzfelbinger, Hagerup, Katajainen and Penttonen 1997).
+/// It costs two multiplications; `SipHash` would cost more than judging the NIK.
 ///
-/// `hashbrown::HashTable` with the same hash cost 2 to 31 % more instructions per NIK from 100 NIKs per request on: its `clear`
-/// touches all buckets that the largest request so far needed, and each of its probes is more work than a chain of one.
+/// `hashbrown::HashTable` with the same hash cost 2 to 31 % more instructions per NIK from 100 NIKs
+/// per request on: its `clear` touches all buckets that the largest request so far needed, and each
+/// of its probes is more work than a chain of one.
 #[derive(Clone)]
 pub(super) struct SeenNiks {
     factor: u128,
     keys: Vec<u64>,
     /// For each key, the index of the previous key in its chain.
     previous: Vec<u32>,
-    /// For each chain, the index of its latest key. The length is a power of two, or 0 for a short list.
+    /// For each chain, the index of its latest key. The length is a power of two, or 0 for a short
+    /// list.
     chains: Vec<u32>,
 }
 

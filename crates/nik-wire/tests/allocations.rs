@@ -10,7 +10,8 @@ use nik_wire::process::Settings;
 
 use crate::sample::{date, processor, regions};
 
-/// Counts allocations per thread: crates for this count over all threads, and other tests run in parallel.
+/// Counts allocations per thread: crates for this count over all threads, and other tests run in
+/// parallel.
 struct Counting;
 
 thread_local! {

@@ -1,7 +1,8 @@
 //! Every case of the golden table, through the processor and through the reference.
 //!
-//! A new case has `?` in its last two columns. `NIK_BLESS=1 cargo test -p nik-wire golden` writes the outcomes of the reference to
-//! `target/golden-new.tsv`, for a person to review and copy. It never changes a case that has an outcome.
+//! A new case has `?` in its last two columns. `NIK_BLESS=1 cargo test -p nik-wire golden` writes
+//! the outcomes of the reference to `target/golden-new.tsv`, for a person to review and copy. It
+//! never changes a case that has an outcome.
 
 use crate::golden::{self, Case, On, kind, shown};
 use crate::reference::adapter::ProcessorAdapter;

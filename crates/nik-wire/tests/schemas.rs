@@ -1,5 +1,5 @@
-//! The schemas in `schemas/` accept the published outcomes and nothing else: every golden outcome validates, and no outcome
-//! that was changed in one place does.
+//! The schemas in `schemas/` accept the published outcomes and nothing else: every golden outcome
+//! validates, and no outcome that was changed in one place does.
 
 use crate::golden;
 use jsonschema::Validator;
@@ -31,8 +31,8 @@ fn validators() -> BTreeMap<&'static str, Validator> {
     ["result-limited", "result-full", "failure"].map(|name| (name, validator(name))).into()
 }
 
-/// Each different golden outcome with its schema. It leaves out the two that `serde_json` cannot parse: a number beyond `f64`
-/// and 128 levels of nesting. `golden_table.rs` compares their bytes.
+/// Each different golden outcome with its schema. It leaves out the two that `serde_json` cannot
+/// parse: a number beyond `f64` and 128 levels of nesting. `golden_table.rs` compares their bytes.
 fn outcomes() -> Vec<(&'static str, Value)> {
     let mut seen = HashSet::new();
     let mut left_out = Vec::new();
@@ -113,7 +113,8 @@ fn the_request_schema_accepts_exactly_the_requests_that_can_be_read() {
 /// The keys and indices from the root to a value.
 type Path = Vec<String>;
 
-/// The paths of all values with a fixed type: all but the elements of lists, which come from the request.
+/// The paths of all values with a fixed type: all but the elements of lists, which come from the
+/// request.
 fn collect_paths(value: &Value, at: &Path, out: &mut Vec<Path>) {
     out.push(at.clone());
     for (key, value) in value.as_object().into_iter().flatten() {

@@ -31,8 +31,8 @@ pub struct Assessment<'a> {
     pub length: Section<Nik<'a>>,
     /// The kecamatan, from the first six characters; valid if its code is known.
     pub area: Section<Option<AreaId>>,
-    /// The date of birth, from the 7th to the 12th character; valid if the date exists, is not after
-    /// the reference date and gives at least the minimum age.
+    /// The date of birth, from the 7th to the 12th character; valid if the date exists, is not
+    /// after the reference date and gives at least the minimum age.
     pub dob: Section<Option<BirthDate>>,
     /// The gender, from the 7th character; valid if that is 0 to 7.
     pub gender: Section<Option<Gender>>,

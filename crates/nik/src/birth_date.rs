@@ -1,7 +1,8 @@
 //! The date of birth, from the 7th to the 12th character, and the integer calendar that it needs.
 //!
-//! Every NIK passes through this calendar, and it needs little: the days of a month, the order of days, the day of an instant.
-//! Hand-written code does that faster than chrono; `tests/judgement.rs` compares every day of two centuries with chrono.
+//! Every NIK passes through this calendar, and it needs little: the days of a month, the order of
+//! days, the day of an instant. Hand-written code does that faster than chrono;
+//! `tests/judgement.rs` compares every day of two centuries with chrono.
 
 use core::fmt;
 
@@ -13,11 +14,12 @@ const WOMAN_OFFSET: u32 = 40;
 const JAKARTA_OFFSET_MS: i64 = 7 * 60 * 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// A day of the Gregorian calendar, from 0001-01-01 to 9999-12-31. Every `Date` exists in the calendar.
+/// A day of the Gregorian calendar, from 0001-01-01 to 9999-12-31. Every `Date` exists in the
+/// calendar.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(
-    /// `year << 9 | month << 5 | day`: comparing one number takes no branch. On random birth dates a
-    /// mispredicted branch costs more than the rest of the work.
+    /// `year << 9 | month << 5 | day`: comparing one number takes no branch. On random birth dates
+    /// a mispredicted branch costs more than the rest of the work.
     u32,
 );
 
@@ -43,7 +45,8 @@ impl Date {
         Self(year << 9 | month << 5 | day)
     }
 
-    /// Parses `YYYY-MM-DD` in ASCII digits. Any other notation is an error, and so is a day that the calendar does not have.
+    /// Parses `YYYY-MM-DD` in ASCII digits. Any other notation is an error, and so is a day that
+    /// the calendar does not have.
     ///
     /// ```
     /// use nik::Date;
@@ -68,8 +71,8 @@ impl Date {
     /// calendar give its first or last day.
     #[expect(clippy::cast_sign_loss, reason = "clamped")]
     pub fn from_unix_ms_jakarta(ms: i64) -> Self {
-        // `civil_from_days` from Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms": days
-        // since 0000-03-01, because a year that starts in March has its leap day at the end.
+        // `civil_from_days` from Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms":
+        // days since 0000-03-01, because a year that starts in March has its leap day at the end.
         let days = ms.saturating_add(JAKARTA_OFFSET_MS).div_euclid(DAY_MS) + 719_468;
         let days = days.clamp(306, 3_652_364) as u32; // 0001-01-01, 9999-12-31
         let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -128,8 +131,8 @@ impl fmt::Debug for Date {
 pub struct BirthDate {
     /// The day of birth.
     pub date: Date,
-    /// The age in whole calendar years. It increases on the birthday, or on 1 March of a common year
-    /// for a person born on 29 February.
+    /// The age in whole calendar years. It increases on the birthday, or on 1 March of a common
+    /// year for a person born on 29 February.
     pub age: u32,
 }
 

@@ -1,8 +1,10 @@
 //! The region data built into this crate.
 //!
-//! The tables are constants, so a [`ParseError`] here is a bug in the build; the tests of this crate read them whole.
+//! The tables are constants, so a [`ParseError`] here is a bug in the build; the tests of this
+//! crate read them whole.
 //!
-//! Source: `data/regions/manifest.json`, written by `script/refresh-regions`, names the decree and the package they come from.
+//! Source: `data/regions/manifest.json`, written by `script/refresh-regions`, names the decree and
+//! the package they come from.
 
 use crate::region::{ParseError, Regions, RetiredCodes, Tables};
 

@@ -1,7 +1,8 @@
 //! Sixteen digits, the length of nearly every NIK, read at once.
 //!
-//! Every NIK passes through this code. Crates that parse digits (such as `atoi_simd`) give one number, from which each part would
-//! have to be divided out again. Here each digit keeps its own byte of a `u128`, without `unsafe` and on every processor.
+//! Every NIK passes through this code. Crates that parse digits (such as `atoi_simd`) give one
+//! number, from which each part would have to be divided out again. Here each digit keeps its own
+//! byte of a `u128`, without `unsafe` and on every processor.
 
 /// The values of sixteen ASCII digits, the first one in the lowest byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -17,13 +18,14 @@ impl Digits {
         // A digit becomes 0 to 9, any other byte something larger.
         let digits = Self::known(text);
         let values = digits.0;
-        // A value above 9 has its high bit set, here or in the sum. Only a byte whose sum overflows can change its neighbour,
-        // and such a byte is refused anyway.
+        // A value above 9 has its high bit set, here or in the sum. Only a byte whose sum overflows
+        // can change its neighbour, and such a byte is refused anyway.
         let more = values | values.wrapping_add(ONES * (0x7f - 9));
         (more & (ONES << 7) == 0).then_some(digits)
     }
 
-    /// The digits, from bytes that are known to be ASCII digits: other bytes give a meaningless value.
+    /// The digits, from bytes that are known to be ASCII digits: other bytes give a meaningless
+    /// value.
     #[inline]
     pub fn known(text: &[u8; 16]) -> Self {
         Self(u128::from_le_bytes(*text) ^ (ONES * 0x30))

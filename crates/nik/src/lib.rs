@@ -2,9 +2,10 @@
 //!
 //! # Source
 //!
-//! UU 23/2006 as amended by UU 24/2013, art. 13 (each resident has one NIK, for life); PP 37/2007 art. 37 (16 digits: six for
-//! the kecamatan of first registration, six for the date of birth with 40 added to a woman's day, four for a serial number);
-//! PP 40/2019 art. 30, which replaced PP 37/2007 (a NIK never changes, even when its holder moves).
+//! UU 23/2006 as amended by UU 24/2013, art. 13 (each resident has one NIK, for life); PP 37/2007
+//! art. 37 (16 digits: six for the kecamatan of first registration, six for the date of birth with
+//! 40 added to a woman's day, four for a serial number); PP 40/2019 art. 30, which replaced PP
+//! 37/2007 (a NIK never changes, even when its holder moves).
 
 #![no_std]
 #![warn(missing_docs)]

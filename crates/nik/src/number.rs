@@ -46,7 +46,8 @@ impl<'a> Nik<'a> {
         nik.birth().iter().all(u8::is_ascii_digit).then_some(nik)
     }
 
-    /// A NIK from a text of 16 ASCII digits that were read before; `digits` must be those of `text`.
+    /// A NIK from a text of 16 ASCII digits that were read before; `digits` must be those of
+    /// `text`.
     #[inline]
     pub fn of_digits(text: &'a str, digits: Digits) -> Self {
         Self { text, birth_at: PART, digits: Some(digits) }
@@ -63,8 +64,8 @@ impl<'a> Nik<'a> {
         self.digits
     }
 
-    /// The number that the first six characters write, 0 to 999,999; `None` unless all six are ASCII
-    /// digits.
+    /// The number that the first six characters write, 0 to 999,999; `None` unless all six are
+    /// ASCII digits.
     #[inline]
     pub(super) fn area(&self) -> Option<u32> {
         if let Some(digits) = self.digits {
@@ -107,7 +108,8 @@ impl<'a> Nik<'a> {
     }
 }
 
-/// Counts the digits instead of stopping at the first other byte, which compiles to fewer instructions.
+/// Counts the digits instead of stopping at the first other byte, which compiles to fewer
+/// instructions.
 pub(super) fn all_digits<const N: usize>(bytes: &[u8; N]) -> bool {
     bytes.iter().filter(|byte| byte.is_ascii_digit()).count() == N
 }

@@ -1,4 +1,5 @@
-//! The built-in tables and the lookup in them. The expectations are read from the files without the parser.
+//! The built-in tables and the lookup in them. The expectations are read from the files without the
+//! parser.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

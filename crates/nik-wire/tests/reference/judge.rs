@@ -34,7 +34,8 @@ impl Judgement {
     }
 }
 
-/// False for an element of `errors`: it has fewer than 7 characters, or one of the 7th to the 12th is not an ASCII digit.
+/// False for an element of `errors`: it has fewer than 7 characters, or one of the 7th to the 12th
+/// is not an ASCII digit.
 pub fn can_be_read(nik: &str) -> bool {
     let characters: Vec<char> = nik.chars().collect();
     characters.len() >= 7 && characters.iter().skip(6).take(6).all(char::is_ascii_digit)

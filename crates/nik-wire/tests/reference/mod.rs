@@ -1,7 +1,9 @@
-//! A second implementation of the contract, written for readability: it is slow and shares no code with `src`.
+//! A second implementation of the contract, written for readability: it is slow and shares no code
+//! with `src`.
 //!
-//! The processor and this reference must give the same bytes for any request (`golden_table.rs`, `agreement/`, `fuzz/`).
-//! `serde_json` parses JSON and `chrono` is the calendar; everything else is spelled out here.
+//! The processor and this reference must give the same bytes for any request (`golden_table.rs`,
+//! `agreement/`, `fuzz/`). `serde_json` parses JSON and `chrono` is the calendar; everything else
+//! is spelled out here.
 
 pub mod adapter;
 pub mod judge;
@@ -54,7 +56,8 @@ pub struct Summary {
 /// The outcome of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Process and counts of a result; or reason of a failure, with the process if it could be read.
+    /// Process and counts of a result; or reason of a failure, with the process if it could be
+    /// read.
     pub kind: Result<(Process, Summary), (Reason, Option<Process>)>,
     pub bytes: Vec<u8>,
 }
@@ -82,7 +85,8 @@ pub fn answer(
     Answer { kind: Ok((request.process, summary)), bytes: text.into_bytes() }
 }
 
-/// The list goes back unless the failure would then be larger than the topics take, which is the limit of results.
+/// The list goes back unless the failure would then be larger than the topics take, which is the
+/// limit of results.
 fn failed(failure: &Failure, settings: &Settings) -> Answer {
     let with = |niks: &str| format!(r#"{{"message":"failed","data":{niks}}}"#).into_bytes();
     let mut bytes = with(&failure.niks);

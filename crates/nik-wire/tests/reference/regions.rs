@@ -53,7 +53,8 @@ impl Regions {
         for line in retired_tsv.lines().skip(1) {
             let columns: Vec<&str> = line.split('\t').collect();
             let (code, name, confidence) = (columns[0], columns[2], columns[7]);
-            // The policy applies to the codes of kecamatan; retired regencies always keep their names.
+            // The policy applies to the codes of kecamatan; retired regencies always keep their
+            // names.
             let known = match retired {
                 Retired::All => true,
                 Retired::Confirmed => confidence == "confirmed",

@@ -11,7 +11,8 @@ pub enum Process {
     Full,
 }
 
-/// Why a request has no result, in the order of the checks. `Internal` is left out: a panic in the reference fails the test.
+/// Why a request has no result, in the order of the checks. `Internal` is left out: a panic in the
+/// reference fails the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     Tombstone,
@@ -104,10 +105,11 @@ pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failur
     Ok(Request { process, niks, niks_as_sent })
 }
 
-/// The document without surrounding whitespace, if it is well-formed JSON under the rules of the contract.
+/// The document without surrounding whitespace, if it is well-formed JSON under the rules of the
+/// contract.
 ///
-/// `RawValue` checks only the grammar of RFC 8259: it accepts numbers of any size, any nesting and lone surrogates. Strings and
-/// nesting are therefore checked here.
+/// `RawValue` checks only the grammar of RFC 8259: it accepts numbers of any size, any nesting and
+/// lone surrogates. Strings and nesting are therefore checked here.
 fn json(bytes: &[u8]) -> Option<&RawValue> {
     let text = std::str::from_utf8(bytes).ok()?;
     let document: &RawValue = serde_json::from_str(text).ok()?;

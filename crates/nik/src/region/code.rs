@@ -1,7 +1,7 @@
 //! The code of a region: two digits per level. A NIK starts with the six digits of a kecamatan.
 //!
-//! Source: Permendagri 58/2021 and its successors list the codes as `PP.RR.KK`; PP 40/2019 art. 30 puts the code of the place of
-//! first registration into the NIK.
+//! Source: Permendagri 58/2021 and its successors list the codes as `PP.RR.KK`; PP 40/2019 art. 30
+//! puts the code of the place of first registration into the NIK.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
@@ -72,7 +72,8 @@ impl fmt::Display for Level {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code {
-    /// The number padded with zeros to six digits. It is the first field because the derived order compares it first.
+    /// The number padded with zeros to six digits. It is the first field because the derived order
+    /// compares it first.
     padded: u32,
     level: Level,
 }

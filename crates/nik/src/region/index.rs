@@ -1,14 +1,16 @@
 //! A map from six-digit codes to dense ids. Every NIK is looked up here.
 //!
-//! It is an array with a slot for every number below a million, so that a lookup is one load. The 2 MB are allocated zeroed and
-//! written only where a regency has codes, so about 500 KB of them become resident. A two-level table (one block per regency)
-//! needs a quarter of the memory and twice the time: 1.7 ns per lookup instead of 0.8 ns, measured over all known codes.
+//! It is an array with a slot for every number below a million, so that a lookup is one load. The 2
+//! MB are allocated zeroed and written only where a regency has codes, so about 500 KB of them
+//! become resident. A two-level table (one block per regency) needs a quarter of the memory and
+//! twice the time: 1.7 ns per lookup instead of 0.8 ns, measured over all known codes.
 
 use alloc::vec;
 use alloc::vec::Vec;
 use core::num::NonZeroU16;
 
-/// The id of a known kecamatan: an index below [`Regions::len`](super::Regions::len), by which callers can index their own tables.
+/// The id of a known kecamatan: an index below [`Regions::len`](super::Regions::len), by which
+/// callers can index their own tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct AreaId(NonZeroU16);
 
@@ -26,7 +28,8 @@ impl AreaId {
     }
 }
 
-/// A map from kecamatan codes (`0..=999_999`) to ids. 0 is an empty slot, because zeroed memory is free.
+/// A map from kecamatan codes (`0..=999_999`) to ids. 0 is an empty slot, because zeroed memory is
+/// free.
 #[derive(Debug)]
 pub(super) struct Index(Vec<u16>);
 

@@ -1,9 +1,10 @@
 //! Regions of Indonesia by their codes, current and retired.
 //!
-//! A NIK is issued once, for life, with the code of that day, so retired codes are as valid in it as current ones.
+//! A NIK is issued once, for life, with the code of that day, so retired codes are as valid in it
+//! as current ones.
 //!
-//! Source: UU 23/2006 art. 13 (a NIK is for life); PP 40/2019 art. 30; Kepmendagri 300.2.2-2138/2025 as amended by
-//! 300.2.2-2430/2025 (the codes in force).
+//! Source: UU 23/2006 art. 13 (a NIK is for life); PP 40/2019 art. 30; Kepmendagri
+//! 300.2.2-2138/2025 as amended by 300.2.2-2430/2025 (the codes in force).
 
 mod code;
 mod describe;
@@ -113,7 +114,8 @@ struct Kecamatan {
 }
 
 impl Regions {
-    /// Reads both tables as [`Tables::parse`] does; `retired` selects the retired codes that count as known.
+    /// Reads both tables as [`Tables::parse`] does; `retired` selects the retired codes that count
+    /// as known.
     pub fn parse(
         current_tsv: &str,
         retired_tsv: &str,
@@ -196,7 +198,8 @@ impl Regions {
         self.counts[level as usize][state as usize] += 1;
     }
 
-    /// `places` holds the index of each province and regency; [`Tables`] guarantees that a parent precedes its children.
+    /// `places` holds the index of each province and regency; [`Tables`] guarantees that a parent
+    /// precedes its children.
     fn push(&mut self, places: &mut BTreeMap<Code, usize>, code: Code, name: Option<&str>) {
         // A province has no parent and does not use this.
         let above = code.parent().map_or(0, |parent| places[&parent]);

@@ -1,8 +1,9 @@
 //! Reads and checks the two tables; rows borrow from the text.
 //!
-//! `current.tsv` holds `code TAB name`, `retired.tsv` the nine columns of [`RETIRED_HEADER`]. Both are sorted by code, no code
-//! is in both, and the parent of every code is known before it. A table with an error anywhere is refused whole, with the line
-//! and what was expected there: tables can come from other places than this crate.
+//! `current.tsv` holds `code TAB name`, `retired.tsv` the nine columns of [`RETIRED_HEADER`]. Both
+//! are sorted by code, no code is in both, and the parent of every code is known before it. A table
+//! with an error anywhere is refused whole, with the line and what was expected there: tables can
+//! come from other places than this crate.
 //!
 //! Nothing is quoted or escaped, so that columns are split at tabs and need no CSV parser.
 
@@ -14,8 +15,8 @@ use core::fmt::Display;
 use super::code::{Code, Level};
 use super::row::{Confidence, Current, RETIRED_HEADER, Retired};
 
-/// The largest number of lines in a table: the codes of both tables together must fit the 16 bits of an
-/// [`AreaId`](super::AreaId).
+/// The largest number of lines in a table: the codes of both tables together must fit the 16 bits
+/// of an [`AreaId`](super::AreaId).
 const MAX_LINES: usize = 32_000;
 
 /// The first line that is wrong in one of the tables.
