@@ -6,7 +6,7 @@
 //! |---|---|
 //! | name | what the case shows; unique over all files |
 //! | on | the reference date `2025-06-15`, or the timestamp of the record `@1735664400000` |
-//! | settings | `-`, or pairs such as `min_age=17 absent=null`: also `retired`, `niks`, `request_bytes`, `result_bytes` |
+//! | settings | `-`, or pairs such as `min_age=17 absent=null`; [`read`] has all keys |
 //! | request | the bytes of the request, in the notation below |
 //! | outcome kind | `limited` or `full` for a result, else the reason of the failure |
 //! | outcome | the published bytes, in the same notation |

@@ -15,8 +15,7 @@ pub struct Current<'a> {
     pub name: &'a str,
 }
 
-/// A row of `retired.tsv`: a code that is no longer in force, but is still part of the NIKs issued
-/// with it.
+/// A row of `retired.tsv`: a retired code, which is still part of the NIKs issued with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retired<'a> {
     /// The code.
