@@ -39,6 +39,7 @@ fn a_running_program_serves_it_with_every_schema_that_it_refers_to() {
 }
 
 #[test]
+#[cfg(feature = "packaging-tests")]
 fn requests_made_from_it_find_no_answer_that_it_does_not_describe() {
     let program = started(&open());
     let mut check = Command::new("timeout"); // of which installing takes the most, once

@@ -10,7 +10,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Program, ProgramSettings, shared};
-use crate::stream::stage::{Stage, ready, wait_until};
+use crate::traffic::stage::{Stage, ready, wait_until};
 
 const GOOD: &str = r#"{"nik":["3273010101900001"],"process":"limited"}"#;
 
@@ -189,6 +189,7 @@ fn the_door_is_shut_unless_it_is_asked_for() {
 }
 
 #[test]
+#[cfg(feature = "kafka-tests")]
 fn a_long_list_holds_neither_the_health_check_up_nor_the_stop() {
     let settings = open_beside_brokers()
         .set("limits.niks_per_request", "1000000")
@@ -241,6 +242,7 @@ fn requests_that_never_end_take_no_more_than_their_places() {
 }
 
 #[test]
+#[cfg(feature = "kafka-tests")]
 fn no_request_over_http_leaves_a_nik_in_the_log() {
     let mut program = ready(&open_beside_brokers().set("log.level", "trace"));
     asked(&program, GOOD);

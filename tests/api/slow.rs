@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::{GOOD, answered, asked, begun, open, started};
 use crate::cluster::{Program, ProgramSettings};
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
 const JSON: &str = "Content-Type: application/json\r\n";
 /// What the page promises; a busy machine may take longer.

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::cluster::{Kept, Program, ports};
 use crate::page::browser::need;
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
 /// Prometheus, with the alerts of `config/prometheus/`.
 pub struct Scraper {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::{file, program, texts, tool, words, written};
 use crate::cluster::{Kept, ProgramSettings, ports};
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::pages::{blocks, file, pages};
 use crate::cluster::{NewRecord, shared};
-use crate::stream::stage::{PATIENCE, Stage, stop};
+use crate::traffic::stage::{PATIENCE, Stage, stop};
 
 /// The programs whose commands are not given here, and who gives them.
 const ELSEWHERE: [(&str, &str); 7] = [

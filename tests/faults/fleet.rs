@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::PATIENCE;
 use crate::cluster::{KafkaCluster, Program, ProgramSettings};
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
 /// The session of a member: silent for longer, it loses its partitions.
 const SESSION: Duration = Duration::from_secs(6);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{JUNE, NIK, delete_records, done, fail, failed, say};
 use crate::cluster::{NewRecord, Record, shared};
-use crate::stream::stage::Stage;
+use crate::traffic::stage::Stage;
 
 /// Where the failure of this request stands.
 fn place(failures: &[Record], key: &str) -> String {

@@ -13,7 +13,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
-use crate::stream::stage::{PATIENCE, Stage, ready, stop};
+use crate::traffic::stage::{PATIENCE, Stage, ready, stop};
 
 /// 2025-06-01T00:00:00Z.
 const JUNE: i64 = 1_748_736_000_000;

@@ -6,7 +6,7 @@ use nik_wire::Reason;
 
 use super::{assert_each, broken, counts, done, fail, failed, replayed, requests, say};
 use crate::cluster::{NewRecord, shared};
-use crate::stream::stage::{Stage, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, ready, stop, wait_until};
 
 #[test]
 fn a_failure_is_replayed_once_as_it_was_sent() {

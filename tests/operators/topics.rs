@@ -2,7 +2,7 @@
 
 use super::{done, say};
 use crate::cluster::{ProgramSettings, shared};
-use crate::stream::stage::Stage;
+use crate::traffic::stage::Stage;
 
 /// The findings that a single broker brings along.
 fn of_one_broker(stage: &Stage) -> String {
@@ -33,7 +33,7 @@ fn topics_that_were_made_are_as_they_should_be_and_made_once() {
     assert_eq!(done(&settings, &["topics", "verify"]), of_one_broker(&stage));
     assert!(stage.topics().iter().all(|topic| shared().partitions(topic) == 6));
     // The service finds in them all that it needs.
-    crate::stream::stage::stop(crate::stream::stage::ready(&settings));
+    crate::traffic::stage::stop(crate::traffic::stage::ready(&settings));
 }
 
 #[test]

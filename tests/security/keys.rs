@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::stream::load::now_ms;
+use crate::traffic::load::now_ms;
 
 /// Two authorities, of which the broker trusts one; broker and clients with good certificates and bad ones.
 const SCRIPT: &str = r#"

@@ -6,7 +6,7 @@ use std::thread;
 use super::{Secured, USERS, secured, table};
 use crate::cluster::{Grant, NewRecord, ProgramSettings};
 use crate::operators::done;
-use crate::stream::stage::{PATIENCE, Stage, ready, stop, wait_until};
+use crate::traffic::stage::{PATIENCE, Stage, ready, stop, wait_until};
 
 /// A right without its user: operation, kind, name, whether the name is a beginning.
 type Right = (String, String, String, bool);

@@ -7,7 +7,7 @@ use std::{fs, thread};
 use super::keys::token;
 use super::{Secured, secured, table};
 use crate::cluster::{NewRecord, ProgramSettings};
-use crate::stream::stage::{End, PATIENCE, Stage, ready, stop, wait_until};
+use crate::traffic::stage::{End, PATIENCE, Stage, ready, stop, wait_until};
 
 /// A way in with the credentials that a row of the table names.
 fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) -> ProgramSettings {

@@ -1,9 +1,9 @@
 //! A producer's bad release: the flood breaker opens before the dead letters fill their topic, and nothing is lost by it.
 
-use super::audit::{Differences, counted, counters, differences};
-use super::load::Requests;
-use super::stage::{Stage, assigned, ready, stop, wait_until};
 use crate::cluster::{NewRecord, Program, ProgramSettings, shared};
+use crate::traffic::audit::{Differences, counted, counters, differences};
+use crate::traffic::load::Requests;
+use crate::traffic::stage::{Stage, assigned, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 /// The most dead letters that are no flood.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::audit::assert_exact;
-use super::load::Load;
-use super::reader::Reader;
-use super::stage::{Stage, ready, stop, wait_until};
 use crate::cluster::{KafkaCluster, Program};
+use crate::traffic::audit::assert_exact;
+use crate::traffic::load::Load;
+use crate::traffic::reader::Reader;
+use crate::traffic::stage::{Stage, ready, stop, wait_until};
 
 const PARTITIONS: usize = 3;
 const RATE: u32 = 200;

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::audit::{counted, counters};
-use super::load::{Load, Requests, number};
-use super::reader::Reader;
-use super::stage::{Stage, stop, wait_until};
 use crate::cluster::{NewRecord, Program, Record, shared};
+use crate::traffic::audit::{counted, counters};
+use crate::traffic::load::{Load, Requests, number};
+use crate::traffic::reader::Reader;
+use crate::traffic::stage::{Stage, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 

@@ -3,11 +3,11 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::audit::assert_exact;
-use super::load::Load;
-use super::reader::Reader;
-use super::stage::{End, Stage, assigned, ready, stop, wait_until};
 use crate::cluster::shared;
+use crate::traffic::audit::assert_exact;
+use crate::traffic::load::Load;
+use crate::traffic::reader::Reader;
+use crate::traffic::stage::{End, Stage, assigned, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;

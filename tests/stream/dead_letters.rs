@@ -1,7 +1,7 @@
 //! What could not be processed: why, whence, and the request itself, so that nothing is lost.
 
-use super::stage::{Stage, ready, stop};
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
+use crate::traffic::stage::{Stage, ready, stop};
 
 type Header = (Vec<u8>, Option<Vec<u8>>);
 

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::audit::{Differences, assert_exact, differences};
-use super::load::{Load, Requests};
-use super::reader::Reader;
-use super::stage::{PATIENCE, Stage, assigned, ready, stop, wait_until};
 use crate::cluster::{Program, shared};
+use crate::traffic::audit::{Differences, assert_exact, differences};
+use crate::traffic::load::{Load, Requests};
+use crate::traffic::reader::Reader;
+use crate::traffic::stage::{PATIENCE, Stage, assigned, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;

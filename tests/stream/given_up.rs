@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::load::{Requests, number};
-use super::stage::{Stage, TOPIC, ready, stop, wait_until};
 use crate::cluster::{NewRecord, Record, shared};
+use crate::traffic::load::{Requests, number};
+use crate::traffic::stage::{Stage, TOPIC, ready, stop, wait_until};
 
 #[test]
 fn a_record_that_finds_its_transaction_broken_by_another_partition_is_not_passed_over() {

@@ -1,8 +1,8 @@
 //! Why an instance is not ready, and that it lives all the while. (Missing topics: `membership`; an open breaker: `breaker`; a stop:
 //! `stops`.)
 
-use super::stage::{PATIENCE, Stage, assigned, stop, wait_until};
 use crate::cluster::{KafkaCluster, Program, shared};
+use crate::traffic::stage::{PATIENCE, Stage, assigned, stop, wait_until};
 
 /// Waits until it is not ready and the reasons are as wanted; it lives.
 fn wait_for_reasons(program: &Program, what: &str, wanted: impl Fn(&str) -> bool) {

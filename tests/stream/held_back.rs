@@ -6,10 +6,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList, producer::DefaultProducerContext};
 
-use super::audit::{Differences, differences};
-use super::load::Requests;
-use super::stage::{PATIENCE, Stage, stop, wait_until};
 use crate::cluster::shared;
+use crate::traffic::audit::{Differences, differences};
+use crate::traffic::load::Requests;
+use crate::traffic::stage::{PATIENCE, Stage, stop, wait_until};
 
 /// What an instance leaves behind that crashes between sending its positions and committing them.
 fn crash_before_commit(stage: &Stage) -> ThreadedProducer<DefaultProducerContext> {

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::audit::{Differences, assert_exact, differences};
-use super::load::{Load, Requests};
-use super::reader::Reader;
-use super::stage::{PATIENCE, Stage, TOPIC, assigned, ready, stop, wait_until};
 use crate::cluster::{NewRecord, Record, shared};
+use crate::traffic::audit::{Differences, assert_exact, differences};
+use crate::traffic::load::{Load, Requests};
+use crate::traffic::reader::Reader;
+use crate::traffic::stage::{PATIENCE, Stage, TOPIC, assigned, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 300;

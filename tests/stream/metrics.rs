@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::load::{Requests, now_ms};
-use super::stage::{Stage, assigned, ready, stop, wait_until};
 use crate::cluster::{NewRecord, Program, shared};
-use crate::page::browser::need;
+use crate::traffic::load::{Requests, now_ms};
+use crate::traffic::stage::{Stage, assigned, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 
@@ -42,6 +41,7 @@ fn lag(program: &Program) -> (f64, f64) {
 }
 
 #[test]
+#[cfg(feature = "packaging-tests")]
 fn promtool_finds_nothing_but_promised_names_to_complain_of() {
     let stage = Stage::new(shared(), "promtool", PARTITIONS);
     shared().produce(&stage.requests, &requests(40));
@@ -49,7 +49,7 @@ fn promtool_finds_nothing_but_promised_names_to_complain_of() {
     stage.wait_for_outcomes(shared(), 40);
     let (_, text) = program.get("/metrics").expect("an answer");
     stop(program);
-    need("promtool");
+    crate::page::browser::need("promtool");
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::stage::{Stage, ready};
 use crate::cluster::{NewRecord, Record, shared};
+use crate::traffic::stage::{Stage, ready};
 
 /// Sixteen digits that begin as no clock, offset or address does, each different.
 struct Numbers(u64);

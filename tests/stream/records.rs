@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::audit::{Differences, differences};
-use super::load::{Requests, now_ms, number};
-use super::stage::{Stage, stop};
 use crate::cluster::{NewRecord, Record, shared, unique};
+use crate::traffic::audit::{Differences, differences};
+use crate::traffic::load::{Requests, now_ms, number};
+use crate::traffic::stage::{Stage, stop};
 
 const VALID: &str = r#"{"nik":["3273010101900001"],"process":"limited"}"#;
 

@@ -4,10 +4,10 @@ use rand::distr::Alphanumeric;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::audit::{Differences, differences};
-use super::load::{Requests, key, number};
-use super::stage::{PATIENCE, Stage, TOPIC, ready, stop};
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
+use crate::traffic::audit::{Differences, differences};
+use crate::traffic::load::{Requests, key, number};
+use crate::traffic::stage::{PATIENCE, Stage, TOPIC, ready, stop};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::stage::{PATIENCE, Stage, TOPIC, ready, stop, wait_until};
 use crate::cluster::{NewRecord, Record, shared};
+use crate::traffic::stage::{PATIENCE, Stage, TOPIC, ready, stop, wait_until};
 
 /// A request with these headers.
 fn request(number: usize, headers: &[(&str, Option<&[u8]>)]) -> NewRecord {

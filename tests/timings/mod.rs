@@ -7,8 +7,8 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings, unique};
-use crate::stream::load::now_ms;
-use crate::stream::stage::ready;
+use crate::traffic::load::now_ms;
+use crate::traffic::stage::ready;
 use tail::{Answer, Tail};
 
 const REQUEST: &[u8] =

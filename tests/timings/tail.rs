@@ -9,7 +9,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use crate::cluster::KafkaCluster;
-use crate::stream::load::now_ms;
+use crate::traffic::load::now_ms;
 
 /// One answer.
 #[derive(Clone, Copy, Debug)]

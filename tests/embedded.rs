@@ -11,9 +11,9 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use super::load::{Requests, key, number};
-use super::stage::{End, PATIENCE, ready, stop, wait_until};
 use crate::cluster::ProgramSettings;
+use crate::traffic::load::{Requests, key, number};
+use crate::traffic::stage::{End, PATIENCE, ready, stop, wait_until};
 
 /// `nik-stream demo`, killed when dropped.
 struct Demo {
