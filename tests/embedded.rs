@@ -13,7 +13,7 @@ use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
 use crate::cluster::ProgramSettings;
 use crate::traffic::load::{Requests, key, number};
-use crate::traffic::stage::{End, PATIENCE, ready, stop, wait_until};
+use crate::traffic::stage::{End, WAIT_TIMEOUT, ready, stop, wait_until};
 
 /// `nik-stream demo`, killed when dropped.
 struct Demo {
@@ -54,7 +54,7 @@ impl Demo {
 
     /// Waits for its end, and gives what it printed, and its words.
     fn output(mut self) -> (String, String) {
-        let deadline = Instant::now() + 2 * PATIENCE;
+        let deadline = Instant::now() + 2 * WAIT_TIMEOUT;
         while self.process.try_wait().expect("a child").is_none() {
             assert!(Instant::now() < deadline, "the demo does not end");
             std::thread::sleep(Duration::from_millis(50));
@@ -138,7 +138,7 @@ fn answers(bootstrap: &str) -> BTreeMap<usize, usize> {
     reader.assign(&list).expect("assigned");
     let (mut answers, mut open) = (BTreeMap::new(), list.count());
     while open > 0 {
-        match reader.poll(PATIENCE).expect("records or an end") {
+        match reader.poll(WAIT_TIMEOUT).expect("records or an end") {
             Ok(message) => {
                 let number = number(message.key()).expect("a number");
                 *answers.entry(number).or_default() += 1;
@@ -185,7 +185,7 @@ fn at_least_once_a_clean_stop_under_load_loses_and_doubles_nothing() {
                 sent += 1;
                 std::thread::sleep(Duration::from_millis(3));
             }
-            producer.flush(PATIENCE).expect("delivered");
+            producer.flush(WAIT_TIMEOUT).expect("delivered");
             sent
         });
         let end = end; // dropped here when a life fails, so that the load ends

@@ -11,7 +11,7 @@ use sys::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW as ALL
 use sys::rd_kafka_ResourcePatternType_t as Pattern;
 use sys::rd_kafka_ResourceType_t as Kind;
 
-use super::{KafkaCluster, PATIENCE};
+use super::{BROKER_TIMEOUT, KafkaCluster};
 
 /// What one user may do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl KafkaCluster {
     pub fn grant(&self, grants: &[Grant]) {
         let client: BaseProducer = self.client().create().expect("a client");
         let mut bindings: Vec<_> = grants.iter().map(Grant::binding).collect();
-        let patience = i32::try_from(PATIENCE.as_millis()).expect("a minute");
+        let patience = i32::try_from(BROKER_TIMEOUT.as_millis()).expect("a minute");
         // SAFETY: the client lives to the end of this function; queue, event and bindings are made here and destroyed once each, after
         // their last use; the result is a part of the event.
         unsafe {

@@ -29,12 +29,12 @@ use tempfile::TempDir;
 pub use acls::Grant;
 pub use kept::Kept;
 pub use program::{Program, ProgramSettings};
-pub use raw::remind_of;
+pub use raw::{Header, remind_of};
 pub use records::{NewRecord, Producer, Record};
 
 /// Half the CPU of the defaults until the broker is up, and small.
 const JVM: &str = "-Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
-const PATIENCE: Duration = Duration::from_mins(1);
+const BROKER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One broker or more; every one is killed, and the directory removed, when this is dropped or the test process ends.
 pub struct KafkaCluster {
@@ -250,7 +250,7 @@ impl KafkaCluster {
         let mut committed = TopicPartitionList::new();
         // The first group of a cluster waits for its coordinator.
         self.wait_for("the group's coordinator", || {
-            let answer = consumer.committed_offsets(partitions.clone(), PATIENCE);
+            let answer = consumer.committed_offsets(partitions.clone(), BROKER_TIMEOUT);
             answer.map(|answer| committed = answer).is_ok()
         });
         let offset = |offset| {
@@ -267,7 +267,7 @@ impl KafkaCluster {
     pub fn end_offsets(&self, topic: &str) -> BTreeMap<i32, i64> {
         let probe: BaseConsumer = self.client().create().expect("a consumer");
         let end = |partition| {
-            probe.fetch_watermarks(topic, partition, PATIENCE).expect("a leader answers").1
+            probe.fetch_watermarks(topic, partition, BROKER_TIMEOUT).expect("a leader answers").1
         };
         (0..self.partitions(topic)).map(|partition| (partition, end(partition))).collect()
     }
@@ -275,7 +275,7 @@ impl KafkaCluster {
     /// How many partitions a topic has.
     pub fn partitions(&self, topic: &str) -> i32 {
         let probe: BaseConsumer = self.client().create().expect("a consumer");
-        let metadata = probe.fetch_metadata(Some(topic), PATIENCE).expect("a broker answers");
+        let metadata = probe.fetch_metadata(Some(topic), BROKER_TIMEOUT).expect("a broker answers");
         i32::try_from(metadata.topics()[0].partitions().len()).expect("a few partitions")
     }
 
@@ -290,7 +290,7 @@ impl KafkaCluster {
     }
 
     fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + BROKER_TIMEOUT;
         while !holds() {
             let words =
                 || self.brokers.iter().map(Broker::last_words).collect::<Vec<_>>().join("\n");
@@ -346,7 +346,9 @@ impl Broker {
 }
 
 fn admin_options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+    AdminOptions::new()
+        .request_timeout(Some(BROKER_TIMEOUT))
+        .operation_timeout(Some(BROKER_TIMEOUT))
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

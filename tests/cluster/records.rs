@@ -10,7 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 
 use super::raw::{self, Header};
-use super::{KafkaCluster, PATIENCE};
+use super::{BROKER_TIMEOUT, KafkaCluster};
 
 /// What a test sends. The default: no key, a null value, no headers, the clock's time, a partition of the partitioner's choice.
 #[derive(Clone, Debug, Default)]
@@ -80,7 +80,7 @@ impl Producer {
 
     /// Waits until everything sent has arrived; panics if anything has not.
     pub fn flush(&self) {
-        self.0.flush(PATIENCE).expect("the brokers take the records");
+        self.0.flush(BROKER_TIMEOUT).expect("the brokers take the records");
         assert_eq!(self.0.context().0.load(Ordering::Relaxed), 0, "records that did not arrive");
     }
 
@@ -89,11 +89,11 @@ impl Producer {
         self.0.begin_transaction().expect("begins");
         work();
         if commit {
-            self.0.commit_transaction(PATIENCE).expect("commits");
+            self.0.commit_transaction(BROKER_TIMEOUT).expect("commits");
         } else {
             // Everything is on the broker before the abort, so that a reader who saw aborted records would show here.
-            self.0.flush(PATIENCE).expect("the brokers take the records");
-            self.0.abort_transaction(PATIENCE).expect("aborts");
+            self.0.flush(BROKER_TIMEOUT).expect("the brokers take the records");
+            self.0.abort_transaction(BROKER_TIMEOUT).expect("aborts");
         }
     }
 }
@@ -120,7 +120,7 @@ impl KafkaCluster {
         config.set("transactional.id", id).set("transaction.timeout.ms", "10000");
         let producer: ThreadedProducer<Failures> =
             config.create_with_context(Failures::default()).expect("a producer");
-        producer.init_transactions(PATIENCE).expect("the coordinator answers");
+        producer.init_transactions(BROKER_TIMEOUT).expect("the coordinator answers");
         Producer(producer, self.bootstrap())
     }
 
@@ -155,7 +155,7 @@ impl KafkaCluster {
             let mut ends = Vec::new();
             for topic in topics {
                 for partition in 0..self.partitions(topic) {
-                    let marks = consumer.fetch_watermarks(topic, partition, PATIENCE);
+                    let marks = consumer.fetch_watermarks(topic, partition, BROKER_TIMEOUT);
                     ends.push(marks.ok()?.1);
                 }
             }
@@ -186,7 +186,7 @@ impl KafkaCluster {
         consumer.assign(&assignment).expect("assigned");
 
         let mut records = Vec::new();
-        let deadline = Instant::now() + 2 * PATIENCE;
+        let deadline = Instant::now() + 2 * BROKER_TIMEOUT;
         while open > 0 {
             assert!(
                 Instant::now() < deadline,

@@ -13,7 +13,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
-use crate::traffic::stage::{PATIENCE, Stage, ready, stop};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, ready, stop};
 
 /// 2025-06-01T00:00:00Z.
 const JUNE: i64 = 1_748_736_000_000;
@@ -125,7 +125,7 @@ fn delete_records(topic: &str, partitions: &[i32]) {
     for &partition in partitions {
         offsets.add_partition_offset(topic, partition, Offset::End).expect("a place");
     }
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let options = AdminOptions::new().operation_timeout(Some(WAIT_TIMEOUT));
     let admin: AdminClient<DefaultClientContext> =
         shared().client().create().expect("an admin client");
     // The client outlives the work: without it the answer may never be told.

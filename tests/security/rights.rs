@@ -6,7 +6,7 @@ use std::thread;
 use super::{Secured, USERS, secured, table};
 use crate::cluster::{Grant, NewRecord, ProgramSettings};
 use crate::operators::done;
-use crate::traffic::stage::{PATIENCE, Stage, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, ready, stop, wait_until};
 
 /// A right without its user: operation, kind, name, whether the name is a beginning.
 type Right = (String, String, String, bool);
@@ -146,7 +146,7 @@ fn a_right_that_is_given_later_lets_the_service_go_on() {
         prefixed,
     }]);
     stage.wait_for_outcomes(&secured.cluster, 1);
-    program.wait_ready(PATIENCE);
+    program.wait_ready(WAIT_TIMEOUT);
     stop(program);
 }
 

@@ -7,7 +7,7 @@ use std::{fs, thread};
 use super::keys::token;
 use super::{Secured, secured, table};
 use crate::cluster::{NewRecord, ProgramSettings};
-use crate::traffic::stage::{End, PATIENCE, Stage, ready, stop, wait_until};
+use crate::traffic::stage::{End, Stage, WAIT_TIMEOUT, ready, stop, wait_until};
 
 /// A way in with the credentials that a row of the table names.
 fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) -> ProgramSettings {
@@ -163,20 +163,20 @@ fn the_service_says_once_why_it_is_not_let_in_and_goes_on_when_it_is() {
     });
     // From now on a short-lived token is always there, as agents of tokens do it. The program outlives its first one, and asks
     // for the next in time: else it would say so again.
-    let lifetime = Duration::from_secs(8);
+    let lifetime = Duration::from_secs(5);
     let end = End::default();
     let agent = thread::spawn({
         let (path, end) = (path.clone(), end.flag());
         move || {
             let new = path.with_extension("new");
             while !end.load(Ordering::Relaxed) {
-                fs::write(&new, token("by-token", 8)).expect("written");
+                fs::write(&new, token("by-token", 5)).expect("written");
                 fs::rename(&new, &path).expect("renamed"); // whole at any moment
-                thread::sleep(Duration::from_millis(500));
+                thread::sleep(Duration::from_millis(250));
             }
         }
     });
-    program.wait_ready(PATIENCE);
+    program.wait_ready(WAIT_TIMEOUT);
     thread::sleep(lifetime);
     secured.cluster.produce(&stage.requests, &requests());
     stage.wait_for_outcomes(&secured.cluster, 2);

@@ -72,7 +72,7 @@ fn a_flood_stops_after_a_window_and_goes_on_when_an_operator_accepts_it() {
     // Good requests behind the flood wait as well.
     sent.extend(sound(2_000, 1_000));
     shared().produce(&stage.requests, &sent[2_000..]);
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(std::time::Duration::from_secs(1));
     let (results, failures) = stage.outcomes(shared());
     assert_eq!((results.len(), failures.len()), (0, LIMIT));
 

@@ -7,7 +7,7 @@ use crate::cluster::{Program, shared};
 use crate::traffic::audit::{Differences, assert_exact, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{PATIENCE, Stage, assigned, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
@@ -46,13 +46,14 @@ fn a_zombie_is_fenced_and_joins_again() {
     // Epochs so long that a pause falls into an open one.
     let settings = stage
         .settings()
+        .set("kafka.producer.transaction_timeout_ms", "7000")
         .set("delivery.commit_interval_ms", "1500")
         .set("delivery.commit_min_interval_ms", "1500");
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
     let (zombie, other) = (ready(&settings), ready(&settings));
     // Back before the broker has ended its transaction, so that the group's fence alone refuses its offsets; then after it.
-    for absence in [Duration::ZERO, Duration::from_secs(6)] {
+    for absence in [Duration::ZERO, Duration::from_secs(5)] {
         load.wait_for(RATE as usize);
         let caught = (0..5).any(|_| freeze(&zombie, &other, absence));
         assert!(caught, "{}", zombie.stderr());
@@ -79,6 +80,7 @@ fn a_worker_that_is_fenced_in_the_middle_of_a_rebalance_leaves_the_group() {
     let settings = stage
         .settings()
         .set("kafka.session_timeout_ms", "600000")
+        .set("kafka.producer.transaction_timeout_ms", "15000")
         .set("delivery.commit_interval_ms", "10000")
         .set("delivery.commit_min_interval_ms", "10000");
     let first = ready(&settings);
@@ -136,7 +138,7 @@ fn of_two_instances_with_one_name_one_ends_with_75_and_the_other_goes_on() {
         [None, Some(75)] => first,
         other => panic!("ended: {other:?}"),
     };
-    survivor.wait_ready(PATIENCE);
+    survivor.wait_ready(WAIT_TIMEOUT);
     assert_exact(shared(), &stage, load, &reader);
     stop(survivor);
 }

@@ -18,6 +18,7 @@ fn a_record_that_finds_its_transaction_broken_by_another_partition_is_not_passed
         .settings()
         .set("kafka.workers", "1")
         .set("kafka.producer.compression_type", "none")
+        .set("kafka.producer.transaction_timeout_ms", "10000")
         .set("delivery.commit_interval_ms", "6000")
         .set("delivery.commit_min_interval_ms", "6000");
     let program = ready(&settings);

@@ -2,7 +2,7 @@
 //! `stops`.)
 
 use crate::cluster::{KafkaCluster, Program, shared};
-use crate::traffic::stage::{PATIENCE, Stage, assigned, stop, wait_until};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, stop, wait_until};
 
 /// Waits until it is not ready and the reasons are as wanted; it lives.
 fn wait_for_reasons(program: &Program, what: &str, wanted: impl Fn(&str) -> bool) {
@@ -44,7 +44,7 @@ fn brokers_that_are_away_are_told_until_they_are_back() {
     });
     assert!(program.metrics()["nik_stream_brokers_up"] < 0.5);
     cluster.start_again(1);
-    program.wait_ready(PATIENCE);
+    program.wait_ready(WAIT_TIMEOUT);
     assert!(program.metrics()["nik_stream_brokers_up"] > 0.5);
     stop(program);
 }

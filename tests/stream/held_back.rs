@@ -9,7 +9,7 @@ use rdkafka::{Offset, TopicPartitionList, producer::DefaultProducerContext};
 use crate::cluster::shared;
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
-use crate::traffic::stage::{PATIENCE, Stage, stop, wait_until};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop, wait_until};
 
 /// What an instance leaves behind that crashes between sending its positions and committing them.
 fn crash_before_commit(stage: &Stage) -> ThreadedProducer<DefaultProducerContext> {
@@ -18,7 +18,7 @@ fn crash_before_commit(stage: &Stage) -> ThreadedProducer<DefaultProducerContext
         .set("transactional.id", format!("{}-crashed", stage.group))
         .create()
         .expect("a producer");
-    producer.init_transactions(PATIENCE).expect("begins");
+    producer.init_transactions(WAIT_TIMEOUT).expect("begins");
     producer.begin_transaction().expect("begins");
     let member: BaseConsumer =
         shared().client().set("group.id", &stage.group).create().expect("a consumer");
@@ -30,7 +30,7 @@ fn crash_before_commit(stage: &Stage) -> ThreadedProducer<DefaultProducerContext
     }
     let metadata = member.group_metadata().expect("of the group");
     producer
-        .send_offsets_to_transaction(&positions, &metadata, PATIENCE)
+        .send_offsets_to_transaction(&positions, &metadata, WAIT_TIMEOUT)
         .expect("positions are sent");
     producer
 }
@@ -52,7 +52,7 @@ fn a_group_that_changes_while_a_crashed_members_transaction_is_open_begins_nowhe
     let second = stage.settings().run();
     wait_until("the group has changed", || changes(4));
     std::thread::sleep(Duration::from_secs(2));
-    crashed.abort_transaction(PATIENCE).expect("aborts");
+    crashed.abort_transaction(WAIT_TIMEOUT).expect("aborts");
 
     let more: Vec<_> = Requests::new(1_000, 2).take(100).collect();
     shared().produce(&stage.requests, &more);

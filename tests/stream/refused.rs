@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::{Requests, key, number};
-use crate::traffic::stage::{PATIENCE, Stage, TOPIC, ready, stop};
+use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, ready, stop};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -192,7 +192,7 @@ fn refused_to_the_end(stage: &Stage, settings: &ProgramSettings, key: Option<&st
         ..NewRecord::default()
     };
     shared().produce(&stage.requests, &[request]);
-    assert_eq!(program.wait(PATIENCE), Some(1));
+    assert_eq!(program.wait(WAIT_TIMEOUT), Some(1));
     let words = program.stderr();
     assert!(words.contains(&stage.failures) && words.contains(word), "{words}");
     let committed = shared().committed(&stage.group, &stage.requests);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cluster::{NewRecord, Record, shared};
-use crate::traffic::stage::{PATIENCE, Stage, TOPIC, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, ready, stop, wait_until};
 
 /// A request with these headers.
 fn request(number: usize, headers: &[(&str, Option<&[u8]>)]) -> NewRecord {
@@ -161,7 +161,7 @@ fn replies_are_sent_exactly_once_through_a_crash() {
     wait_until("some are answered", || !shared().read_committed(&reply).is_empty());
     crashed.kill9();
     let mut program = settings.run();
-    program.wait_ready(PATIENCE);
+    program.wait_ready(WAIT_TIMEOUT);
     wait_until("all are answered", || shared().read_committed(&reply).len() >= COUNT);
     stop(program);
     let replies = shared().read_committed(&reply);
