@@ -44,7 +44,7 @@ fn the_official_parser_has_nothing_to_report() {
 
 #[test]
 fn the_headers_of_failures_are_those_that_are_written() {
-    let source = include_str!("../src/kafka/dead_letter.rs");
+    let source = include_str!("../src/kafka/dlq/headers.rs");
     let written: Vec<&str> =
         source.lines().filter_map(|line| line.strip_prefix("const ")?.split('"').nth(1)).collect();
     let (_, schema) = DOCUMENT.split_once("\n    failureHeaders:\n").expect("their schema");

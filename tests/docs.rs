@@ -106,7 +106,7 @@ fn the_rules_are_told_in_the_words_of_their_doc_comments() {
 
 #[test]
 fn the_headers_of_failures_are_those_that_are_written_in_their_order() {
-    let source = read("src/kafka/dead_letter.rs");
+    let source = read("src/kafka/dlq/headers.rs");
     let texts = source.lines().filter_map(|line| line.strip_prefix("const ")?.split('"').nth(1));
     let headers: Vec<&str> = texts.collect();
     let told: Vec<String> =
