@@ -31,7 +31,7 @@ fn each_of_three_brokers_is_killed_and_restarted() {
         load.wait_for(RATE as usize);
         cluster.kill(broker);
         assert_resumes(&mut program, &reader);
-        cluster.start_again(broker);
+        cluster.restart(broker);
     }
     assert_resumes(&mut program, &reader);
     assert_exact(&cluster, &stage, load, &reader);
@@ -55,7 +55,7 @@ fn the_only_broker_is_down_for_longer_than_a_transaction_may_last() {
     cluster.kill(1);
     wait_until("it is not ready", || !program.ready());
     std::thread::sleep(OUTAGE);
-    cluster.start_again(1);
+    cluster.restart(1);
     assert_resumes(&mut program, &reader);
     let aborts = program.metrics()["nik_stream_aborts_total"];
     assert!(aborts > 0.5, "the open epoch was not aborted");

@@ -1,4 +1,4 @@
-//! Positions that a transaction still open holds back: the group's next member waits for them, and takes no other.
+//! Offsets that an open transaction holds back: the next member of the group waits for them.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
 use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop, wait_until};
 
-/// What an instance leaves behind that crashes between sending its positions and committing them.
+/// The open transaction of an instance that crashed after it sent its offsets and before it committed them.
 fn crash_before_commit(stage: &Stage) -> ThreadedProducer<DefaultProducerContext> {
     let producer: ThreadedProducer<_> = shared()
         .client()
@@ -31,12 +31,12 @@ fn crash_before_commit(stage: &Stage) -> ThreadedProducer<DefaultProducerContext
     let metadata = member.group_metadata().expect("of the group");
     producer
         .send_offsets_to_transaction(&positions, &metadata, WAIT_TIMEOUT)
-        .expect("positions are sent");
+        .expect("offsets are sent");
     producer
 }
 
 #[test]
-fn a_group_that_changes_while_a_crashed_members_transaction_is_open_begins_nowhere_anew() {
+fn a_rebalance_during_a_crashed_members_transaction_resets_no_offset() {
     let stage = Stage::new(shared(), "held-back", 2);
     let mut sent: Vec<_> = Requests::new(0, 2).take(200).collect();
     shared().produce(&stage.requests, &sent);

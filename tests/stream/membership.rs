@@ -1,4 +1,4 @@
-//! Instances and partitions come and go, topics appear: the members of the group follow without a restart.
+//! Instances join and leave, partitions are added, topics appear: the group follows without a restart.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -22,12 +22,12 @@ fn partitions_that_are_added_are_read_and_written() {
     for topic in stage.topics() {
         shared().grow_topic(topic, 5);
     }
-    // The program may have seen one topic grown and another not: until it looks again, outcomes go by their keys.
+    // The program may know of the new partitions in one topic and not in another: until then keys decide on the partition.
     let mut early: Vec<_> = Requests::new(1_000, 5).take(200).collect();
     shared().produce(&stage.requests, &early);
     wait_until("all partitions are assigned", || assigned(&program) == 5);
     let mut next = Requests::new(2_000, 5);
-    wait_until("outcomes have their requests' partitions", || {
+    wait_until("outcomes have the partitions of their requests", || {
         let more: Vec<_> = next.by_ref().take(50).collect();
         shared().produce(&stage.requests, &more);
         early.extend_from_slice(&more);
@@ -59,7 +59,7 @@ fn partitions_that_are_added_are_read_and_written() {
 }
 
 #[test]
-fn an_output_that_lags_behind_in_partitions_gets_outcomes_by_key_until_it_has_grown() {
+fn an_output_with_fewer_partitions_gets_outcomes_by_key_until_it_has_grown() {
     let stage = Stage::new(shared(), "lagging", 2);
     let program = stage.run();
     shared().grow_topic(&stage.requests, 3);
@@ -82,7 +82,7 @@ fn an_output_that_lags_behind_in_partitions_gets_outcomes_by_key_until_it_has_gr
 }
 
 #[test]
-fn missing_topics_are_named_and_once_they_are_made_all_is_well() {
+fn missing_topics_are_named_and_used_once_they_are_created() {
     let stage = Stage::named(shared(), "missing");
     let program = stage.settings().run();
     wait_until("each missing topic is named", || {
@@ -94,7 +94,7 @@ fn missing_topics_are_named_and_once_they_are_made_all_is_well() {
     for topic in stage.topics() {
         assert!(program.stderr().contains(&format!("topic {topic} does not exist")));
     }
-    // The requests first: they can be read, and their outcomes have no place yet.
+    // The requests first: they can be read while the topics of their outcomes are missing.
     shared().create_topic(&stage.requests, PARTITIONS, &TOPIC);
     let sent: Vec<_> = Requests::new(0, PARTITIONS).take(200).collect();
     shared().produce(&stage.requests, &sent);
@@ -112,7 +112,7 @@ fn missing_topics_are_named_and_once_they_are_made_all_is_well() {
 }
 
 #[test]
-fn workers_without_a_partition_are_ready_and_wait_in_reserve() {
+fn workers_without_a_partition_are_ready_on_standby() {
     let stage = Stage::new(shared(), "reserve", 1);
     let settings = stage.settings().set("kafka.workers", "3");
     let load = Load::start(shared(), &stage.requests, 1, RATE);
@@ -123,14 +123,14 @@ fn workers_without_a_partition_are_ready_and_wait_in_reserve() {
     let (one, other) = if assigned(&first) == 1 { (first, second) } else { (second, first) };
     assert_eq!((assigned(&one), assigned(&other)), (1, 0));
     stop(one);
-    wait_until("the reserve has the partition", || assigned(&other) == 1);
+    wait_until("the standby worker has the partition", || assigned(&other) == 1);
     load.wait_for(100);
     assert_exact(shared(), &stage, load, &reader);
     stop(other);
 }
 
 #[test]
-fn the_group_protocol_of_the_brokers_keeps_exactly_once() {
+fn the_group_protocol_consumer_keeps_exactly_once() {
     let stage = Stage::new(shared(), "kip848", PARTITIONS);
     let settings = stage.settings_without_session().set("kafka.group_protocol", "consumer");
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
@@ -149,7 +149,7 @@ fn the_group_protocol_of_the_brokers_keeps_exactly_once() {
 }
 
 #[test]
-fn a_static_member_is_back_long_before_its_session_ends() {
+fn a_static_member_resumes_long_before_its_session_ends() {
     let stage = Stage::new(shared(), "static", PARTITIONS);
     let settings = stage.settings().set("kafka.session_timeout_ms", "600000");
     let named = |name| settings.clone().set("kafka.instance_id", name);
@@ -177,7 +177,7 @@ fn a_static_member_is_back_long_before_its_session_ends() {
 }
 
 #[test]
-fn a_static_member_that_crashes_in_the_middle_of_a_rebalance_leaves_no_partition_unread() {
+fn a_static_member_that_crashes_during_a_rebalance_leaves_no_partition_unread() {
     let stage = Stage::new(shared(), "orphans", PARTITIONS);
     let named = |name: &str| stage.settings().set("kafka.instance_id", name);
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
@@ -188,7 +188,7 @@ fn a_static_member_that_crashes_in_the_middle_of_a_rebalance_leaves_no_partition
     let begun = Instant::now();
     while !first.stderr().contains("Revoked") {
         assert!(begun.elapsed() < WAIT_TIMEOUT, "no rebalance");
-        std::thread::sleep(Duration::from_millis(1)); // no later than that: the next moment is the test's
+        std::thread::sleep(Duration::from_millis(1)); // the kill must hit the moment after the revocation
     }
     first.kill9();
     let first = ready(&named("first"));

@@ -129,11 +129,11 @@ impl Load {
                 };
                 let start = Instant::now();
                 let mut due = Duration::ZERO;
-                let mut reminded = Instant::now();
+                let mut refreshed = Instant::now();
                 while !end.load(Ordering::Relaxed) {
-                    if reminded.elapsed() > Duration::from_secs(5) {
-                        producer.find_brokers();
-                        reminded = Instant::now();
+                    if refreshed.elapsed() > Duration::from_secs(5) {
+                        producer.add_brokers();
+                        refreshed = Instant::now();
                     }
                     for _ in 0..burst.swap(0, Ordering::Relaxed) {
                         send();

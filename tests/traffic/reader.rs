@@ -10,7 +10,7 @@ use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::load::{now_ms, number};
 use super::stage::{End, Stage, WAIT_TIMEOUT};
-use crate::cluster::{KafkaCluster, remind_of};
+use crate::cluster::{KafkaCluster, add_brokers};
 
 /// An outcome that was read.
 #[derive(Clone, Copy)]
@@ -53,11 +53,11 @@ impl Reader {
         std::thread::spawn({
             let (seen, end) = (Arc::clone(&seen), end.flag());
             move || {
-                let mut reminded = Instant::now();
+                let mut refreshed = Instant::now();
                 while !end.load(Ordering::Relaxed) {
-                    if reminded.elapsed() > Duration::from_secs(5) {
-                        remind_of(consumer.client().native_ptr(), &bootstrap);
-                        reminded = Instant::now();
+                    if refreshed.elapsed() > Duration::from_secs(5) {
+                        add_brokers(consumer.client().native_ptr(), &bootstrap);
+                        refreshed = Instant::now();
                     }
                     // Errors come from brokers that are down for a while.
                     let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) else {
