@@ -1,4 +1,4 @@
-//! What may be wrong with the topics, also where a test's cluster cannot have it.
+//! The findings about topics, including those that a test cluster cannot have.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use nik_stream::kafka::topics::verify::{Finding, Severity, findings, span};
 
 const DAY: &str = "86400000";
 
-/// A topic with which nothing is wrong.
+/// A topic without findings.
 fn sound() -> Topic {
     let config = [
         ("cleanup.policy", "delete"),
@@ -28,7 +28,7 @@ fn sound() -> Topic {
     }
 }
 
-/// What is found when the failures' topic is changed so.
+/// The findings after this change of the failures topic.
 fn found(change: impl FnOnce(&mut Topic)) -> Vec<Finding> {
     let mut failures = sound();
     change(&mut failures);
@@ -46,12 +46,12 @@ fn set(topic: &mut Topic, key: &str, value: &str) {
 }
 
 #[test]
-fn nothing_is_wrong_with_sound_topics() {
+fn sound_topics_have_no_findings() {
     assert_eq!(found(|_| ()), []);
 }
 
 #[test]
-fn replicas_that_are_too_few_or_too_many_in_sync_are_told() {
+fn too_few_replicas_and_too_many_required_in_sync_are_found() {
     let told = |replicas: usize, in_sync: &str| {
         let mut all = found(|topic| {
             topic.replicas = replicas;
@@ -82,7 +82,7 @@ fn a_partition_without_a_leader_is_an_error() {
 }
 
 #[test]
-fn failures_that_outlive_their_requests_and_their_replays_are_told() {
+fn failures_that_outlive_their_requests_and_replays_are_found() {
     let all = found(|topic| set(topic, "retention.ms", "86400001"));
     assert_eq!(all.len(), 2);
     assert!(all[0].text.contains("are kept for 1 d, those of nik.failures for 86400001 ms"));
@@ -92,7 +92,7 @@ fn failures_that_outlive_their_requests_and_their_replays_are_told() {
 }
 
 #[test]
-fn a_span_is_told_in_its_largest_whole_unit() {
+fn a_duration_is_printed_in_its_largest_whole_unit() {
     let told = [86_400_000, 90_000_000, 5_400_000, 90_000, 1_500, 0]
         .map(|ms| span(Duration::from_millis(ms)));
     assert_eq!(told, ["1 d", "25 h", "90 min", "90 s", "1500 ms", "0 ms"]);

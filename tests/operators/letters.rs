@@ -1,4 +1,4 @@
-//! Dead letters listed and shown.
+//! `dlq list` and `dlq show`.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use super::{JUNE, NIK, delete_records, done, fail, failed, say};
 use crate::cluster::{NewRecord, Record, shared};
 use crate::traffic::stage::Stage;
 
-/// Where the failure of this request stands.
+/// The partition and offset of the failure of this request.
 fn place(failures: &[Record], key: &str) -> String {
     let of_it = |failure: &&Record| failure.key.as_deref() == Some(key.as_bytes());
     let failure = failures.iter().find(of_it).expect("a failure");
@@ -65,9 +65,9 @@ unknown_process           2         2  2025-06-01T00:05:00.000Z  2025-06-01T00:1
 }
 
 #[test]
-fn failures_are_listed_one_by_one_with_the_whereabouts_of_their_originals() {
+fn failures_are_listed_one_by_one_with_the_location_of_their_originals() {
     let stage = Stage::new(shared(), "listed", 3);
-    // Of two requests that do not fit into their failures, and one that does, all but the second are deleted.
+    // Two requests do not fit into their failures, one does. All but the second are deleted.
     let settings = stage.settings().set("limits.result_bytes", "2500");
     let request = |number: u8, partition, length| NewRecord {
         partition: Some(partition),
@@ -101,7 +101,7 @@ fn failures_are_listed_one_by_one_with_the_whereabouts_of_their_originals() {
 }
 
 #[test]
-fn records_of_others_are_passed_over_and_counted() {
+fn foreign_records_are_skipped_and_counted() {
     let stage = failed("others", 3);
     let foreign =
         NewRecord { value: Some(b"hello".to_vec()), partition: Some(1), ..NewRecord::default() };
@@ -116,7 +116,7 @@ fn records_of_others_are_passed_over_and_counted() {
 }
 
 #[test]
-fn a_failure_is_shown_without_its_numbers_unless_they_are_asked_for() {
+fn numbers_in_a_failure_are_masked_unless_they_are_asked_for() {
     let stage = Stage::new(shared(), "shown", 3);
     let escaped = NIK.chars().map(String::from).collect::<Vec<_>>();
     let escaped = format!(r"\u003{}", escaped.join(r"\u003"));
@@ -163,7 +163,7 @@ value      {{"nik":["{nik}",{nik},"{escaped}","{wide}"],"process":"x"}}
 }
 
 #[test]
-fn a_place_without_a_failure_is_told_with_what_there_is() {
+fn a_place_without_a_failure_is_reported_with_what_exists() {
     let stage = failed("nowhere", 1);
     for (place, code, text) in [
         ("0:999", 1, "no failure stands at 0:999"),
@@ -177,7 +177,7 @@ fn a_place_without_a_failure_is_told_with_what_there_is() {
 }
 
 #[test]
-fn a_topic_that_is_missing_is_named() {
+fn a_missing_topic_is_named() {
     let stage = Stage::named(shared(), "missing");
     for command in [&["dlq", "list"][..], &["dlq", "show", "0:0"], &["dlq", "replay"]] {
         let said = say(&stage.settings(), command);

@@ -1,4 +1,4 @@
-//! Where the request behind a failure comes from, once it is gone from where it stood.
+//! The original request of a failure: found, taken from the failure, or lost.
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
@@ -30,7 +30,7 @@ fn show(stage: &Stage, failure: &Record) -> String {
 }
 
 #[test]
-fn an_original_that_is_gone_is_taken_from_its_failure() {
+fn a_deleted_original_is_taken_from_its_failure() {
     let stage = failed("kept", 9);
     delete_records(&stage.requests, &[0, 1, 2]);
     let failures = shared().read_committed(&stage.failures);
@@ -43,15 +43,15 @@ fn an_original_that_is_gone_is_taken_from_its_failure() {
         assert!(page.contains("\nvalue      "), "{page}");
     }
     assert_eq!(replayed(&stage.settings(), &[]), [9, 0, 0, 0, 0]);
-    // As they were: headers of ours are not among theirs.
+    // Unchanged: the headers of the failure are removed.
     super::assert_each(&stage, 9, 1);
 }
 
 #[test]
-fn what_stands_in_a_topic_made_anew_is_not_taken_for_the_original() {
-    let stage = failed("anew", 6);
+fn records_of_a_recreated_topic_are_not_mistaken_for_the_originals() {
+    let stage = failed("recreated", 6);
     recreate(&stage.requests);
-    // Others stand where the originals stood: with the same keys, and with other values or at another time.
+    // Other records have the offsets of the originals: with the same keys, and other values or timestamps.
     let others: Vec<_> = broken(6)
         .into_iter()
         .map(|mut request| {
@@ -72,7 +72,7 @@ fn what_stands_in_a_topic_made_anew_is_not_taken_for_the_original() {
 }
 
 #[test]
-fn a_lost_original_is_told_once_and_stands_in_nobodys_way() {
+fn a_lost_original_is_reported_once_and_does_not_block_a_replay() {
     let stage = Stage::new(shared(), "lost", 3);
     let settings = stage.settings().set("limits.result_bytes", "2500");
     let failures = fail(&stage, &settings, &large(0..6));
@@ -96,7 +96,7 @@ fn a_lost_original_is_told_once_and_stands_in_nobodys_way() {
     assert_eq!((super::counts(&again.out), again.words.as_str()), ([0, 9, 0, 0, 0], ""));
 }
 
-/// Sets the replays' position in partition 0, as another tool would.
+/// Commits an offset of the replay group in partition 0, as another tool would.
 fn set_position(stage: &Stage, offset: i64, note: &str) {
     let group = format!("{}-replay", stage.group);
     let mut client = shared().client();
@@ -109,7 +109,7 @@ fn set_position(stage: &Stage, offset: i64, note: &str) {
 }
 
 #[test]
-fn failures_in_a_topic_made_anew_are_not_taken_for_replayed_ones() {
+fn failures_of_a_recreated_topic_are_not_mistaken_for_replayed_ones() {
     let stage = failed("renewed", 6);
     assert_eq!(replayed(&stage.settings(), &[])[0], 6);
     recreate(&stage.failures);
@@ -123,7 +123,7 @@ fn failures_in_a_topic_made_anew_are_not_taken_for_replayed_ones() {
 }
 
 #[test]
-fn a_position_that_cannot_be_is_refused_and_one_that_was_set_back_replays_again() {
+fn an_impossible_offset_is_refused_and_an_earlier_one_replays_again() {
     let stage = failed("position", 3);
     for (offset, note, expected) in [
         (999, "", "is 999, but the partition ends at"),

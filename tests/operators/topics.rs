@@ -1,10 +1,10 @@
-//! The three topics made and verified.
+//! `topics create` and `topics verify`.
 
 use super::{done, say};
 use crate::cluster::{ProgramSettings, shared};
 use crate::traffic::stage::Stage;
 
-/// The findings that a single broker brings along.
+/// The findings that every cluster of one broker has.
 fn of_one_broker(stage: &Stage) -> String {
     let alone = |topic: &str| {
         format!(
@@ -15,7 +15,7 @@ fn of_one_broker(stage: &Stage) -> String {
 }
 
 #[test]
-fn topics_that_were_made_are_as_they_should_be_and_made_once() {
+fn created_topics_have_only_the_findings_of_one_broker_and_are_created_once() {
     let stage = Stage::named(shared(), "made");
     let settings = stage.settings();
     let [requests, results, failures] = stage.topics();
@@ -32,17 +32,17 @@ fn topics_that_were_made_are_as_they_should_be_and_made_once() {
     assert_eq!(again, there.concat() + &of_one_broker(&stage));
     assert_eq!(done(&settings, &["topics", "verify"]), of_one_broker(&stage));
     assert!(stage.topics().iter().all(|topic| shared().partitions(topic) == 6));
-    // The service finds in them all that it needs.
+    // The service works with them.
     crate::traffic::stage::stop(crate::traffic::stage::ready(&settings));
 }
 
 #[test]
-fn missing_topics_are_made_beside_those_that_are_there() {
+fn only_missing_topics_are_created() {
     let stage = Stage::named(shared(), "half");
     shared().create_topic(&stage.results, 2, &[]);
     let arguments = ["topics", "create", "--partitions", "4", "--replication", "1"];
     let said = say(&stage.settings(), &arguments);
-    // What was there has no room for a result.
+    // The existing topic refuses large results.
     let (out, short) = (&said.out, format!("error: topic {}: max.message.bytes", stage.results));
     assert!(said.code == Some(1) && out.contains(&short), "{out}");
     let lines: Vec<&str> = out.lines().collect();
@@ -58,7 +58,7 @@ fn missing_topics_are_made_beside_those_that_are_there() {
 }
 
 #[test]
-fn everything_that_is_wrong_with_the_topics_is_told_at_once() {
+fn all_findings_are_reported_at_once() {
     let stage = Stage::named(shared(), "wrong");
     let settings = stage.settings();
     let missing = say(&settings, &["topics", "verify"]);
@@ -139,7 +139,7 @@ fn everything_that_is_wrong_with_the_topics_is_told_at_once() {
 }
 
 #[test]
-fn what_cannot_be_made_is_told_with_its_reason() {
+fn a_topic_that_cannot_be_created_is_reported_with_the_reason() {
     let stage = Stage::named(shared(), "refused");
     let said = say(&stage.settings(), &["topics", "create", "--replication", "2"]);
     assert_eq!(said.code, Some(1));
@@ -151,10 +151,10 @@ fn what_cannot_be_made_is_told_with_its_reason() {
 }
 
 #[test]
-fn brokers_that_are_away_are_named() {
+fn unreachable_brokers_are_named() {
     let away = ProgramSettings::at("127.0.0.1:1");
     let commands = [&["topics", "create"][..], &["topics", "verify"], &["dlq", "list"]];
-    // At once, as each waits a while for them.
+    // In parallel, since each waits a while for the brokers.
     std::thread::scope(|scope| {
         for command in commands {
             let away = &away;
