@@ -21,7 +21,7 @@ fn shown() -> &'static str {
 }
 
 #[test]
-fn every_client_reads_the_outcomes_of_its_own_requests() {
+fn every_client_reads_the_outcomes_of_its_requests() {
     let cluster = shared(); // no other test on it uses the default topic names
     let settings = ProgramSettings::new(cluster).set("topics.reply_allowed", REPLIES);
     cluster.create_topic(REPLIES, 2, &[]);
