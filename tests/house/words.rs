@@ -58,31 +58,39 @@ fn words(text: &str) -> Vec<Word<'_>> {
     words
 }
 
-fn matches(phrase: &str, words: &[Word<'_>]) -> bool {
-    let mut words = words.iter();
-    phrase.split(' ').all(|alternatives| {
-        let Some((_, word)) = words.next() else { return false };
-        if alternatives == "*" {
-            word.starts_with(char::is_alphanumeric)
-        } else {
-            alternatives.split('|').any(|it| it == *word)
-        }
-    })
+/// A phrase as the alternatives of each of its words.
+type Phrase = Vec<Vec<&'static str>>;
+
+fn phrases(list: &[&'static str]) -> Vec<Phrase> {
+    let phrase = |phrase: &&'static str| phrase.split(' ').map(|it| it.split('|').collect());
+    list.iter().map(|it| phrase(it).collect()).collect()
+}
+
+/// The words at the start of `words` that are the phrase.
+fn matched<'a, 'b>(phrase: &Phrase, words: &'a [Word<'b>]) -> Option<&'a [Word<'b>]> {
+    let words = words.get(..phrase.len())?;
+    let fits = |(alternatives, (_, word)): (&Vec<&str>, &Word<'_>)| {
+        alternatives.contains(word)
+            || alternatives == &["*"] && word.starts_with(char::is_alphanumeric)
+    };
+    phrase.iter().zip(words).all(fits).then_some(words)
 }
 
 /// The refused phrases in a text, each with its line.
-fn refused(text: &str) -> Vec<(usize, &'static str)> {
+fn refused(text: &str) -> Vec<(usize, String)> {
     let text = text.to_lowercase();
     let words = words(&text);
+    let (refused, allowed) = (phrases(&REFUSED), phrases(&ALLOWED));
     let is_allowed = |at: usize| {
-        ALLOWED.iter().any(|phrase| {
-            let from = if phrase.starts_with("there ") { at.checked_sub(1) } else { Some(at) };
-            from.is_some_and(|from| matches(phrase, &words[from..]))
+        allowed.iter().any(|phrase| {
+            let from = if phrase[0] == ["there"] { at.checked_sub(1) } else { Some(at) };
+            from.is_some_and(|from| matched(phrase, &words[from..]).is_some())
         })
     };
     let at = |at: usize| {
-        let phrase = REFUSED.iter().find(|phrase| matches(phrase, &words[at..]))?;
-        (!is_allowed(at)).then(|| (words[at].0, *phrase))
+        let found = refused.iter().find_map(|phrase| matched(phrase, &words[at..]))?;
+        let phrase: Vec<&str> = found.iter().map(|(_, word)| *word).collect();
+        (!is_allowed(at)).then(|| (words[at].0, phrase.join(" ")))
     };
     (0..words.len()).filter_map(at).collect()
 }
