@@ -120,6 +120,6 @@ fn the_image_has_every_library_of_the_program_and_no_shell() {
     let expected = format!("nik-stream {} ", env!("CARGO_PKG_VERSION"));
     assert!(words(&version).starts_with(&expected), "{}", words(&version));
     let health = inside(&["health", "--live"]);
-    assert_eq!(health.status.code(), Some(1), "no instance runs");
+    assert_eq!(health.status.code(), Some(1), "nobody is there");
     assert!(words(&health).contains("nobody answers at http://127.0.0.1:9464/livez"));
 }
