@@ -40,7 +40,7 @@ fn the_settings_and_their_defaults_are_those_of_the_program() {
 fn the_metrics_are_those_that_a_scrape_finds() {
     let build = BuildInfo { version: "1", revision: "2", librdkafka: "3" };
     let regions = RegionsInfo { release: "4", sha256: "5", counts: &[("kecamatan", "current", 6)] };
-    let metrics = Metrics::new(&build, &regions);
+    let metrics = Metrics::new(&build, &regions, &["fenced"]);
     metrics.lag.assigned(0, &[3]);
     let mut found: BTreeMap<String, (String, BTreeSet<String>, String)> = BTreeMap::new();
     let text = metrics.render();
@@ -116,7 +116,7 @@ fn the_headers_of_failures_are_those_that_are_written_in_their_order() {
 
 #[test]
 fn the_endpoints_are_those_of_the_router() {
-    let source = read("src/telemetry/http.rs");
+    let source = read("src/http/server.rs") + &read("src/http/api.rs");
     let routes = source.split(".route(\"").skip(1);
     let routes: Vec<String> = routes
         .filter_map(|rest| rest.split_once("\", "))
