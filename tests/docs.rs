@@ -1,5 +1,6 @@
 //! What README.md, the pages of docs/, ARCHITECTURE.md and CHANGELOG.md say is what the program does.
 
+#[cfg(feature = "kafka-tests")]
 mod commands;
 mod names;
 pub mod pages;
