@@ -8,10 +8,9 @@ use anyhow::{Context, Result};
 use tokio::runtime;
 
 use crate::config::Loaded;
-use crate::kafka::{self, Fault, Running, Stop};
+use crate::kafka::{self, Fault, Running, SharedBreaker, Stop};
 use crate::regions;
 use crate::telemetry::api::Api;
-use crate::telemetry::breaker::SharedBreaker;
 use crate::telemetry::health::Health;
 use crate::telemetry::http::{self, View};
 use crate::telemetry::logging;
@@ -63,7 +62,7 @@ impl App {
         let breaker = settings.delivery.breaker();
         let breaker = Arc::new(SharedBreaker::new(breaker, Arc::clone(&metrics)));
         let workers = settings.kafka.worker_count();
-        let health = Arc::new(Health::new(workers, Arc::clone(&breaker)));
+        let health = Arc::new(Health::new(workers, breaker.clone()));
         let listen = settings.http.listen;
         let listener = TcpListener::bind(listen)
             .with_context(|| format!("http.listen = {listen} cannot be opened"))?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::config::Files;
 use super::{process_parser, written};
 use crate::config::Settings;
-use crate::kafka::feed::Feed;
+use crate::kafka::request_producer::RequestProducer;
 use nik::dataset;
 use nik::region::{Regions, RetiredCodes};
 use nik_wire::Process;
@@ -104,7 +104,7 @@ impl GenerateArgs {
 fn send(args: &GenerateArgs, settings: &Settings, regions: &Regions) -> anyhow::Result<()> {
     let &SendArgs { rate, broken, .. } = &args.sent;
     let limits = settings.process().limits;
-    let feed = Feed::connect(settings)?;
+    let feed = RequestProducer::connect(settings)?;
     let mut generator = args.generator(regions);
     let started = Instant::now();
     let (mut due, mut faults) = (0.0, 0);

@@ -19,7 +19,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::config::Problems;
-use crate::kafka::Trouble;
+use crate::kafka::CommandError;
 use crate::telemetry::logging;
 use mask::mask;
 use nik_wire::Process;
@@ -76,7 +76,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(SETTINGS);
         }
         eprintln!("nik-stream: {error:#}");
-        if let Some(Trouble::Fenced(_)) = error.downcast_ref() {
+        if let Some(CommandError::Fenced(_)) = error.downcast_ref() {
             return ExitCode::from(FENCED);
         }
         ExitCode::FAILURE

@@ -31,9 +31,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let app = App::start(&loaded)?;
     match app.wait(&stop) {
         Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(Fault::Fenced(text)) => {
+        Err(Fault::Fenced(cause)) => {
             tracing::error!(
-                "another instance uses this transactional.id (kafka.group_id with kafka.instance_id): {text}"
+                "another instance uses this transactional.id (kafka.group_id with kafka.instance_id): {cause}"
             );
             Ok(FENCED.into())
         }

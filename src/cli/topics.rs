@@ -10,8 +10,8 @@ use clap::{Args, Subcommand};
 use super::config::Files;
 use super::written;
 use crate::config::Settings;
-use crate::kafka::admin::{Admin, Plan};
-use crate::kafka::findings::{Severity, findings, span};
+use crate::kafka::topics::admin::{Admin, Plan};
+use crate::kafka::topics::verify::{Severity, findings, span};
 
 /// Makes and checks the three topics.
 #[derive(Args, Debug)]

@@ -3,7 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::breaker::SharedBreaker;
+/// The flood breaker of the stream, as readiness and operators use it.
+pub trait FloodBreaker: Send + Sync {
+    /// Why the program is not ready, and until when; `None` while the breaker is closed.
+    fn problem(&self) -> Option<String>;
+    /// An operator accepts the dead letters; `false` when the breaker is not open.
+    fn accept(&self) -> bool;
+}
 
 /// The state that the workers and the watch over the topics keep up to date.
 pub struct Health {
@@ -12,12 +18,12 @@ pub struct Health {
     stopping: AtomicBool,
     /// What is wrong with brokers and topics; `None` until they were first looked at.
     cluster: Mutex<Option<Vec<String>>>,
-    pub(super) breaker: Arc<SharedBreaker>,
+    pub(super) breaker: Arc<dyn FloodBreaker>,
 }
 
 impl Health {
     /// The health of a program of `workers` workers that has just started.
-    pub fn new(workers: usize, breaker: Arc<SharedBreaker>) -> Self {
+    pub fn new(workers: usize, breaker: Arc<dyn FloodBreaker>) -> Self {
         Self {
             joined: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             stopping: AtomicBool::new(false),

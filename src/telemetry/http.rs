@@ -127,20 +127,30 @@ async fn resume(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pipeline::breaker::Policy;
-    use crate::telemetry::breaker::SharedBreaker;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use crate::telemetry::health::FloodBreaker;
     use crate::telemetry::metrics::{BuildInfo, RegionsInfo};
     use crate::telemetry::status::About;
 
-    /// A breaker that is open.
+    /// A breaker that is open until it is accepted.
+    struct Open(AtomicBool);
+
+    impl FloodBreaker for Open {
+        fn problem(&self) -> Option<String> {
+            self.0.load(Ordering::Relaxed).then(|| "open".to_owned())
+        }
+
+        fn accept(&self) -> bool {
+            self.0.swap(false, Ordering::Relaxed)
+        }
+    }
+
     fn view(resume_from_anywhere: bool) -> View {
         let build = BuildInfo { version: "", revision: "", librdkafka: "" };
         let regions = RegionsInfo { release: "", sha256: "", counts: &[] };
         let metrics = Arc::new(Metrics::new(&build, &regions));
-        let policy = Policy { ratio: 0.0, window: 10, cool_down: Duration::from_hours(1) };
-        let breaker = Arc::new(SharedBreaker::new(policy, Arc::clone(&metrics)));
-        assert!(!breaker.allows(0));
-        let health = Arc::new(Health::new(0, breaker));
+        let health = Arc::new(Health::new(0, Arc::new(Open(AtomicBool::new(true)))));
         let status = Status::new(About::default(), Arc::clone(&metrics), Arc::clone(&health));
         View { status: Arc::new(status), metrics, health, resume_from_anywhere }
     }
@@ -168,7 +178,7 @@ mod tests {
         for peer in ["192.0.2.1", "::ffff:192.0.2.1", "2001:db8::1"] {
             let shut = view(false);
             assert_eq!(answers(&shut, peer, None), [403, 403], "{peer}");
-            assert!(shut.health.breaker.is_open());
+            assert!(shut.health.breaker.problem().is_some());
             assert_eq!(answers(&view(true), peer, None), [200, 409], "{peer}");
         }
     }

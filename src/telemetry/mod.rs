@@ -1,7 +1,6 @@
 //! What operators see: counters, health, logs, the live page; beside it over HTTP, the door to the judgement.
 
 pub mod api;
-pub mod breaker;
 pub mod health;
 pub mod http;
 pub mod lag;

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use nik_stream::config::load_from;
-use nik_stream::kafka::admin::{Layout, Topic};
-use nik_stream::kafka::findings::{Finding, Severity, findings, span};
+use nik_stream::kafka::topics::admin::{Layout, Topic};
+use nik_stream::kafka::topics::verify::{Finding, Severity, findings, span};
 
 const DAY: &str = "86400000";
 

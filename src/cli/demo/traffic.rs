@@ -10,7 +10,7 @@ use anyhow::{Result, anyhow};
 use super::DemoArgs;
 use super::auditor::Audit;
 use crate::config::Settings;
-use crate::kafka::feed::Feed;
+use crate::kafka::request_producer::RequestProducer;
 use nik::dataset;
 use nik::region::RetiredCodes;
 use nik_wire::Limits;
@@ -45,7 +45,7 @@ impl Traffic {
         };
         let regions = dataset::regions(RetiredCodes::None)?;
         let work = Work {
-            feed: Feed::connect(settings)?,
+            feed: RequestProducer::connect(settings)?,
             generator: Generator::new(&regions, 1, options),
             limits: settings.process().limits,
             audit,
@@ -78,7 +78,7 @@ impl Traffic {
 }
 
 struct Work {
-    feed: Feed,
+    feed: RequestProducer,
     generator: Generator,
     limits: Limits,
     audit: Arc<Audit>,

@@ -10,10 +10,10 @@ use super::moment::show;
 use super::{Filters, source};
 use crate::cli::config::Files;
 use crate::cli::written;
-use crate::kafka::letter::Letter;
-use crate::kafka::letters::{Letters, Seen};
-use crate::kafka::originals::Whereabouts;
-use crate::kafka::{Operation, Trouble};
+use crate::kafka::dlq::letter::DeadLetter;
+use crate::kafka::dlq::originals::OriginalLocation;
+use crate::kafka::dlq::scan::{DeadLetterTopic, Seen};
+use crate::kafka::{CommandError, Operation};
 
 /// Counts failures by reason and partition, with the first and the last time; or lists them one by one
 ///
@@ -43,7 +43,7 @@ pub(super) struct ListArgs {
 /// Runs the command.
 pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let settings = args.files.load()?.settings;
-    let mut letters = Letters::open(&settings, Operation::Describe)?;
+    let mut letters = DeadLetterTopic::open(&settings, Operation::Describe)?;
     let mut out = BufWriter::new(io::stdout().lock());
     let choice = args.filters.choice();
     let mut table = Table::default();
@@ -58,7 +58,7 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     }
     let listed = letters.each(&args.filters.partitions, |seen, letters| {
         let letter = match seen {
-            Seen::Letter(letter) => letter,
+            Seen::DeadLetter(letter) => letter,
             Seen::Foreign(_) => {
                 foreign += 1;
                 return Ok(());
@@ -73,7 +73,7 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
         Ok(())
     });
     match listed {
-        Err(Trouble::Listener(error)) => return written(Err(error)),
+        Err(CommandError::Listener(error)) => return written(Err(error)),
         listed => listed?,
     }
     if !args.each {
@@ -91,13 +91,13 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
 fn line(
     out: &mut impl Write,
     json: bool,
-    letter: &Letter,
-    whereabouts: Whereabouts,
+    letter: &DeadLetter,
+    whereabouts: OriginalLocation,
 ) -> io::Result<()> {
     let original = match whereabouts {
-        Whereabouts::There => "there",
-        Whereabouts::Kept => "kept",
-        Whereabouts::Lost => "lost",
+        OriginalLocation::There => "there",
+        OriginalLocation::Kept => "kept",
+        OriginalLocation::Lost => "lost",
     };
     let (place, time) = (letter.place.to_string(), show(letter.timestamp));
     let (reason, request) = (&letter.reason, source(letter));
@@ -126,7 +126,7 @@ struct Row {
 }
 
 impl Table {
-    fn add(&mut self, letter: &Letter) {
+    fn add(&mut self, letter: &DeadLetter) {
         let place = (letter.reason.clone(), letter.place.partition);
         let row = self.0.entry(place).or_default();
         row.count += 1;

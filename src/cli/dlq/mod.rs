@@ -11,8 +11,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use crate::cli::mask::mask;
-use crate::kafka::letter::{Choice, Letter};
-use crate::kafka::replay::Order;
+use crate::kafka::dlq::letter::{Choice, DeadLetter};
+use crate::kafka::dlq::replay::ReplayOptions;
 use moment::moment;
 use nik_wire::Reason;
 
@@ -61,13 +61,13 @@ impl Filters {
         }
     }
 
-    fn order(&self, limit: Option<u64>, rate: u32) -> Order {
-        Order { choice: self.choice(), partitions: self.partitions.clone(), limit, rate }
+    fn order(&self, limit: Option<u64>, rate: u32) -> ReplayOptions {
+        ReplayOptions { choice: self.choice(), partitions: self.partitions.clone(), limit, rate }
     }
 }
 
 /// Where a failure's request stood, as it is printed.
-fn source(letter: &Letter) -> String {
+fn source(letter: &DeadLetter) -> String {
     format!("{}:{}", mask(&letter.request.topic), letter.request.place)
 }
 

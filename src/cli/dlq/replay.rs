@@ -9,10 +9,10 @@ use super::moment::show;
 use super::{Filters, source};
 use crate::cli::config::Files;
 use crate::cli::written;
-use crate::kafka::letter::Letter;
-use crate::kafka::letters::Letters;
-use crate::kafka::replay::{Account, Order, Told, replay};
-use crate::kafka::{Operation, Trouble};
+use crate::kafka::dlq::letter::DeadLetter;
+use crate::kafka::dlq::replay::{ReplayEvent, ReplayOptions, ReplaySummary, replay};
+use crate::kafka::dlq::scan::DeadLetterTopic;
+use crate::kafka::{CommandError, Operation};
 
 /// Sends the requests behind failures again, each exactly once
 ///
@@ -52,7 +52,7 @@ pub(super) struct ReplayArgs {
 /// Runs the command.
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let settings = args.files.load()?.settings;
-    let mut letters = Letters::open(&settings, Operation::Read)?;
+    let mut letters = DeadLetterTopic::open(&settings, Operation::Read)?;
     let order = args.filters.order(args.limit, args.rate);
     if args.dry_run {
         return dry_run(&mut letters, &order);
@@ -68,7 +68,7 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let progress = ProgressBar::new_spinner();
     let account = replay(&mut letters, &order, true, &mut |told| {
         match told {
-            Told::Committed(sent) => progress.set_message(format!("{sent} sent")),
+            ReplayEvent::Committed(sent) => progress.set_message(format!("{sent} sent")),
             told => progress.suspend(|| complain(&told)),
         }
         progress.tick();
@@ -78,17 +78,17 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     tell(account?, "sent")
 }
 
-fn dry_run(letters: &mut Letters, order: &Order) -> anyhow::Result<ExitCode> {
+fn dry_run(letters: &mut DeadLetterTopic, order: &ReplayOptions) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let account = replay(letters, order, false, &mut |told| {
         match told {
-            Told::Sending(letter) => writeln!(out, "would send  {}", line(letter))?,
+            ReplayEvent::Sending(letter) => writeln!(out, "would send  {}", line(letter))?,
             told => complain(&told),
         }
         Ok(())
     });
     match account {
-        Err(Trouble::Listener(error)) => written(Err(error)),
+        Err(CommandError::Listener(error)) => written(Err(error)),
         account => {
             written(out.flush())?;
             drop(out);
@@ -97,22 +97,22 @@ fn dry_run(letters: &mut Letters, order: &Order) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn line(letter: &Letter) -> String {
+fn line(letter: &DeadLetter) -> String {
     let (place, time) = (letter.place.to_string(), show(letter.timestamp));
     format!("{place:<12}  {time:<24}  {:<17}  {}", letter.reason, source(letter))
 }
 
 /// What stays behind.
-fn complain(told: &Told<'_>) {
+fn complain(told: &ReplayEvent<'_>) {
     match told {
-        Told::Lost(letter) => eprintln!("lost        {}", line(letter)),
-        Told::Foreign(place) => eprintln!("no failure  {place}"),
-        Told::Sending(_) | Told::Committed(_) => {}
+        ReplayEvent::Lost(letter) => eprintln!("lost        {}", line(letter)),
+        ReplayEvent::Foreign(place) => eprintln!("no failure  {place}"),
+        ReplayEvent::Sending(_) | ReplayEvent::Committed(_) => {}
     }
 }
 
-fn tell(account: Account, sent: &str) -> anyhow::Result<ExitCode> {
-    let Account { sent: count, before, lost, foreign, left } = account;
+fn tell(account: ReplaySummary, sent: &str) -> anyhow::Result<ExitCode> {
+    let ReplaySummary { sent: count, before, lost, foreign, left } = account;
     let text = format!(
         "{sent:<17}{count:>9}\n{:<17}{before:>9}\n{:<17}{lost:>9}\n{:<17}{foreign:>9}\n{:<17}{left:>9}\n",
         "done before", "lost", "no failure", "not chosen"

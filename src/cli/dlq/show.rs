@@ -9,9 +9,9 @@ use crate::cli::config::Files;
 use crate::cli::mask::mask;
 use crate::cli::written;
 use crate::kafka::Operation;
-use crate::kafka::letter::{Header, Letter, Place};
-use crate::kafka::letters::Letters;
-use crate::kafka::originals::{Original, Request};
+use crate::kafka::dlq::letter::{DeadLetter, Header, Place};
+use crate::kafka::dlq::originals::{Original, Request};
+use crate::kafka::dlq::scan::DeadLetterTopic;
 
 /// Shows one failure in full, with its request
 ///
@@ -36,7 +36,7 @@ pub(super) struct ShowArgs {
 /// Runs the command.
 pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let settings = args.files.load()?.settings;
-    let mut letters = Letters::open(&settings, Operation::Read)?;
+    let mut letters = DeadLetterTopic::open(&settings, Operation::Read)?;
     let letter = letters.at(args.place)?;
     let original = letters.original(&letter)?;
     let page = Page { reveal: args.reveal };
@@ -53,7 +53,7 @@ struct Page {
 }
 
 impl Page {
-    fn of(&self, letter: &Letter, original: &Original, topic: &str) -> String {
+    fn of(&self, letter: &DeadLetter, original: &Original, topic: &str) -> String {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
             text.push_str(format!("{name:<10} {value}").trim_end());
@@ -86,7 +86,7 @@ impl Page {
     }
 
     /// What of the request is not told by its failure.
-    fn request(&self, letter: &Letter, request: &Request, line: &mut impl FnMut(&str, &str)) {
+    fn request(&self, letter: &DeadLetter, request: &Request, line: &mut impl FnMut(&str, &str)) {
         if request.timestamp != letter.timestamp {
             line("time", &show(request.timestamp));
         }

@@ -1,0 +1,315 @@
+//! Faults of brokers, network and clients: what went wrong, and what the worker does about it.
+
+use std::ffi::NulError;
+use std::io;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::kafka::client::native::CallError;
+use crate::kafka::security::acl::Right;
+
+/// A fault, sorted by what the worker does about it. Only the conversion from [`Cause`] sorts.
+///
+/// A fault never leads to a dead letter and is never ignored: the records of its epoch are processed
+/// again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Fault {
+    /// Abort the epoch, seek back to its first records and continue with the same clients.
+    #[error("epoch aborted: {0}")]
+    Abort(Cause),
+    /// The clients are unusable: restart the worker from the committed offsets.
+    #[error(transparent)]
+    Restart(Cause),
+    /// The brokers deny a right that an operator may grant: restart after the longest pause.
+    #[error("{0}")]
+    Denied(Right),
+    /// Another instance took over, or a broker believes so after it was unreachable.
+    #[error("fenced: {0}")]
+    Fenced(Cause),
+    /// A restart would not help.
+    #[error(transparent)]
+    Fatal(Cause),
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Cause {
+    /// Another producer uses the transactional id, or the group fenced this member.
+    #[error(transparent)]
+    Fenced(CallError),
+    #[error("another member of the group uses this kafka.instance_id")]
+    MemberFenced,
+    /// The transaction must be aborted; the producer remains usable.
+    #[error(transparent)]
+    TransactionFailed(CallError),
+    #[error("a record cannot be queued: {0:?}")]
+    NotQueued(Code),
+    #[error("{count} outcomes were refused, the first: {first}")]
+    OutcomesRefused { count: usize, first: Code },
+    #[error("the assignment was lost")]
+    AssignmentLost,
+    #[error("the worker is not a member of the group")]
+    NotAMember,
+    #[error("offsets cannot be committed: {0}")]
+    OffsetsNotCommitted(KafkaError),
+    #[error("stopped before the partition counts were known")]
+    StoppedEarly,
+    /// A transactional call failed in a way that neither a retry nor an abort repairs.
+    #[error(transparent)]
+    Call(CallError),
+    #[error("a transactional call did not return within its timeout")]
+    CallHangs,
+    #[error("the thread of the transactional calls has ended")]
+    CallThreadEnded,
+    #[error("the producer's queue stays full")]
+    QueueFull,
+    #[error("records were not delivered in time")]
+    DeliveryTimeout,
+    #[error("a record that marks an aborted transaction was refused: {0}")]
+    SweepRefused(Code),
+    #[error("the consumer failed: {0}")]
+    ConsumerFailed(Code),
+    #[error("the group's committed offsets are unknown")]
+    OffsetsUnknown,
+    #[error(transparent)]
+    Kafka(KafkaError),
+    #[error("the brokers deny: {0}")]
+    Denied(Right),
+    #[error("librdkafka rejects the setting {key} = {value}: {reason}")]
+    Config { key: String, value: String, reason: String },
+    #[error("a Kafka client cannot be created: {0}")]
+    ClientCreation(String),
+    #[error("the name of a topic or group contains a NUL character")]
+    NulInName(#[from] NulError),
+    #[error("a thread cannot be started: {0}")]
+    ThreadNotStarted(io::Error),
+    #[error("a worker panicked, see the log")]
+    WorkerPanicked,
+    #[error(
+        "topic {topic} refuses even the smallest failure, that of partition {partition} offset \
+         {offset}: raise its max.message.bytes"
+    )]
+    FailureRefused { topic: String, partition: i32, offset: i64 },
+    #[error(
+        "topic {topic} refuses the outcome of partition {partition} offset {offset} as invalid: a \
+         compacted topic accepts only records with a key"
+    )]
+    OutcomeInvalid { topic: String, partition: i32, offset: i64 },
+}
+
+const DENIED: &str = "denied";
+
+impl Cause {
+    /// The values of the label `cause`: every one that [`Self::label`] returns.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the metric of faults follows"))]
+    pub const LABELS: &[&str] = &[
+        "producer_fenced",
+        "member_fenced",
+        "transaction_failed",
+        "record_not_queued",
+        "outcomes_refused",
+        "assignment_lost",
+        "not_a_member",
+        "offsets_not_committed",
+        "stopped_early",
+        "transactional_call",
+        "call_hangs",
+        "call_thread_ended",
+        "queue_full",
+        "delivery_timeout",
+        "sweep_refused",
+        "consumer_failed",
+        "offsets_unknown",
+        "kafka",
+        DENIED,
+        "config",
+        "client_creation",
+        "nul_in_name",
+        "thread_not_started",
+        "worker_panicked",
+        "failure_refused",
+        "outcome_invalid",
+    ];
+
+    /// The name of this cause in metrics and logs.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Fenced(_) => "producer_fenced",
+            Self::MemberFenced => "member_fenced",
+            Self::TransactionFailed(_) => "transaction_failed",
+            Self::NotQueued(_) => "record_not_queued",
+            Self::OutcomesRefused { .. } => "outcomes_refused",
+            Self::AssignmentLost => "assignment_lost",
+            Self::NotAMember => "not_a_member",
+            Self::OffsetsNotCommitted(_) => "offsets_not_committed",
+            Self::StoppedEarly => "stopped_early",
+            Self::Call(_) => "transactional_call",
+            Self::CallHangs => "call_hangs",
+            Self::CallThreadEnded => "call_thread_ended",
+            Self::QueueFull => "queue_full",
+            Self::DeliveryTimeout => "delivery_timeout",
+            Self::SweepRefused(_) => "sweep_refused",
+            Self::ConsumerFailed(_) => "consumer_failed",
+            Self::OffsetsUnknown => "offsets_unknown",
+            Self::Kafka(_) => "kafka",
+            Self::Denied(_) => DENIED,
+            Self::Config { .. } => "config",
+            Self::ClientCreation(_) => "client_creation",
+            Self::NulInName(_) => "nul_in_name",
+            Self::ThreadNotStarted(_) => "thread_not_started",
+            Self::WorkerPanicked => "worker_panicked",
+            Self::FailureRefused { .. } => "failure_refused",
+            Self::OutcomeInvalid { .. } => "outcome_invalid",
+        }
+    }
+}
+
+impl Fault {
+    /// The name of this fault's cause in metrics and logs.
+    pub(crate) fn label(&self) -> &'static str {
+        match self {
+            Self::Denied(_) => DENIED,
+            Self::Abort(cause)
+            | Self::Restart(cause)
+            | Self::Fenced(cause)
+            | Self::Fatal(cause) => cause.label(),
+        }
+    }
+}
+
+/// The one table of which cause leads to what.
+impl<E> From<E> for Fault
+where
+    Cause: From<E>,
+{
+    fn from(error: E) -> Self {
+        let cause = Cause::from(error);
+        match cause {
+            Cause::Fenced(_) | Cause::MemberFenced => Self::Fenced(cause),
+
+            Cause::TransactionFailed(_)
+            | Cause::NotQueued(_)
+            | Cause::OutcomesRefused { .. }
+            | Cause::AssignmentLost
+            | Cause::NotAMember
+            | Cause::OffsetsNotCommitted(_)
+            | Cause::StoppedEarly => Self::Abort(cause),
+
+            Cause::Call(_)
+            | Cause::CallHangs
+            | Cause::CallThreadEnded
+            | Cause::QueueFull
+            | Cause::DeliveryTimeout
+            | Cause::SweepRefused(_)
+            | Cause::ConsumerFailed(_)
+            | Cause::OffsetsUnknown
+            | Cause::Kafka(_) => Self::Restart(cause),
+
+            Cause::Denied(right) => Self::Denied(right),
+
+            Cause::Config { .. }
+            | Cause::ClientCreation(_)
+            | Cause::NulInName(_)
+            | Cause::ThreadNotStarted(_)
+            | Cause::WorkerPanicked
+            | Cause::FailureRefused { .. }
+            | Cause::OutcomeInvalid { .. } => Self::Fatal(cause),
+        }
+    }
+}
+
+impl From<CallError> for Cause {
+    fn from(error: CallError) -> Self {
+        match error.code {
+            Code::Fenced | Code::ProducerFenced | Code::FencedInstanceId => Self::Fenced(error),
+            _ if error.requires_abort => Self::TransactionFailed(error),
+            _ => Self::Call(error),
+        }
+    }
+}
+
+impl From<KafkaError> for Cause {
+    fn from(error: KafkaError) -> Self {
+        match error {
+            KafkaError::ClientConfig(_, reason, key, value) => Self::Config { key, value, reason },
+            KafkaError::ClientCreation(reason) => Self::ClientCreation(reason),
+            other => Self::Kafka(other),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn call(code: Code, fatal: bool, requires_abort: bool) -> CallError {
+        let text = "text".to_owned();
+        CallError {
+            call: "commit_transaction",
+            code,
+            fatal,
+            retriable: false,
+            requires_abort,
+            text,
+        }
+    }
+
+    #[test]
+    fn call_errors_are_sorted_by_their_code_and_flags() {
+        let fault = |code, fatal, requires_abort| call(code, fatal, requires_abort).into();
+        assert!(matches!(fault(Code::IllegalGeneration, false, true), Fault::Abort(_)));
+        assert!(matches!(fault(Code::UnknownMemberId, false, true), Fault::Abort(_)));
+        assert!(matches!(fault(Code::Fenced, true, false), Fault::Fenced(_)));
+        assert!(matches!(fault(Code::ProducerFenced, true, false), Fault::Fenced(_)));
+        assert!(matches!(fault(Code::OutOfOrderSequenceNumber, true, false), Fault::Restart(_)));
+        assert!(matches!(fault(Code::OperationTimedOut, false, false), Fault::Restart(_)));
+        let creation = KafkaError::ClientCreation("no such file".to_owned());
+        assert!(matches!(creation.into(), Fault::Fatal(Cause::ClientCreation(_))));
+    }
+
+    #[test]
+    fn every_cause_has_one_of_the_closed_list_of_labels() {
+        let kafka = || KafkaError::Canceled;
+        let (topic, partition, offset) = (String::new(), 0, 0);
+        let place = || (topic.clone(), partition, offset);
+        let causes = [
+            Cause::Fenced(call(Code::Fenced, true, false)),
+            Cause::MemberFenced,
+            Cause::TransactionFailed(call(Code::UnknownMemberId, false, true)),
+            Cause::NotQueued(Code::Fail),
+            Cause::OutcomesRefused { count: 1, first: Code::Fail },
+            Cause::AssignmentLost,
+            Cause::NotAMember,
+            Cause::OffsetsNotCommitted(kafka()),
+            Cause::StoppedEarly,
+            Cause::Call(call(Code::Fail, true, false)),
+            Cause::CallHangs,
+            Cause::CallThreadEnded,
+            Cause::QueueFull,
+            Cause::DeliveryTimeout,
+            Cause::SweepRefused(Code::Fail),
+            Cause::ConsumerFailed(Code::Fail),
+            Cause::OffsetsUnknown,
+            Cause::Kafka(kafka()),
+            Cause::Denied(Right::of_group("group")),
+            Cause::Config { key: String::new(), value: String::new(), reason: String::new() },
+            Cause::ClientCreation(String::new()),
+            Cause::NulInName(std::ffi::CString::new("\0").unwrap_err()),
+            Cause::ThreadNotStarted(io::ErrorKind::Other.into()),
+            Cause::WorkerPanicked,
+            {
+                let (topic, partition, offset) = place();
+                Cause::FailureRefused { topic, partition, offset }
+            },
+            {
+                let (topic, partition, offset) = place();
+                Cause::OutcomeInvalid { topic, partition, offset }
+            },
+        ];
+        assert_eq!(causes.each_ref().map(Cause::label).as_slice(), Cause::LABELS);
+        for cause in causes {
+            let label = cause.label();
+            assert_eq!(Fault::from(cause).label(), label);
+        }
+    }
+}

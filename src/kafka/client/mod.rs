@@ -1,0 +1,29 @@
+//! A librdkafka client: its properties, its callbacks, its native calls, its deadlines.
+
+pub mod callbacks;
+pub mod config;
+pub mod deadline;
+pub mod error;
+pub mod fault;
+pub mod native;
+pub mod producer;
+pub mod reader;
+pub mod refusal;
+
+use std::ffi::CString;
+use std::thread::JoinHandle;
+
+use fault::{Cause, Fault};
+
+/// The name of a topic or a group, as librdkafka takes it.
+pub fn c_string(name: &str) -> Result<CString, Fault> {
+    Ok(CString::new(name)?)
+}
+
+/// Starts a thread.
+pub fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fault> {
+    std::thread::Builder::new()
+        .name(name)
+        .spawn(work)
+        .map_err(|error| Cause::ThreadNotStarted(error).into())
+}

@@ -1,0 +1,32 @@
+//! A token for a client that nobody polls. The safety argument is that of [`super`].
+
+use std::ffi::{CString, c_char};
+use std::ptr;
+
+use rdkafka::bindings as sys;
+use rdkafka::client::{Client, ClientContext, OAuthToken};
+
+use super::NO_ERROR;
+
+/// Gives the client its token; `false` if it takes none.
+pub fn set_token<C: ClientContext>(client: &Client<C>, token: OAuthToken) -> bool {
+    let (Ok(text), Ok(name)) = (CString::new(token.token), CString::new(token.principal_name))
+    else {
+        return false;
+    };
+    let mut error: [c_char; 1] = [0];
+    // SAFETY: see the module's argument; the texts are copied, there are no extensions, and the error's text is cut to its buffer.
+    let code = unsafe {
+        sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            text.as_ptr(),
+            token.lifetime_ms,
+            name.as_ptr(),
+            ptr::null_mut(),
+            0,
+            error.as_mut_ptr(),
+            error.len(),
+        )
+    };
+    code == NO_ERROR
+}
