@@ -73,7 +73,7 @@ fn the_promised_settings_have_their_keys_and_defaults() {
 }
 
 /// Each metric with its labels; a histogram by its count.
-const METRICS: [&str; 29] = [
+const METRICS: [&str; 31] = [
     "nik_summary_number_total",
     "nik_summary_number_processed_total",
     "nik_summary_error_total",
@@ -91,6 +91,8 @@ const METRICS: [&str; 29] = [
     "nik_stream_commits_total",
     "nik_stream_aborts_total",
     "nik_stream_rebalances_total",
+    "nik_stream_faults_total{cause=\"fenced\"}",
+    "nik_stream_worker_restarts_total{cause=\"fenced\"}",
     "nik_stream_commit_duration_seconds_count",
     "nik_stream_latency_seconds_count",
     "nik_stream_epoch_records_count",
@@ -109,7 +111,7 @@ fn metrics() -> Metrics {
     let (version, revision, librdkafka) = ("1", "2", "3");
     let build = BuildInfo { version, revision, librdkafka };
     let (release, sha256, counts) = ("4", "5", &[("kecamatan", "current", 6)]);
-    Metrics::new(&build, &RegionsInfo { release, sha256, counts })
+    Metrics::new(&build, &RegionsInfo { release, sha256, counts }, &["fenced"])
 }
 
 #[test]

@@ -57,7 +57,7 @@ enum Command {
 ///
 /// 0 done, 1 fault, 2 usage, 64 settings, 75 fenced by another instance, 130 second signal.
 pub fn main() -> ExitCode {
-    logging::hide_panic_texts();
+    logging::hide_panic_messages();
     let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),

@@ -12,7 +12,7 @@ pub mod topics;
 
 pub use client::config::{check_property, features};
 pub use client::error::CommandError;
-pub(crate) use client::fault::Fault;
+pub(crate) use client::fault::{Cause, Fault};
 pub use security::acl::{Operation, Right};
 pub use stream::breaker::SharedBreaker;
 pub use stream::shutdown::Stop;

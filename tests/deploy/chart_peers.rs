@@ -7,7 +7,7 @@ use super::read;
 
 #[test]
 fn probes_and_scrapes_ask_at_paths_and_a_port_that_are_there() {
-    let routes = read("src/telemetry/http.rs");
+    let routes = read("src/http/server.rs");
     for name in VALUES {
         let rendered = rendered(name);
         let container = rendered.container();

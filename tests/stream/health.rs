@@ -25,8 +25,8 @@ fn a_worker_whom_the_group_does_not_take_in_is_named() {
     wait_until("the other has all partitions", || assigned(&inside) == 2);
     wait_for_reasons(&outside, "both workers are named", |reasons| {
         reasons
-            == "not ready:\nworker 0 has no assignment of the group yet\n\
-                worker 1 has no assignment of the group yet\n"
+            == "not ready:\nworker 0 has no group assignment yet\n\
+                worker 1 has no group assignment yet\n"
     });
     stop(outside);
     stop(inside);

@@ -101,7 +101,6 @@ const DENIED: &str = "denied";
 
 impl Cause {
     /// The values of the label `cause`: every one that [`Self::label`] returns.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the metric of faults follows"))]
     pub const LABELS: &[&str] = &[
         "producer_fenced",
         "member_fenced",

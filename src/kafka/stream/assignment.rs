@@ -14,7 +14,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::client::callbacks::{client_callbacks, knows_none};
 use crate::kafka::security::access::Access;
-use crate::telemetry::lag::Seen;
+use crate::telemetry::lag::Watermarks;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::now_ms;
 
@@ -86,9 +86,10 @@ impl ClientContext for ConsumerEvents {
                 if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
             let (begin, next) = (partition.lo_offset, partition.next_offset);
             if end >= 0 && begin >= 0 {
-                let seen = Seen { begin, end, next: (partition.fetchq_cnt == 0).then_some(next) };
+                let watermarks =
+                    Watermarks { begin, end, next: (partition.fetchq_cnt == 0).then_some(next) };
                 let lag = &self.metrics.lag;
-                lag.seen(Some(self.worker), partition.partition, seen, now_ms());
+                lag.observed(Some(self.worker), partition.partition, watermarks, now_ms());
             }
         }
     }

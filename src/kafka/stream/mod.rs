@@ -158,6 +158,7 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
             Err(fault @ Fault::Fatal(_)) => return Err(fault),
             Err(fault) => fault,
         };
+        shared.metrics.fault(fault.label());
         if stop.requested() {
             tracing::warn!(worker = index, cause = fault.label(), %fault, "the last epoch is given up; its requests will be processed again");
             return Ok(());
@@ -178,6 +179,7 @@ fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Faul
         } else {
             tracing::warn!(worker = index, cause = fault.label(), %fault, "the worker starts anew");
         }
+        shared.metrics.worker_restarted(fault.label());
         stop.pause(match fault {
             Fault::Fenced(_) => FENCED_PAUSE,
             Fault::Denied(_) => LONGEST_PAUSE,

@@ -18,7 +18,7 @@ use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 use crate::kafka::stream::partitions::Counts;
 use crate::telemetry::health::Health;
-use crate::telemetry::lag::Seen;
+use crate::telemetry::lag::Watermarks;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::now_ms;
 
@@ -189,8 +189,8 @@ impl Watch {
             else {
                 return; // what is wrong shows at the next look
             };
-            let seen = Seen { begin, end, next: None };
-            lag.seen(None, partition, seen, now_ms());
+            let watermarks = Watermarks { begin, end, next: None };
+            lag.observed(None, partition, watermarks, now_ms());
         }
     }
 

@@ -64,6 +64,7 @@ impl Worker {
         // A rebalance may find nothing to give up. Else a record could not be sent, even as the first of its epoch: it is told, and not
         // tried again at once.
         if change.is_none() || !batch.epoch.is_empty() {
+            batch.shared.metrics.fault(cause.label());
             tracing::warn!(
                 worker = batch.index,
                 records = batch.epoch.records(),

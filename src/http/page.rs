@@ -1,19 +1,19 @@
-//! The live page as a browser gets it: four files built into the program.
+//! Serves the live page: four files built into the program.
 
 use axum::extract::Path;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// What a browser may load for the page: nothing but its own parts.
+/// The browser may load only the page's own parts.
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src 'self'; script-src 'self'; style-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
-/// The page.
+/// Serves the page.
 pub async fn page() -> Response {
     answer("text/html", include_str!("page/index.html"))
 }
 
-/// What the page is made of.
+/// Serves a part of the page.
 pub async fn part(Path(name): Path<String>) -> Response {
     match name.as_str() {
         "style.css" => answer("text/css", include_str!("page/style.css")),
@@ -29,7 +29,7 @@ fn answer(kind: &str, text: &'static str) -> Response {
         (header::CONTENT_SECURITY_POLICY, POLICY.to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
         (header::REFERRER_POLICY, "no-referrer".to_owned()),
-        // Another version may answer the next time.
+        // An upgrade of the program brings another page.
         (header::CACHE_CONTROL, "no-cache".to_owned()),
     ];
     (headers, text).into_response()

@@ -1,4 +1,5 @@
-//! A connection that gives its peer only so long to take what is written: neither axum nor hyper has a limit for that.
+//! A connection that fails if its peer does not read what is written in time. Neither axum nor
+//! hyper limits that.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -9,47 +10,47 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// How long a peer may take to send a request, its head and its body each, or to take an answer; and how long a connection may stay idle.
-pub(super) const PATIENCE: Duration = Duration::from_secs(30);
-
 /// See the module.
-pub(super) struct Patient {
+pub(super) struct WriteTimeout {
     stream: TcpStream,
-    /// When what is on its way must be taken in full, if it was not at once. A peer that takes a little now and then moves it nowhere.
-    due: Option<Pin<Box<Sleep>>>,
+    timeout: Duration,
+    /// Runs from the first write that the peer did not take in full until one is. Partial writes do
+    /// not extend it: a peer that reads a little now and then would keep its connection for ever.
+    deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl Patient {
-    pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, due: None }
+impl WriteTimeout {
+    pub(super) fn new(stream: TcpStream, timeout: Duration) -> Self {
+        Self { stream, timeout, deadline: None }
     }
 
-    /// `taken` of the bytes offered, unless the rest is overdue.
-    fn wrote(
+    /// Passes on the result of a write of `offered` bytes, or fails if the deadline is over.
+    fn check(
         &mut self,
         context: &mut Context<'_>,
         offered: usize,
-        taken: Poll<io::Result<usize>>,
+        written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        let is_rest = match &taken {
-            Poll::Ready(Ok(taken)) => *taken < offered,
+        let is_partial = match &written {
+            Poll::Ready(Ok(count)) => *count < offered,
             Poll::Ready(Err(_)) => false,
             Poll::Pending => true,
         };
-        if !is_rest {
-            self.due = None;
-            return taken;
+        if !is_partial {
+            self.deadline = None;
+            return written;
         }
-        let due = self.due.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
-        if taken.is_pending() {
-            ready!(due.as_mut().poll(context));
+        let timeout = self.timeout;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(timeout)));
+        if written.is_pending() {
+            ready!(deadline.as_mut().poll(context));
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        taken
+        written
     }
 }
 
-impl AsyncRead for Patient {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -59,14 +60,14 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl AsyncWrite for WriteTimeout {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let taken = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.wrote(context, bytes.len(), taken)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.check(context, bytes.len(), written)
     }
 
     fn poll_write_vectored(
@@ -74,8 +75,8 @@ impl AsyncWrite for Patient {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let taken = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
-        self.wrote(context, pieces.iter().map(|it| it.len()).sum(), taken)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.check(context, pieces.iter().map(|it| it.len()).sum(), written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,10 +1,10 @@
-// The live page: asks api/status every second and shows the answer. Text only ever goes into textContent.
+// The live page: fetches api/status every second and shows it. Text is only ever written to textContent.
 "use strict";
 
-const EVERY = 1000; // milliseconds
-const PATIENCE = 4000;
-const NONE = "–"; // what the program does not tell
-const STEPS = 450; // of the chart: as many as the program keeps
+const POLL_INTERVAL_MS = 1000;
+const TIMEOUT_MS = 4000;
+const MISSING = "–"; // for a value that the program does not report
+const STEPS = 450; // in the chart; the program keeps as many
 
 const byId = (id) => document.getElementById(id);
 const number = new Intl.NumberFormat("en-US");
@@ -27,12 +27,12 @@ const rate = (value) => (value > 0 && value < 10 ? value.toFixed(1) : number.for
 const forms = {
   count: (value) => number.format(value),
   text: (value) => String(value),
-  last: (values) => (values.length ? rate(values.at(-1)) : NONE),
+  last: (values) => (values.length ? rate(values.at(-1)) : MISSING),
   seconds: latency,
   since: (start, status) => duration((status.now - start) / 1000),
 };
 
-// Only what changes is touched, so that nothing flickers and screen readers stay quiet.
+// Writes only changes, so that nothing flickers and screen readers stay quiet.
 const write = (element, text) => {
   if (element.textContent !== text) element.textContent = text;
 };
@@ -41,13 +41,13 @@ const fill = (status) => {
   for (const element of document.querySelectorAll("[data-from]")) {
     const value = at(status, element.dataset.from);
     const form = forms[element.dataset.as ?? "count"];
-    write(element, value === undefined || value === null ? NONE : form(value, status));
+    write(element, value === undefined || value === null ? MISSING : form(value, status));
   }
   const big = document.querySelector(".hero .big");
   big.style.setProperty("--length", Math.max(8, big.textContent.length));
 };
 
-// A row for each key, made when the key is first seen; the rows of keys that are gone go.
+// Keeps one row per key: makes rows for new keys and removes those of keys that are gone.
 const rows = (body, keys, make) => {
   const known = new Map([...body.rows].map((row) => [row.dataset.key, row]));
   const wanted = keys.map((key) => known.get(String(key)) ?? Object.assign(make(key), { key }));
@@ -83,7 +83,7 @@ const sections = (status) => {
   const all = status.summary.number_processed;
   for (const element of document.querySelectorAll("[data-share]")) {
     const valid = at(status, element.dataset.share);
-    write(element, all && valid !== null ? percent.format(valid / all) : NONE);
+    write(element, all && valid !== null ? percent.format(valid / all) : MISSING);
     const bar = element.closest("tr")?.querySelector("i");
     if (bar) bar.style.width = all ? `${(100 * valid) / all}%` : "0";
   }
@@ -92,7 +92,7 @@ const sections = (status) => {
 const reasons = (status) => {
   const body = byId("reasons");
   rows(body, Object.keys(status.failures).sort(), (reason) => row(reason, { from: `failures.${reason}` }));
-  for (const line of body.rows) line.classList.toggle("nought", status.failures[line.dataset.key] === 0);
+  for (const line of body.rows) line.classList.toggle("zero", status.failures[line.dataset.key] === 0);
 };
 
 const partitions = (status) => {
@@ -102,9 +102,9 @@ const partitions = (status) => {
   all.forEach((it, place) => {
     const [, here, records, seconds] = body.rows[place].cells;
     write(here, it.assigned ? "yes" : "no");
-    write(records, it.lag_records === null ? NONE : number.format(it.lag_records));
-    write(seconds, it.lag_seconds === null ? NONE : age(it.lag_seconds));
-    body.rows[place].classList.toggle("nought", !it.assigned);
+    write(records, it.lag_records === null ? MISSING : number.format(it.lag_records));
+    write(seconds, it.lag_seconds === null ? MISSING : age(it.lag_seconds));
+    body.rows[place].classList.toggle("zero", !it.assigned);
   });
   write(byId("assigned"), `${all.filter((it) => it.assigned).length} assigned here`);
 };
@@ -121,14 +121,14 @@ const chart = ({ results, failures, step_seconds: step }) => {
   byId("area").setAttribute("d", first && `M${STEPS - results.length + 1},100L${first}L${STEPS},100Z`);
   write(byId("top"), `${number.format(top)}/s`);
   const minutes = Math.round((results.length * step) / 60);
-  const text = `In the last ${minutes} minutes at most ${rate(Math.max(0, ...results))} results and ${rate(Math.max(0, ...failures))} failures a second`;
+  const text = `In the last ${minutes} minutes at most ${rate(Math.max(0, ...results))} results and ${rate(Math.max(0, ...failures))} failures per second`;
   byId("chart").setAttribute("aria-label", text);
 };
 
 const breaker = ({ open, why }) => {
-  write(byId("breaker"), open === null ? NONE : open ? "Open" : "Shut");
+  write(byId("breaker"), open === null ? MISSING : open ? "Open" : "Closed");
   byId("breaker").dataset.open = String(open);
-  write(byId("why"), open ? (why ?? "The workers pause.") : open === null ? "" : "Requests flow.");
+  write(byId("why"), open ? (why ?? "The workers are paused.") : open === null ? "" : "Requests are processed.");
 };
 
 const state = (name, text, problems) => {
@@ -151,15 +151,15 @@ const show = (status) => {
   chart(status.rates);
   breaker(status.breaker);
   const minutes = status.latency && Math.round(status.latency.seconds / 60);
-  write(byId("window"), minutes >= 1 ? `of the last ${minutes === 1 ? "minute" : `${minutes} minutes`}` : "since the start");
+  write(byId("window"), minutes >= 1 ? `over the last ${minutes === 1 ? "minute" : `${minutes} minutes`}` : "since the start");
   state(status.ready ? "ready" : "unready", status.ready ? "Ready" : "Not ready", status.problems);
 };
 
-let last = null; // when the program last answered
+let last = null; // the time of the last answer
 
-const ask = async () => {
+const poll = async () => {
   try {
-    const answer = await fetch("api/status", { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    const answer = await fetch("api/status", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     if (!answer.ok) throw new Error(String(answer.status));
     show(await answer.json());
     last = Date.now();
@@ -168,8 +168,8 @@ const ask = async () => {
   }
   const lost = byId("state").dataset.state === "lost";
   document.body.toggleAttribute("data-stale", lost && last !== null);
-  const old = last && `The numbers are ${duration((Date.now() - last) / 1000)} old, of ${new Date(last).toLocaleTimeString("en-GB")}`;
+  const old = last && `Last update ${duration((Date.now() - last) / 1000)} ago, at ${new Date(last).toLocaleTimeString("en-GB")}`;
   write(byId("age"), lost ? (old ?? "") : `Live, ${new Date(last).toLocaleTimeString("en-GB")}`);
-  setTimeout(ask, EVERY);
+  setTimeout(poll, POLL_INTERVAL_MS);
 };
-ask();
+poll();
