@@ -104,7 +104,8 @@ impl App {
         Ok(Self { running, stop_workers, health, address, metrics })
     }
 
-    /// Runs until `stop` is requested or a worker ends with a fault that a restart would not cure, then shuts down in order.
+    /// Runs until `stop` is requested or a worker ends with a fault that a restart would not cure,
+    /// then shuts down in order.
     pub(crate) fn wait(self, stop: &Stop) -> Result<(), Fault> {
         let mut ended = Ok(());
         while !stop.requested() {

@@ -1,4 +1,5 @@
-//! Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly once.
+//! Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly
+//! once.
 //!
 //! Modules import one way (`tests/house.rs` checks it), above the crates `nik` and `nik-wire`:
 //! `pipeline, regions <- telemetry <- config <- kafka <- http <- app <- cli`.

@@ -1,5 +1,5 @@
-//! `POST /api/nik`, the endpoint of the Flask service that this program replaces. The answers have the bytes of the stream's
-//! outcomes.
+//! `POST /api/nik`, the endpoint of the Flask service that this program replaces. The answers have
+//! the bytes of the stream's outcomes.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -22,13 +22,13 @@ use nik::Date;
 use nik_wire::process::{Outcome, Processor};
 use nik_wire::{Reason, write_failure};
 
-/// The number of requests that are received, validated or answered at a time. It bounds the memory: each holds at most the
-/// largest request and the largest result.
+/// The number of requests that are received, validated or answered at a time. It bounds the memory:
+/// each holds at most the largest request and the largest result.
 const CONCURRENCY: usize = 32;
 /// How long a request waits for its turn before it is refused.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Of a body that is too large, up to this many times the limit is read and discarded, since a client that is still sending
-/// does not read the answer.
+/// Of a body that is too large, up to this many times the limit is read and discarded, since a
+/// client that is still sending does not read the answer.
 const DISCARD_FACTOR: usize = 16;
 
 /// The header that holds the reason of a failure, as in the failures topic.
@@ -44,8 +44,8 @@ pub struct Api {
 }
 
 impl Api {
-    /// Validates with `processor` at `reference_date`, by default today in Jakarta. A body that takes longer than
-    /// `body_timeout` to arrive is refused.
+    /// Validates with `processor` at `reference_date`, by default today in Jakarta. A body that
+    /// takes longer than `body_timeout` to arrive is refused.
     pub fn new(
         processor: Processor,
         reference_date: Option<Date>,
@@ -82,7 +82,8 @@ impl Api {
         let started = Instant::now();
         let date = self.reference_date.unwrap_or_else(today);
         let mut processor = self.processor.clone();
-        // On another thread, since a health check would have to wait while a long list is validated.
+        // On another thread, since a health check would have to wait while a long list is
+        // validated.
         let processed = spawn_blocking(move || {
             let mut payload = Vec::new();
             let outcome = processor.process(Some(&request), date, &mut payload);
@@ -99,7 +100,8 @@ impl Api {
     }
 }
 
-/// The body of a response. It releases its slot when hyper drops it: once all bytes are sent or the connection is closed.
+/// The body of a response. It releases its slot when hyper drops it: once all bytes are sent or the
+/// connection is closed.
 struct Payload {
     bytes: Vec<u8>,
     _slot: OwnedSemaphorePermit,
@@ -178,8 +180,8 @@ fn response(outcome: &Outcome, payload: Bytes) -> Response {
     response
 }
 
-/// Whether the headers declare plain JSON. A browser does not send this content type to another site without a CORS
-/// preflight, which this server never grants.
+/// Whether the headers declare plain JSON. A browser does not send this content type to another
+/// site without a CORS preflight, which this server never grants.
 fn is_json(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
     let content_type = text(header::CONTENT_TYPE).unwrap_or_default();
@@ -189,7 +191,8 @@ fn is_json(headers: &HeaderMap) -> bool {
         && media_type.eq_ignore_ascii_case("application/json")
 }
 
-/// Reads a request, but keeps at most `limit` + 1 bytes: a longer request is refused whatever follows.
+/// Reads a request, but keeps at most `limit` + 1 bytes: a longer request is refused whatever
+/// follows.
 async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, axum::Error> {
     let mut bytes = Vec::new();
     let mut length = 0;

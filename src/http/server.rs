@@ -1,4 +1,5 @@
-//! The HTTP server: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume` and, if enabled, `/api/nik`.
+//! The HTTP server: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume` and, if
+//! enabled, `/api/nik`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -82,7 +83,8 @@ fn routes(view: View, api: Option<Api>) -> Router {
     }
 }
 
-/// Serves HTTP on its own thread for as long as the process lives, so that a stopping program still reports that it stops.
+/// Serves HTTP on its own thread for as long as the process lives, so that a stopping program still
+/// reports that it stops.
 pub fn start(
     listener: std::net::TcpListener,
     view: View,
@@ -159,8 +161,8 @@ async fn ready(State(view): State<View>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-/// An operator accepts the dead letters of a flood. A page of another site must not be able to do so in the operator's
-/// browser.
+/// An operator accepts the dead letters of a flood. A page of another site must not be able to do
+/// so in the operator's browser.
 async fn resume(
     State(view): State<View>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,

@@ -1,4 +1,5 @@
-//! The content of the live page and of `/api/status`: the metrics, the readiness and the history of the last minutes.
+//! The content of the live page and of `/api/status`: the metrics, the readiness and the history of
+//! the last minutes.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -143,7 +144,8 @@ fn rates(history: &VecDeque<Sample>) -> (Vec<f64>, Vec<f64>) {
     rates.unzip()
 }
 
-/// The percentiles over [`LATENCY_WINDOW`], with the number of seconds that the history covers of it.
+/// The percentiles over [`LATENCY_WINDOW`], with the number of seconds that the history covers of
+/// it.
 fn latency(history: &VecDeque<Sample>, now: &Sample) -> Value {
     let is_recent = |sample: &&Sample| now.at - sample.at <= LATENCY_WINDOW;
     let Some(from) = history.iter().find(is_recent) else {

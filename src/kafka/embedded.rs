@@ -5,7 +5,7 @@ use std::time::Duration;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::Message;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -57,10 +57,9 @@ impl OutcomeReader {
                 .create()?;
             let mut list = TopicPartitionList::new();
             for topic in [&topics.results, &topics.failures] {
-                for partition in 0..PARTITIONS {
-                    list.add_partition_offset(topic, partition, Offset::Beginning)?;
-                }
+                list.add_partition_range(topic, 0, PARTITIONS - 1);
             }
+            list.set_all_offsets(Offset::Beginning)?;
             consumer.assign(&list)?;
             Ok(consumer)
         };
@@ -69,32 +68,23 @@ impl OutcomeReader {
     }
 
     /// The next outcome, or `None` if none arrives within `timeout`.
-    pub fn poll(&self, timeout: Duration) -> Result<Option<OutcomeRecord<'_>>, CommandError> {
+    pub fn poll(&self, timeout: Duration) -> Result<Option<Outcome>, CommandError> {
         let message = self.consumer.poll(timeout).transpose().map_err(failed("read the outcomes"));
-        Ok(message?
-            .map(|message| OutcomeRecord { is_failure: message.topic() == self.failures, message }))
+        Ok(message?.map(|message| Outcome {
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().unwrap_or_default().to_vec(),
+            failure: (message.topic() == self.failures)
+                .then(|| headers::reason(&message).unwrap_or_default()),
+        }))
     }
 }
 
 /// A record of the results or of the failures.
-pub struct OutcomeRecord<'a> {
-    pub is_failure: bool,
-    message: BorrowedMessage<'a>,
-}
-
-impl OutcomeRecord<'_> {
-    pub fn key(&self) -> Option<&[u8]> {
-        self.message.key()
-    }
-
-    pub fn value(&self) -> &[u8] {
-        self.message.payload().unwrap_or_default()
-    }
-
-    /// The reason in the headers of a failure.
-    pub fn reason(&self) -> Option<String> {
-        headers::reason(&self.message)
-    }
+pub struct Outcome {
+    pub key: Option<Vec<u8>>,
+    pub value: Vec<u8>,
+    /// The reason of a failure; `None` for a result.
+    pub failure: Option<String>,
 }
 
 fn failed(action: &'static str) -> impl Fn(KafkaError) -> CommandError {

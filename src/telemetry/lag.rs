@@ -1,14 +1,16 @@
-//! How far each partition's consumer is behind. Workers report events; the lag is computed when it is scraped, so that it
-//! keeps growing while a worker hangs or pauses.
+//! How far each partition's consumer is behind. Workers report events; the lag is computed when it
+//! is scraped, so that it keeps growing while a worker hangs or pauses.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use parking_lot::Mutex;
 
-/// How long a worker's report on its partitions is trusted, in milliseconds: two statistics intervals of librdkafka.
+/// How long a worker's report on its partitions is trusted, in milliseconds: two statistics
+/// intervals of librdkafka.
 const WORKER_REPORT_TTL_MS: i64 = 10_000;
 
-/// The lag of all partitions that are or were assigned to this instance. Times are milliseconds since 1970.
+/// The lag of all partitions that are or were assigned to this instance. Times are milliseconds
+/// since 1970.
 #[derive(Debug, Default)]
 pub struct Lag(Mutex<BTreeMap<i32, Partition>>);
 
@@ -22,8 +24,8 @@ struct Partition {
     bounds: Option<(i64, i64)>,
     /// When its worker reported last.
     reported: Option<i64>,
-    /// Offsets and timestamps of records that are taken but not committed: the first of each epoch, and the one that the
-    /// breaker held back.
+    /// Offsets and timestamps of records that are taken but not committed: the first of each epoch,
+    /// and the one that the breaker held back.
     taken: VecDeque<(i64, i64)>,
     /// A lower bound for the timestamp of the oldest waiting record, used while `taken` is empty.
     waits_since: Option<i64>,
@@ -36,7 +38,8 @@ pub struct Watermarks {
     pub begin: i64,
     /// The last stable offset.
     pub end: i64,
-    /// The next offset to fetch, if all fetched records were taken. Control records may lie between the last record and it.
+    /// The next offset to fetch, if all fetched records were taken. Control records may lie between
+    /// the last record and it.
     pub next: Option<i64>,
 }
 
@@ -45,7 +48,8 @@ pub struct Watermarks {
 pub struct PartitionLag {
     /// The partition's number.
     pub partition: i32,
-    /// The number of records, and the age of the oldest in milliseconds; `None` if another instance consumes the partition.
+    /// The number of records, and the age of the oldest in milliseconds; `None` if another instance
+    /// consumes the partition.
     pub lag: Option<(i64, i64)>,
 }
 
@@ -67,8 +71,8 @@ impl Lag {
         }
     }
 
-    /// Records that these partitions are revoked from `worker`. Those that another worker of this instance has by now
-    /// stay with it.
+    /// Records that these partitions are revoked from `worker`. Those that another worker of this
+    /// instance has by now stay with it.
     pub fn revoked(&self, worker: usize, partitions: &[i32]) {
         let mut all = self.0.lock();
         for partition in partitions {
@@ -80,7 +84,8 @@ impl Lag {
         }
     }
 
-    /// Adds a record that was taken and is not yet committed. The first one of each partition in an epoch suffices.
+    /// Adds a record that was taken and is not yet committed. The first one of each partition in an
+    /// epoch suffices.
     pub fn taken(&self, partition: i32, offset: i64, timestamp: i64) {
         if let Some(it) = self.0.lock().get_mut(&partition)
             && it.taken.back().is_none_or(|last| last.0 < offset)
@@ -89,7 +94,8 @@ impl Lag {
         }
     }
 
-    /// Records the offsets that `worker` committed, or at which it begins (0: the partition's first record).
+    /// Records the offsets that `worker` committed, or at which it begins (0: the partition's first
+    /// record).
     pub fn committed(&self, worker: usize, positions: impl Iterator<Item = (i32, i64)>) {
         let mut all = self.0.lock();
         for (partition, position) in positions {
@@ -105,8 +111,9 @@ impl Lag {
         }
     }
 
-    /// Records the watermarks of a partition, as seen by the `worker` that consumes it or (`None`) by the topic watch.
-    /// Those of the watch are ignored unless the worker's last report is older than [`WORKER_REPORT_TTL_MS`].
+    /// Records the watermarks of a partition, as seen by the `worker` that consumes it or (`None`)
+    /// by the topic watch. Those of the watch are ignored unless the worker's last report is older
+    /// than [`WORKER_REPORT_TTL_MS`].
     pub fn observed(
         &self,
         worker: Option<usize>,

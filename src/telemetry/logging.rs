@@ -1,4 +1,5 @@
-//! The log: one line per event on standard error, as text or JSON. librdkafka's lines have the target `librdkafka`.
+//! The log: one line per event on standard error, as text or JSON. librdkafka's lines have the
+//! target `librdkafka`.
 
 use std::io::{self, IsTerminal, Write as _};
 use std::panic::{self, PanicHookInfo};

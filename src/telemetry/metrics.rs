@@ -1,4 +1,5 @@
-//! All metrics of the program. Every metric is created in this module; docs/reference.md lists their names.
+//! All metrics of the program. Every metric is created in this module; docs/reference.md lists
+//! their names.
 
 mod requests;
 mod snapshot;
@@ -62,7 +63,8 @@ struct Partitions {
 
 const SECTIONS: [&str; 5] = ["length", "area", "dob", "gender", "computerized"];
 
-/// Registers a metric. It panics on an invalid or duplicate name, since all names are constants of this module.
+/// Registers a metric. It panics on an invalid or duplicate name, since all names are constants of
+/// this module.
 fn register<M: prometheus::core::Collector + Clone + 'static>(
     registry: &Registry,
     metric: prometheus::Result<M>,
@@ -73,7 +75,8 @@ fn register<M: prometheus::core::Collector + Clone + 'static>(
 }
 
 impl Metrics {
-    /// Creates all metrics at 0, with every label value present. `causes` are the label values of the workers' faults.
+    /// Creates all metrics at 0, with every label value present. `causes` are the label values of
+    /// the workers' faults.
     ///
     /// # Panics
     /// If a name in this module is invalid or used twice: at every start, or never.
@@ -238,7 +241,8 @@ impl Metrics {
         }
     }
 
-    /// Counts a committed epoch. Call it once the outcomes are visible to a `read_committed` consumer, never before.
+    /// Counts a committed epoch. Call it once the outcomes are visible to a `read_committed`
+    /// consumer, never before.
     pub fn committed(&self, epoch: &Committed<'_>) {
         let tally = epoch.tally;
         let summary = &tally.summary;
@@ -269,7 +273,8 @@ impl Metrics {
         self.faults.with_label_values(&[cause]).inc();
     }
 
-    /// Counts the restart of a worker by the cause of the fault that ended it, one of those given to [`Self::new`].
+    /// Counts the restart of a worker by the cause of the fault that ended it, one of those given
+    /// to [`Self::new`].
     pub fn worker_restarted(&self, cause: &'static str) {
         self.worker_restarts.with_label_values(&[cause]).inc();
     }
@@ -322,8 +327,8 @@ pub struct RegionsInfo<'a> {
 }
 
 impl RegionsInfo<'_> {
-    /// The release's date in seconds since 1970, at most half a year off, since its name gives only the year. Without a year
-    /// it is 0, which is old enough for the alert.
+    /// The release's date in seconds since 1970, at most half a year off, since its name gives only
+    /// the year. Without a year it is 0, which is old enough for the alert.
     fn middle_of_year(&self) -> i64 {
         let year = self.release.split('.').next().and_then(|it| it.parse().ok());
         let day = year.and_then(|year| NaiveDate::from_ymd_opt(year, 7, 1));

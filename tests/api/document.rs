@@ -1,4 +1,5 @@
-//! `openapi.yaml`: the program serves it, it lists what the code defines, and the endpoint behaves as it says.
+//! `openapi.yaml`: the program serves it, it lists what the code defines, and the endpoint behaves
+//! as it says.
 
 use std::process::Command;
 

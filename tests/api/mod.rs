@@ -1,5 +1,6 @@
-//! `POST /api/nik`: it answers with the bytes of the stream, keeps its limits, and disturbs neither health checks nor shutdown. Most
-//! tests run without brokers; those that wait for the program's end have some, since without brokers a stop takes its whole budget.
+//! `POST /api/nik`: it answers with the bytes of the stream, keeps its limits, and disturbs neither
+//! health checks nor shutdown. Most tests run without brokers; those that wait for the program's
+//! end have some, since without brokers a stop takes its whole budget.
 
 pub mod client;
 mod document;

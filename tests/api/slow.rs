@@ -1,4 +1,5 @@
-//! Slow clients: whether they send or read slowly, they are disconnected in time and occupy only their slots.
+//! Slow clients: whether they send or read slowly, they are disconnected in time and occupy only
+//! their slots.
 //!
 //! The server runs in the test itself, with shorter timeouts than those of the program.
 

@@ -1,7 +1,7 @@
 //! A headless Chromium, driven by chromedriver, that ends with the test.
 //!
-//! The tests need only a few calls of the WebDriver protocol. The crates for it (`fantoccini`, `thirtyfour`) would bring an async
-//! client along.
+//! The tests need only a few calls of the `WebDriver` protocol. The crates for it (`fantoccini`,
+//! `thirtyfour`) would bring an async client along.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -106,7 +106,8 @@ impl Browser {
         self.call("POST", "/execute/sync", &script)
     }
 
-    /// The entries of a log since the last call: `browser` is the console, `performance` the loaded resources.
+    /// The entries of a log since the last call: `browser` is the console, `performance` the loaded
+    /// resources.
     pub fn log(&self, kind: &str) -> Vec<Value> {
         let lines = self.call("POST", "/se/log", &json!({ "type": kind }));
         lines.as_array().expect("a list").clone()

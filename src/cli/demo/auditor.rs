@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::Value;
 
 use crate::config::Settings;
-use crate::kafka::embedded::{OutcomeReader, OutcomeRecord};
+use crate::kafka::embedded::{Outcome, OutcomeReader};
 use nik_wire::Reason;
 
 /// The keys of the demo's own requests begin with this.
@@ -66,18 +66,20 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, outcome: &OutcomeRecord<'_>) {
-        if outcome.is_failure {
+    fn add(&mut self, outcome: &Outcome) {
+        let demo_outcomes = if let Some(reason) = &outcome.failure {
             self.failures += 1;
-            *self.reasons.entry(outcome.reason().unwrap_or_default()).or_default() += 1;
+            *self.reasons.entry(reason.clone()).or_default() += 1;
+            &mut self.demo_failures
         } else {
             self.results += 1;
-            let result: Value = serde_json::from_slice(outcome.value()).unwrap_or_default();
+            let result: Value = serde_json::from_slice(&outcome.value).unwrap_or_default();
             for (sum, (_, pointer)) in self.sums.iter_mut().zip(COUNTERS) {
                 *sum += result["summary"].pointer(pointer).and_then(Value::as_u64).unwrap_or(0);
             }
-        }
-        let Some(number) = outcome.key().and_then(parse_key) else {
+            &mut self.demo_results
+        };
+        let Some(number) = outcome.key.as_deref().and_then(parse_key) else {
             self.others += 1;
             return;
         };
@@ -86,13 +88,9 @@ impl Counts {
         }
         if std::mem::replace(&mut self.seen[number], true) {
             self.doubled += 1;
-            return;
-        }
-        self.answered += 1;
-        if outcome.is_failure {
-            self.demo_failures += 1;
         } else {
-            self.demo_results += 1;
+            self.answered += 1;
+            *demo_outcomes += 1;
         }
     }
 }

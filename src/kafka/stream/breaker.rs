@@ -63,6 +63,7 @@ impl SharedBreaker {
     fn log(&self, state: State) {
         match state {
             State::Open { .. } => tracing::error!(
+                breaker = "open",
                 max_failure_ratio = self.policy.ratio,
                 failure_window = self.policy.window,
                 failure_cool_down_ms =
@@ -70,12 +71,18 @@ impl SharedBreaker {
                 "flood breaker opened: too many of the latest requests would be dead letters; the workers pause"
             ),
             State::HalfOpen => {
-                tracing::warn!("flood breaker half-open: the workers continue on trial");
+                tracing::warn!(
+                    breaker = "half_open",
+                    "flood breaker half-open: the workers continue on trial"
+                );
             }
             State::Accepted { .. } => tracing::warn!(
+                breaker = "accepted",
                 "flood breaker resumed by an operator: dead letters are written until the flood is over"
             ),
-            State::Closed => tracing::info!("flood breaker closed: the flood is over"),
+            State::Closed => {
+                tracing::info!(breaker = "closed", "flood breaker closed: the flood is over")
+            }
         }
     }
 }

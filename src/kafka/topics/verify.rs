@@ -78,42 +78,48 @@ const fn warning(key: &'static str, consequence: fn(&Subject<'_>) -> Option<Stri
 
 const CHECKS: [Check; 16] = [
     error("leader", |it| {
-        let some = !it.topic.without_leader.is_empty();
-        some.then(|| "nothing can be written to or read from such a partition".to_owned())
+        when(
+            !it.topic.without_leader.is_empty(),
+            "nothing can be written to or read from such a partition",
+        )
     }),
     error("cleanup.policy", |it| {
-        it.value("cleanup.policy").contains("compact").then(|| {
+        when(
+            it.value("cleanup.policy").contains("compact"),
             format!(
                 "records without a key are rejected, and only the last record of each key is kept; expected {CLEANUP_POLICY}"
-            )
-        })
+            ),
+        )
     }),
     error("min.insync.replicas", |it| {
         let replicas = it.topic.replicas;
-        (it.in_sync() > replicas).then(|| format!("with replicas = {replicas} no write succeeds"))
+        when(it.in_sync() > replicas, format!("with replicas = {replicas} no write succeeds"))
     }),
     warning("replicas", |it| {
-        (it.topic.replicas == 1 && it.in_sync() == 1).then(|| {
-            "the loss of a broker loses records, and its absence stops its partitions".to_owned()
-        })
+        when(
+            it.topic.replicas == 1 && it.in_sync() == 1,
+            "the loss of a broker loses records, and its absence stops its partitions",
+        )
     }),
     warning("min.insync.replicas", |it| {
         let replicas = it.topic.replicas;
-        (replicas > 1 && it.in_sync() == replicas).then(|| {
-            format!("with replicas = {replicas} the absence of one broker stops its partitions")
-        })
+        when(
+            replicas > 1 && it.in_sync() == replicas,
+            format!("with replicas = {replicas} the absence of one broker stops its partitions"),
+        )
     }),
     warning("min.insync.replicas", |it| {
         let replicas = it.topic.replicas;
-        (replicas > 1 && it.in_sync() == 1).then(|| {
+        when(
+            replicas > 1 && it.in_sync() == 1,
             format!(
                 "with replicas = {replicas} an acknowledged record may exist on one broker only, and be lost with it"
-            )
-        })
+            ),
+        )
     }),
     warning("compression.type", |it| {
-        (it.topic.config.get("compression.type")? != "producer")
-            .then(|| "the brokers compress all records again; expected producer".to_owned())
+        let kind = it.topic.config.get("compression.type")?;
+        when(kind != "producer", "the brokers compress all records again; expected producer")
     }),
     warning("message.timestamp.before.max.ms", |it| {
         let before = format_duration(it.bound("message.timestamp.before.max.ms")?);
@@ -123,76 +129,82 @@ const CHECKS: [Check; 16] = [
         ))
     }),
     error("max.message.bytes", |it| {
-        let (room, limit) = (it.max_message_bytes()?, it.limit()?);
-        (room < limit.bytes).then(|| {
-            let Limit { key, bytes, consequence } = limit;
-            let expected = bytes + RECORD_OVERHEAD;
-            format!("less than limits.{key} = {bytes}: {consequence}; expected {expected}")
-        })
+        let (room, (key, limit)) = (it.max_message_bytes()?, it.limit()?);
+        let consequence = match it.role? {
+            Role::Requests => "larger requests cannot be sent",
+            Role::Results => "a larger result becomes a failure, result_too_large",
+            Role::Failures => "larger failures lose their original, then their list",
+        };
+        let expected = limit + RECORD_OVERHEAD;
+        let text = format!("less than {key} = {limit}: {consequence}; expected {expected}");
+        when(room < limit, text)
     }),
     warning("max.message.bytes", |it| {
-        let (room, limit) = (it.max_message_bytes()?, it.limit()?);
-        let expected = limit.bytes + RECORD_OVERHEAD;
-        (limit.bytes..expected).contains(&room).then(|| {
-            let Limit { key, bytes, .. } = limit;
-            format!(
-                "limits.{key} = {bytes} leaves little room for key and headers; expected {expected}"
-            )
-        })
+        let (room, (key, limit)) = (it.max_message_bytes()?, it.limit()?);
+        let expected = limit + RECORD_OVERHEAD;
+        let text =
+            format!("{key} = {limit} leaves little room for key and headers; expected {expected}");
+        when((limit..expected).contains(&room), text)
     }),
     warning("partitions", |it| {
         let requests = it.output_of()?;
-        (it.topic.partitions != requests.partitions).then(|| {
+        when(
+            it.topic.partitions != requests.partitions,
             format!(
                 "{} has {}: outcomes are partitioned by key, and keep their order within a key only",
                 it.names.requests, requests.partitions
-            )
-        })
+            ),
+        )
     }),
     warning("message.timestamp.type", |it| {
         it.output_of()?;
-        it.has_append_time().then(|| {
-            "outcomes do not carry the timestamp of their request; expected CreateTime".to_owned()
-        })
+        when(
+            it.has_append_time(),
+            "outcomes do not carry the timestamp of their request; expected CreateTime",
+        )
     }),
     warning("message.timestamp.after.max.ms", |it| {
         it.output_of()?;
-        let ahead = it.bound("message.timestamp.after.max.ms")?;
-        // Beyond `MAX_AHEAD_MS` the first attempt already carries the current time.
-        (ahead < Duration::from_millis(MAX_AHEAD_MS.unsigned_abs())).then(|| {
+        let bound = it.bound("message.timestamp.after.max.ms")?;
+        let ahead = format_duration(bound);
+        when(
+            // Beyond `MAX_AHEAD_MS` the first attempt already carries the current time.
+            bound < Duration::from_millis(MAX_AHEAD_MS.unsigned_abs()),
             format!(
-                "outcomes more than {} ahead of the clock are rejected, and sent again with the current time",
-                format_duration(ahead)
-            )
-        })
+                "outcomes more than {ahead} ahead of the clock are rejected, and sent again with the current time"
+            ),
+        )
     }),
     warning("message.timestamp.type", |it| {
-        (it.role == Some(Role::Requests) && it.has_append_time()).then(|| {
-            "ages are computed for the day a request arrived, after a replay for the day of the replay; expected CreateTime"
-                .to_owned()
-        })
+        when(
+            it.role == Some(Role::Requests) && it.has_append_time(),
+            "ages are computed for the day a request arrived, after a replay for the day of the replay; expected CreateTime",
+        )
     }),
     warning("retention.ms", |it| {
-        let requests = it.layout.topics.requests.as_ref().and_then(retention)?;
-        let longer = it.failures_outlive(requests)?;
+        let kept = it.layout.topics.requests.as_ref().and_then(retention)?;
+        let (longer, requests) = (it.failures_outlive(kept)?, it.names.requests);
+        let kept = format_duration(kept);
         Some(format!(
-            "dead letters are kept {longer}, requests in {} for {}: after that, an original that was too large for its dead \
-             letter is lost",
-            it.names.requests,
-            format_duration(requests)
+            "dead letters are kept {longer}, requests in {requests} for {kept}: after that, an original that was too large \
+             for its dead letter is lost"
         ))
     }),
     warning("retention.ms", |it| {
         let minutes = u64::try_from(it.layout.offsets_retention_minutes?).unwrap_or(0);
-        let offsets = Duration::from_mins(minutes);
-        let longer = it.failures_outlive(offsets)?;
+        let kept = Duration::from_mins(minutes);
+        let longer = it.failures_outlive(kept)?;
+        let kept = format_duration(kept);
         Some(format!(
-            "dead letters are kept {longer}, but the brokers forget what was replayed {} after the last replay \
-             (offsets.retention.minutes): replay at least that often, or the next replay sends them again",
-            format_duration(offsets)
+            "dead letters are kept {longer}, but the brokers forget what was replayed {kept} after the last replay \
+             (offsets.retention.minutes): replay at least that often, or the next replay sends them again"
         ))
     }),
 ];
+
+fn when(wrong: bool, consequence: impl Into<String>) -> Option<String> {
+    wrong.then(|| consequence.into())
+}
 
 /// What a check sees.
 struct Subject<'a> {
@@ -202,14 +214,6 @@ struct Subject<'a> {
     names: PerTopic<&'a str>,
     layout: &'a Layout,
     settings: &'a Settings,
-}
-
-/// The limit that a topic must have room for.
-struct Limit {
-    key: &'static str,
-    bytes: usize,
-    /// Of a topic that has less room.
-    consequence: &'static str,
 }
 
 impl<'a> Subject<'a> {
@@ -246,19 +250,13 @@ impl<'a> Subject<'a> {
         self.value("message.timestamp.type") == "LogAppendTime"
     }
 
-    fn limit(&self) -> Option<Limit> {
+    /// The limit of the values that the topic must have room for, with its setting.
+    fn limit(&self) -> Option<(&'static str, usize)> {
         let limits = &self.settings.limits;
-        let (request, result) = (limits.request_bytes, limits.result_bytes);
-        let (key, bytes, consequence) = match self.role? {
-            Role::Requests => ("request_bytes", request, "larger requests cannot be sent"),
-            Role::Results => {
-                ("result_bytes", result, "a larger result becomes a failure, result_too_large")
-            }
-            Role::Failures => {
-                ("result_bytes", result, "larger failures lose their original, then their list")
-            }
-        };
-        Some(Limit { key, bytes, consequence })
+        Some(match self.role? {
+            Role::Requests => ("limits.request_bytes", limits.request_bytes),
+            Role::Results | Role::Failures => ("limits.result_bytes", limits.result_bytes),
+        })
     }
 
     /// The topic of requests, if this is a topic of their outcomes.

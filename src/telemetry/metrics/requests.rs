@@ -46,7 +46,8 @@ impl Requests {
 /// The statuses of [`ApiRequests::refused`], each of which is exported from the start at 0.
 const REFUSALS: [u16; 4] = [400, 408, 415, 503];
 
-/// Requests over HTTP. They are counted apart from those of the stream, since no consumer of the topics can see them.
+/// Requests over HTTP. They are counted apart from those of the stream, since no consumer of the
+/// topics can see them.
 pub struct ApiRequests {
     requests: Requests,
     refused: IntCounterVec,

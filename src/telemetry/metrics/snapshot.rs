@@ -1,5 +1,5 @@
-//! The values of all metrics at one moment. The live page and the text of `/metrics` are made from the same snapshot type,
-//! so they cannot differ.
+//! The values of all metrics at one moment. The live page and the text of `/metrics` are made from
+//! the same snapshot type, so they cannot differ.
 
 use std::collections::BTreeMap;
 
@@ -45,7 +45,8 @@ impl Snapshot {
         self.by_label(name, label).map(|(label, value)| (label, whole(value))).collect()
     }
 
-    /// The buckets of a histogram without labels: each upper bound with the number of observations up to it.
+    /// The buckets of a histogram without labels: each upper bound with the number of observations
+    /// up to it.
     pub fn buckets(&self, name: &str) -> Vec<(f64, u64)> {
         let metric = self.family(name).and_then(|family| family.get_metric().first());
         let Some(histogram) = metric.map(Metric::get_histogram) else {
@@ -73,8 +74,8 @@ fn whole(value: f64) -> u64 {
     value as u64
 }
 
-/// The value below which a share `q` of the observations lies, interpolated like Prometheus's `histogram_quantile`; `None`
-/// without observations.
+/// The value below which a share `q` of the observations lies, interpolated like Prometheus's
+/// `histogram_quantile`; `None` without observations.
 #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
 pub fn quantile(q: f64, buckets: &[(f64, u64)]) -> Option<f64> {
     let total = buckets.last().map(|it| it.1).filter(|total| *total > 0)?;
