@@ -20,7 +20,7 @@ pub struct Policy {
 
 /// Whether dead letters may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub enum BreakerState {
     /// They may, until there are too many.
     Closed,
     /// They may not.
@@ -47,7 +47,7 @@ pub struct Breaker {
     /// The most failures in a window that keep it closed.
     limit: usize,
     cool_down: Duration,
-    state: State,
+    state: BreakerState,
     /// The latest outcomes as runs of equal ones, oldest first: whether they failed, and how many.
     runs: VecDeque<(bool, usize)>,
     outcomes: usize,
@@ -68,7 +68,7 @@ impl Breaker {
             window: policy.window,
             limit,
             cool_down: policy.cool_down,
-            state: State::Closed,
+            state: BreakerState::Closed,
             runs: VecDeque::new(),
             outcomes: 0,
             failures: 0,
@@ -76,11 +76,11 @@ impl Breaker {
     }
 
     /// The state at `now`. This call is also what moves an expired state on.
-    pub fn state(&mut self, now: Instant) -> State {
+    pub fn state(&mut self, now: Instant) -> BreakerState {
         match self.state {
-            State::Open { until } if now >= until => self.restart(State::HalfOpen),
-            State::Accepted { until } if now >= until && self.failures <= self.limit => {
-                self.state = State::Closed;
+            BreakerState::Open { until } if now >= until => self.restart(BreakerState::HalfOpen),
+            BreakerState::Accepted { until } if now >= until && self.failures <= self.limit => {
+                self.state = BreakerState::Closed;
             }
             _ => {}
         }
@@ -88,24 +88,24 @@ impl Breaker {
     }
 
     /// The state as of the last call.
-    pub fn last_state(&self) -> State {
+    pub fn last_state(&self) -> BreakerState {
         self.state
     }
 
     /// Whether one more dead letter may be written. If so, it is counted; if not, the breaker opens.
     pub fn allows(&mut self, now: Instant) -> bool {
         let state = self.state(now);
-        if matches!(state, State::Open { .. }) {
+        if matches!(state, BreakerState::Open { .. }) {
             return false;
         }
         let oldest = self.outcomes == self.window && self.runs.front().is_some_and(|it| it.0);
         if self.failures + 1 - usize::from(oldest) > self.limit {
             let until = now + self.cool_down;
-            if !matches!(state, State::Accepted { .. }) {
-                self.state = State::Open { until };
+            if !matches!(state, BreakerState::Accepted { .. }) {
+                self.state = BreakerState::Open { until };
                 return false;
             }
-            self.state = State::Accepted { until };
+            self.state = BreakerState::Accepted { until };
         }
         self.count(true, 1);
         true
@@ -132,14 +132,14 @@ impl Breaker {
 
     /// Lets an operator accept the dead letters. Returns false if the breaker is not open.
     pub fn accept(&mut self, now: Instant) -> bool {
-        let open = matches!(self.state(now), State::Open { .. });
+        let open = matches!(self.state(now), BreakerState::Open { .. });
         if open {
-            self.restart(State::Accepted { until: now + self.cool_down });
+            self.restart(BreakerState::Accepted { until: now + self.cool_down });
         }
         open
     }
 
-    fn restart(&mut self, state: State) {
+    fn restart(&mut self, state: BreakerState) {
         self.state = state;
         self.runs.clear();
         self.outcomes = 0;
@@ -166,8 +166,8 @@ impl Breaker {
             }
         }
         let full = self.outcomes == self.window;
-        if self.state == State::HalfOpen && full && self.failures <= self.limit {
-            self.state = State::Closed;
+        if self.state == BreakerState::HalfOpen && full && self.failures <= self.limit {
+            self.state = BreakerState::Closed;
         }
     }
 }
@@ -195,7 +195,7 @@ mod tests {
         let mut breaker = breaker(0.5, 1_000);
         assert_eq!(flood(&mut breaker, now), 500);
         let until = now + COOL_DOWN;
-        assert_eq!(breaker.state(now), State::Open { until });
+        assert_eq!(breaker.state(now), BreakerState::Open { until });
     }
 
     #[test]
@@ -215,7 +215,7 @@ mod tests {
             now += COOL_DOWN.checked_sub(Duration::from_millis(1)).unwrap();
             assert_eq!(flood(&mut breaker, now), 0);
             now += Duration::from_millis(1);
-            assert_eq!(breaker.state(now), State::HalfOpen);
+            assert_eq!(breaker.state(now), BreakerState::HalfOpen);
         }
     }
 
@@ -227,9 +227,9 @@ mod tests {
         let now = now + COOL_DOWN;
         assert!(breaker.allows(now));
         breaker.succeeded(998, now);
-        assert_eq!(breaker.state(now), State::HalfOpen);
+        assert_eq!(breaker.state(now), BreakerState::HalfOpen);
         breaker.succeeded(1, now);
-        assert_eq!(breaker.state(now), State::Closed);
+        assert_eq!(breaker.state(now), BreakerState::Closed);
     }
 
     #[test]
@@ -246,11 +246,11 @@ mod tests {
         assert_eq!(flood(&mut breaker, later), 10_000);
         // Time alone does not end the flood.
         let now = later + COOL_DOWN;
-        assert!(matches!(breaker.state(now), State::Accepted { .. }));
+        assert!(matches!(breaker.state(now), BreakerState::Accepted { .. }));
         breaker.succeeded(499, now);
-        assert!(matches!(breaker.state(now), State::Accepted { .. }));
+        assert!(matches!(breaker.state(now), BreakerState::Accepted { .. }));
         breaker.succeeded(501, now);
-        assert_eq!(breaker.state(now), State::Closed);
+        assert_eq!(breaker.state(now), BreakerState::Closed);
         assert_eq!(flood(&mut breaker, now), 500);
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, Utc};
 use parking_lot::Mutex;
 
-use crate::pipeline::breaker::{Breaker, Policy, State};
+use crate::pipeline::breaker::{Breaker, BreakerState as State, Policy};
 use crate::pipeline::epoch::Tally;
 use crate::telemetry::health::FloodBreaker;
 use crate::telemetry::metrics::Metrics;
