@@ -121,5 +121,5 @@ fn the_image_has_every_library_of_the_program_and_no_shell() {
     assert!(words(&version).starts_with(&expected), "{}", words(&version));
     let health = inside(&["health", "--live"]);
     assert_eq!(health.status.code(), Some(1), "nobody is there");
-    assert!(words(&health).contains("nobody answers at http://127.0.0.1:9464/livez"));
+    assert!(words(&health).contains("cannot reach http://127.0.0.1:9464/livez"));
 }

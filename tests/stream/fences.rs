@@ -12,9 +12,11 @@ use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, ready, stop, wait_unt
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
 
-/// The number of faults in the log: here an aborted epoch, or a worker fenced by the group or by the producer's epoch.
-fn faults(program: &Program) -> usize {
-    program.stderr().matches(r#""cause":""#).count()
+/// The number of faults that a program has counted; being fenced is one.
+fn faults(program: &Program) -> f64 {
+    let metrics = program.metrics();
+    let faults = metrics.iter().filter(|(name, _)| name.starts_with("nik_stream_faults_total"));
+    faults.map(|(_, value)| value).sum()
 }
 
 /// Freezes the zombie until the other has all partitions, and for `absence` longer; returns whether it then had an open epoch. (A

@@ -84,7 +84,12 @@ fn an_output_with_fewer_partitions_gets_outcomes_by_key_until_it_has_grown() {
 #[test]
 fn missing_topics_are_named_and_used_once_they_are_created() {
     let stage = Stage::named(shared(), "missing");
-    let program = stage.settings().run();
+    // A worker that does not poll for two seconds is removed from the group.
+    let settings = stage
+        .settings()
+        .set("kafka.session_timeout_ms", "2000")
+        .set("kafka.consumer.max_poll_interval_ms", "2000");
+    let program = settings.run();
     wait_until("each missing topic is named", || {
         let Some((503, body)) = program.get("/readyz") else {
             return false;
@@ -102,7 +107,8 @@ fn missing_topics_are_named_and_used_once_they_are_created() {
         let (status, body) = program.get("/readyz").expect("an answer");
         status == 503 && body.contains(&stage.results) && !body.contains(&stage.requests)
     });
-    std::thread::sleep(Duration::from_secs(1));
+    std::thread::sleep(Duration::from_secs(4));
+    assert!(!program.stderr().contains("MAXPOLL"), "{}", program.stderr());
     shared().create_topic(&stage.failures, PARTITIONS, &TOPIC);
     shared().create_topic(&stage.results, PARTITIONS, &TOPIC);
     wait_until("it is ready", || program.ready());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::cluster::{KafkaCluster, shared};
+use crate::cluster::{KafkaCluster, ProgramSettings, shared};
 use crate::traffic::audit::assert_exact;
 use crate::traffic::load::Load;
 use crate::traffic::reader::Reader;
@@ -60,4 +60,15 @@ fn a_hung_broker_does_not_prevent_a_stop_and_a_second_signal_ends_it_at_once() {
     let program = stage.run();
     assert_exact(&cluster, &stage, load, &reader);
     stop(program);
+}
+
+#[test]
+fn a_stop_is_noticed_while_no_broker_answers() {
+    let mut program = ProgramSettings::at("127.0.0.1:1").run();
+    wait_until("it reports the failed connection", || {
+        let ready = program.get("/readyz");
+        ready.is_some_and(|(_, reasons)| reasons.contains("no broker answers"))
+    });
+    program.signal("TERM");
+    assert_eq!(program.wait(Duration::from_secs(7)), Some(0));
 }
