@@ -1,5 +1,6 @@
 //! The pages say what the running program does: its help, its settings, its metrics, its endpoints.
 
+#[cfg(feature = "kafka-tests")]
 mod commands;
 mod names;
 pub mod pages;
@@ -12,7 +13,7 @@ use nik::region::Confidence;
 use nik_wire::Reason;
 
 use crate::cluster::{Program, ProgramSettings};
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 use pages::{CHANGELOG, blocks, column, pages, pairs, read, table};
 
 /// Runs the program without any settings in its environment.

@@ -1,4 +1,5 @@
-//! The names that dashboards, scripts and charts rely on, once more: one that is renamed together with its page shows here.
+//! The names that dashboards, scripts and charts rely on, listed once more, so that a rename in
+//! the program and its docs alone fails.
 
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use nik_wire::process::Outcome;
 use nik_wire::{Process, Reason};
 
 use crate::cluster::ProgramSettings;
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
 /// Each key and its default, as `config show` writes it.
 const SETTINGS: [&str; 36] = [
@@ -115,7 +116,7 @@ fn metrics() -> Metrics {
 }
 
 #[test]
-fn the_promised_metrics_are_there_from_the_start_with_every_label() {
+fn the_promised_metrics_exist_from_the_start_with_every_label() {
     let metrics = metrics();
     metrics.lag.assigned(0, &[3]);
     let text = metrics.render();
@@ -163,7 +164,7 @@ fn a_commit_is_measured_from_the_timestamps_of_its_requests() {
 }
 
 #[test]
-fn a_running_program_tells_its_version_and_its_regions() {
+fn a_running_program_exports_its_version_and_its_region_counts() {
     let program = ProgramSettings::at("127.0.0.1:1").run();
     wait_until("it answers", || program.get("/livez").is_some());
     let metrics = program.metrics();
@@ -186,7 +187,7 @@ fn a_running_program_tells_its_version_and_its_regions() {
     );
 }
 
-/// Each command and the options that it takes.
+/// Each command and its options.
 const COMMANDS: [(&str, &[&str]); 13] = [
     ("demo", &["--rate <N>", "--duration <S>", "--port <P>"]),
     ("run", &["--config <FILE>"]),
@@ -203,7 +204,7 @@ const COMMANDS: [(&str, &[&str]); 13] = [
     ("config show", &[]),
 ];
 
-fn said(arguments: &[&str]) -> (Output, String, String) {
+fn run_program(arguments: &[&str]) -> (Output, String, String) {
     let mut program = Command::new(env!("CARGO_BIN_EXE_nik-stream"));
     let output = program.args(arguments).env_clear().output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -212,11 +213,11 @@ fn said(arguments: &[&str]) -> (Output, String, String) {
 }
 
 #[test]
-fn the_promised_commands_take_their_options() {
+fn the_promised_commands_accept_their_options() {
     for (command, options) in COMMANDS {
         let mut arguments: Vec<_> = command.split(' ').collect();
         arguments.push("--help");
-        let (output, help, _) = said(&arguments);
+        let (output, help, _) = run_program(&arguments);
         assert!(output.status.success(), "{command}");
         for option in options {
             assert!(help.contains(option), "{command} {option}: {help}");
@@ -225,7 +226,7 @@ fn the_promised_commands_take_their_options() {
 }
 
 #[test]
-fn data_is_on_standard_output_and_words_are_on_standard_error_without_colours() {
+fn data_goes_to_standard_output_and_messages_to_standard_error_without_colours() {
     for (arguments, code, data, words) in [
         (&["check", "3273010101900001"][..], 0, "{\"message\":", ""),
         (&["regions", "lookup", "32"], 0, "32 province", ""),
@@ -236,9 +237,9 @@ fn data_is_on_standard_output_and_words_are_on_standard_error_without_colours() 
         (&["check", "--reference-date", "2023-02-29"], 2, "", "error: "),
         (&["nothing"], 2, "", "error: "),
     ] {
-        let (output, found, said) = said(arguments);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        for (found, expected) in [(found, data), (said, words)] {
+        let (output, found, message) = run_program(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+        for (found, expected) in [(found, data), (message, words)] {
             assert!(found.starts_with(expected), "{arguments:?}: {found}");
             assert_eq!(found.is_empty(), expected.is_empty(), "{arguments:?}: {found}");
             assert!(!found.contains('\u{1b}'), "{arguments:?}: {found}");
@@ -247,7 +248,7 @@ fn data_is_on_standard_output_and_words_are_on_standard_error_without_colours() 
 }
 
 #[test]
-fn no_complaint_about_arguments_repeats_a_nik() {
+fn no_message_about_arguments_repeats_a_nik() {
     const NIK: &str = "3273010101900001";
     for arguments in [
         &[NIK][..],
@@ -257,7 +258,7 @@ fn no_complaint_about_arguments_repeats_a_nik() {
         &["dlq", "show", NIK],
         &["generate", "--count", "1", NIK],
     ] {
-        let (output, _, words) = said(arguments);
+        let (output, _, words) = run_program(arguments);
         assert_eq!(output.status.code(), Some(2), "{words}");
         assert!(!words.is_empty() && !words.contains(NIK), "{words}");
     }

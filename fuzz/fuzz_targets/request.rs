@@ -1,7 +1,7 @@
-//! Any bytes as a request: pipeline and reference (`tests/reference`) must give the same outcome, byte by byte, under roomy
-//! limits and under narrow ones.
+//! For any bytes, the processor and the reference in `crates/nik-wire/tests/reference` must give
+//! the same outcome, byte for byte, under the default limits and under narrow ones.
 //!
-//! `script/fuzz` runs it.
+//! `script/fuzz` runs this.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ mod reference;
 use chrono::NaiveDate;
 use libfuzzer_sys::fuzz_target;
 use nik::Date;
-use reference::fast::Fast;
+use reference::adapter::ProcessorAdapter;
 use reference::regions::{Regions, Retired};
 use reference::{Settings, answer};
 use std::cell::RefCell;
@@ -19,7 +19,7 @@ use std::cell::RefCell;
 struct Pair {
     settings: Settings,
     retired: Retired,
-    fast: Fast,
+    processor: ProcessorAdapter,
 }
 
 thread_local! {
@@ -29,7 +29,7 @@ thread_local! {
     ]);
 }
 
-/// Limits that requests of a few hundred bytes reach.
+/// Limits that requests of a few hundred bytes exceed.
 fn narrow() -> Settings {
     Settings {
         niks_per_request: 3,
@@ -41,19 +41,19 @@ fn narrow() -> Settings {
 }
 
 fn pair(settings: Settings, retired: Retired) -> Pair {
-    let fast = Fast::new(&settings, retired);
-    Pair { settings, retired, fast }
+    let processor = ProcessorAdapter::new(&settings, retired);
+    Pair { settings, retired, processor }
 }
 
 fuzz_target!(|request: &[u8]| {
-    // One day is enough here: the calendar is checked day by day in tests/judgement.rs.
+    // One day is enough: crates/nik/tests/judgement.rs tests the calendar day by day.
     let day = NaiveDate::from_ymd_opt(2025, 6, 15).expect("a day");
     let date = Date::new(2025, 6, 15).expect("a day");
     PAIRS.with_borrow_mut(|pairs| {
-        for Pair { settings, retired, fast } in pairs {
+        for Pair { settings, retired, processor } in pairs {
             let regions = Regions::of_the_project(*retired);
             assert_eq!(
-                fast.answer(Some(request), date),
+                processor.answer(Some(request), date),
                 answer(Some(request), day, settings, regions)
             );
         }

@@ -1,5 +1,6 @@
-//! `nik-stream regions`: what a code means, and what the data is.
+//! `nik-stream regions`: looks up codes, and describes the region data.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -8,9 +9,9 @@ use clap::{Args, Subcommand};
 use super::written;
 use crate::regions::{self, Manifest};
 use nik::dataset;
-use nik::region::{Code, Confidence, Description, Level, Retired, State, Tables};
+use nik::region::{Code, Confidence, Description, Level, State, Tables};
 
-/// Ask the region data: what a code means, current or retired; where the data comes from.
+/// Look up region codes, current or retired, or describe the region data
 #[derive(Debug, Args)]
 #[command(after_help = "Example: nik-stream regions lookup 32.73.01 910101")]
 pub struct RegionsArgs {
@@ -20,148 +21,139 @@ pub struct RegionsArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Tell what codes mean, current or retired, and since when
+    /// Show what codes mean, current or retired, and since when
     ///
-    /// Exits with 1 if neither table knows one of them.
+    /// Exits with 1 if one of the codes is in neither table.
     #[command(after_help = "Example: nik-stream regions lookup 32 3273 32.73.01 910101")]
     Lookup {
         /// Province, regency or kecamatan: 2, 4 or 6 digits, with or without dots
         #[arg(required = true, value_name = "CODE")]
         codes: Vec<Code>,
     },
-    /// Tell release, decree, source, checksums and counts of the data
+    /// Show release, decree, source, checksums and counts of the data
     #[command(after_help = "Example: nik-stream regions info")]
     Info,
 }
 
-/// Answers on standard output; codes that nobody knows go to standard error.
+/// Labels and their values.
+#[derive(Default)]
+struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn add(&mut self, label: impl Into<String>, value: impl Into<String>) {
+        self.0.push((label.into(), value.into()));
+    }
+
+    /// Writes one field a line, with the values aligned.
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        let width = self.0.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        self.0.iter().try_for_each(|(label, value)| writeln!(out, "  {label:<width$} {value}"))
+    }
+}
+
 pub fn run(args: &RegionsArgs) -> anyhow::Result<ExitCode> {
-    let (mut out, mut words) = (Vec::new(), Vec::new());
-    let exit = answer(args, &mut out, &mut words)?;
-    io::stderr().write_all(&words)?;
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let exit = answer(args, &mut out, &mut errors)?;
+    io::stderr().write_all(&errors)?;
     written(io::stdout().write_all(&out))?;
     Ok(exit)
 }
 
-/// Answers on `out`; codes that nobody knows go to `words`.
+/// Writes the answer to `out`, and unknown codes to `errors`.
 pub fn answer(
     args: &RegionsArgs,
     out: &mut impl Write,
-    words: &mut impl Write,
+    errors: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
     let manifest = regions::manifest()?;
-    let mut exit = ExitCode::SUCCESS;
-    match &args.command {
-        Command::Info => info(&manifest, out)?,
-        Command::Lookup { codes } => {
-            let tables = dataset::tables()?;
-            let mut parted = false;
-            for &code in codes {
-                let Some(found) = tables.describe(code) else {
-                    writeln!(words, "{}", unknown(&tables, code))?;
-                    exit = ExitCode::FAILURE;
-                    continue;
-                };
-                if std::mem::replace(&mut parted, true) {
-                    writeln!(out)?;
-                }
-                describe(&tables, &found, &manifest, out)?;
-            }
+    let Command::Lookup { codes } = &args.command else {
+        info(&manifest).write(out)?;
+        writeln!(out)?;
+        counts(&manifest).write(out)?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let tables = dataset::tables()?;
+    let (found, unknown): (Vec<_>, Vec<_>) =
+        codes.iter().map(|&code| tables.describe(code).ok_or(code)).partition(Result::is_ok);
+    for (index, found) in found.iter().flatten().enumerate() {
+        if index > 0 {
+            writeln!(out)?;
         }
+        let state = if found.retired.is_some() { State::Retired } else { State::Current };
+        writeln!(out, "{} {}, {}", found.code, found.code.level(), state.as_str())?;
+        lookup(&tables, found, &manifest).write(out)?;
     }
-    Ok(exit)
+    for code in unknown.iter().filter_map(|unknown| unknown.as_ref().err()) {
+        writeln!(errors, "{}", not_found(&tables, *code))?;
+    }
+    Ok(if unknown.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn describe(
-    tables: &Tables<'_>,
-    found: &Description<'_>,
-    manifest: &Manifest,
-    out: &mut impl Write,
-) -> io::Result<()> {
-    let state = if found.retired.is_some() { State::Retired } else { State::Current };
-    writeln!(out, "{} {}, {}", found.code, found.code.level(), state.as_str())?;
-    field(out, "name", found.name.unwrap_or("None (nobody knows it)"))?;
+fn lookup(tables: &Tables<'_>, found: &Description<'_>, manifest: &Manifest) -> Fields {
+    let mut fields = Fields::default();
+    fields.add("name", found.name.unwrap_or("unknown"));
     for parent in &found.parents {
         let state = if parent.retired { " (retired)" } else { "" };
-        field(
-            out,
-            parent.code.level().as_str(),
-            &format!("{} {}{state}", parent.code, parent.name),
-        )?;
+        fields.add(parent.code.level().as_str(), format!("{} {}{state}", parent.code, parent.name));
     }
     if let Some(row) = &found.retired {
-        return provenance(tables, row, out);
+        let successor = row.successor.and_then(|code| tables.describe(code));
+        fields.add("first seen", row.first_seen);
+        fields.add("last seen", row.last_seen);
+        fields.add("successor", successor.map_or("unknown".to_owned(), |found| full_name(&found)));
+        fields.add("evidence", row.evidence);
+        fields.add("confidence", row.confidence.as_str());
+        if !row.note.is_empty() {
+            fields.add("note", row.note);
+        }
+    } else {
+        fields.add("in force by", &manifest.decree);
+        fields.add("source", &manifest.source.package);
     }
-    field(out, "in force by", &manifest.decree)?;
-    field(out, "source", &manifest.source.package)
+    fields
 }
 
-fn provenance(tables: &Tables<'_>, row: &Retired<'_>, out: &mut impl Write) -> io::Result<()> {
-    field(out, "first seen", row.first_seen)?;
-    field(out, "last seen", row.last_seen)?;
-    let successor = row.successor.and_then(|code| tables.describe(code));
-    field(
-        out,
-        "successor",
-        &successor.map_or_else(|| "not known".to_owned(), |found| path(&found)),
-    )?;
-    field(out, "evidence", row.evidence)?;
-    field(out, "confidence", row.confidence.as_str())?;
-    if row.note.is_empty() { Ok(()) } else { field(out, "note", row.note) }
-}
-
-/// A code with its name and the names above it on one line.
-fn path(found: &Description<'_>) -> String {
+/// The code, its name and the names of its parents: `327301 Sukasari, Kota Bandung, Jawa Barat`.
+fn full_name(found: &Description<'_>) -> String {
     let names = found.name.into_iter().chain(found.parents.iter().map(|parent| parent.name));
     format!("{} {}", found.code, names.collect::<Vec<_>>().join(", "))
 }
 
-fn unknown(tables: &Tables<'_>, code: Code) -> String {
-    let above: Vec<_> = tables
-        .parents(code)
-        .iter()
-        .map(|parent| format!("{} {}", parent.code, parent.name))
-        .collect();
-    let known = if above.is_empty() {
-        String::new()
-    } else {
-        format!("; known above it: {}", above.join(", "))
-    };
-    format!("{code}: no such {}, current or retired{known}", code.level())
+fn not_found(tables: &Tables<'_>, code: Code) -> String {
+    let parents = tables.parents(code);
+    let parents = parents.iter().map(|parent| format!("{} {}", parent.code, parent.name));
+    let place = parents.collect::<Vec<_>>().join(", ");
+    let place = if place.is_empty() { place } else { format!("; it would be in {place}") };
+    format!("{code}: no {} has this code, current or retired{place}", code.level())
 }
 
-fn info(manifest: &Manifest, out: &mut impl Write) -> io::Result<()> {
+fn info(manifest: &Manifest) -> Fields {
     let source = &manifest.source;
-    field(out, "release", &manifest.release)?;
-    field(out, "decree", &manifest.decree)?;
-    field(out, "source", &format!("{} {} ({})", source.package, source.file, source.licence))?;
-    field(out, "sha256", &format!("{} {}", source.sha256, source.file))?;
+    let mut fields = Fields::default();
+    fields.add("release", &manifest.release);
+    fields.add("decree", &manifest.decree);
+    fields.add("source", format!("{} {} ({})", source.package, source.file, source.licence));
+    fields.add("sha256", format!("{} {}", source.sha256, source.file));
     for (file, sha256) in &manifest.files {
-        field(out, "sha256", &format!("{sha256} {file}"))?;
+        fields.add("sha256", format!("{sha256} {file}"));
     }
-    field(out, "sha256", &format!("{} current.tsv followed by retired.tsv", manifest.sha256))?;
+    fields.add("sha256", format!("{} current.tsv followed by retired.tsv", manifest.sha256));
+    fields
+}
 
-    writeln!(out, "\n  {:<26} {:>8} {:>8} {:>9}", "codes", "province", "regency", "kecamatan")?;
+fn counts(manifest: &Manifest) -> Fields {
+    let columns = |cells: [String; 3]| format!("{:>8} {:>8} {:>9}", cells[0], cells[1], cells[2]);
+    let row = |counts: &BTreeMap<String, BTreeMap<String, usize>>, of: &str| {
+        let count = |level: Level| counts.get(level.as_str())?.get(of).copied();
+        columns(Level::ALL.map(|level| count(level).unwrap_or(0).to_string()))
+    };
+    let mut fields = Fields::default();
+    fields.add("codes", columns(Level::ALL.map(|level| level.to_string())));
     for state in State::ALL.map(State::as_str) {
-        let of = |level: Level| manifest.counts.get(level.as_str())?.get(state);
-        counts(out, state, of)?;
+        fields.add(state, row(&manifest.counts, state));
     }
     for confidence in Confidence::ALL.map(Confidence::as_str) {
-        let of = |level: Level| manifest.retired_confidence.get(level.as_str())?.get(confidence);
-        counts(out, &format!("  {confidence}"), of)?;
+        fields.add(format!("  {confidence}"), row(&manifest.retired_confidence, confidence));
     }
-    Ok(())
-}
-
-fn counts<'a>(
-    out: &mut impl Write,
-    label: &str,
-    of: impl Fn(Level) -> Option<&'a usize>,
-) -> io::Result<()> {
-    let [province, regency, kecamatan] = Level::ALL.map(|level| of(level).copied().unwrap_or(0));
-    writeln!(out, "  {label:<26} {province:>8} {regency:>8} {kecamatan:>9}")
-}
-
-fn field(out: &mut impl Write, label: &str, value: &str) -> io::Result<()> {
-    writeln!(out, "  {label:<11} {value}")
+    fields
 }

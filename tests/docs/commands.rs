@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::pages::{blocks, column, file, pages};
 use crate::cluster::{NewRecord, shared};
-use crate::stream::stage::{PATIENCE, Stage, stop};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop};
 
 /// The programs whose commands are not run here, and why.
 const SKIPPED: [(&str, &str); 7] = [
@@ -62,7 +62,7 @@ fn every_command_that_a_page_shows_works() {
         run(line);
     }
     let mut instance = program.run();
-    instance.wait_ready(PATIENCE);
+    instance.wait_ready(WAIT_TIMEOUT);
     let request = NewRecord {
         value: Some(br#"{"nik":["3273010101900001"],"process":"fast"}"#.to_vec()),
         ..NewRecord::default()

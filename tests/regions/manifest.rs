@@ -1,4 +1,4 @@
-//! The manifest is true of the tables that are built in.
+//! The manifest agrees with the built-in tables.
 
 use nik::dataset::{self, CURRENT_TSV, RETIRED_TSV};
 use nik::region::{Confidence, Level, Regions, RetiredCodes, State};
@@ -6,7 +6,7 @@ use nik_stream::regions::manifest;
 use sha2::{Digest, Sha256};
 
 #[test]
-fn the_manifest_tells_the_truth_about_the_files() {
+fn the_manifest_has_the_checksums_of_the_files() {
     let manifest = manifest().unwrap();
     let sha256 = |data: &[u8]| format!("{:x}", Sha256::digest(data));
     assert_eq!(
@@ -27,7 +27,7 @@ fn the_manifest_tells_the_truth_about_the_files() {
 }
 
 #[test]
-fn the_manifest_counts_what_is_loaded() {
+fn the_manifest_has_the_counts_of_the_tables() {
     let manifest = manifest().unwrap();
     let tables = dataset::tables().unwrap();
     let regions = Regions::new(&tables, RetiredCodes::All);

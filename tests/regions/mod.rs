@@ -1,5 +1,6 @@
-//! The region data: what it holds, what is refused, what is said about it, how it is refreshed.
+//! The region data: its manifest, `nik-stream regions` and `script/refresh-regions`.
 
 mod commands;
 mod manifest;
+#[cfg(feature = "packaging-tests")]
 mod refresh;

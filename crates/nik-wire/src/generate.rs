@@ -1,5 +1,7 @@
-//! Synthetic requests for the demo, the benches and `generate`: the same seed gives the same bytes.
-//! No NIK in them is anybody's: code, date and serial are drawn at random.
+//! Synthetic requests for the demo, the benches and `nik-stream generate`: the same seed gives the
+//! same bytes.
+//!
+//! All NIKs are synthetic: code, date and serial number are random.
 
 use std::io::Write;
 
@@ -11,20 +13,19 @@ use crate::{Limits, Process, Reason};
 use nik::Date;
 use nik::region::Regions;
 
-/// Of the faults one in so many is as large as the limits (a megabyte).
+/// One in so many broken requests is as large as the limits (a megabyte).
 const LARGE_EVERY: usize = 40;
 
-/// What the requests are like. A share that is not within 0 to 1 is a panic when a request is made.
+/// Properties of the generated requests. Generating panics if a share is outside 0 to 1.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Options {
-    /// Elements of each list.
+    /// The number of elements in each list.
     pub niks_per_request: usize,
-    /// The share of NIKs that are invalid, 0 to 1.
+    /// The share of invalid NIKs, 0 to 1, among the elements that can be read as one.
     pub invalid: f64,
-    /// The share of elements that cannot be read as a NIK, 0 to 1; the other shares are of the
-    /// rest.
+    /// The share of elements that cannot be read as a NIK, 0 to 1.
     pub unreadable: f64,
-    /// The process of all requests; `None` is half of each.
+    /// The process of all requests; `None` chooses one at random for each.
     pub process: Option<Process>,
 }
 
@@ -34,7 +35,7 @@ impl Default for Options {
     }
 }
 
-/// What can be wrong with a request.
+/// A way to break a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
     /// A null value.
@@ -43,15 +44,16 @@ pub enum Fault {
     Empty,
     /// One byte more than the limit.
     TooLarge,
-    /// Not JSON, in one of several ways.
+    /// Malformed JSON, in one of several ways.
     NotJson,
-    /// JSON, but no request, in one of several ways.
+    /// JSON that is not a request, in one of several ways.
     NotARequest,
-    /// A process nobody knows.
+    /// An unknown process.
     UnknownProcess,
     /// One element more than the limit.
     TooManyNiks,
-    /// Within the limits (those of [`Limits::default`] or near them), but its result is not.
+    /// A request within the limits whose result is too large. Works for limits near
+    /// [`Limits::default`].
     ResultTooLarge,
 }
 
@@ -68,7 +70,7 @@ impl Fault {
         Self::ResultTooLarge,
     ];
 
-    /// What the failure says.
+    /// The reason of the failure.
     pub const fn reason(self) -> Reason {
         match self {
             Self::Tombstone => Reason::Tombstone,
@@ -81,7 +83,7 @@ impl Fault {
         }
     }
 
-    /// The `n`th fault: each in turn, the large ones seldom.
+    /// The `n`th fault of a fixed rotation, in which the large ones are rare.
     pub fn in_turn(n: usize) -> Self {
         const LARGE: [Fault; 3] = [Fault::TooLarge, Fault::TooManyNiks, Fault::ResultTooLarge];
         if n.is_multiple_of(LARGE_EVERY) {
@@ -93,7 +95,7 @@ impl Fault {
     }
 }
 
-/// Makes requests, one after the other.
+/// Generates requests.
 #[derive(Clone)]
 pub struct Generator {
     random: ChaCha8Rng,
@@ -102,19 +104,19 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// A generator whose valid NIKs have the kecamatan codes that `regions` knows.
+    /// A generator that draws the codes of valid NIKs from `regions`.
     pub fn new(regions: &Regions, seed: u64, options: Options) -> Self {
         let codes = (0..1_000_000).filter(|code| regions.find(*code).is_some()).collect();
         Self { random: ChaCha8Rng::seed_from_u64(seed), codes, options }
     }
 
-    /// Appends a request; it is never a failure within the limits.
+    /// Appends a well-formed request.
     pub fn request(&mut self, out: &mut Vec<u8>) {
         let process = self.options.process.unwrap_or_else(|| self.one_of(&Process::ALL));
         self.request_of(out, self.options.niks_per_request, process.as_str());
     }
 
-    /// The value of a record that fails as `fault` tells; `None` is the tombstone's.
+    /// The value of a record that fails because of `fault`; `None` for a tombstone.
     pub fn broken(&mut self, fault: Fault, limits: Limits) -> Option<Vec<u8>> {
         let count = self.options.niks_per_request;
         let mut out = Vec::new();
@@ -150,7 +152,7 @@ impl Generator {
                 self.request_of(&mut out, count, process);
             }
             Fault::TooManyNiks => {
-                self.request_of(&mut out, limits.niks_per_request.saturating_add(1), "limited")
+                self.request_of(&mut out, limits.niks_per_request.saturating_add(1), "limited");
             }
             Fault::ResultTooLarge => self.long_texts(&mut out, limits),
         }
@@ -178,8 +180,8 @@ impl Generator {
         out.extend_from_slice(br#""}"#);
     }
 
-    /// As many texts as may be, as long as may be, told in full: each comes three times in the
-    /// result.
+    /// As many strings as allowed, as long as allowed, with the process `full`: each occurs three
+    /// times in the result.
     fn long_texts(&mut self, out: &mut Vec<u8>, limits: Limits) {
         let count = limits.niks_per_request.max(1);
         let length = (limits.request_bytes / count).saturating_sub(4).max(16);
@@ -196,11 +198,11 @@ impl Generator {
 
     fn nik(&mut self) -> Vec<u8> {
         let nik = self.valid_nik();
-        if self.random.random_bool(self.options.invalid) { self.spoilt(nik) } else { nik }
+        if self.random.random_bool(self.options.invalid) { self.corrupt(nik) } else { nik }
     }
 
-    /// Somebody born 1940 to 2005: of age today, and valid on any reference date of this century
-    /// from 2006 on.
+    /// A birth date from 1940 to 2005, so that the NIK is valid on every reference date from 2006
+    /// to 2099.
     fn valid_nik(&mut self) -> Vec<u8> {
         let code = self.codes.choose(&mut self.random).copied().unwrap_or_default();
         let date = loop {
@@ -215,12 +217,12 @@ impl Generator {
         let mut nik = Vec::with_capacity(16);
         let written =
             write!(nik, "{code:06}{day:02}{:02}{:02}{serial:04}", date.month(), date.year() % 100);
-        debug_assert!(written.is_ok(), "a Vec takes everything");
+        debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
         nik
     }
 
-    /// Makes a valid NIK invalid, in a section or two.
-    fn spoilt(&mut self, mut nik: Vec<u8>) -> Vec<u8> {
+    /// Makes a valid NIK invalid, in one or two sections.
+    fn corrupt(&mut self, mut nik: Vec<u8>) -> Vec<u8> {
         match self.random.random_range(0..9) {
             0 => nik.truncate(self.random.random_range(7..16)),
             1 => nik.push(b'0' + self.random.random_range(0..10)),

@@ -1,26 +1,26 @@
-//! A strict JSON scanner (RFC 8259): one pass, no recursion, no tree. It says where values lie and
-//! whether all is well.
+//! A strict JSON scanner (RFC 8259): one pass, no recursion, no tree. It validates the document and
+//! reports the spans of values.
 //!
-//! By own code, as it is on the path of every request: `serde_json` would read each element twice, as
-//! raw bytes and as text, and lets a lone surrogate pass where it skips a value. `tests/codec.rs` holds
-//! it to `serde_json`'s verdict on everything else.
+//! Every request passes through it. `serde_json` would read each element twice, as raw bytes and as
+//! text, and accepts lone surrogates in values that it skips. On everything else `tests/codec.rs`
+//! compares this scanner with `serde_json`.
 
 use super::Span;
 use nik::Digits;
 
-/// How many arrays and objects may be open at once.
+/// The deepest nesting of arrays and objects.
 const MAX_DEPTH: u32 = 128;
 
-/// The text is not JSON as the contract wants it.
+/// The document is not JSON, or nested too deeply.
 #[derive(Debug)]
 pub(super) struct Malformed;
 
-/// The text a JSON string stands for.
+/// The decoded text of a JSON string.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Text {
-    /// Without escapes: these bytes of the document.
+    /// A string without escapes: a span of the document.
     Plain(Span),
-    /// With escapes: these bytes of the arena, where they stand decoded.
+    /// A string with escapes: a span of the arena, which holds the decoded text.
     Decoded(Span),
 }
 
@@ -33,25 +33,24 @@ impl Text {
     }
 }
 
-/// What a value was.
+/// The kind of a value.
 #[derive(Debug, PartialEq)]
 pub(super) enum Value {
-    /// A string.
     Text(Text),
-    /// A number without fraction and exponent.
+    /// A number without a fraction or exponent.
     Integer,
-    /// Anything else.
+    /// Any other value.
     Other,
 }
 
-/// A walk over a document of at most [`Span::REACH`] bytes. Before a value and behind it the caller
-/// skips the whitespace.
+/// Scans a document of at most [`Span::MAX_DOCUMENT`] bytes. The caller skips whitespace before and
+/// after a value.
 pub(super) struct Scanner<'a> {
     document: &'a str,
     bytes: &'a [u8],
     at: usize,
-    /// Receives every string that has escapes, decoded. Decoding is the check of the escapes, so
-    /// skipped strings end here too.
+    /// The decoded text of every string with escapes. Escapes are validated by decoding them, so
+    /// that skipped strings are decoded too.
     arena: &'a mut String,
 }
 
@@ -60,7 +59,7 @@ impl<'a> Scanner<'a> {
         Self { document, bytes: document.as_bytes(), at: 0, arena }
     }
 
-    /// The byte of the document the walk has come to.
+    /// The current offset.
     pub(super) fn position(&self) -> usize {
         self.at
     }
@@ -69,7 +68,6 @@ impl<'a> Scanner<'a> {
         self.bytes.get(self.at).copied()
     }
 
-    /// The text of a string that was read.
     pub(super) fn text(&self, text: Text) -> &str {
         text.of(self.document, self.arena)
     }
@@ -80,7 +78,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Steps over this byte if it is the next one.
+    /// Consumes this byte if it is the next one.
     pub(super) fn eat(&mut self, byte: u8) -> bool {
         let found = self.peek() == Some(byte);
         self.at += usize::from(found);
@@ -91,13 +89,13 @@ impl<'a> Scanner<'a> {
         if self.eat(byte) { Ok(()) } else { Err(Malformed) }
     }
 
-    /// Nothing but whitespace may follow.
+    /// Only whitespace may follow.
     pub(super) fn end(&mut self) -> Result<(), Malformed> {
         self.whitespace();
         if self.at == self.bytes.len() { Ok(()) } else { Err(Malformed) }
     }
 
-    /// Steps over a comma to the value behind it, or over the bracket that ends the container: false.
+    /// Consumes a comma and returns true, or consumes the closing bracket and returns false.
     pub(super) fn another(&mut self, bracket: u8) -> Result<bool, Malformed> {
         self.whitespace();
         if self.eat(bracket) {
@@ -108,7 +106,7 @@ impl<'a> Scanner<'a> {
         Ok(true)
     }
 
-    /// An object's key with its colon, and the whitespace up to the value.
+    /// Consumes the key of an object, the colon and the whitespace up to the value.
     pub(super) fn key(&mut self) -> Result<Text, Malformed> {
         self.expect(b'"')?;
         let key = self.string()?;
@@ -118,7 +116,7 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// Steps over a string of sixteen digits, as nearly every NIK is, at once; false if the next
+    /// Consumes a string of sixteen digits, the common form of a NIK, at once; false if the next
     /// value is anything else.
     pub(super) fn sixteen_digits(&mut self) -> bool {
         let next = self.bytes[self.at..].first_chunk::<18>();
@@ -130,7 +128,7 @@ impl<'a> Scanner<'a> {
         found
     }
 
-    /// Any value; `outer` containers are open around it.
+    /// Consumes any value, nested in `outer` containers.
     pub(super) fn value(&mut self, outer: u32) -> Result<Value, Malformed> {
         match self.peek() {
             Some(b'"') => {
@@ -143,9 +141,9 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An array or object with all it holds.
+    /// Consumes an array or object with its content.
     fn container(&mut self, outer: u32) -> Result<(), Malformed> {
-        // What is open inside, the innermost lowest: 1 an object, 0 an array.
+        // A stack of open containers, innermost in the lowest bit: 1 is an object, 0 an array.
         let mut objects: u128 = 0;
         let mut open = outer;
         loop {
@@ -169,7 +167,7 @@ impl<'a> Scanner<'a> {
                     self.value(open)?; // a scalar
                 }
             }
-            // A value ended, or an empty container is about to: up to the next value.
+            // After a value or in an empty container: go on to the next value, closing containers.
             while !self.another(closing(objects))? {
                 objects >>= 1;
                 open -= 1;
@@ -201,7 +199,7 @@ impl<'a> Scanner<'a> {
         Ok(kind)
     }
 
-    /// One digit or more.
+    /// Consumes one or more digits.
     fn digits(&mut self) -> Result<(), Malformed> {
         let rest = &self.bytes[self.at..];
         let count = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -218,7 +216,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// A string, its opening quote already behind.
+    /// Consumes a string after its opening quote.
     fn string(&mut self) -> Result<Text, Malformed> {
         let start = self.at;
         self.at += plain_run(&self.bytes[start..]);
@@ -232,7 +230,7 @@ impl<'a> Scanner<'a> {
             if self.eat(b'"') {
                 return Ok(Text::Decoded(Span::new(decoded, self.arena.len())));
             }
-            self.expect(b'\\')?; // else a bare control character, or the end
+            self.expect(b'\\')?; // otherwise a control character or the end of the document
             let escaped = self.escape()?;
             self.arena.push(escaped);
             run = self.at;
@@ -240,7 +238,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// An escape, its backslash already behind.
+    /// Consumes an escape after its backslash.
     fn escape(&mut self) -> Result<char, Malformed> {
         let byte = self.peek().ok_or(Malformed)?;
         self.at += 1;
@@ -256,7 +254,7 @@ impl<'a> Scanner<'a> {
         })
     }
 
-    /// `XXXX`, or the pair `XXXX\uXXXX`; a surrogate alone is malformed.
+    /// Consumes `XXXX`, or the surrogate pair `XXXX\uXXXX`. A lone surrogate is malformed.
     fn unicode_escape(&mut self) -> Result<char, Malformed> {
         let mut code = self.four_hex_digits()?;
         if let 0xD800..0xDC00 = code {
@@ -288,8 +286,8 @@ fn closing(objects: u128) -> u8 {
     if objects & 1 == 1 { b'}' } else { b']' }
 }
 
-/// How many bytes stand before the first that a JSON string cannot hold as it is: `"`, `\` or a
-/// control character.
+/// The number of bytes before the first one that a JSON string must escape: `"`, `\` or a control
+/// character.
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     let mut run = 0;
     while let Some(word) = bytes[run..].first_chunk() {
@@ -303,12 +301,12 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     run + bytes[run..].iter().position(special).unwrap_or(bytes.len() - run)
 }
 
-/// Eight bytes at once: the high bit of each special byte. Exact up to the first one, which is all
-/// that is asked.
+/// Sets the high bit of each special byte. Only the lowest one set is reliable, and only that is
+/// used.
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;
-    // `x - n` borrows from the high bit where x < n; a byte whose high bit was set is none of them.
+    // `x - n` sets the high bit where x < n; `& !word` drops bytes that had it set before.
     let below = |word: u64, bound: u8| word.wrapping_sub(ONES * u64::from(bound));
     let equal = |byte: u8| below(word ^ (ONES * u64::from(byte)), 1);
     (below(word, b' ') | equal(b'"') | equal(b'\\')) & !word & HIGH
@@ -319,7 +317,7 @@ mod tests {
     use super::Scanner;
 
     #[test]
-    fn a_string_of_sixteen_digits_is_stepped_over_at_once_and_nothing_else_is() {
+    fn only_a_string_of_sixteen_digits_is_consumed_at_once() {
         for (document, end) in [
             (r#""3273010101900001","#, 18),
             (r#""3273010101900001""#, 18),

@@ -1,20 +1,20 @@
-//! Bytes to types and back: the only place that knows the wire's JSON.
+//! The wire format of nik-stream: requests to results and failures, byte for byte, without Kafka.
 //!
-//! Own code instead of serde: it reads a request in one pass without a tree of values, and in
-//! steady state without a single allocation per record. The tests hold it to serde's verdict, byte
-//! by byte.
+//! [`process::Processor`] does it all; the reader and the writer below it are public for tests.
+//! Both are hand-written instead of using serde: they read a request in one pass without a tree of
+//! values, and in steady state they allocate nothing per record. The tests compare them with serde.
 
 mod failure;
+mod fast_path;
 #[cfg(feature = "generate")]
 pub mod generate;
 mod json;
-mod numbers;
 pub mod process;
 mod request;
 mod result;
-mod seen;
+mod seen_keys;
+mod seen_niks;
 mod span;
-mod usual;
 mod write;
 
 pub use failure::{Reason, write_failure};

@@ -1,4 +1,4 @@
-//! One record's fate: the bytes of a request in, the bytes of its one outcome out.
+//! The transformation of one record: the bytes of a request in, the bytes of its one outcome out.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -10,16 +10,16 @@ use crate::{
 use nik::region::Regions;
 use nik::{Date, Nik, Summary, assess};
 
-/// What the operator decides about the judgement and its limits.
+/// Rules and limits, set by the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// How large a request may be.
+    /// The limits of a request.
     pub limits: Limits,
-    /// Bytes of the largest result.
+    /// The largest result, in bytes.
     pub result_bytes: usize,
-    /// The age in years from which a date of birth is valid.
+    /// The lowest valid age, in years.
     pub min_age: u8,
-    /// How a value that does not exist is written.
+    /// The notation of absent values.
     pub absent: Absent,
 }
 
@@ -29,27 +29,21 @@ impl Default for Settings {
     }
 }
 
-/// What became of a record; its payload is in the output.
+/// The kind of an outcome; its payload is in the output buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// An answer.
-    Result {
-        /// How it was given.
-        process: Process,
-        /// Its counts.
-        summary: Summary,
-    },
-    /// A dead letter.
+    /// A result, for the topic of results.
+    Result { process: Process, summary: Summary },
+    /// A failure, for the topic of failures.
     Failure {
-        /// Why.
         reason: Reason,
-        /// The process, where it could be read.
+        /// The process, if it could be read.
         process: Option<Process>,
     },
 }
 
-/// Processes records, one after the other: one for each worker, as it keeps its buffers. Clones
-/// share what is large.
+/// Processes records one at a time and reuses its buffers. Each worker has a clone; clones share
+/// the region data.
 #[derive(Clone)]
 pub struct Processor {
     regions: Arc<Regions>,
@@ -59,21 +53,19 @@ pub struct Processor {
 }
 
 impl Processor {
-    /// A processor; takes about a millisecond, its clones nothing.
+    /// Takes about a millisecond, because it renders the names of all areas; cloning is cheap.
     pub fn new(regions: Arc<Regions>, settings: Settings) -> Self {
         let writer = ResultWriter::new(&regions, settings.absent);
         Self { regions, settings, reader: RequestReader::default(), writer }
     }
 
-    /// What the operator decided.
     pub fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Replaces what is in `out` by the outcome of one request: `value` are the record's bytes,
-    /// `None` a tombstone; ages and centuries are those of the day `reference`. The same arguments
-    /// give the same bytes. Never panics: a fault in this program is an outcome too,
-    /// [`Reason::Internal`].
+    /// Replaces the content of `out` by the outcome of one request. `value` is the record's value,
+    /// `None` for a tombstone; ages and centuries are as of the day `reference`. The same arguments
+    /// give the same bytes. Never panics: a panic inside becomes the outcome [`Reason::Internal`].
     pub fn process(&mut self, value: Option<&[u8]>, reference: Date, out: &mut Vec<u8>) -> Outcome {
         guarded(out, |out| match self.answer(value, reference, out) {
             Ok((process, summary)) => Outcome::Result { process, summary },
@@ -81,9 +73,9 @@ impl Processor {
         })
     }
 
-    /// Replaces what is in `out` by a failure of a request whose outcome the broker refused. The
-    /// caller knows the `reason`: [`Reason::ResultTooLarge`] if that was a result, else the
-    /// failure's own. `with_niks` gives its list back, if it can be read.
+    /// Replaces the content of `out` by a failure, for a request whose outcome the broker refused.
+    /// `reason` is [`Reason::ResultTooLarge`] if that outcome was a result, else the reason of the
+    /// failure. `with_niks` includes the list, if it can be read.
     pub fn refuse(
         &mut self,
         value: Option<&[u8]>,
@@ -114,7 +106,7 @@ impl Processor {
         let judgement =
             Judgement { regions: &self.regions, min_age: self.settings.min_age, reference };
         let result = self.writer.begin(out, request.len());
-        let summary = match (request.process, request.row()) {
+        let summary = match (request.process, request.digit_list()) {
             (Process::Limited, Some(niks)) => judgement.write::<false>(niks.map(Ok), result),
             (Process::Limited, None) => judgement.write::<false>(request.elements(), result),
             (Process::Full, Some(niks)) => judgement.write::<true>(niks.map(Ok), result),
@@ -130,7 +122,7 @@ impl Processor {
         Ok((request.process, summary))
     }
 
-    /// Writes the failure, without the list if it would be longer with it than a result may be.
+    /// Writes the failure, without the list if that would exceed the limit of a result.
     fn fail(&self, value: Option<&[u8]>, refusal: Refusal, out: &mut Vec<u8>) -> Outcome {
         let list = |niks: Span| value.and_then(|bytes| bytes.get(niks.range()));
         out.clear();
@@ -143,7 +135,7 @@ impl Processor {
     }
 }
 
-/// What every NIK of a request is judged by.
+/// The rules for all NIKs of a request.
 struct Judgement<'a> {
     regions: &'a Regions,
     min_age: u8,
@@ -151,8 +143,8 @@ struct Judgement<'a> {
 }
 
 impl Judgement<'_> {
-    /// Judges all elements and writes them down. Compiled for each kind of list and each process by
-    /// itself: what is known of all NIKs is not asked of each, and what is not told not kept.
+    /// Judges and writes all elements. It is compiled separately for each kind of list and each
+    /// process, so that the loop does not branch on either and computes only what it writes.
     fn write<'a, const FULL: bool>(
         &self,
         elements: impl Iterator<Item = Result<Nik<'a>, &'a [u8]>>,
@@ -181,8 +173,8 @@ impl Judgement<'_> {
     }
 }
 
-/// Runs `work` on an emptied `out`; if it panics, the outcome is an internal failure. Nothing
-/// broken stays behind: every buffer is emptied before it is used again.
+/// Clears `out` and runs `work`; a panic becomes an internal failure. No buffer stays inconsistent
+/// after a panic, because each is cleared before its next use.
 fn guarded(out: &mut Vec<u8>, work: impl FnOnce(&mut Vec<u8>) -> Outcome) -> Outcome {
     out.clear();
     catch_unwind(AssertUnwindSafe(|| work(out))).unwrap_or_else(|_| {
@@ -198,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_panic_becomes_an_internal_failure_without_a_list() {
-        let mut out = b"left over".to_vec();
+        let mut out = b"the record before".to_vec();
         let outcome = guarded(&mut out, |out| {
             out.extend_from_slice(b"half a result");
             panic!("on purpose, in a test");

@@ -1,24 +1,23 @@
-//! A request, from bytes.
+//! Parses requests.
 
+use super::fast_path::{DigitList, FastPath};
 use super::json::{Malformed, Scanner, Text, Value};
-use super::usual::{Row, Usual};
 use super::{Reason, Span};
 use nik::Nik;
 
-/// How the answer is to be given.
+/// The form of the result.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Process {
-    /// Each NIK's verdict alone.
+    /// The verdict on each NIK alone.
     Limited,
-    /// Each NIK with its sections.
+    /// The five sections of each NIK.
     Full,
 }
 
 impl Process {
-    /// Every process.
     pub const ALL: [Self; 2] = [Self::Limited, Self::Full];
 
-    /// The text in the request, and in the metric's label.
+    /// The text in the request and in the metric's label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Limited => "limited",
@@ -26,18 +25,17 @@ impl Process {
         }
     }
 
-    /// The process of this name.
     pub fn from_text(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|process| process.as_str() == text)
     }
 }
 
-/// How large a request may be.
+/// The limits of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
-    /// Elements of the list.
+    /// The most elements of the list.
     pub niks_per_request: usize,
-    /// Bytes of the request.
+    /// The most bytes of the request.
     pub request_bytes: usize,
 }
 
@@ -47,38 +45,37 @@ impl Default for Limits {
     }
 }
 
-/// A request that is refused, and what of it could be read.
+/// A request that is refused, with the parts that could be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Refusal {
     /// The first check that failed.
     pub reason: Reason,
-    /// The process, where the request holds exactly one that exists.
+    /// The process, if the request holds exactly one and it is known.
     pub process: Option<Process>,
-    /// Where in the request its `nik` array stands, if it holds exactly one.
+    /// The span of the `nik` array, if the request holds exactly one.
     pub niks: Option<Span>,
 }
 
-/// Reads requests, one after the other, in buffers it keeps.
+/// Reads requests one at a time and reuses its buffers.
 #[derive(Clone, Default)]
 pub struct RequestReader {
     elements: Vec<Element>,
-    /// The strings of the request that have escapes, decoded.
+    /// The decoded text of all strings with escapes.
     arena: String,
 }
 
-/// Where an element of the list stands.
+/// An element of the list, by its spans.
 #[derive(Clone)]
 struct Element {
     raw: Span,
-    /// What it says, if it is a string or an integer.
+    /// The text, if the element is a string or an integer.
     text: Option<Text>,
 }
 
-/// A request that can be processed.
+/// A well-formed request within the limits.
 pub struct Request<'a> {
-    /// How the answer is to be given.
     pub process: Process,
-    /// Where in the request its `nik` array stands.
+    /// The span of the `nik` array.
     pub niks: Span,
     document: &'a str,
     list: List<'a>,
@@ -87,40 +84,39 @@ pub struct Request<'a> {
 /// The `nik` array of a request.
 #[derive(Clone, Copy)]
 enum List<'a> {
-    /// Of a request of the usual shape.
-    Row(Row),
-    /// Of any other.
+    /// Read by the fast path.
+    Digits(DigitList),
+    /// Read by the general reader.
     Elements(&'a RequestReader),
 }
 
 impl<'a> Request<'a> {
-    /// How many elements the list has.
+    /// The number of elements.
     pub fn len(&self) -> usize {
         match self.list {
-            List::Row(row) => row.count,
+            List::Digits(list) => list.count,
             List::Elements(reader) => reader.elements.len(),
         }
     }
 
-    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The list's NIKs, if it is known to hold nothing but texts of sixteen digits.
-    pub fn row(&self) -> Option<impl Iterator<Item = Nik<'a>>> {
+    /// The NIKs of a list that the fast path read: it holds nothing but strings of sixteen digits.
+    pub fn digit_list(&self) -> Option<impl Iterator<Item = Nik<'a>>> {
         match self.list {
-            List::Row(row) => Some(row.niks(self.document)),
+            List::Digits(list) => Some(list.niks(self.document)),
             List::Elements(_) => None,
         }
     }
 
-    /// The elements of a list that is no [`row`](Self::row): the NIK, or the bytes of an element
-    /// that cannot be read as one.
+    /// The elements of a list that the general reader read: a NIK, or the bytes of an element that
+    /// cannot be read as one.
     pub fn elements(&self) -> impl Iterator<Item = Result<Nik<'a>, &'a [u8]>> {
         let document = self.document;
         let (elements, arena) = match self.list {
-            List::Row(_) => (&[][..], ""),
+            List::Digits(_) => (&[][..], ""),
             List::Elements(reader) => (&reader.elements[..], &reader.arena[..]),
         };
         elements.iter().map(move |element| {
@@ -131,21 +127,21 @@ impl<'a> Request<'a> {
 }
 
 impl RequestReader {
-    /// Reads a request. The checks stand in the order of [`Reason`].
+    /// Reads a request. The checks are in the order of [`Reason`].
     pub fn read<'a>(&'a mut self, bytes: &'a [u8], limits: Limits) -> Result<Request<'a>, Refusal> {
         let unread = |reason| Refusal { reason, process: None, niks: None };
-        if bytes.len() > limits.request_bytes.min(Span::REACH) {
+        if bytes.len() > limits.request_bytes.min(Span::MAX_DOCUMENT) {
             return Err(unread(Reason::RequestTooLarge));
         }
         let document = str::from_utf8(bytes).map_err(|_| unread(Reason::MalformedJson))?;
-        if let Some(usual) = Usual::read(bytes)
-            && usual.row.count <= limits.niks_per_request
+        if let Some(fast) = FastPath::read(bytes)
+            && fast.list.count <= limits.niks_per_request
         {
             return Ok(Request {
-                process: usual.process,
-                niks: usual.niks,
+                process: fast.process,
+                niks: fast.niks,
                 document,
-                list: List::Row(usual.row),
+                list: List::Digits(fast.list),
             });
         }
         let members = self
@@ -170,8 +166,7 @@ impl RequestReader {
         Ok(Request { process, niks, document, list: List::Elements(self) })
     }
 
-    /// Walks over the whole document and notes the elements of the list, at most one more than
-    /// `limit`.
+    /// Scans the whole document and stores the elements of the list, at most one more than `limit`.
     fn scan(&mut self, document: &str, limit: usize) -> Result<Members, Malformed> {
         self.elements.clear();
         self.arena.clear();
@@ -193,11 +188,11 @@ impl RequestReader {
     }
 }
 
-/// The members of the object that matter.
+/// The members of the object that a request needs.
 #[derive(Default)]
 struct Members {
     niks: Member<Span>,
-    /// `Good(None)`: a text that names no process.
+    /// `Good(None)` is a string that is not a known process.
     process: Member<Option<Process>>,
 }
 
@@ -222,7 +217,7 @@ impl Members {
             }
             "process" => match scanner.value(1)? {
                 Value::Text(text) => {
-                    self.process.give(Some(Process::from_text(scanner.text(text))))
+                    self.process.give(Some(Process::from_text(scanner.text(text))));
                 }
                 Value::Integer | Value::Other => self.process.give(None),
             },
@@ -262,13 +257,13 @@ fn read_list(
     Ok(())
 }
 
-/// A member that an object should have exactly once.
+/// A member that the object must have exactly once.
 #[derive(Clone, Copy, Default)]
 enum Member<T> {
     #[default]
     Missing,
     Good(T),
-    /// Of the wrong type, or given twice.
+    /// Of the wrong type, or duplicate.
     Bad,
 }
 

@@ -1,19 +1,17 @@
-//! A result, to bytes. The order of keys is the contract's.
+//! Writes results. The order of keys is part of the contract.
 //!
-//! By own code, as it is on the path of every NIK: most of a result is copied from texts that were made once, the names of an area
-//! among them, which a serializer would quote anew each time.
+//! Every NIK passes through this code. Most of a result is copied from pre-rendered text, such as
+//! the names of an area, which a serializer would escape again for each NIK.
 
 use std::sync::Arc;
 
-use super::numbers::Numbers;
-use super::seen::Seen;
+use super::seen_keys::SeenKeys;
+use super::seen_niks::SeenNiks;
 use super::write;
-use nik::birth_date::BirthDate;
-use nik::gender::Gender;
 use nik::region::{AreaId, Regions};
-use nik::{Assessment, Nik, Summary};
+use nik::{Assessment, BirthDate, Gender, Nik, Summary};
 
-/// How a value that does not exist is written.
+/// The notation of absent values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Absent {
     /// `"None"`.
@@ -31,15 +29,15 @@ impl Absent {
     }
 }
 
-const BEGIN: &[u8] = br#"{"message":"success","errors":[],"data":{"#;
+const START: &[u8] = br#"{"message":"success","errors":[],"data":{"#;
 
-/// Where in [`BEGIN`] the elements of `errors` belong.
+/// The offset of the elements of `errors` in [`START`].
 const ERRORS_AT: usize = br#"{"message":"success","errors":["#.len();
 
-/// The end, with a 0 for each count.
+/// The end of a result, with a 0 for each count.
 const END: &[u8] = br#"},"summary":{"number":0,"number_processed":0,"error":0,"valid":{"all_section":0,"section":{"length":0,"area":0,"dob":0,"gender":0,"computerized":0}}}}"#;
 
-/// Where in [`END`] the counts stand.
+/// The offsets of the counts in [`END`].
 const COUNTS: [usize; 9] = {
     let (mut places, mut found, mut at) = ([0; 9], 0, 0);
     while at < END.len() {
@@ -52,7 +50,8 @@ const COUNTS: [usize; 9] = {
     places
 };
 
-/// Writes the verdict that ends an object, and what follows. A text of two lengths would be a call each time.
+/// Appends the verdict that ends an object, and what follows it. It has a literal for each verdict,
+/// so that each copy has a constant length and is inlined.
 macro_rules! valid {
     ($body:ident, $valid:expr, $next:literal) => {
         if $valid {
@@ -63,52 +62,51 @@ macro_rules! valid {
     };
 }
 
-/// Writes results, one after the other, with buffers it keeps.
+/// Writes results one at a time and reuses its buffers.
 #[derive(Clone)]
 pub struct ResultWriter {
     areas: Arc<Areas>,
     absent: &'static str,
-    numbers: Numbers,
-    seen: Seen,
+    niks: SeenNiks,
+    keys: SeenKeys,
     errors: Vec<u8>,
 }
 
-/// One result on its way: [`begin`](ResultWriter::begin), then each element, then
+/// A result that is being written: [`begin`](ResultWriter::begin), then each element, then
 /// [`finish`](ResultBody::finish).
 pub struct ResultBody<'a> {
     writer: &'a mut ResultWriter,
     out: &'a mut Vec<u8>,
-    /// Where the elements of `errors` belong.
+    /// The offset in `out` where the elements of `errors` belong.
     errors_at: usize,
 }
 
 impl ResultWriter {
-    /// A writer; renders the names of all areas, which takes about a millisecond. Clones share
-    /// them.
+    /// Renders the names of all areas, which takes about a millisecond. Clones share them.
     pub fn new(regions: &Regions, absent: Absent) -> Self {
         let absent_json = absent.json();
         Self {
             areas: Arc::new(Areas::render(regions, absent_json)),
             absent: absent_json,
-            numbers: Numbers::new(),
-            seen: Seen::new(),
+            niks: SeenNiks::new(),
+            keys: SeenKeys::new(),
             errors: Vec::new(),
         }
     }
 
-    /// Starts a result of about `count` elements at the end of `out`.
+    /// Starts a result of at most `count` elements at the end of `out`.
     pub fn begin<'a>(&'a mut self, out: &'a mut Vec<u8>, count: usize) -> ResultBody<'a> {
-        self.numbers.clear(count);
-        self.seen.clear(count);
+        self.niks.clear(count);
+        self.keys.clear();
         self.errors.clear();
         let errors_at = out.len() + ERRORS_AT;
-        out.extend_from_slice(BEGIN);
+        out.extend_from_slice(START);
         ResultBody { writer: self, out, errors_at }
     }
 }
 
 impl ResultBody<'_> {
-    /// An element that cannot be read as a NIK, by its bytes.
+    /// Adds an element that cannot be read as a NIK, byte for byte.
     pub fn error(&mut self, raw: &[u8]) {
         let errors = &mut self.writer.errors;
         if !errors.is_empty() {
@@ -117,7 +115,7 @@ impl ResultBody<'_> {
         errors.extend_from_slice(raw);
     }
 
-    /// A NIK and its verdict. The second time it comes it adds nothing.
+    /// Adds a NIK with its verdict, unless it was added before.
     #[inline]
     pub fn limited(&mut self, nik: Nik<'_>, valid: bool) {
         match self.key(nik) {
@@ -127,7 +125,7 @@ impl ResultBody<'_> {
         }
     }
 
-    /// A NIK with its sections. The second time it comes it adds nothing.
+    /// Adds a NIK with its sections, unless it was added before.
     #[inline]
     pub fn full(&mut self, nik: &Assessment<'_>) {
         if self.key(nik.length.value) {
@@ -135,12 +133,12 @@ impl ResultBody<'_> {
         }
     }
 
-    /// The NIK as the key of its entry; false, and nothing written, if it has one.
+    /// Appends the NIK as the key of a new entry; false if it has one already.
     #[inline]
     fn key(&mut self, nik: Nik<'_>) -> bool {
         let text = nik.as_str();
         if let Some(digits) = nik.digits() {
-            let new = self.writer.numbers.insert(digits.key());
+            let new = self.writer.niks.insert(digits.key());
             if new {
                 self.patched::<16>(r#""0000000000000000""#, 1, text);
             }
@@ -149,7 +147,7 @@ impl ResultBody<'_> {
             let start = self.out.len();
             write::text(self.out, text);
             let range = start..self.out.len();
-            let new = self.writer.seen.insert(self.out, range);
+            let new = self.writer.keys.insert(self.out, range);
             if !new {
                 self.out.truncate(start);
             }
@@ -157,7 +155,7 @@ impl ResultBody<'_> {
         }
     }
 
-    /// The counts, and the end.
+    /// Appends the counts and inserts the errors.
     #[expect(clippy::cast_possible_truncation, reason = "below ten")]
     pub fn finish(self, summary: &Summary) {
         let out = self.out;
@@ -177,7 +175,7 @@ impl ResultBody<'_> {
             summary.computerized,
         ];
         if summary.number < 10 {
-            // Then no count has more than one digit.
+            // Every count is a single digit.
             let end = out.len();
             out.extend_from_slice(END);
             for (place, count) in COUNTS.into_iter().zip(counts) {
@@ -192,12 +190,12 @@ impl ResultBody<'_> {
             }
             out.extend_from_slice(&END[written..]);
         }
-        // Errors are rare: they take their place, before the data, only now.
+        // Errors are rare, so they are moved to their place before the data only at the end.
         let errors = &self.writer.errors;
         if !errors.is_empty() {
             let (from, to) = (self.errors_at, self.errors_at + errors.len());
             let end = out.len();
-            out.extend_from_slice(errors); // for their length
+            out.extend_from_slice(errors); // makes room
             out.copy_within(from..end, to);
             out[from..to].copy_from_slice(errors);
         }
@@ -232,7 +230,7 @@ impl ResultBody<'_> {
         valid!(self, nik.is_valid(), ",");
     }
 
-    /// The date and the age, up to the end of their object.
+    /// Appends date and age, to the end of their object.
     fn birth(&mut self, birth: Option<BirthDate>) {
         if let Some(BirthDate { date, age }) = birth {
             let [d1, d2] = two_digits(date.day());
@@ -250,8 +248,8 @@ impl ResultBody<'_> {
         self.raw("}");
     }
 
-    /// JSON with the `N` bytes of `text` in the place of what stands there from `at`: a copy and
-    /// one over it, both of a known length and so without a call.
+    /// Appends `json` and overwrites `N` bytes from `at` with `text`. Both copies have a constant
+    /// length and are inlined.
     #[inline]
     fn patched<const N: usize>(&mut self, json: &str, at: usize, text: &str) {
         let start = self.out.len() + at;
@@ -269,16 +267,16 @@ impl ResultBody<'_> {
     }
 }
 
-/// A number below 100 in two digits.
+/// A number below 100 as two ASCII digits.
 #[expect(clippy::cast_possible_truncation, reason = "below 100")]
 fn two_digits(number: u32) -> [u8; 2] {
     [b'0' + (number / 10) as u8, b'0' + (number % 10) as u8]
 }
 
-/// The value of `area` for every area, rendered once.
+/// The JSON of `area` for every area, rendered once.
 struct Areas {
     json: Vec<u8>,
-    /// Where each area's text starts in `json`, by its index; behind them, where the last one ends.
+    /// The offset in `json` of each area by its index, and the end of the last one.
     starts: Vec<usize>,
     unknown: Vec<u8>,
 }
@@ -306,10 +304,10 @@ impl Areas {
 }
 
 fn render(out: &mut Vec<u8>, absent: &str, names: [Option<&str>; 3]) {
-    for (before, name) in
+    for (key, name) in
         [r#"{"province":"#, r#","district":"#, r#","subdistrict":"#].into_iter().zip(names)
     {
-        out.extend_from_slice(before.as_bytes());
+        out.extend_from_slice(key.as_bytes());
         match name {
             Some(name) => write::text(out, name),
             None => out.extend_from_slice(absent.as_bytes()),

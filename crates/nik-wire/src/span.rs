@@ -1,12 +1,11 @@
-//! A piece of a text, small enough to be passed on in registers.
+//! A range of a document, small enough to be passed in registers.
 
 use std::ops::Range;
 
-/// Where a piece stands in a text of at most [`Span::REACH`] bytes.
+/// A byte range in a document of at most [`Span::MAX_DOCUMENT`] bytes.
 ///
-/// Two 32-bit numbers, as every value, element and key is passed on several times: a
-/// `Range<usize>` inside an enum travels through memory, and each such step costs more than the
-/// scanning.
+/// It is two 32-bit numbers, because every value, element and key is passed on several times: a
+/// `Range<usize>` inside an enum goes through memory, which costs more than the scanning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Span {
     start: u32,
@@ -14,16 +13,14 @@ pub struct Span {
 }
 
 impl Span {
-    /// The longest text: 4 GiB less a byte, twice what a Kafka record can hold.
-    pub(super) const REACH: usize = u32::MAX as usize;
+    /// 4 GiB less one byte, twice the largest Kafka record.
+    pub(super) const MAX_DOCUMENT: usize = u32::MAX as usize;
 
-    /// The bytes from `start` to before `end`, of a text within reach.
-    #[expect(clippy::cast_possible_truncation, reason = "within reach")]
+    #[expect(clippy::cast_possible_truncation, reason = "at most MAX_DOCUMENT")]
     pub(super) fn new(start: usize, end: usize) -> Self {
         Self { start: start as u32, end: end as u32 }
     }
 
-    /// The bytes' places.
     pub fn range(self) -> Range<usize> {
         self.start as usize..self.end as usize
     }

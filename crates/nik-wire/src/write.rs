@@ -1,11 +1,12 @@
-//! The small pieces of JSON that a result is put together from.
+//! Writes JSON strings and integers.
 //!
-//! By own code, as it is on the path of every NIK: `serde_json` looks at the bytes of a text one by one, here the scanner's search for
-//! special ones takes eight at once; and nearly every number has one or two digits.
+//! Every NIK passes through this code. `serde_json` examines the bytes of a string one by one; here
+//! the scanner's search for special bytes examines eight at once. Nearly every number has one or
+//! two digits.
 
 use super::json::plain_run;
 
-/// A JSON string, quotes included, escaped as `serde_json` does: as little as JSON allows.
+/// Appends a JSON string with its quotes. Like `serde_json`, it escapes only what JSON requires.
 pub(super) fn text(out: &mut Vec<u8>, text: &str) {
     out.push(b'"');
     let mut rest = text.as_bytes();
@@ -39,10 +40,10 @@ fn escaped(out: &mut Vec<u8>, byte: u8) {
     out.extend([b'\\', short]);
 }
 
-/// A number in decimal.
+/// Appends a number in decimal.
 #[inline]
 pub(super) fn integer(out: &mut Vec<u8>, number: u64) {
-    // As most counts are, short: a copy of a known length is no call.
+    // Most counts are short, and a copy of a constant length is inlined.
     match u8::try_from(number) {
         Ok(digit @ 0..10) => out.push(b'0' + digit),
         Ok(number @ 10..100) => out.extend_from_slice(&[b'0' + number / 10, b'0' + number % 10]),

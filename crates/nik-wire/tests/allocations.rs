@@ -1,5 +1,5 @@
-//! In steady state a record costs no allocation.
-#![allow(unsafe_code)] // a counting allocator cannot be written without
+//! In steady state no record allocates.
+#![allow(unsafe_code)] // `GlobalAlloc` is an unsafe trait
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -10,18 +10,19 @@ use nik_wire::process::Settings;
 
 use crate::sample::{date, processor, regions};
 
-/// The system's allocator, counting what each thread asks of it: crates for this count for all threads, and other tests run beside.
+/// Counts allocations per thread: crates for this count over all threads, and other tests run in
+/// parallel.
 struct Counting;
 
 thread_local! {
     static COUNT: Cell<usize> = const { Cell::new(0) };
 }
 
-// SAFETY: hands every call on to the system's allocator as it came.
+// SAFETY: every call is forwarded to the system allocator unchanged.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         COUNT.set(COUNT.get() + 1);
-        // SAFETY: the caller keeps this method's contract, which is the same.
+        // SAFETY: the caller upholds the contract of this method, which is the same.
         unsafe { System.alloc(layout) }
     }
 
@@ -41,7 +42,7 @@ unsafe impl GlobalAlloc for Counting {
 static ALLOCATOR: Counting = Counting;
 
 #[test]
-fn after_the_first_round_no_record_costs_an_allocation() {
+fn after_a_warm_up_no_record_allocates() {
     let settings = Settings::default();
     let options =
         Options { niks_per_request: 100, invalid: 0.3, unreadable: 0.1, ..Options::default() };

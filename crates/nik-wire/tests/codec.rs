@@ -1,4 +1,4 @@
-//! The own JSON code, held to `serde_json`.
+//! The JSON reader and writer, compared with `serde_json`.
 
 use std::collections::HashSet;
 use std::fmt::Write;
@@ -11,15 +11,15 @@ use serde_json::{Map, Value, json};
 
 use crate::sample::{answer, answer_under};
 
-/// Whether our scanner takes the text for JSON.
+/// Whether the scanner accepts the text.
 fn is_json(text: &str) -> bool {
     let malformed = Outcome::Failure { reason: Reason::MalformedJson, process: None };
     answer(text).0 != malformed
 }
 
-/// Whether `serde_json` does. Where it is asked for nothing it lets lone surrogates pass; asked for
-/// everything it refuses numbers that are no f64, which are JSON all the same.
-fn serde_says(text: &str) -> bool {
+/// Whether `serde_json` accepts the text. Parsed as `IgnoredAny`, lone surrogates pass; parsed as
+/// `Value`, numbers beyond `f64` are errors although they are JSON.
+fn is_json_for_serde(text: &str) -> bool {
     serde_json::from_str::<IgnoredAny>(text).is_ok()
         && serde_json::from_str::<Value>(text)
             .map_or_else(|error| error.to_string().contains("number out of range"), |_| true)
@@ -46,7 +46,7 @@ fn value() -> impl Strategy<Value = Value> {
 /// Every character as `\uXXXX`.
 fn escaped(text: &str) -> String {
     text.encode_utf16().fold(String::new(), |mut escaped, unit| {
-        write!(escaped, "\\u{unit:04X}").expect("a String takes everything");
+        write!(escaped, "\\u{unit:04X}").expect("writing to a String cannot fail");
         escaped
     })
 }
@@ -66,19 +66,19 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1024))]
 
     #[test]
-    fn any_bytes_have_an_outcome_that_is_json(bytes: Vec<u8>) {
+    fn any_bytes_have_an_outcome_in_json(bytes: Vec<u8>) {
         let (_, outcome) = answer_under(Settings::default(), &bytes);
         prop_assert!(serde_json::from_str::<Value>(&outcome).is_ok());
     }
 
     #[test]
-    fn any_document_is_json_in_each_of_its_spellings(value in value()) {
+    fn any_document_is_accepted_compact_and_pretty(value in value()) {
         prop_assert!(is_json(&value.to_string()));
         prop_assert!(is_json(&serde_json::to_string_pretty(&value).unwrap()));
     }
 
     #[test]
-    fn what_a_slip_makes_of_a_document_is_json_where_serde_says_so(
+    fn a_document_with_one_edit_is_accepted_exactly_if_serde_accepts_it(
         value in value(), at: prop::sample::Index, cut in 0_usize..4, piece in malformed_pieces()
     ) {
         let mut text: Vec<char> = value.to_string().chars().collect();
@@ -86,18 +86,18 @@ proptest! {
         let end = (at + cut).min(text.len());
         text.splice(at..end, piece.chars());
         let text: String = text.into_iter().collect();
-        prop_assert_eq!(is_json(&text), serde_says(&text), "{}", text);
+        prop_assert_eq!(is_json(&text), is_json_for_serde(&text), "{}", text);
     }
 
     #[test]
-    fn scraps_are_json_where_serde_says_so(text in malformed_pieces(), inside in malformed_pieces()) {
+    fn fragments_are_accepted_exactly_if_serde_accepts_them(text in malformed_pieces(), inside in malformed_pieces()) {
         for text in [text.clone(), format!("\"{inside}\""), format!("[{text}]"), format!("{{{text}:\"{inside}\"}}")] {
-            prop_assert_eq!(is_json(&text), serde_says(&text), "{}", text);
+            prop_assert_eq!(is_json(&text), is_json_for_serde(&text), "{}", text);
         }
     }
 
     #[test]
-    fn any_text_comes_out_as_serde_writes_it_however_it_was_escaped(head in "(?s).{6}", digits in "[0-9]{6}", rest: String) {
+    fn any_string_is_written_as_serde_writes_it_whatever_its_escapes_were(head in "(?s).{6}", digits in "[0-9]{6}", rest: String) {
         let text = format!("{head}{digits}{rest}");
         let written = serde_json::to_string(&text).unwrap();
         let serial = if rest.is_empty() { "\"None\"".into() } else { serde_json::to_string(&rest).unwrap() };
@@ -111,27 +111,27 @@ proptest! {
     }
 
     #[test]
-    fn a_request_of_the_usual_shape_or_nearly_is_answered_as_any_other(
+    fn the_fast_path_gives_the_same_outcome_as_the_general_reader(
         niks in prop::collection::vec(prop_oneof![9 => "[0-9]{16}", 3 => "327301[0-3][0-9]0[1-9]9[0-9]000[0-2]", 1 => "[0-9 /:éA]{15,17}"], 0..12),
         spaced: bool,
         process in "(limited|full)",
-        slip in prop::option::weighted(0.3, (any::<prop::sample::Index>(), 0_usize..2, "[\\[\\]{}\":, 0-9a]?")),
+        edit in prop::option::weighted(0.3, (any::<prop::sample::Index>(), 0_usize..2, "[\\[\\]{}\":, 0-9a]?")),
     ) {
         let (comma, colon) = if spaced { (", ", ": ") } else { (",", ":") };
         let list: Vec<_> = niks.iter().map(|nik| format!("\"{nik}\"")).collect();
         let mut request = format!(r#"{{"nik"{colon}[{}]{comma}"process"{colon}"{process}"}}"#, list.join(comma));
-        if let Some((at, cut, piece)) = slip {
+        if let Some((at, cut, piece)) = edit {
             let mut text: Vec<char> = request.chars().collect();
             let at = at.index(text.len());
             text.splice(at..at + cut.min(text.len() - at), piece.chars());
             request = text.into_iter().collect();
         }
-        // No usual request ends with a space.
+        // The fast path does not accept a trailing space.
         prop_assert_eq!(answer(&request), answer(&format!("{request} ")), "{}", request);
     }
 
     #[test]
-    fn errors_keep_their_very_bytes(values in prop::collection::vec(value(), 0..6)) {
+    fn errors_keep_their_bytes(values in prop::collection::vec(value(), 0..6)) {
         let elements = values.iter().filter(|value| !value.is_string() && !value.is_i64());
         let elements: Vec<_> = elements.map(|value| serde_json::to_string_pretty(value).unwrap()).collect();
         let (_, bytes) = answer(&format!(r#"{{"nik":[ {} ],"process":"full"}}"#, elements.join(" , ")));
@@ -140,14 +140,14 @@ proptest! {
     }
 
     #[test]
-    fn doubles_have_one_entry_at_their_first_place_and_count_each_time(
+    fn duplicates_have_one_entry_in_the_place_of_the_first_and_are_all_counted(
         picks in prop::collection::vec((0_u32..40, any::<bool>()), 0..60), process in "(limited|full)"
     ) {
-        let spelt = |(pick, as_text): &(u32, bool)| {
+        let element = |(pick, as_text): &(u32, bool)| {
             let nik = format!("32730101019000{pick:02}");
             if *as_text { format!("\"{}\"", escaped(&nik)) } else { nik }
         };
-        let list: Vec<_> = picks.iter().map(spelt).collect();
+        let list: Vec<_> = picks.iter().map(element).collect();
         let (_, bytes) = answer(&format!(r#"{{"nik":[{}],"process":"{process}"}}"#, list.join(",")));
         let mut seen = HashSet::new();
         let first = picks.iter().filter(|(pick, _)| seen.insert(*pick));
@@ -156,12 +156,12 @@ proptest! {
         let keys: Vec<_> = result["data"].as_object().unwrap().keys().cloned().collect();
         prop_assert_eq!(keys, expected);
         prop_assert_eq!(&result["summary"]["number_processed"], &json!(picks.len()));
-        prop_assert_eq!(bytes, serde_json::to_string(&result).unwrap(), "compact, no key twice");
+        prop_assert_eq!(bytes, serde_json::to_string(&result).unwrap(), "compact, and no duplicate key");
     }
 }
 
 #[test]
-fn a_hundred_and_twenty_eight_may_be_open_at_once_and_not_one_more() {
+fn at_most_128_levels_may_be_nested() {
     let arrays = |count: usize| format!("{}{}", "[".repeat(count), "]".repeat(count));
     let objects = |count: usize| format!("{}1{}", r#"{"a":"#.repeat(count), "}".repeat(count));
     for (inside, around) in
@@ -173,15 +173,15 @@ fn a_hundred_and_twenty_eight_may_be_open_at_once_and_not_one_more() {
         }
     }
     let depth = 500_000;
-    assert!(!is_json(&arrays(depth)), "no recursion, no end of the stack");
+    assert!(!is_json(&arrays(depth)), "deep nesting must not overflow the stack");
     assert!(
         is_json(&format!("[{}]", vec![arrays(127); 1000].join(","))),
-        "side by side is not inside"
+        "siblings are not nested"
     );
 }
 
 #[test]
-fn what_is_not_json_is_refused_by_its_bytes() {
+fn malformed_bytes_are_refused() {
     let malformed: [&[u8]; 14] = [
         b"",
         b" ",
@@ -211,7 +211,7 @@ fn what_is_not_json_is_refused_by_its_bytes() {
 }
 
 #[test]
-fn ten_thousand_different_niks_and_ten_thousand_equal_ones_are_told_apart() {
+fn ten_thousand_different_niks_have_an_entry_each_and_equal_ones_share_one() {
     let different: Vec<_> =
         (0..10_000).map(|index| format!("{}", 3_273_010_101_900_000_u64 + index)).collect();
     for (list, entries) in [(different, 10_000), (vec!["3273010101900001".to_owned(); 10_000], 1)] {
@@ -239,21 +239,21 @@ fn niks_that_differ_in_one_digit_have_an_entry_each() {
 }
 
 #[test]
-fn a_request_tells_how_many_elements_its_list_has() {
+fn a_request_knows_the_length_of_its_list() {
     for (list, length) in [("", 0), ("1", 1), (r#"1,"3273010101900001",null"#, 3)] {
         let request = format!(r#"{{"nik":[{list}],"process":"full"}}"#);
         let mut reader = RequestReader::default();
         let Ok(request) = reader.read(request.as_bytes(), Limits::default()) else {
             panic!("refused: [{list}]");
         };
-        let told = (request.len(), request.is_empty());
-        assert_eq!(told, (length, length == 0), "[{list}]");
+        let found = (request.len(), request.is_empty());
+        assert_eq!(found, (length, length == 0), "[{list}]");
     }
 }
 
 #[test]
-fn a_request_of_the_usual_shape_is_read_as_a_row_and_no_other_is() {
-    for (request, row) in [
+fn only_requests_of_the_common_shape_take_the_fast_path() {
+    for (request, fast) in [
         (r#"{"nik":["3273010101900001"],"process":"limited"}"#, true),
         (r#"{"nik":["3273010101900001","3273010101900002"],"process":"full"}"#, true),
         (r#"{"nik": ["3273010101900001", "3273010101900002"], "process": "limited"}"#, true),
@@ -268,7 +268,7 @@ fn a_request_of_the_usual_shape_is_read_as_a_row_and_no_other_is() {
         let Ok(read) = reader.read(request.as_bytes(), Limits::default()) else {
             panic!("refused: {request}");
         };
-        assert_eq!(read.row().is_some(), row, "{request}");
-        assert_eq!(read.elements().count(), if row { 0 } else { read.len() }, "{request}");
+        assert_eq!(read.digit_list().is_some(), fast, "{request}");
+        assert_eq!(read.elements().count(), if fast { 0 } else { read.len() }, "{request}");
     }
 }

@@ -1,4 +1,4 @@
-//! The synthetic requests: judged as they are meant.
+//! Generated requests have the outcomes that they were generated for.
 
 use nik::Summary;
 use nik::dataset;
@@ -9,8 +9,8 @@ use nik_wire::{Limits, Process};
 
 use crate::sample::{date, processor, regions};
 
-/// The counts over `count` requests of ten NIKs, by process.
-fn judged(
+/// The number of requests and their counts by process, over `count` requests.
+fn summaries(
     processor: &mut Processor,
     mut generator: Generator,
     count: usize,
@@ -33,12 +33,12 @@ fn judged(
 }
 
 #[test]
-fn without_invalid_ones_every_nik_is_valid_under_the_codes_in_force() {
+fn with_a_share_of_0_invalid_every_nik_is_valid() {
     let regions = dataset::regions(RetiredCodes::None).unwrap();
     let options = Options { niks_per_request: 10, invalid: 0.0, ..Options::default() };
     let generator = Generator::new(&regions, 5, options);
     let settings = Settings { min_age: 17, ..Settings::default() };
-    let counts = judged(&mut Processor::new(regions.into(), settings), generator, 1000);
+    let counts = summaries(&mut Processor::new(regions.into(), settings), generator, 1000);
     for (requests, summary) in counts {
         assert!((400..600).contains(&requests), "{requests} of 1000");
         assert_eq!(summary.all_section, summary.number);
@@ -46,29 +46,35 @@ fn without_invalid_ones_every_nik_is_valid_under_the_codes_in_force() {
 }
 
 #[test]
-fn invalid_niks_are_invalid_in_every_section_and_have_their_share() {
+fn every_section_is_invalid_in_some_niks_and_the_shares_are_kept() {
     let options = Options {
         niks_per_request: 10,
         invalid: 1.0,
         process: Some(Process::Full),
         ..Options::default()
     };
-    let [_, (_, all)] =
-        judged(&mut processor(Settings::default()), Generator::new(&regions(), 5, options), 1000);
+    let [_, (_, all)] = summaries(
+        &mut processor(Settings::default()),
+        Generator::new(&regions(), 5, options),
+        1000,
+    );
     assert_eq!((all.number_processed, all.all_section), (10_000, 0));
     for valid in [all.length, all.area, all.dob, all.gender, all.computerized] {
         assert!((1000..9900).contains(&valid), "{all:?}");
     }
 
     let options = Options { invalid: 0.25, unreadable: 0.1, ..options };
-    let [_, (_, all)] =
-        judged(&mut processor(Settings::default()), Generator::new(&regions(), 5, options), 1000);
+    let [_, (_, all)] = summaries(
+        &mut processor(Settings::default()),
+        Generator::new(&regions(), 5, options),
+        1000,
+    );
     assert!((900..1100).contains(&all.error), "{all:?}");
     assert!((6500..7000).contains(&all.all_section), "{all:?}");
 }
 
 #[test]
-fn every_fault_ends_as_it_should_in_all_its_variants() {
+fn every_fault_gives_its_reason_in_all_its_variants() {
     for (niks_per_request, limits) in
         [(1, Limits::default()), (3, Limits { niks_per_request: 3000, request_bytes: 1 << 19 })]
     {

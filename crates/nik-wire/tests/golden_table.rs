@@ -1,26 +1,27 @@
-//! Every case of the golden table, through the pipeline and through the reference.
+//! Every case of the golden table, through the processor and through the reference.
 //!
-//! A new case is written with `?` for its last two columns. Then `NIK_BLESS=1 cargo test golden` writes what the reference answers into
-//! `target/golden-new.tsv`, to be read, judged and copied by a person. A case that has an answer is never written anew.
+//! A new case has `?` in its last two columns. `NIK_BLESS=1 cargo test -p nik-wire golden` writes
+//! the outcomes of the reference to `target/golden-new.tsv`, for a person to review and copy. It
+//! never changes a case that has an outcome.
 
 use crate::golden::{self, Case, On, kind, shown};
-use crate::reference::fast::Fast;
+use crate::reference::adapter::ProcessorAdapter;
 use crate::reference::regions::Regions;
 use crate::reference::{Answer, answer};
 use nik::Date;
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write as _;
 
-fn by_the_reference(case: &Case) -> Answer {
+fn reference_answer(case: &Case) -> Answer {
     let regions = Regions::of_the_project(case.retired);
     answer(case.request.as_deref(), case.on.day(), &case.settings, regions)
 }
 
-/// Pipelines by their settings. One answers every case of its settings, one after the other, in the same buffers.
+/// One processor for each combination of settings, so that its cases share buffers.
 #[derive(Default)]
-struct Pipelines(HashMap<&'static str, Fast>);
+struct Processors(HashMap<&'static str, ProcessorAdapter>);
 
-impl Pipelines {
+impl Processors {
     fn answer(&mut self, case: &Case) -> Answer {
         let date = match case.on {
             On::Day(day) => Date::parse(&day.to_string()).expect("a date"),
@@ -28,12 +29,12 @@ impl Pipelines {
         };
         self.0
             .entry(case.settings_text)
-            .or_insert_with(|| Fast::new(&case.settings, case.retired))
+            .or_insert_with(|| ProcessorAdapter::new(&case.settings, case.retired))
             .answer(case.request.as_deref(), date)
     }
 }
 
-/// Runs every case, then says of each that is wrong how it reads.
+/// Runs every case, and fails with a list of those that differ.
 fn assert_outcomes(mut found: impl FnMut(&Case) -> (&'static str, Vec<u8>)) {
     let mut wrong = String::new();
     for case in golden::cases() {
@@ -54,43 +55,43 @@ fn assert_outcomes(mut found: impl FnMut(&Case) -> (&'static str, Vec<u8>)) {
 #[test]
 fn the_reference_gives_every_golden_outcome() {
     assert_outcomes(|case| {
-        let answer = by_the_reference(case);
+        let answer = reference_answer(case);
         (kind(&answer), answer.bytes)
     });
 }
 
 #[test]
-fn the_pipeline_gives_every_golden_outcome() {
-    let mut pipelines = Pipelines::default();
+fn the_processor_gives_every_golden_outcome() {
+    let mut processors = Processors::default();
     assert_outcomes(|case| {
-        let answer = pipelines.answer(case);
-        assert_eq!(answer.kind, by_the_reference(case).kind, "counts and process of {}", case.name);
+        let answer = processors.answer(case);
+        assert_eq!(answer.kind, reference_answer(case).kind, "counts and process of {}", case.name);
         (kind(&answer), answer.bytes)
     });
 }
 
 #[test]
-fn every_case_has_an_outcome_that_a_person_has_read() {
+fn every_case_has_a_reviewed_outcome() {
     let new: Vec<Case> =
         golden::cases().into_iter().filter(|case| case.outcome.is_none()).collect();
     if std::env::var_os("NIK_BLESS").is_some() {
         let mut lines = String::new();
         for case in &new {
-            let answer = by_the_reference(case);
+            let answer = reference_answer(case);
             writeln!(lines, "{}\t{}\t{}", case.question, kind(&answer), shown(&answer.bytes))
                 .expect("a String");
         }
-        let side_file = concat!(env!("CARGO_MANIFEST_DIR"), "/target/golden-new.tsv");
-        std::fs::write(side_file, lines).expect("target is there to be written");
+        let side_file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/golden-new.tsv");
+        std::fs::write(side_file, lines).expect("target/ is writable");
     }
     let names: Vec<&str> = new.iter().map(|case| case.name).collect();
-    assert!(names.is_empty(), "no outcome yet (NIK_BLESS=1 proposes one): {names:?}");
+    assert!(names.is_empty(), "cases without an outcome (NIK_BLESS=1 proposes one): {names:?}");
 }
 
 #[test]
-fn the_table_is_large_and_names_each_case_once() {
+fn the_table_has_at_least_300_cases_with_unique_names() {
     let cases = golden::cases();
     let names: HashSet<&str> = cases.iter().map(|case| case.name).collect();
-    assert_eq!(names.len(), cases.len(), "a name stands twice");
+    assert_eq!(names.len(), cases.len(), "a duplicate name");
     assert!(cases.len() >= 300, "{} cases", cases.len());
 }

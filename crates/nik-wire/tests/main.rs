@@ -1,4 +1,4 @@
-//! One test binary: a module for each behaviour.
+//! The tests of `nik-wire`, in one binary.
 
 mod agreement;
 mod allocations;

@@ -1,4 +1,4 @@
-//! A request's bytes in, its outcome's bytes out.
+//! The outcomes of `Processor`, byte for byte.
 
 use nik_wire::process::{Outcome, Settings};
 use nik_wire::{Absent, Process, Reason};
@@ -12,12 +12,12 @@ const EMPTY: &str = r#"{"message":"failed","data":[]}"#;
 fn failure(request: &str) -> (Reason, Option<Process>, String) {
     match answer(request) {
         (Outcome::Failure { reason, process }, bytes) => (reason, process, bytes),
-        (Outcome::Result { .. }, bytes) => panic!("an answer: {bytes}"),
+        (Outcome::Result { .. }, bytes) => panic!("a result: {bytes}"),
     }
 }
 
 #[test]
-fn the_examples_of_the_origin_come_out_as_documented() {
+fn the_examples_of_the_original_service_give_its_documented_results() {
     let request = include_str!("golden/origin/request.json");
     assert_eq!(answer(request).1, include_str!("golden/origin/full.json"));
     let limited = request.replace("full", "limited");
@@ -25,7 +25,7 @@ fn the_examples_of_the_origin_come_out_as_documented() {
 }
 
 #[test]
-fn a_valid_nik_is_told_in_full() {
+fn a_valid_nik_in_full_has_all_sections() {
     let (outcome, bytes) = answer(r#"{"nik":["3273014101900001"],"process":"full"}"#);
     assert_eq!(
         bytes,
@@ -46,7 +46,7 @@ fn a_valid_nik_is_told_in_full() {
 }
 
 #[test]
-fn errors_stand_before_the_data_as_they_were_sent_and_doubles_appear_once() {
+fn errors_keep_their_bytes_and_duplicates_have_one_entry() {
     let (_, bytes) = answer(
         r#"{"nik":[ 1.5 , 3273010101900001,"3273010101900001" , {"a" : [ null ]},"12345","\u0033273010101900001"],"process":"limited"}"#,
     );
@@ -61,7 +61,7 @@ fn errors_stand_before_the_data_as_they_were_sent_and_doubles_appear_once() {
 }
 
 #[test]
-fn each_reason_is_given_for_what_it_stands_for() {
+fn each_reason_has_its_cause() {
     let list = r#"{"message":"failed","data":["3273010101900001"]}"#;
     let empty = r#"{"message":"failed","data":[]}"#;
     let cases = [
@@ -79,14 +79,14 @@ fn each_reason_is_given_for_what_it_stands_for() {
 
 #[test]
 fn a_record_without_a_value_is_a_tombstone() {
-    let mut out = b"of the record before".to_vec();
+    let mut out = b"the record before".to_vec();
     let outcome = processor(Settings::default()).process(None, date("2024-03-01"), &mut out);
     assert_eq!(outcome, Outcome::Failure { reason: Reason::Tombstone, process: None });
     assert_eq!(out, EMPTY.as_bytes());
 }
 
 #[test]
-fn requests_that_are_not_requests_are_told_apart() {
+fn invalid_requests_are_failures_with_the_process_and_list_that_could_be_read() {
     let cases = [
         (r"null", None),
         (r#""nik""#, None),
@@ -120,7 +120,7 @@ fn requests_that_are_not_requests_are_told_apart() {
 }
 
 #[test]
-fn keys_and_processes_compare_after_decoding_and_by_case() {
+fn keys_and_processes_are_compared_decoded_and_case_sensitively() {
     let (outcome, _) =
         answer(r#"{"x":{"nik":3},"\u006eik":[],"proce\u0073s":"\u0066ull","nik ":1}"#);
     assert!(matches!(outcome, Outcome::Result { process: Process::Full, .. }));
@@ -131,7 +131,7 @@ fn keys_and_processes_compare_after_decoding_and_by_case() {
 }
 
 #[test]
-fn an_empty_list_has_an_empty_answer() {
+fn an_empty_list_has_an_empty_result() {
     let (_, bytes) = answer(r#"{"nik":[],"process":"full"}"#);
     assert_eq!(
         bytes,
@@ -157,7 +157,7 @@ fn integers_are_niks_by_their_text_and_other_numbers_are_errors() {
 }
 
 #[test]
-fn a_value_that_does_not_exist_is_the_text_none_or_null() {
+fn an_absent_value_is_the_string_none_or_null() {
     let request = br#"{"nik":["0000009"],"process":"full"}"#;
     for (absent, json) in [(Absent::Text, r#""None""#), (Absent::Null, "null")] {
         let (_, bytes) = answer_under(Settings { absent, ..Settings::default() }, request);
@@ -183,7 +183,7 @@ fn a_value_that_does_not_exist_is_the_text_none_or_null() {
 }
 
 #[test]
-fn a_retired_code_is_valid_and_without_a_name_if_nobody_knows_it() {
+fn a_retired_code_is_valid_even_if_its_name_is_unknown() {
     for (absent, name) in [(Absent::Text, r#""None""#), (Absent::Null, "null")] {
         let request = br#"{"nik":[3273020101900001],"process":"full"}"#;
         let (_, bytes) = answer_under(Settings { absent, ..Settings::default() }, request);
@@ -193,7 +193,7 @@ fn a_retired_code_is_valid_and_without_a_name_if_nobody_knows_it() {
 }
 
 #[test]
-fn the_minimum_age_refuses_the_date_and_still_shows_it() {
+fn below_the_minimum_age_the_date_is_invalid_and_still_written() {
     let settings = Settings { min_age: 17, ..Settings::default() };
     let (_, bytes) =
         answer_under(settings, br#"{"nik":[3273010203070001,3273010103070001],"process":"full"}"#);
@@ -208,7 +208,7 @@ fn the_minimum_age_refuses_the_date_and_still_shows_it() {
 }
 
 #[test]
-fn one_record_leaves_nothing_behind_for_the_next() {
+fn an_outcome_does_not_depend_on_the_records_before() {
     let mut processor = processor(Settings::default());
     let mut out = Vec::new();
     let records: [&[u8]; 5] = [
@@ -226,7 +226,7 @@ fn one_record_leaves_nothing_behind_for_the_next() {
 }
 
 #[test]
-fn reasons_and_processes_have_the_names_of_the_wire() {
+fn reasons_and_processes_have_their_names_on_the_wire() {
     let reasons = [
         "tombstone",
         "request_too_large",

@@ -1,5 +1,5 @@
-//! The schemas in `schemas/` fit the bytes that are published, and nothing else: every golden outcome validates, every
-//! outcome that is spoilt in one place does not.
+//! The schemas in `schemas/` accept the published outcomes and nothing else: every golden outcome
+//! validates, and no outcome that was changed in one place does.
 
 use crate::golden;
 use jsonschema::Validator;
@@ -18,7 +18,7 @@ fn validator(name: &str) -> Validator {
         .unwrap_or_else(|problem| panic!("{name}: {problem}"))
 }
 
-/// The schema of an outcome of the golden table's kind.
+/// The schema for an outcome kind of the golden table.
 fn schema_of(kind: &str) -> &str {
     match kind {
         "limited" => "result-limited",
@@ -31,8 +31,8 @@ fn validators() -> BTreeMap<&'static str, Validator> {
     ["result-limited", "result-full", "failure"].map(|name| (name, validator(name))).into()
 }
 
-/// The golden outcomes by their schema, each once. Left out is what `serde_json` cannot hold: numbers no double can, and 128
-/// levels; the bytes of these are compared in `golden_table.rs`.
+/// Each different golden outcome with its schema. It leaves out the two that `serde_json` cannot
+/// parse: a number beyond `f64` and 128 levels of nesting. `golden_table.rs` compares their bytes.
 fn outcomes() -> Vec<(&'static str, Value)> {
     let mut seen = HashSet::new();
     let mut left_out = Vec::new();
@@ -80,7 +80,7 @@ fn every_golden_outcome_validates() {
 fn no_outcome_validates_as_another_kind() {
     let validators = validators();
     for (name, outcome) in outcomes() {
-        // An empty list has the same answer in limited and in full.
+        // An empty list has the same result in both processes.
         let others =
             validators.iter().filter(|(other, _)| **other != name && outcome["data"] != json!({}));
         for (other, validator) in others {
@@ -90,7 +90,7 @@ fn no_outcome_validates_as_another_kind() {
 }
 
 #[test]
-fn the_request_schema_tells_requests_that_can_be_read_from_those_that_cannot() {
+fn the_request_schema_accepts_exactly_the_requests_that_can_be_read() {
     let validator = validator("request");
     for case in golden::cases() {
         let Some(request) = &case.request else {
@@ -104,22 +104,23 @@ fn the_request_schema_tells_requests_that_can_be_read_from_those_that_cannot() {
             "invalid_request" | "unknown_process" => false,
             _ => continue,
         };
-        // A key given twice is lost when JSON is read, so no schema can see it.
-        let twice = case.name.contains("twice") || case.name.contains("thrice");
+        // JSON parsers drop duplicate keys, so no schema can detect them.
+        let twice = case.name.contains("twice") || case.name.contains("three_times");
         assert!(validator.is_valid(&request) == expected || twice, "{}", case.name);
     }
 }
 
-/// Where a value stands: the keys and indices from the root.
+/// The keys and indices from the root to a value.
 type Path = Vec<String>;
 
-/// Every value of an outcome whose type is fixed: all but the elements of lists, which are the request's own.
-fn places(value: &Value, at: &Path, out: &mut Vec<Path>) {
+/// The paths of all values with a fixed type: all but the elements of lists, which come from the
+/// request.
+fn collect_paths(value: &Value, at: &Path, out: &mut Vec<Path>) {
     out.push(at.clone());
     for (key, value) in value.as_object().into_iter().flatten() {
         let mut at = at.clone();
         at.push(key.clone());
-        places(value, &at, out);
+        collect_paths(value, &at, out);
     }
 }
 
@@ -138,21 +139,21 @@ fn type_of(value: &Value) -> &'static str {
     }
 }
 
-/// Whether the contract knows a value of the new type in this place, too.
-fn is_an_answer(path: &[String], old: &Value, new: &Value) -> bool {
+/// Whether the contract also allows a value of the new type at this path.
+fn is_allowed(path: &[String], old: &Value, new: &Value) -> bool {
     let names: Vec<&str> = path.iter().rev().take(2).map(String::as_str).collect();
-    let text_or_nothing = matches!(names[..], ["subdistrict", _] | ["value", "computerized"]);
-    let between_text_and_nothing = !old.is_boolean()
+    let can_be_absent = matches!(names[..], ["subdistrict", _] | ["value", "computerized"]);
+    let swaps_text_and_null = !old.is_boolean()
         && (old.is_string() || old.is_null())
         && (new.is_string() || new.is_null());
-    // Each absent value is the text `None` or null, by a setting.
-    (text_or_nothing && between_text_and_nothing) || (old == "None" && new.is_null())
+    // A setting decides whether an absent value is the string `None` or null.
+    (can_be_absent && swaps_text_and_null) || (old == "None" && new.is_null())
 }
 
-/// The outcome spoilt in one place, with what was done to it.
+/// Copies of the outcome with one change each, and a description of the change.
 fn mutants(outcome: &Value) -> Vec<(String, Value)> {
     let mut paths = Vec::new();
-    places(outcome, &Path::new(), &mut paths);
+    collect_paths(outcome, &Path::new(), &mut paths);
     let mut mutants = Vec::new();
     for path in paths {
         let old = at(&mut outcome.clone(), &path).clone();
@@ -161,13 +162,13 @@ fn mutants(outcome: &Value) -> Vec<(String, Value)> {
         {
             let another_type =
                 type_of(&old) != type_of(&new) || (old.is_number() && new == json!(1.5));
-            if another_type && !is_an_answer(&path, &old, &new) {
+            if another_type && !is_allowed(&path, &old, &new) {
                 let mut mutant = outcome.clone();
                 *at(&mut mutant, &path) = new.clone();
                 mutants.push((format!("{path:?} is {new}"), mutant));
             }
         }
-        // The keys of `data` are NIKs: a list with fewer of them has fewer.
+        // The keys of `data` are NIKs, and any number of them is valid.
         let keys = old
             .as_object()
             .filter(|_| path != ["data"])
@@ -188,7 +189,7 @@ fn mutants(outcome: &Value) -> Vec<(String, Value)> {
 }
 
 #[test]
-fn no_outcome_with_a_key_missing_or_too_many_or_a_value_of_another_type_validates() {
+fn no_outcome_with_a_missing_key_an_extra_key_or_a_value_of_another_type_validates() {
     let validators = validators();
     let mut count = 0;
     let mut survivors = Vec::new();

@@ -1,47 +1,49 @@
-//! The judgement of one NIK, section by section.
+//! Judges one NIK, section by section.
 
 use super::birth_date::{BirthDate, Date};
 use super::gender::Gender;
 use super::{Nik, area, birth_date, gender, serial};
 use crate::region::{AreaId, Regions};
 
-/// One section of a NIK: what it tells, and whether that is right.
+/// One section of a NIK: its value and its verdict.
 #[derive(Clone, Copy)]
 pub struct Section<T> {
-    /// What the section tells; a value may be told and still be wrong.
+    /// The value read from the section. An invalid section can have one: a minor's date of birth
+    /// below the minimum age, for example.
     pub value: T,
-    /// Whether the section keeps its rule.
+    /// Whether the section follows its rule.
     pub valid: bool,
 }
 
 impl<T> Section<Option<T>> {
-    /// A section that is valid when it tells anything.
-    pub(super) fn known(value: Option<T>) -> Self {
+    /// A section that is valid if it has a value.
+    pub(super) fn valid_if_some(value: Option<T>) -> Self {
         Self { valid: value.is_some(), value }
     }
 }
 
-/// The judgement of one NIK. Personal data: no `Debug`.
+/// The verdict on one NIK. It holds personal data and therefore has no `Debug`.
 #[derive(Clone, Copy)]
 pub struct Assessment<'a> {
-    /// The NIK itself; valid when it is exactly 16 ASCII digits.
+    /// The whole NIK; valid if it is exactly 16 ASCII digits.
     ///
     /// Source: PP 37/2007 art. 37 (16 digits).
     pub length: Section<Nik<'a>>,
-    /// The first six characters.
+    /// The kecamatan, from the first six characters; valid if its code is known.
     pub area: Section<Option<AreaId>>,
-    /// The 7th to the 12th character.
+    /// The date of birth, from the 7th to the 12th character; valid if the date exists, is not
+    /// after the reference date and gives at least the minimum age.
     pub dob: Section<Option<BirthDate>>,
-    /// The 7th character.
+    /// The gender, from the 7th character; valid if that is 0 to 7.
     pub gender: Section<Option<Gender>>,
-    /// The characters from the 13th.
+    /// The serial number, from the 13th character on; valid if it is 0001 to 9999.
     pub computerized: Section<Option<&'a str>>,
 }
 
 impl Assessment<'_> {
-    /// Whether all five sections are valid, and so the NIK.
+    /// Whether all five sections are valid.
     pub fn is_valid(&self) -> bool {
-        // Without branches: each would go the other way for some NIKs.
+        // `&` rather than `&&`: the outcomes are unpredictable, so branches would be mispredicted.
         self.length.valid
             & self.area.valid
             & self.dob.valid
@@ -50,14 +52,14 @@ impl Assessment<'_> {
     }
 }
 
-/// Judges a NIK by the codes `regions` knows, on the day `reference`. Younger than `min_age` years
-/// is an invalid `dob`.
+/// Judges a NIK by the codes that `regions` knows, with ages as of the day `reference`. `dob` is
+/// invalid below an age of `min_age` years.
 ///
-/// The five sections are independent of each other: none is skipped because another is wrong.
+/// The five sections are judged independently: an invalid one does not skip another.
 #[inline(always)]
 #[expect(
     clippy::inline_always,
-    reason = "a third of the cost of a NIK was the way of the answer through memory"
+    reason = "returning the verdict through memory was a third of the cost of a NIK"
 )]
 pub fn assess<'a>(
     nik: &Nik<'a>,

@@ -1,38 +1,40 @@
-//! The 7th to the 12th character: the date of birth; and the calendar it needs, by integers alone.
+//! The date of birth, from the 7th to the 12th character, and the integer calendar that it needs.
 //!
-//! The calendar is own code, as it is on the path of every NIK, and little is needed of it: the days of a month, the order of days,
-//! the day of an instant. `tests/judgement.rs` holds every day of two centuries to chrono's.
+//! Every NIK passes through this calendar, and it needs little: the days of a month, the order of
+//! days, the day of an instant. Hand-written code does that faster than chrono;
+//! `tests/judgement.rs` compares every day of two centuries with chrono.
 
 use core::fmt;
 
 use super::{Nik, Section};
 
 /// Added to a woman's day of birth.
-const WOMAN: u32 = 40;
-/// Milliseconds: Jakarta (WIB) is seven hours ahead of UTC, without summer time.
-const JAKARTA: i64 = 7 * 60 * 60 * 1000;
-const DAY: i64 = 24 * 60 * 60 * 1000;
+const WOMAN_OFFSET: u32 = 40;
+/// Jakarta (WIB) is seven hours ahead of UTC and has no daylight saving time.
+const JAKARTA_OFFSET_MS: i64 = 7 * 60 * 60 * 1000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// A day of the Gregorian calendar, 0001-01-01 to 9999-12-31. Every `Date` is a day that exists.
+/// A day of the Gregorian calendar, from 0001-01-01 to 9999-12-31. Every `Date` exists in the
+/// calendar.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Date(
-    /// The year above 9 bits, the month above 5, the day: one number, so that days compare without
-    /// a branch. On random birth dates every branch costs more than the rest of the work.
+    /// `year << 9 | month << 5 | day`: comparing one number takes no branch. On random birth dates
+    /// a mispredicted branch costs more than the rest of the work.
     u32,
 );
 
-/// A text that is not a date.
+/// The error of [`Date::parse`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a date is a day of the calendar written YYYY-MM-DD")]
+#[error("expected an existing day written YYYY-MM-DD")]
 pub struct NotADate;
 
 impl Date {
-    /// The first day this calendar knows.
+    /// 0001-01-01, the first day of this calendar.
     pub const MIN: Self = Self::pack(1, 1, 1);
-    /// The last day this calendar knows.
+    /// 9999-12-31, the last day of this calendar.
     pub const MAX: Self = Self::pack(9999, 12, 31);
 
-    /// The day, if the calendar has it.
+    /// The day, or `None` if the calendar does not have it.
     pub fn new(year: u16, month: u8, day: u8) -> Option<Self> {
         let (year, month, day) = (year.into(), month.into(), day.into());
         ((1..=9999).contains(&year) && exists(year, month, day))
@@ -43,13 +45,14 @@ impl Date {
         Self(year << 9 | month << 5 | day)
     }
 
-    /// The day written `YYYY-MM-DD`, ASCII digits only. Fails for any other notation, and for a day that the calendar does not have.
+    /// Parses `YYYY-MM-DD` in ASCII digits. Any other notation is an error, and so is a day that
+    /// the calendar does not have.
     ///
     /// ```
     /// use nik::Date;
     ///
     /// assert_eq!(Date::parse("2024-02-29").unwrap().to_string(), "2024-02-29");
-    /// assert!(Date::parse("2023-02-29").is_err(), "no leap year");
+    /// assert!(Date::parse("2023-02-29").is_err(), "2023 is not a leap year");
     /// assert!(Date::parse("2024-2-29").is_err(), "a digit is missing");
     /// ```
     pub fn parse(text: &str) -> Result<Self, NotADate> {
@@ -64,13 +67,13 @@ impl Date {
         real.then_some(Self::pack(year, month, day)).ok_or(NotADate)
     }
 
-    /// The day it is in Jakarta, `ms` milliseconds after 1970-01-01 00:00 UTC. Any number is fine:
-    /// those beyond the calendar give its first or last day.
+    /// The day in Jakarta at `ms` milliseconds since 1970-01-01 00:00 UTC. Instants outside this
+    /// calendar give its first or last day.
     #[expect(clippy::cast_sign_loss, reason = "clamped")]
     pub fn from_unix_ms_jakarta(ms: i64) -> Self {
-        // `civil_from_days` of Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms": days
-        // since 0000-03-01, as years that start in March have the leap day at their end.
-        let days = ms.saturating_add(JAKARTA).div_euclid(DAY) + 719_468;
+        // `civil_from_days` from Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms":
+        // days since 0000-03-01, because a year that starts in March has its leap day at the end.
+        let days = ms.saturating_add(JAKARTA_OFFSET_MS).div_euclid(DAY_MS) + 719_468;
         let days = days.clamp(306, 3_652_364) as u32; // 0001-01-01, 9999-12-31
         let (era, day_of_era) = (days / 146_097, days % 146_097);
         let year_of_era =
@@ -100,7 +103,7 @@ impl Date {
         self.0 & 31
     }
 
-    /// The whole years from `earlier` to this day.
+    /// The number of whole years from `earlier` to this day.
     fn years_since(self, earlier: Self) -> u32 {
         const WITHIN_YEAR: u32 = (1 << 9) - 1;
         let birthday_ahead = self.0 & WITHIN_YEAR < earlier.0 & WITHIN_YEAR;
@@ -122,19 +125,20 @@ impl fmt::Debug for Date {
     }
 }
 
-/// When a person was born, and how old that makes them. Personal data: no `Debug`.
+/// A date of birth, and the age on the reference date. It is personal data and therefore has no
+/// `Debug`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct BirthDate {
     /// The day of birth.
     pub date: Date,
-    /// The age on the reference date, in whole calendar years. It steps on the birthday; for those
-    /// born on 29 February on 1 March of common years.
+    /// The age in whole calendar years. It increases on the birthday, or on 1 March of a common
+    /// year for a person born on 29 February.
     pub age: u32,
 }
 
-/// Valid when the characters are DDMMYY of a day that exists and the age is at least `min_age`
-/// years. The day is 01 to 31, a woman's 41 to 71. Of 20YY and 19YY the later one counts whose
-/// whole date exists and is not after `reference`.
+/// Valid if the characters are DDMMYY of a day that exists and the age is at least `min_age` years.
+/// DD is 01 to 31, or 41 to 71 for a woman. The year is 20YY if that whole date exists and is not
+/// after `reference`, else 19YY on the same conditions.
 ///
 /// Source: PP 37/2007 art. 37 (day, month and year of birth, a woman's day plus 40).
 pub(super) fn read(nik: &Nik<'_>, min_age: u8, reference: Date) -> Section<Option<BirthDate>> {
@@ -144,9 +148,9 @@ pub(super) fn read(nik: &Nik<'_>, min_age: u8, reference: Date) -> Section<Optio
 
 fn birth_date(nik: &Nik<'_>, reference: Date) -> Option<BirthDate> {
     let [day, month, year] = nik.birth_date()?;
-    let day = if day > WOMAN { day - WOMAN } else { day };
-    // A day that 19YY has, 20YY has too (1900 was no leap year, 2000 was): the later century is
-    // wrong only where it lies after the reference.
+    let day = if day > WOMAN_OFFSET { day - WOMAN_OFFSET } else { day };
+    // Every day that exists in 19YY exists in 20YY too (2000 was a leap year, 1900 was not), so
+    // 20YY is only ruled out if it is after the reference date.
     let this_century = Date::pack(2000 + year, month, day) <= reference;
     let year = if this_century { 2000 } else { 1900 } + year;
     let date = Date::pack(year, month, day);
@@ -159,7 +163,7 @@ fn two_digits(tens: u8, ones: u8) -> Option<u32> {
     digits.then(|| u32::from(tens - b'0') * 10 + u32::from(ones - b'0'))
 }
 
-/// Whether the calendar has the day, in a year from 1; any month, any day.
+/// Whether the calendar has this day. `year` must be at least 1; month and day can be any number.
 fn exists(year: u32, month: u32, day: u32) -> bool {
     const DAYS: [u32; 13] = [0, 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
     let leap = || year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));

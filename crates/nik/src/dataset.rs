@@ -1,22 +1,25 @@
-//! The region data built into the program, so that it is one file.
+//! The region data built into this crate.
 //!
-//! Source: `data/regions/manifest.json`, which `script/refresh-regions` writes and which names the decree and the package. An error
-//! would be one of the build, and `tests/regions/` reads all of it.
+//! The tables are constants, so a [`ParseError`] here is a bug in the build; the tests of this
+//! crate read them whole.
+//!
+//! Source: `data/regions/manifest.json`, written by `script/refresh-regions`, names the decree and
+//! the package they come from.
 
 use crate::region::{ParseError, Regions, RetiredCodes, Tables};
 
-/// The codes in force: `code TAB name`, sorted by code.
+/// The codes in force, sorted: `code TAB name`.
 pub const CURRENT_TSV: &str = include_str!("../data/regions/current.tsv");
 
-/// The codes no longer in force, each with its provenance.
+/// The retired codes, sorted, each with its provenance.
 pub const RETIRED_TSV: &str = include_str!("../data/regions/retired.tsv");
 
-/// Both tables with their provenance: what a lookup by hand needs.
+/// Both tables with their provenance, for lookups of codes of any level.
 pub fn tables() -> Result<Tables<'static>, ParseError> {
     Tables::parse(CURRENT_TSV, RETIRED_TSV)
 }
 
-/// The kecamatan that count as known: what the judgement of a NIK needs.
+/// The known kecamatan, for [`assess`](crate::assess()).
 pub fn regions(retired: RetiredCodes) -> Result<Regions, ParseError> {
     Regions::parse(CURRENT_TSV, RETIRED_TSV, retired)
 }

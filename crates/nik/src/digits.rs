@@ -1,49 +1,51 @@
-//! Sixteen digits, as nearly every NIK has, read all at once.
+//! Sixteen digits, the length of nearly every NIK, read at once.
 //!
-//! By own code, as it is on the path of every NIK: crates that read digits (`atoi_simd`) give one number, out of which each part
-//! would have to be divided again. In 128 bits each digit has a byte of its own, without `unsafe` and the same on every processor.
+//! Every NIK passes through this code. Crates that parse digits (such as `atoi_simd`) give one
+//! number, from which each part would have to be divided out again. Here each digit keeps its own
+//! byte of a `u128`, without `unsafe` and on every processor.
 
 /// The values of sixteen ASCII digits, the first one in the lowest byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Digits(u128);
 
-/// A one in every byte.
+/// 1 in every byte.
 const ONES: u128 = u128::MAX / 255;
 
 impl Digits {
-    /// The digits, if all of these bytes are.
+    /// The digits, or `None` if one of the bytes is not an ASCII digit.
     #[inline]
     pub fn read(text: &[u8; 16]) -> Option<Self> {
-        // Of a digit this leaves 0 to 9, of every other byte more.
+        // A digit becomes 0 to 9, any other byte something larger.
         let digits = Self::known(text);
         let values = digits.0;
-        // More than 9 sets the high bit, now or by the sum. The sum of a byte that sets it may spoil its neighbour, and no
-        // other does.
+        // A value above 9 has its high bit set, here or in the sum. Only a byte whose sum overflows
+        // can change its neighbour, and such a byte is refused anyway.
         let more = values | values.wrapping_add(ONES * (0x7f - 9));
         (more & (ONES << 7) == 0).then_some(digits)
     }
 
-    /// The digits that these bytes are known to be.
+    /// The digits, from bytes that are known to be ASCII digits: other bytes give a meaningless
+    /// value.
     #[inline]
     pub fn known(text: &[u8; 16]) -> Self {
         Self(u128::from_le_bytes(*text) ^ (ONES * 0x30))
     }
 
-    /// A number that no other sixteen digits have.
+    /// A number that is different for any other sixteen digits.
     #[inline]
     pub fn key(self) -> u64 {
         let [first, second] = self.halves();
         first | second << 4
     }
 
-    /// The number in the first six digits.
+    /// The number that the first six digits write.
     #[inline]
     pub(super) fn area(self) -> u32 {
         let [province, regency, kecamatan, _] = pairs(self.halves()[0]);
         (province * 100 + regency) * 100 + kecamatan
     }
 
-    /// The numbers in each two of the 7th to the 12th digit.
+    /// The 7th to the 12th digit as three numbers of two digits.
     #[inline]
     pub(super) fn birth_date(self) -> [u32; 3] {
         let [first, second] = self.halves().map(pairs);
@@ -62,17 +64,17 @@ impl Digits {
         self.0 >> 96 == 0
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "a half each")]
+    #[expect(clippy::cast_possible_truncation, reason = "takes one half each")]
     #[inline]
     fn halves(self) -> [u64; 2] {
         [self.0 as u64, (self.0 >> 64) as u64]
     }
 }
 
-/// The numbers that each two of eight digits make.
+/// Eight digits as four numbers of two digits.
 #[inline]
 fn pairs(digits: u64) -> [u32; 4] {
-    // Below 100 everywhere, so no byte runs over into the next. Every second one is a pair.
+    // Every byte stays below 100, so none overflows into the next. Every second byte holds a pair.
     let tens_and_ones = (digits * 10 + (digits >> 8)).to_le_bytes();
     [0, 2, 4, 6].map(|at| u32::from(tens_and_ones[at]))
 }
@@ -82,7 +84,7 @@ mod tests {
     use super::Digits;
 
     #[test]
-    fn only_sixteen_ascii_digits_are_read_and_each_in_its_place() {
+    fn only_sixteen_ascii_digits_are_read_each_into_its_byte() {
         for at in 0..16 {
             for byte in 0..=u8::MAX {
                 for other in *b"09" {
@@ -98,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn every_digit_has_its_place_in_a_key_of_its_own() {
+    fn every_digit_has_its_own_bits_in_the_key() {
         let key = |text: &[u8; 16]| Digits::known(text).key();
         assert_eq!(key(b"0000000000000000"), 0);
         let one = |at: usize| {

@@ -1,18 +1,18 @@
-//! The seventh character: the person's gender.
+//! The gender, from the seventh character.
 
 use super::{Nik, Section};
 
-/// The gender a NIK tells.
+/// The gender that a NIK encodes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Gender {
-    /// The day of birth as it is: the seventh character is 0 to 3.
+    /// The day of birth is written unchanged: the seventh character is 0 to 3.
     Man,
-    /// The day of birth plus 40: the seventh character is 4 to 7.
+    /// The day of birth is written plus 40: the seventh character is 4 to 7.
     Woman,
 }
 
-/// Valid when the seventh character is 0 to 7. It is judged by itself: a NIK whose birth date is
-/// wrong still tells a gender.
+/// Valid if the seventh character is 0 to 7. It is judged alone: a NIK with an invalid birth date
+/// still has a gender.
 ///
 /// Source: PP 37/2007 art. 37 (a woman's day of birth plus 40).
 pub(super) fn read(nik: &Nik<'_>) -> Section<Option<Gender>> {
@@ -20,5 +20,5 @@ pub(super) fn read(nik: &Nik<'_>) -> Section<Option<Gender>> {
         let (man, woman) = (Some(Gender::Man), Some(Gender::Woman));
         [man, man, man, man, woman, woman, woman, woman]
     };
-    Section::known(GENDERS.get(usize::from(nik.gender())).copied().flatten())
+    Section::valid_if_some(GENDERS.get(usize::from(nik.gender())).copied().flatten())
 }

@@ -1,11 +1,11 @@
-//! The judgement of one NIK, pure: text, regions and a reference date in, five judged sections out.
+#![doc = include_str!("../README.md")]
 //!
-//! A NIK (Nomor Induk Kependudukan) is a person's 16-digit number: six digits of the kecamatan that
-//! first registered them, six of the birth date (day + 40 for women), four of a serial.
+//! # Source
 //!
-//! Source: UU 23/2006 as changed by UU 24/2013, art. 13 (each resident has one NIK, for life);
-//! PP 37/2007 art. 37 (its 16 digits); PP 40/2019 art. 30, which took that decree's place (it never
-//! changes, and does not follow its holder's moves).
+//! UU 23/2006 as amended by UU 24/2013, art. 13 (each resident has one NIK, for life); PP 37/2007
+//! art. 37 (16 digits: six for the kecamatan of first registration, six for the date of birth with
+//! 40 added to a woman's day, four for a serial number); PP 40/2019 art. 30, which replaced PP
+//! 37/2007 (a NIK never changes, even when its holder moves).
 
 #![no_std]
 #![warn(missing_docs)]
@@ -14,17 +14,18 @@ extern crate alloc;
 
 mod area;
 mod assess;
-pub mod birth_date;
+mod birth_date;
 pub mod dataset;
 mod digits;
-pub mod gender;
+mod gender;
 mod number;
 pub mod region;
 mod serial;
 mod summary;
 
 pub use assess::{Assessment, Section, assess};
-pub use birth_date::Date;
+pub use birth_date::{BirthDate, Date, NotADate};
 pub use digits::Digits;
+pub use gender::Gender;
 pub use number::Nik;
 pub use summary::Summary;

@@ -1,18 +1,18 @@
-//! A text that can be read as a NIK, and where its parts lie.
+//! A text that can be read as a NIK, and its parts.
 
 use core::fmt;
 
 use super::Digits;
 
-/// Characters of the area code, and of the birth date behind it.
+/// The length in characters of the area code, and of the birth date that follows it.
 const PART: usize = 6;
 
-/// A text that can be read as a NIK: at least 7 characters (Unicode scalar values), the 7th to the
-/// 12th, as far as they exist, ASCII digits. Whether it is a valid one is for
-/// [`assess`](super::assess()) to say.
+/// A text that can be read as a NIK: it has at least 7 characters (Unicode scalar values), and the
+/// 7th to the 12th, as far as they exist, are ASCII digits. [`assess`](super::assess()) decides
+/// whether it is valid.
 ///
 /// The digits are personal data: `Debug` hides them, there is no `Display`, and only
-/// [`Nik::as_str`] gives them away.
+/// [`Nik::as_str`] returns them.
 ///
 /// ```
 /// use nik::Nik;
@@ -24,14 +24,14 @@ const PART: usize = 6;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Nik<'a> {
     text: &'a str,
-    /// The byte at which the 7th character starts: 6, unless the first six are not all ASCII.
+    /// The byte offset of the 7th character: 6 if the first six are ASCII.
     birth_at: usize,
-    /// Its digits if it is 16 ASCII digits, as nearly all are: then no part needs another look.
+    /// The digits if the text is 16 ASCII digits, as nearly all are: its parts need no more checks.
     digits: Option<Digits>,
 }
 
 impl<'a> Nik<'a> {
-    /// Reads a text as a NIK; `None` is an element for `errors`.
+    /// Reads a text as a NIK; `None` if it cannot be read as one.
     pub fn new(text: &'a str) -> Option<Self> {
         if let Ok(sixteen) = text.as_bytes().try_into()
             && let Some(digits) = Digits::read(sixteen)
@@ -46,13 +46,14 @@ impl<'a> Nik<'a> {
         nik.birth().iter().all(u8::is_ascii_digit).then_some(nik)
     }
 
-    /// The NIK that these are the text and the digits of.
+    /// A NIK from a text of 16 ASCII digits that were read before; `digits` must be those of
+    /// `text`.
     #[inline]
     pub fn of_digits(text: &'a str, digits: Digits) -> Self {
         Self { text, birth_at: PART, digits: Some(digits) }
     }
 
-    /// The NIK as it was sent.
+    /// The text of the NIK.
     pub fn as_str(&self) -> &'a str {
         self.text
     }
@@ -63,8 +64,8 @@ impl<'a> Nik<'a> {
         self.digits
     }
 
-    /// The number in the first six characters, 0 to 999,999; `None` unless all six are ASCII
-    /// digits.
+    /// The number that the first six characters write, 0 to 999,999; `None` unless all six are
+    /// ASCII digits.
     #[inline]
     pub(super) fn area(&self) -> Option<u32> {
         if let Some(digits) = self.digits {
@@ -75,7 +76,7 @@ impl<'a> Nik<'a> {
         all_digits(code).then_some((province * 100 + regency) * 100 + kecamatan)
     }
 
-    /// The 7th character's number, 0 to 9.
+    /// The 7th character as a number, 0 to 9.
     #[inline]
     pub(super) fn gender(&self) -> u8 {
         match self.digits {
@@ -84,8 +85,8 @@ impl<'a> Nik<'a> {
         }
     }
 
-    /// The numbers in the 7th to the 12th character, each 0 to 99: day, month and year. `None` if
-    /// there are fewer.
+    /// Day, month and year from the 7th to the 12th character, each 0 to 99. `None` if there are
+    /// fewer characters.
     #[inline]
     pub(super) fn birth_date(&self) -> Option<[u32; 3]> {
         match self.digits {
@@ -94,25 +95,26 @@ impl<'a> Nik<'a> {
         }
     }
 
-    /// The 7th to the 12th character as far as they exist: one to six ASCII digits.
+    /// The 7th to the 12th character, as far as they exist: one to six ASCII digits.
     fn birth(&self) -> &'a [u8] {
         let rest = &self.text.as_bytes()[self.birth_at..];
         &rest[..rest.len().min(PART)]
     }
 
-    /// Everything from the 13th character; empty when there is none.
+    /// Everything from the 13th character on; may be empty.
     pub(super) fn serial(&self) -> &'a str {
-        // One byte a character up to here: `new` saw ASCII digits.
+        // The birth date has one byte per character, because `new` found ASCII digits.
         self.text.get(self.birth_at + PART..).unwrap_or_default()
     }
 }
 
-/// Counts instead of stopping at the first that is none: a few instructions for all of them.
+/// Counts the digits instead of stopping at the first other byte, which compiles to fewer
+/// instructions.
 pub(super) fn all_digits<const N: usize>(bytes: &[u8; N]) -> bool {
     bytes.iter().filter(|byte| byte.is_ascii_digit()).count() == N
 }
 
-/// The numbers that each two of six digits make; nothing sensible for bytes that are no digits.
+/// Six digits as three numbers of two digits; other bytes give meaningless numbers.
 fn pairs(digits: [u8; PART]) -> [u32; 3] {
     let digits = digits.map(|digit| u32::from(digit.wrapping_sub(b'0')));
     [0, 2, 4].map(|at| digits[at] * 10 + digits[at + 1])

@@ -1,13 +1,14 @@
-//! The characters from the 13th: the serial number among those born on one day in one kecamatan.
+//! The serial number, from the 13th character on: it separates people born on one day in one
+//! kecamatan.
 
 use super::number::all_digits;
 use super::{Nik, Section};
 
-/// Everything from the 13th character, `None` when there is nothing. Valid when that is exactly
-/// four ASCII digits, 0001 to 9999.
+/// The value is everything from the 13th character on, or `None` if the NIK ends before it. Valid
+/// if that is exactly four ASCII digits, 0001 to 9999.
 ///
-/// Source: PP 37/2007 art. 37 (four digits, given by the system as NIKs are issued); that it counts
-/// from 0001 is how the civil registry (Dukcapil) explains it.
+/// Source: PP 37/2007 art. 37 (four digits, assigned by the system when the NIK is issued). The
+/// civil registry (Dukcapil) explains that serial numbers start at 0001.
 pub(super) fn read<'a>(nik: &Nik<'a>) -> Section<Option<&'a str>> {
     let serial = nik.serial();
     let digits: Option<&[u8; 4]> = serial.as_bytes().try_into().ok();

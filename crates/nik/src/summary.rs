@@ -1,23 +1,23 @@
-//! The counts over a list of NIKs: what a result's `summary` tells, and what the metrics add up.
+//! Counts over a list of NIKs, for a result's `summary` and for the metrics.
 
 use core::ops::AddAssign;
 
 use super::Assessment;
 
-/// Counts over a list. A NIK sent twice counts twice.
+/// Counts over a list. A NIK that occurs twice counts twice.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Summary {
     /// Elements in the list.
     pub number: u64,
     /// Elements that could be read as a NIK.
     pub number_processed: u64,
-    /// Elements that could not.
+    /// Elements that could not be read as a NIK.
     pub error: u64,
     /// NIKs valid in all five sections.
     pub all_section: u64,
-    /// NIKs of a valid length; and so on.
+    /// NIKs with a valid length.
     pub length: u64,
-    /// NIKs of a known area.
+    /// NIKs with a valid area.
     pub area: u64,
     /// NIKs with a valid date of birth.
     pub dob: u64,

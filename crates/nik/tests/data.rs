@@ -1,4 +1,5 @@
-//! The tables that ship, and the lookup in them. The expectations read the files by themselves, not through the parser.
+//! The built-in tables and the lookup in them. The expectations are read from the files without the
+//! parser.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -9,13 +10,13 @@ fn retired_rows() -> impl Iterator<Item = Vec<&'static str>> {
     RETIRED_TSV.lines().skip(1).map(|line| line.split('\t').collect())
 }
 
-/// Every name by its code, current and retired.
+/// The names of all codes, current and retired.
 fn names() -> HashMap<&'static str, &'static str> {
     let current = CURRENT_TSV.lines().map(|line| line.split_once('\t').unwrap());
     current.chain(retired_rows().map(|row| (row[0], row[2]))).collect()
 }
 
-/// What each kecamatan code must resolve to under a policy that admits these confidences.
+/// What each kecamatan code must resolve to, under a policy that admits these confidences.
 fn expected(admits: impl Fn(&str) -> bool) -> BTreeMap<u32, Area<'static>> {
     let names = names();
     let current = CURRENT_TSV.lines().map(|line| line.split_once('\t').unwrap().0);
@@ -29,7 +30,7 @@ fn expected(admits: impl Fn(&str) -> bool) -> BTreeMap<u32, Area<'static>> {
     codes.map(|code| (code.parse().unwrap(), area(code))).collect()
 }
 
-fn every_number_resolves_as_expected(
+fn assert_every_number_resolves_as_expected(
     regions: &Regions,
     expected: &BTreeMap<u32, Area<'static>>,
     count: usize,
@@ -45,29 +46,29 @@ fn every_number_resolves_as_expected(
 }
 
 #[test]
-fn every_code_of_the_tables_resolves_to_its_names_and_no_other_number_resolves() {
+fn every_code_in_the_tables_resolves_to_its_names_and_other_numbers_do_not() {
     let regions = dataset::regions(RetiredCodes::All).unwrap();
-    every_number_resolves_as_expected(&regions, &expected(|_| true), 7_285 + 1_364);
+    assert_every_number_resolves_as_expected(&regions, &expected(|_| true), 7_285 + 1_364);
 }
 
 #[test]
-fn the_policy_confirmed_takes_only_confirmed_codes() {
+fn the_policy_confirmed_adds_only_confirmed_retired_codes() {
     let regions = dataset::regions(RetiredCodes::Confirmed).unwrap();
     let expected = expected(|confidence| confidence == "confirmed");
-    every_number_resolves_as_expected(&regions, &expected, 7_285 + 174);
+    assert_every_number_resolves_as_expected(&regions, &expected, 7_285 + 174);
     assert_eq!(regions.count(Level::Kecamatan, State::Retired), 174);
     assert_eq!(regions.count(Level::Regency, State::Retired), 0);
 }
 
 #[test]
-fn the_policy_none_takes_only_codes_in_force() {
+fn the_policy_none_knows_only_current_codes() {
     let regions = dataset::regions(RetiredCodes::None).unwrap();
-    every_number_resolves_as_expected(&regions, &expected(|_| false), 7_285);
+    assert_every_number_resolves_as_expected(&regions, &expected(|_| false), 7_285);
     assert_eq!(regions.count(Level::Kecamatan, State::Retired), 0);
 }
 
 #[test]
-fn areas_come_in_the_order_of_their_ids() {
+fn areas_are_in_the_order_of_their_ids() {
     let regions = dataset::regions(RetiredCodes::All).unwrap();
     let areas: Vec<_> = regions.areas().collect();
     let ids: Vec<_> = (0..1_000_000).filter_map(|code| regions.find(code)).collect();
@@ -76,7 +77,7 @@ fn areas_come_in_the_order_of_their_ids() {
 }
 
 #[test]
-fn a_retired_kecamatan_keeps_the_names_of_its_day() {
+fn a_retired_kecamatan_keeps_the_names_of_its_time() {
     let regions = dataset::regions(RetiredCodes::All).unwrap();
     let area = |code| regions.area(regions.find(code).unwrap());
     // Merauke moved from Papua (91) to Papua Selatan (93) in 2022.
@@ -84,25 +85,25 @@ fn a_retired_kecamatan_keeps_the_names_of_its_day() {
         |province| Area { province, regency: "Kabupaten Merauke", kecamatan: Some("Merauke") };
     assert_eq!(area(910_101), merauke("Papua"));
     assert_eq!(area(930_101), merauke("Papua Selatan"));
-    // A number that Kabupaten Muna skipped: a code once, its name lost.
+    // A number missing from the codes of Kabupaten Muna: it was a code once, and its name is lost.
     let lost = Area { province: "Sulawesi Tenggara", regency: "Kabupaten Muna", kecamatan: None };
     assert_eq!(area(740_308), lost);
 }
 
 #[test]
-fn no_number_that_a_regency_skipped_is_missing() {
+fn every_number_up_to_the_last_code_of_a_regency_is_known() {
     let regions = dataset::regions(RetiredCodes::All).unwrap();
     let regencies = (1_000..10_000).map(|regency| regency * 100);
     for first in regencies {
         let last = (first..first + 100).rfind(|&code| regions.find(code).is_some());
         for code in first + 1..last.unwrap_or(first) {
-            assert!(regions.find(code).is_some(), "{code} is skipped");
+            assert!(regions.find(code).is_some(), "{code} is unknown");
         }
     }
 }
 
 #[test]
-fn every_regency_is_named_in_the_one_style_and_a_retired_one_like_its_successor() {
+fn every_regency_is_named_kabupaten_or_kota_and_a_retired_one_like_its_successor() {
     let names = names();
     for (code, name) in names.iter().filter(|(code, _)| code.len() == 4) {
         assert!(name.starts_with("Kabupaten ") || name.starts_with("Kota "), "{code} {name}");
@@ -113,19 +114,19 @@ fn every_regency_is_named_in_the_one_style_and_a_retired_one_like_its_successor(
     }
 }
 
-/// Names that break the style, as the source has them.
+/// Names that are not in title case in the source either.
 const UNSTYLED: [&str; 5] = ["Cibal barat", "G u", "Kot olin", "Madang beras", "Timang gajah"];
 
 #[test]
-fn every_name_is_in_title_case_but_those_that_the_source_has_otherwise() {
+fn every_name_is_in_title_case_except_five_of_the_source() {
     let is_styled = |word: &str| {
         let letters: Vec<char> = word.chars().filter(|c| c.is_alphabetic()).collect();
-        let begins_small = letters.first().is_some_and(|c| c.is_lowercase());
-        let is_shouted = letters.len() > 3 && letters.iter().all(|c| c.is_uppercase());
+        let starts_lowercase = letters.first().is_some_and(|c| c.is_lowercase());
+        let is_uppercase = letters.len() > 3 && letters.iter().all(|c| c.is_uppercase());
         let is_numeral = letters.iter().all(|c| "IVXLC".contains(*c));
-        ["dan", "x"].contains(&word) || !begins_small && (!is_shouted || is_numeral)
+        ["dan", "x"].contains(&word) || !starts_lowercase && (!is_uppercase || is_numeral)
     };
     let names: BTreeSet<_> = names().into_values().collect();
-    let odd = names.into_iter().filter(|name| !name.split(' ').all(is_styled));
-    assert_eq!(odd.collect::<Vec<_>>(), UNSTYLED);
+    let unstyled = names.into_iter().filter(|name| !name.split(' ').all(is_styled));
+    assert_eq!(unstyled.collect::<Vec<_>>(), UNSTYLED);
 }

@@ -1,10 +1,8 @@
-//! The judgement of a NIK, held to an independent calendar and to the rules' edges.
+//! `assess`, compared with an independent calendar and at the edges of every rule.
 
 use chrono::{Datelike, Days, NaiveDate, TimeDelta};
-use nik::birth_date::BirthDate;
-use nik::gender::Gender;
 use nik::region::Regions;
-use nik::{Assessment, Date, Nik, Summary, assess};
+use nik::{Assessment, BirthDate, Date, Gender, Nik, Summary, assess};
 use proptest::prelude::*;
 
 use crate::sample::{date, regions};
@@ -15,7 +13,7 @@ fn judged<'a>(text: &'a str, regions: &Regions, reference: &str) -> Assessment<'
     assess(&Nik::new(text).expect("a NIK"), regions, NO_MIN_AGE, date(reference))
 }
 
-fn ours(day: NaiveDate) -> Date {
+fn to_date(day: NaiveDate) -> Date {
     date(&day.format("%Y-%m-%d").to_string())
 }
 
@@ -24,38 +22,40 @@ fn days(from: (i32, u32, u32), to: (i32, u32, u32)) -> impl Iterator<Item = Naiv
     day(from).iter_days().take_while(move |today| *today <= day(to))
 }
 
-/// What the birth digits of every number from 000000 to 999999 mean on one day, worked out from
-/// chrono's days alone: each day that a man's and a woman's digits can stand for claims its place,
-/// the later day over the earlier.
-fn meanings(reference: NaiveDate) -> Vec<Option<NaiveDate>> {
-    let mut meanings = vec![None; 1_000_000];
+/// The birth date for all six-digit numbers on the reference date, derived from chrono's days
+/// alone: every day claims the digits of a man and of a woman, and a later day replaces an earlier
+/// one.
+fn birth_dates(reference: NaiveDate) -> Vec<Option<NaiveDate>> {
+    let mut dates = vec![None; 1_000_000];
     for day in days((1900, 1, 1), (2099, 12, 31)).filter(|day| *day <= reference) {
         let man: usize = day.format("%d%m%y").to_string().parse().expect("digits");
-        meanings[man] = Some(day);
-        meanings[man + 400_000] = Some(day);
+        dates[man] = Some(day);
+        dates[man + 400_000] = Some(day);
     }
-    meanings
+    dates
 }
 
 #[test]
-fn every_six_digits_mean_the_day_an_independent_calendar_says() {
+fn all_six_birth_digits_agree_with_an_independent_calendar() {
     let regions = regions();
     for (year, month, day) in [(1999, 12, 31), (2024, 2, 29)] {
         let reference = NaiveDate::from_ymd_opt(year, month, day).unwrap();
-        for (digits, meaning) in meanings(reference).into_iter().enumerate() {
+        for (digits, born) in birth_dates(reference).into_iter().enumerate() {
             let text = format!("327301{digits:06}0001");
             let nik = Nik::new(&text).unwrap();
-            let dob = assess(&nik, &regions, NO_MIN_AGE, ours(reference)).dob;
-            let expected = meaning
-                .map(|day| BirthDate { date: ours(day), age: reference.years_since(day).unwrap() });
-            assert!(dob.value == expected, "{digits:06} on {reference}: {meaning:?}");
+            let dob = assess(&nik, &regions, NO_MIN_AGE, to_date(reference)).dob;
+            let expected = born.map(|day| BirthDate {
+                date: to_date(day),
+                age: reference.years_since(day).unwrap(),
+            });
+            assert!(dob.value == expected, "{digits:06} on {reference}: {born:?}");
             assert_eq!(dob.valid, expected.is_some(), "{digits:06} on {reference}");
         }
     }
 }
 
 #[test]
-fn every_day_from_1900_to_2100_is_a_birthday_on_itself_and_not_a_day_before() {
+fn every_day_from_1900_to_2100_is_a_birth_date_on_that_day_and_not_the_day_before() {
     let regions = regions();
     for day in days((1900, 1, 1), (2100, 12, 31)) {
         for woman in [0, 40] {
@@ -63,34 +63,35 @@ fn every_day_from_1900_to_2100_is_a_birthday_on_itself_and_not_a_day_before() {
             let text = format!("327301{:02}{}", day.day() + woman, &text[8..]);
             let on = |reference: NaiveDate| {
                 let nik = Nik::new(&text).unwrap();
-                assess(&nik, &regions, NO_MIN_AGE, ours(reference)).dob.value
+                assess(&nik, &regions, NO_MIN_AGE, to_date(reference)).dob.value
             };
-            let itself = on(day).map(|birth| (birth.date, birth.age));
+            let same_day = on(day).map(|birth| (birth.date, birth.age));
             let before = on(day - Days::new(1)).map(|birth| birth.date);
             if day.year() < 2100 {
-                assert_eq!(itself, Some((ours(day), 0)), "{day}");
-                assert_ne!(before, Some(ours(day)), "{day}");
+                assert_eq!(same_day, Some((to_date(day), 0)), "{day}");
+                assert_ne!(before, Some(to_date(day)), "{day}");
             } else {
-                // Two digits reach no further than 2099: a century earlier, where that has the day.
-                let earlier = day.with_year(2000).map(|day| (ours(day), 100));
-                assert_eq!(itself, earlier, "{day}");
+                // Two digits reach only 2099: the day is read a century earlier, if it exists
+                // there.
+                let earlier = day.with_year(2000).map(|day| (to_date(day), 100));
+                assert_eq!(same_day, earlier, "{day}");
             }
         }
     }
 }
 
 #[test]
-fn every_day_from_1900_to_2100_begins_and_ends_at_midnight_in_jakarta() {
+fn every_day_from_1900_to_2100_starts_at_midnight_in_jakarta() {
     let wib = TimeDelta::hours(7);
     for day in days((1900, 1, 1), (2100, 12, 31)) {
         let midnight = (day.and_hms_opt(0, 0, 0).unwrap() - wib).and_utc().timestamp_millis();
-        assert_eq!(Date::from_unix_ms_jakarta(midnight), ours(day));
-        assert_eq!(Date::from_unix_ms_jakarta(midnight + 86_399_999), ours(day));
+        assert_eq!(Date::from_unix_ms_jakarta(midnight), to_date(day));
+        assert_eq!(Date::from_unix_ms_jakarta(midnight + 86_399_999), to_date(day));
     }
 }
 
 #[test]
-fn times_beyond_the_calendar_give_its_first_or_last_day() {
+fn instants_outside_the_calendar_give_its_first_or_last_day() {
     let first = -62_135_596_800_000 - 7 * 3_600_000;
     let after = 253_402_300_800_000 - 7 * 3_600_000;
     for (ms, day) in [
@@ -110,7 +111,7 @@ fn times_beyond_the_calendar_give_its_first_or_last_day() {
 }
 
 #[test]
-fn dates_are_written_year_month_day_and_must_exist() {
+fn a_date_is_written_yyyy_mm_dd_and_must_exist() {
     assert_eq!(Date::parse("2024-02-29"), Ok(Date::new(2024, 2, 29).unwrap()));
     for bad in [(2023, 2, 29), (2024, 0, 1), (2024, 1, 0), (0, 1, 1), (10_000, 1, 1)] {
         assert_eq!(Date::new(bad.0, bad.1, bad.2), None, "{bad:?}");
@@ -138,7 +139,7 @@ fn dates_are_written_year_month_day_and_must_exist() {
 }
 
 #[test]
-fn the_age_steps_on_the_birthday_and_in_common_years_on_the_first_of_march_for_leap_days() {
+fn the_age_increases_on_the_birthday_or_on_1_march_for_leap_days_in_common_years() {
     let regions = regions();
     for (nik, reference, age) in [
         ("3273011506070001", "2024-06-14", 16),
@@ -157,7 +158,7 @@ fn the_age_steps_on_the_birthday_and_in_common_years_on_the_first_of_march_for_l
 }
 
 #[test]
-fn a_leap_day_of_00_is_that_of_2000_or_none() {
+fn a_leap_day_in_year_00_is_in_2000_or_does_not_exist() {
     let regions = regions();
     let born = |reference| {
         judged("3273012902000001", &regions, reference).dob.value.map(|birth| birth.date)
@@ -167,7 +168,7 @@ fn a_leap_day_of_00_is_that_of_2000_or_none() {
 }
 
 #[test]
-fn those_younger_than_the_minimum_are_told_their_age_and_refused() {
+fn below_the_minimum_age_dob_is_invalid_but_keeps_its_value() {
     let regions = regions();
     let nik = Nik::new("3273011506070001").unwrap();
     for (min_age, reference, valid) in [
@@ -183,7 +184,7 @@ fn those_younger_than_the_minimum_are_told_their_age_and_refused() {
 }
 
 #[test]
-fn areas_are_known_by_their_code_current_or_retired() {
+fn an_area_is_valid_if_its_code_is_current_or_retired() {
     let regions = regions();
     for (code, known) in [
         ("327301", true),
@@ -206,7 +207,7 @@ fn areas_are_known_by_their_code_current_or_retired() {
 }
 
 #[test]
-fn the_seventh_digit_tells_the_gender_whatever_else_is_wrong() {
+fn the_seventh_digit_gives_the_gender_even_if_all_else_is_invalid() {
     let regions = regions();
     for digit in 0..10 {
         let text = format!("xxxxxx{digit}");
@@ -249,7 +250,7 @@ fn serials_run_from_0001_to_9999() {
 }
 
 #[test]
-fn a_length_is_right_at_sixteen_ascii_digits_only() {
+fn length_is_valid_only_for_sixteen_ascii_digits() {
     let regions = regions();
     for length in 0..=40 {
         let text = "3273010101900001327301010190000132730101".get(..length).unwrap();
@@ -273,7 +274,7 @@ fn a_length_is_right_at_sixteen_ascii_digits_only() {
 }
 
 #[test]
-fn a_nik_is_what_has_a_seventh_character_and_digits_up_to_the_twelfth() {
+fn a_nik_has_a_seventh_character_and_digits_up_to_the_twelfth() {
     for text in [
         "3273010",
         "xxxxxx0",
@@ -300,7 +301,7 @@ fn a_nik_is_what_has_a_seventh_character_and_digits_up_to_the_twelfth() {
 }
 
 #[test]
-fn counts_add_up_each_to_its_own() {
+fn summaries_add_up_field_by_field() {
     let counts = |factor: u64| Summary {
         number: 3 * factor,
         number_processed: 4 * factor,
@@ -335,7 +336,7 @@ proptest! {
     }
 
     #[test]
-    fn any_text_of_a_nik_s_shape_is_one(
+    fn any_text_in_the_shape_of_a_nik_is_read_as_one(
         head in "\\PC{6}", digits in "[0-9]{1,6}", serial in "\\PC{0,9}", full: bool
     ) {
         let digits = if full { format!("{digits:0>6}") } else { digits };

@@ -1,6 +1,6 @@
-//! One test binary.
+//! The tests of `nik`, in one binary.
 
-mod broken;
 mod data;
 mod judgement;
+mod malformed_tables;
 mod sample;

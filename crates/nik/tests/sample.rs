@@ -1,4 +1,4 @@
-//! A handful of regions.
+//! A small set of regions.
 
 use nik::Date;
 use nik::region::{RETIRED_HEADER, Regions, RetiredCodes};
@@ -12,7 +12,7 @@ const CURRENT: &str = "\
 917101\tJayapura Utara
 ";
 
-/// 327302 was a kecamatan whose name nobody knows, 327303 is known by name.
+/// Two retired kecamatan: the name of 327302 is unknown, that of 327303 is known.
 const RETIRED: &str = "\
 327302\t3\t\tbefore 2015\tbefore 2015\t\tgap\tcode high / name unknown\t
 327303\t3\tCoblong\tbefore 2012\tbefore 2003\t327301\tgap+annex\thigh\t
@@ -20,9 +20,9 @@ const RETIRED: &str = "\
 
 pub fn regions() -> Regions {
     let retired = format!("{RETIRED_HEADER}\n{RETIRED}");
-    Regions::parse(CURRENT, &retired, RetiredCodes::All).expect("the sample is well formed")
+    Regions::parse(CURRENT, &retired, RetiredCodes::All).expect("the sample is well-formed")
 }
 
 pub fn date(text: &str) -> Date {
-    Date::parse(text).expect("tests give good dates")
+    Date::parse(text).expect("a date in a test")
 }

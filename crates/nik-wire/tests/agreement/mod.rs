@@ -1,11 +1,11 @@
-//! Pipeline and reference give the same bytes for any request: near-valid ones in every disguise, and broken ones.
+//! Processor and reference give the same outcome for random requests, nearly valid and broken ones.
 //!
-//! `PROPTEST_CASES=1000000 cargo test agreement` asks for longer.
+//! `PROPTEST_CASES=1000000 cargo test -p nik-wire agreement` runs longer.
 
 mod requests;
 
 use crate::golden::{kind, shown};
-use crate::reference::fast::Fast;
+use crate::reference::adapter::ProcessorAdapter;
 use crate::reference::regions::{Regions, Retired};
 use crate::reference::{Answer, Settings, answer};
 use chrono::NaiveDate;
@@ -17,29 +17,29 @@ use requests::{damaged, day};
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-/// Pipeline and reference under the same settings.
+/// Processor and reference under the same settings.
 struct Pair {
     settings: Settings,
     regions: &'static Regions,
-    fast: Fast,
+    processor: ProcessorAdapter,
 }
 
 impl Pair {
     fn new(settings: Settings, retired: Retired) -> Self {
-        let fast = Fast::new(&settings, retired);
-        Self { settings, regions: Regions::of_the_project(retired), fast }
+        let processor = ProcessorAdapter::new(&settings, retired);
+        Self { settings, regions: Regions::of_the_project(retired), processor }
     }
 
     fn answers(&mut self, request: &[u8], day: NaiveDate) -> [Answer; 2] {
         let date = Date::parse(&day.to_string()).expect("a date");
         [
-            self.fast.answer(Some(request), date),
+            self.processor.answer(Some(request), date),
             answer(Some(request), day, &self.settings, self.regions),
         ]
     }
 }
 
-/// As it comes; strict; and with limits that small requests reach.
+/// The defaults, strict rules, and limits that small requests exceed.
 fn pairs() -> [Pair; 3] {
     let strict = Settings { min_age: 17, absent_null: true, ..Settings::default() };
     let small = Settings {
@@ -56,23 +56,28 @@ fn pairs() -> [Pair; 3] {
 }
 
 #[test]
-fn any_request_has_one_answer() {
+fn processor_and_reference_agree_on_any_request() {
     let pairs = RefCell::new(pairs());
     let mut counts = HashMap::new();
     let counted = RefCell::new(&mut counts);
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let question = (damaged(), day(), 0..3_usize);
+    let input = (damaged(), day(), 0..3_usize);
     TestRunner::new(ProptestConfig { cases: config.cases.max(4096), ..config })
-        .run(&question, |(request, day, pair)| {
-            let [fast, slow] = pairs.borrow_mut()[pair].answers(&request, day);
-            *counted.borrow_mut().entry(kind(&slow)).or_insert(0) += 1;
-            prop_assert_eq!(shown(&fast.bytes), shown(&slow.bytes), "request {}", shown(&request));
-            prop_assert_eq!(fast.kind, slow.kind, "request {}", shown(&request));
+        .run(&input, |(request, day, pair)| {
+            let [found, expected] = pairs.borrow_mut()[pair].answers(&request, day);
+            *counted.borrow_mut().entry(kind(&expected)).or_insert(0) += 1;
+            prop_assert_eq!(
+                shown(&found.bytes),
+                shown(&expected.bytes),
+                "request {}",
+                shown(&request)
+            );
+            prop_assert_eq!(found.kind, expected.kind, "request {}", shown(&request));
             Ok(())
         })
         .unwrap_or_else(|problem| panic!("{problem}"));
     println!("{counts:?}");
-    // Requests that all fail for the same reason would agree about nothing.
+    // Requests that all fail for the same reason would prove little.
     for kind in [
         "limited",
         "full",
@@ -91,7 +96,7 @@ fn any_request_has_one_answer() {
 }
 
 #[test]
-fn every_number_of_every_regency_has_one_answer() {
+fn processor_and_reference_agree_on_every_number_of_every_regency() {
     let tables = [dataset::CURRENT_TSV, dataset::RETIRED_TSV];
     let lines = tables.iter().flat_map(|table| table.lines());
     let mut regencies: Vec<&str> =
@@ -107,8 +112,8 @@ fn every_number_of_every_regency_has_one_answer() {
                 })
                 .collect();
             let request = format!(r#"{{"nik":[{}],"process":"full"}}"#, niks.join(","));
-            let [fast, slow] = pair.answers(request.as_bytes(), day);
-            assert!(fast == slow, "one of {regencies:?}");
+            let [found, expected] = pair.answers(request.as_bytes(), day);
+            assert!(found == expected, "one of {regencies:?}");
         }
     }
 }

@@ -1,28 +1,28 @@
-//! Requests to ask with: near-valid ones in every disguise, and broken ones; and days to ask on.
+//! Strategies for requests, nearly valid and broken ones, and for reference dates.
 
 use chrono::NaiveDate;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// Area codes of every kind: in force, retired with and without a name, unknown.
+/// Area codes of every kind: current, retired with and without a name, unknown.
 const AREAS: [&str; 10] = [
     "327301", "110101", "930101", "967110", "110404", "910101", "740308", "640401", "327399",
     "990101",
 ];
 
-/// Characters that something or other might trip over.
+/// Characters that are easily handled wrongly.
 const ODD: [char; 26] = [
     '0', '1', '9', 'A', '/', ':', ' ', '-', '+', '.', '"', '\\', '\u{0}', '\u{8}', '\u{1f}', '\n',
     '\t', '\u{7f}', 'é', '\u{301}', '１', '١', '€', '\u{2028}', '\u{feff}', '😀',
 ];
 
-/// Bytes that mean something to JSON or to UTF-8.
+/// Bytes with a meaning in JSON or UTF-8.
 const BYTES: &[u8] =
     b"\"\\{}[]:,0129-+.eEtfnu/ \t\n\r\x00\x1f\x7f\x80\xbf\xc0\xc3\xe2\xed\xf0\xf4\xff\xef\xbb";
 
-/// Days on which a century, a year of age or a month ends: birth dates and reference dates meet there.
-const BORDERS: [(i32, u32, u32); 12] = [
+/// Days around the end of a century, a year of age or a month, as birth dates and reference dates.
+const BOUNDARIES: [(i32, u32, u32); 12] = [
     (1999, 12, 31),
     (2000, 1, 1),
     (2000, 2, 28),
@@ -37,13 +37,13 @@ const BORDERS: [(i32, u32, u32); 12] = [
     (2100, 3, 1),
 ];
 
-/// A NIK's text, its parts inside and outside their borders.
+/// The text of a NIK, with parts inside and outside their ranges.
 fn nik() -> impl Strategy<Value = String> {
     let area = prop_oneof![3 => select(&AREAS[..]).prop_map(str::to_owned), 1 => (0..1_000_000).prop_map(|code| format!("{code:06}"))];
-    let usual = (1..32_u32, 1..13_u32, 0..100);
+    let valid = (1..32_u32, 1..13_u32, 0..100);
     let odd = (0..60_u32, 0..100_u32, 0..100);
-    let border = select(&BORDERS[..]).prop_map(|(year, month, day)| (day, month, year % 100));
-    let born = (prop_oneof![3 => usual, 1 => odd, 2 => border], any::<bool>()).prop_map(
+    let boundary = select(&BOUNDARIES[..]).prop_map(|(year, month, day)| (day, month, year % 100));
+    let born = (prop_oneof![3 => valid, 1 => odd, 2 => boundary], any::<bool>()).prop_map(
         |((day, month, year), woman)| {
             format!("{:02}{month:02}{year:02}", day + 40 * u32::from(woman))
         },
@@ -52,8 +52,8 @@ fn nik() -> impl Strategy<Value = String> {
     (area, born, serial).prop_map(|(area, born, serial)| format!("{area}{born}{serial:04}"))
 }
 
-/// A NIK with a character replaced, put in, or everything behind it cut off; or any text.
-fn spoilt() -> impl Strategy<Value = String> {
+/// A NIK with a character replaced or inserted, or cut off at one; a longer one; or any text.
+fn corrupt() -> impl Strategy<Value = String> {
     let mangled =
         (nik(), any::<Index>(), select(&ODD[..]), 0..3).prop_map(|(nik, at, odd, how)| {
             let at = at.index(nik.len());
@@ -69,12 +69,12 @@ fn spoilt() -> impl Strategy<Value = String> {
     prop_oneof![3 => mangled, 1 => any_text, 1 => longer]
 }
 
-/// A text as a JSON string, each character as it is or in any of its escapes.
+/// A text as a JSON string, with each character written verbatim or as any of its escapes.
 fn quoted(text: impl Strategy<Value = String>) -> impl Strategy<Value = String> {
-    let disguises = prop_oneof![2 => Just(vec![0]), 1 => vec(0..6_u8, 1..8)];
-    (text, disguises).prop_map(|(text, disguises)| {
+    let styles = prop_oneof![2 => Just(vec![0]), 1 => vec(0..6_u8, 1..8)];
+    (text, styles).prop_map(|(text, styles)| {
         let mut out = String::from('"');
-        for (character, disguise) in text.chars().zip(disguises.iter().cycle()) {
+        for (character, style) in text.chars().zip(styles.iter().cycle()) {
             let units =
                 |capital: bool| {
                     let mut buffer = [0; 2];
@@ -89,7 +89,7 @@ fn quoted(text: impl Strategy<Value = String>) -> impl Strategy<Value = String> 
                         })
                         .collect::<String>()
                 };
-            match (character, disguise) {
+            match (character, style) {
                 (_, 4) => out += &units(false),
                 (_, 5) => out += &units(true),
                 ('"' | '\\', _) | ('/', 3) => out.extend(['\\', character]),
@@ -104,7 +104,7 @@ fn quoted(text: impl Strategy<Value = String>) -> impl Strategy<Value = String> 
     })
 }
 
-/// Numbers of every shape, most of them JSON.
+/// Numbers, most of them valid JSON.
 fn number() -> impl Strategy<Value = String> {
     prop_oneof![
         40 => "-?(0|[1-9][0-9]{0,40})",
@@ -113,15 +113,15 @@ fn number() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any JSON value; sometimes one that is nearly as deep as it may be, or just too deep.
-fn junk() -> impl Strategy<Value = String> {
+/// Any JSON value, rarely one that is nested nearly too deeply or just too deeply.
+fn any_value() -> impl Strategy<Value = String> {
     let good = select(&["null", "true", "false", "[]", "{}", "[ ]", "{ }"][..]);
     let bad =
         select(&["tru", "NaN", "'a'", "\"\\ud83d\"", "\"\\ude00\\ud83d\"", "\"\\x\"", ""][..]);
     let leaf = prop_oneof![
         20 => good.prop_map(str::to_owned),
         20 => number(),
-        20 => quoted(spoilt()),
+        20 => quoted(corrupt()),
         1 => bad.prop_map(str::to_owned),
     ];
     let nested = leaf.prop_recursive(4, 16, 4, |inner| {
@@ -144,10 +144,10 @@ fn junk() -> impl Strategy<Value = String> {
 fn key() -> impl Strategy<Value = String> {
     let known = select(&["nik", "process", "limited", "NIK", "", "nik ", "niks"][..])
         .prop_map(str::to_owned);
-    quoted(prop_oneof![3 => known, 1 => spoilt()])
+    quoted(prop_oneof![3 => known, 1 => corrupt()])
 }
 
-/// What stands between tokens.
+/// Whitespace between tokens, rarely something that JSON does not accept as such.
 fn space() -> impl Strategy<Value = &'static str> {
     prop_oneof![80 => Just(""), 40 => select(&[" ", "\n", "\r\n", "\t", "  "][..]), 1 => select(&["\u{b}", "\u{a0}", "\u{feff}", "//"][..])]
 }
@@ -156,19 +156,19 @@ fn list() -> impl Strategy<Value = String> {
     let element = prop_oneof![
         6 => quoted(nik()),
         3 => nik(),
-        4 => quoted(spoilt()),
+        4 => quoted(corrupt()),
         2 => number(),
-        2 => junk(),
+        2 => any_value(),
     ];
-    // Elements come again, so that duplicates do too, in other disguises for the same text.
+    // Elements are repeated, as duplicates with the same text in another notation.
     let elements = vec((element, space(), space()), 0..6).prop_flat_map(|elements| {
-        let again = vec(any::<Index>(), 0..4);
-        (Just(elements), again)
+        let repeated = vec(any::<Index>(), 0..4);
+        (Just(elements), repeated)
     });
-    elements.prop_map(|(elements, again)| {
+    elements.prop_map(|(elements, repeated)| {
         let mut texts: Vec<String> =
             elements.iter().map(|(text, before, after)| format!("{before}{text}{after}")).collect();
-        for index in again.iter().filter(|_| !elements.is_empty()) {
+        for index in repeated.iter().filter(|_| !elements.is_empty()) {
             let text = &index.get(&elements).0;
             let plain = text.trim_matches('"');
             let integer =
@@ -179,17 +179,17 @@ fn list() -> impl Strategy<Value = String> {
     })
 }
 
-/// Most requests have what a request needs, in any order and with other members between.
+/// Requests, most of them with both required members, in any order and among other members.
 fn request() -> impl Strategy<Value = String> {
     let process =
-        prop_oneof![10 => select(&["limited", "full"][..]).prop_map(str::to_owned), 1 => spoilt()];
+        prop_oneof![10 => select(&["limited", "full"][..]).prop_map(str::to_owned), 1 => corrupt()];
     let nik = (quoted(Just("nik".to_owned())), list());
     let process =
-        (quoted(Just("process".to_owned())), prop_oneof![10 => quoted(process), 1 => junk()]);
-    let other = (key(), junk());
+        (quoted(Just("process".to_owned())), prop_oneof![10 => quoted(process), 1 => any_value()]);
+    let other = (key(), any_value());
     let members = (vec(nik, 1), vec(process, 1), vec(other, 0..3))
         .prop_map(|(nik, process, other)| [nik, process, other].concat());
-    let more = vec((key(), prop_oneof![list(), junk()]), 0..4);
+    let more = vec((key(), prop_oneof![list(), any_value()]), 0..4);
     let members = prop_oneof![12 => members, 1 => more].prop_shuffle();
     (members, vec(space(), 6)).prop_map(|(members, space)| {
         let members: Vec<String> = members
@@ -202,11 +202,11 @@ fn request() -> impl Strategy<Value = String> {
     })
 }
 
-/// A request with a few bytes wrong, or none.
+/// A request, unchanged or with a few bytes changed.
 pub fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let damage = (any::<Index>(), prop_oneof![3 => select(BYTES), 1 => any::<u8>()], 0..5);
     let damages = prop_oneof![4 => Just(Vec::new()), 1 => vec(damage, 1..4)];
-    (prop_oneof![12 => request(), 1 => junk()], damages).prop_map(|(request, damages)| {
+    (prop_oneof![12 => request(), 1 => any_value()], damages).prop_map(|(request, damages)| {
         let mut bytes = request.into_bytes();
         for (at, byte, how) in damages {
             let at = at.index(bytes.len() + 1);
@@ -221,8 +221,8 @@ pub fn damaged() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The border days and any others.
+/// Boundary days and others.
 pub fn day() -> impl Strategy<Value = NaiveDate> {
-    prop_oneof![3 => select(&BORDERS[..]), 1 => (1890..2160, 1..13_u32, 1..29_u32)]
+    prop_oneof![3 => select(&BOUNDARIES[..]), 1 => (1890..2160, 1..13_u32, 1..29_u32)]
         .prop_map(|(year, month, day)| NaiveDate::from_ymd_opt(year, month, day).expect("a day"))
 }

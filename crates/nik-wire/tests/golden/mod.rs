@@ -1,24 +1,24 @@
-//! The golden table: every edge of the contract, one case a line, in `tests/golden/*.tsv`.
+//! The golden table: the edges of the contract, one case per line, in `tests/golden/*.tsv`.
 //!
-//! Six columns parted by tabs; empty lines and lines beginning with `#` are comments:
+//! Six columns are separated by tabs. Empty lines and lines that start with `#` are comments.
 //!
-//! | column | holds |
+//! | column | content |
 //! |---|---|
-//! | name | what the case shows, once in all files |
-//! | on | the reference date: `2025-06-15`, or `@1735664400000`, a record's timestamp |
-//! | settings | `-`, or pairs such as `min_age=17 absent=null`: also `retired`, `niks`, `request_bytes`, `result_bytes` |
-//! | request | the request's bytes, in the notation below |
-//! | outcome kind | `limited` or `full` for a result, else the failure's reason |
+//! | name | what the case shows; unique over all files |
+//! | on | the reference date `2025-06-15`, or the timestamp of the record `@1735664400000` |
+//! | settings | `-`, or pairs such as `min_age=17 absent=null`; [`read`] has all keys |
+//! | request | the bytes of the request, in the notation below |
+//! | outcome kind | `limited` or `full` for a result, else the reason of the failure |
 //! | outcome | the published bytes, in the same notation |
 //!
-//! Bytes stand as they are, in UTF-8, except for what stands between `<` and `>`:
+//! Bytes are written as UTF-8 text, except:
 //!
-//! | notation | means |
+//! | notation | meaning |
 //! |---|---|
 //! | `<0A>` | the byte 0x0A; `<3C>` is `<` itself |
 //! | `<times 3\|ab>` | `ababab` |
 //! | `<each 8..10\|x#>` | `x8,x9,x10` |
-//! | `<null>` alone | no value at all |
+//! | `<null>` alone | no value |
 //! | `<empty>` alone | a value of 0 bytes |
 
 use crate::reference::regions::Retired;
@@ -26,16 +26,16 @@ use crate::reference::request::Process;
 use crate::reference::{Answer, Settings};
 use chrono::{DateTime, FixedOffset, NaiveDate};
 
-/// When a request is judged.
+/// The reference date of a case.
 #[derive(Clone, Copy, Debug)]
 pub enum On {
     Day(NaiveDate),
-    /// A record's timestamp, in milliseconds since 1970 began in Greenwich.
+    /// The timestamp of a record, in milliseconds since 1970-01-01 00:00 UTC.
     Timestamp(i64),
 }
 
 impl On {
-    /// The day the clocks in Jakarta show.
+    /// The day in Jakarta.
     pub fn day(self) -> NaiveDate {
         match self {
             Self::Day(day) => day,
@@ -48,7 +48,7 @@ impl On {
     }
 }
 
-/// One line.
+/// One line of the table.
 pub struct Case {
     pub file: &'static str,
     pub line: usize,
@@ -60,9 +60,9 @@ pub struct Case {
     pub request: Option<Vec<u8>>,
     /// `limited`, `full` or the reason.
     pub kind: &'static str,
-    /// None: nobody has said yet (`?`).
+    /// `None` for `?`.
     pub outcome: Option<Vec<u8>>,
-    /// The line's first four columns, as they stand.
+    /// The first four columns, verbatim.
     pub question: String,
 }
 
@@ -75,7 +75,6 @@ const FILES: [(&str, &str); 6] = [
     ("gender_and_serial.tsv", include_str!("gender_and_serial.tsv")),
 ];
 
-/// Every case of every file.
 pub fn cases() -> Vec<Case> {
     FILES.into_iter().flat_map(|(file, text)| cases_of(file, text)).collect()
 }
@@ -114,7 +113,7 @@ fn read(file: &'static str, line: usize, text: &'static str) -> Result<Case, Str
             ("absent", "null") => settings.absent_null = true,
             ("retired", "confirmed") => retired = Retired::Confirmed,
             ("retired", "none") => retired = Retired::None,
-            _ => return Err(format!("no such setting: {pair}")),
+            _ => return Err(format!("unknown setting: {pair}")),
         }
     }
     Ok(Case {
@@ -132,7 +131,7 @@ fn read(file: &'static str, line: usize, text: &'static str) -> Result<Case, Str
     })
 }
 
-/// Reads the notation.
+/// Parses the notation.
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
     if text == "<empty>" {
@@ -167,7 +166,7 @@ fn bytes(text: &str) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
-/// What the table's fifth column says of an answer.
+/// The fifth column for an answer.
 pub fn kind(answer: &Answer) -> &'static str {
     match answer.kind {
         Ok((Process::Limited, _)) => "limited",
@@ -176,7 +175,7 @@ pub fn kind(answer: &Answer) -> &'static str {
     }
 }
 
-/// Writes the plain part of the notation: printable text as it is, any other byte as `<..>`.
+/// Writes bytes in the notation: printable text verbatim, any other byte as `<..>`.
 pub fn shown(bytes: &[u8]) -> String {
     let mut out = String::new();
     for chunk in bytes.utf8_chunks() {

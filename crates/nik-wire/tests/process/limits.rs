@@ -1,4 +1,4 @@
-//! Requests and results of the largest size, and one larger.
+//! Requests and results at the limits, and one above.
 
 use nik::dataset;
 use nik::region::RetiredCodes;
@@ -10,7 +10,7 @@ use super::{EMPTY, failure};
 use crate::sample::{answer, answer_under, date, processor};
 
 #[test]
-fn a_request_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
+fn a_request_may_have_as_many_bytes_as_the_limit_but_not_one_more() {
     let request = br#"{"nik":[],"process":"full"}"#;
     let limited_to = |request_bytes| {
         let limits = Limits { request_bytes, ..Limits::default() };
@@ -22,7 +22,7 @@ fn a_request_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
 }
 
 #[test]
-fn ten_thousand_niks_are_answered_and_one_more_are_refused_with_their_list() {
+fn ten_thousand_niks_have_a_result_and_one_more_are_refused_with_their_list() {
     let list = |count| format!("[{}]", vec!["1"; count].join(","));
     let request = |count| format!(r#"{{"process":"full","nik":{}}}"#, list(count));
     let (outcome, _) = answer(&request(10_000));
@@ -32,7 +32,7 @@ fn ten_thousand_niks_are_answered_and_one_more_are_refused_with_their_list() {
 }
 
 #[test]
-fn a_result_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
+fn a_result_may_have_as_many_bytes_as_the_limit_but_not_one_more() {
     let request = br#"{"nik":["3273010101900001"],"process":"full"}"#;
     let limited_to =
         |result_bytes| answer_under(Settings { result_bytes, ..Settings::default() }, request);
@@ -45,7 +45,7 @@ fn a_result_may_be_as_long_as_the_limit_and_not_a_byte_longer() {
     assert_eq!(limited_to(list.len() - 1), (refused, EMPTY.to_owned()));
 }
 
-/// The length of the result for these NIKs, ten thousand valid ones, told in full by the names of the whole country.
+/// The length of the result in full for ten thousand valid NIKs, with all regions known.
 fn length_in_full(niks: &str) -> usize {
     let regions = dataset::regions(RetiredCodes::All).unwrap();
     let request = format!(r#"{{"nik":[{niks}],"process":"full"}}"#);
@@ -60,12 +60,12 @@ fn length_in_full(niks: &str) -> usize {
 
 #[test]
 fn ten_thousand_niks_in_full_have_a_result_within_the_limit() {
-    // From the kecamatan of the longest names, on two days of birth.
+    // All from the kecamatan with the longest names, with two dates of birth.
     let longest = (1..=5_000)
         .flat_map(|serial| ["010190", "020190"].map(|day| format!("\"310102{day}{serial:04}\"")));
     length_in_full(&longest.collect::<Vec<_>>().join(","));
 
-    // From all over the country, as the pages tell.
+    // From the whole country: the figure in the documentation.
     let options = Options { niks_per_request: 10_000, invalid: 0.0, ..Options::default() };
     let regions = dataset::regions(RetiredCodes::All).unwrap();
     let mut request = Vec::new();
@@ -77,10 +77,10 @@ fn ten_thousand_niks_in_full_have_a_result_within_the_limit() {
 }
 
 #[test]
-fn a_result_that_the_broker_refuses_becomes_a_failure_with_its_list_or_without() {
+fn a_result_that_the_broker_refuses_becomes_a_failure_with_or_without_its_list() {
     let mut processor = processor(Settings::default());
     let request = br#"{"process":"limited","nik":[ 1 ]}"#;
-    let mut out = b"the result that was refused".to_vec();
+    let mut out = b"the refused result".to_vec();
     let refused =
         Outcome::Failure { reason: Reason::ResultTooLarge, process: Some(Process::Limited) };
     for (with_niks, bytes) in [(true, r#"{"message":"failed","data":[ 1 ]}"#), (false, EMPTY)] {

@@ -1,23 +1,23 @@
-//! The judgement of one NIK, section by section, from its characters.
+//! Judges one NIK by its characters, section by section.
 
 use super::regions::{Area, Regions};
 use chrono::{Datelike, NaiveDate};
 
-/// Each section's value (None: there is none) and verdict.
+/// Value and verdict of each section.
 #[derive(Clone, Debug)]
 pub struct Judgement {
     pub length: bool,
-    /// Valid when there is one.
+    /// Valid if present.
     pub area: Option<Area>,
     pub dob: Option<Born>,
     pub dob_valid: bool,
-    /// Valid when there is one.
+    /// Valid if present.
     pub gender: Option<&'static str>,
     pub computerized: Option<String>,
     pub computerized_valid: bool,
 }
 
-/// A birth date as it is written, and the age it gives.
+/// A birth date as the result writes it, and the age.
 #[derive(Clone, Debug)]
 pub struct Born {
     pub text: String,
@@ -34,7 +34,8 @@ impl Judgement {
     }
 }
 
-/// False for what belongs into `errors`: fewer than 7 characters, or among the 7th to the 12th one that is no ASCII digit.
+/// False for an element of `errors`: it has fewer than 7 characters, or one of the 7th to the 12th
+/// is not an ASCII digit.
 pub fn can_be_read(nik: &str) -> bool {
     let characters: Vec<char> = nik.chars().collect();
     characters.len() >= 7 && characters.iter().skip(6).take(6).all(char::is_ascii_digit)
@@ -65,7 +66,7 @@ pub fn judge(nik: &str, reference: NaiveDate, min_age: u8, regions: &Regions) ->
     }
 }
 
-/// The date six digits DDMMYY mean on the reference date.
+/// The date that six digits DDMMYY mean on the reference date.
 fn birth_date(digits: &str, reference: NaiveDate) -> Option<NaiveDate> {
     if digits.len() != 6 {
         return None;
@@ -84,7 +85,7 @@ fn birth_date(digits: &str, reference: NaiveDate) -> Option<NaiveDate> {
         .find(|date| *date <= reference)
 }
 
-/// Whole years: how many birthdays have come. Whoever is born on 29 February has it on 1 March in common years.
+/// The number of birthdays so far. In common years the birthday of 29 February is 1 March.
 fn age(born: NaiveDate, reference: NaiveDate) -> usize {
     let birthday_in = |year| {
         NaiveDate::from_ymd_opt(year, born.month(), born.day())

@@ -1,9 +1,11 @@
-//! The contract a second time, written to be read: no speed, no reuse, nothing taken from `src`.
+//! A second implementation of the contract, written for readability: it is slow and shares no code
+//! with `src`.
 //!
-//! The fast path and this reference must give the same bytes for any request (`golden_table.rs`, `agreement.rs`, `fuzz/`).
-//! JSON is judged by `serde_json`, the calendar by `chrono`; what neither of them decides is spelled out here.
+//! The processor and this reference must give the same bytes for any request (`golden_table.rs`,
+//! `agreement/`, `fuzz/`). `serde_json` parses JSON and `chrono` is the calendar; everything else
+//! is spelled out here.
 
-pub mod fast;
+pub mod adapter;
 pub mod judge;
 pub mod regions;
 pub mod request;
@@ -14,14 +16,14 @@ use regions::Regions;
 use request::{Failure, Process, Reason, Request};
 use serde_json::value::RawValue;
 
-/// What an operator can set and a request's answer depends on.
+/// The settings that affect an outcome.
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub niks_per_request: usize,
     pub request_bytes: usize,
     pub result_bytes: usize,
     pub min_age: u8,
-    /// `absent = "null"`: a value that does not exist is JSON null and not the text `None`.
+    /// `absent = "null"`: absent values are JSON null instead of the string `None`.
     pub absent_null: bool,
 }
 
@@ -37,7 +39,7 @@ impl Default for Settings {
     }
 }
 
-/// The counts of the result's `summary`, in the order they are written.
+/// The counts of the result's `summary`, in the order of the output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     pub number: u64,
@@ -51,10 +53,11 @@ pub struct Summary {
     pub computerized: u64,
 }
 
-/// What one request becomes.
+/// The outcome of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The process and counts of a result, or why there is none and the process, where it could be read.
+    /// Process and counts of a result; or reason of a failure, with the process if it could be
+    /// read.
     pub kind: Result<(Process, Summary), (Reason, Option<Process>)>,
     pub bytes: Vec<u8>,
 }
@@ -82,7 +85,8 @@ pub fn answer(
     Answer { kind: Ok((request.process, summary)), bytes: text.into_bytes() }
 }
 
-/// The list goes back unless the failure would then be larger than the topics take, which is the limit of results.
+/// The list goes back unless the failure would then be larger than the topics take, which is the
+/// limit of results.
 fn failed(failure: &Failure, settings: &Settings) -> Answer {
     let with = |niks: &str| format!(r#"{{"message":"failed","data":{niks}}}"#).into_bytes();
     let mut bytes = with(&failure.niks);
@@ -141,7 +145,7 @@ fn result(
     (summary, text)
 }
 
-/// The text of a NIK: a string's, decoded, or an integer's, as written. None for everything else.
+/// The text of a NIK: a decoded string, or an integer as written. `None` for any other element.
 fn text_of(element: &RawValue) -> Option<String> {
     let raw = element.get();
     match raw.as_bytes()[0] {

@@ -1,9 +1,9 @@
-//! Region codes read line by line from the project's tables into one ordered map.
+//! The region codes of the project's tables, in one map.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
-/// The names a kecamatan code stands for; a retired code can have a place in the tables and no known name.
+/// The names of a kecamatan and its parents; the name of a retired kecamatan can be unknown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Area {
     pub province: String,
@@ -11,7 +11,7 @@ pub struct Area {
     pub kecamatan: Option<String>,
 }
 
-/// Which retired codes count.
+/// Which retired codes are known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retired {
     All,
@@ -23,7 +23,7 @@ pub enum Retired {
 pub struct Regions(BTreeMap<String, String>);
 
 impl Regions {
-    /// The project's tables, `data/regions`, read once for each policy.
+    /// The tables in `data/regions`, read once for each policy.
     pub fn of_the_project(retired: Retired) -> &'static Self {
         static ALL: LazyLock<Regions> = LazyLock::new(|| Regions::embedded(Retired::All));
         static CONFIRMED: LazyLock<Regions> =
@@ -53,20 +53,21 @@ impl Regions {
         for line in retired_tsv.lines().skip(1) {
             let columns: Vec<&str> = line.split('\t').collect();
             let (code, name, confidence) = (columns[0], columns[2], columns[7]);
-            // The policy is about the code a NIK begins with; an old regency keeps its name whatever the policy.
-            let counts = match retired {
+            // The policy applies to the codes of kecamatan; retired regencies always keep their
+            // names.
+            let known = match retired {
                 Retired::All => true,
                 Retired::Confirmed => confidence == "confirmed",
                 Retired::None => false,
             };
-            if counts || code.len() < 6 {
+            if known || code.len() < 6 {
                 names.insert(code.to_owned(), name.to_owned());
             }
         }
         Self(names)
     }
 
-    /// The area six characters stand for, if they are a kecamatan's code.
+    /// The area of a six-digit code, if it is a known kecamatan.
     pub fn find(&self, code: &str) -> Option<Area> {
         if code.len() != 6 {
             return None;

@@ -1,17 +1,18 @@
-//! A request's bytes to its NIKs and process, or the first reason of the contract's table that fits.
+//! Parses a request, or finds the first reason of the contract that applies.
 
 use super::Settings;
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How much the answer tells.
+/// The form of the result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Process {
     Limited,
     Full,
 }
 
-/// Why a request has no result, in the order of the checks. `Internal` has no place here: the reference has no faults.
+/// Why a request has no result, in the order of the checks. `Internal` is left out: a panic in the
+/// reference fails the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     Tombstone,
@@ -37,24 +38,24 @@ impl Reason {
     }
 }
 
-/// A request that can be answered.
+/// A well-formed request.
 pub struct Request {
     pub process: Process,
     pub niks: Vec<Box<RawValue>>,
-    /// The `nik` array, every byte as sent: a failure carries it.
+    /// The `nik` array, byte for byte, for a failure.
     pub niks_as_sent: String,
 }
 
-/// A request that cannot.
+/// A request that is refused.
 pub struct Failure {
     pub reason: Reason,
-    /// The process, where it could be read: the counts of requests are kept by it.
+    /// The process, if it could be read; a label of the count of requests.
     pub process: Option<Process>,
-    /// The failure's `data`.
+    /// The `data` of the failure.
     pub niks: String,
 }
 
-/// The checks, one after the other, in the order of the contract's table.
+/// The checks in the order of the contract.
 pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failure> {
     let unread = |reason| Failure { reason, process: None, niks: "[]".to_owned() };
 
@@ -104,10 +105,11 @@ pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failur
     Ok(Request { process, niks, niks_as_sent })
 }
 
-/// The document without the whitespace around it, if it is JSON as the contract means it.
+/// The document without surrounding whitespace, if it is well-formed JSON under the rules of the
+/// contract.
 ///
-/// A `RawValue` takes the grammar of RFC 8259 and decides nothing else: no number is too large for it and no nesting too
-/// deep. It lets a lone surrogate pass, so strings are looked at once more here; so is the depth.
+/// `RawValue` checks only the grammar of RFC 8259: it accepts numbers of any size, any nesting and
+/// lone surrogates. Strings and nesting are therefore checked here.
 fn json(bytes: &[u8]) -> Option<&RawValue> {
     let text = std::str::from_utf8(bytes).ok()?;
     let document: &RawValue = serde_json::from_str(text).ok()?;
@@ -121,7 +123,7 @@ fn json(bytes: &[u8]) -> Option<&RawValue> {
             ']' | '}' => depth -= 1,
             '"' => {
                 step = string_length(rest);
-                // Decoding refuses exactly what the grammar has let pass: surrogates that stand alone.
+                // Decoding rejects lone surrogates, which the grammar accepts.
                 serde_json::from_str::<String>(&rest[..step]).ok()?;
             }
             _ => {}
@@ -134,7 +136,7 @@ fn json(bytes: &[u8]) -> Option<&RawValue> {
     Some(document)
 }
 
-/// The bytes of the string at the beginning of `text`, its quotation marks included.
+/// The length in bytes of the string at the start of `text`, quotes included.
 fn string_length(text: &str) -> usize {
     let bytes = text.as_bytes();
     let mut at = 1;
@@ -144,7 +146,7 @@ fn string_length(text: &str) -> usize {
     at + 1
 }
 
-/// Every member of an object in order, keys decoded, none lost where a key comes again.
+/// Every member of an object in order with its decoded key, duplicates included.
 fn members(object: &RawValue) -> Vec<(String, Box<RawValue>)> {
     struct Members;
     impl<'de> Visitor<'de> for Members {

@@ -1,14 +1,14 @@
-//! The code of a region: two digits a level, as a NIK carries them in its first six characters.
+//! The code of a region: two digits per level. A NIK starts with the six digits of a kecamatan.
 //!
-//! Source: Permendagri 58/2021 and its successors, which list the codes as `PP.RR.KK`; PP 40/2019 art. 30, which puts the code
-//! of the place of first registration into the NIK.
+//! Source: Permendagri 58/2021 and its successors list the codes as `PP.RR.KK`; PP 40/2019 art. 30
+//! puts the code of the place of first registration into the NIK.
 
 use alloc::borrow::ToOwned;
 use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
-/// How deep in the tree of regions a code stands.
+/// A level of the tree of regions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// A province: two digits.
@@ -20,10 +20,10 @@ pub enum Level {
 }
 
 impl Level {
-    /// Every level, the widest first.
+    /// Every level, from province to kecamatan.
     pub const ALL: [Self; 3] = [Self::Province, Self::Regency, Self::Kecamatan];
 
-    /// The level's name, as metrics and the manifest write it.
+    /// The name used in metrics and in the manifest.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Province => "province",
@@ -32,7 +32,7 @@ impl Level {
         }
     }
 
-    /// How many digits a code of this level has.
+    /// The number of digits of a code of this level.
     pub const fn digits(self) -> usize {
         match self {
             Self::Province => 2,
@@ -41,7 +41,7 @@ impl Level {
         }
     }
 
-    /// What one step of this level is worth in a code padded to six digits.
+    /// The factor that pads the number of a code of this level to six digits.
     const fn unit(self) -> u32 {
         match self {
             Self::Province => 10_000,
@@ -57,9 +57,9 @@ impl fmt::Display for Level {
     }
 }
 
-/// A well-formed code; whether anything stands behind it, the tables say.
+/// A well-formed code; it need not exist in the tables.
 ///
-/// Codes order as their texts do: `11` < `1101` < `110101` < `1102`, which is the order of the tables.
+/// Codes are ordered like their texts, `11` < `1101` < `110101` < `1102`: the order of the tables.
 ///
 /// ```
 /// use nik::region::{Code, Level};
@@ -72,23 +72,24 @@ impl fmt::Display for Level {
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Code {
-    /// The number with zeros for the levels below. First in the struct: the derived order is the order of the texts.
+    /// The number padded with zeros to six digits. It is the first field because the derived order
+    /// compares it first.
     padded: u32,
     level: Level,
 }
 
-/// Why a text is not a code.
+/// The error of parsing a [`Code`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{text:?} is not a region code: expected 2, 4 or 6 digits, such as 32, 3273, 327301 or 32.73.01"
 )]
 pub struct CodeError {
-    /// The text as given.
+    /// The text that is not a code.
     pub text: String,
 }
 
 impl Code {
-    /// Reads 2, 4 or 6 ASCII digits, without dots: the form of the tables.
+    /// Reads 2, 4 or 6 ASCII digits without dots, the notation of the tables.
     pub fn from_digits(text: &str) -> Option<Self> {
         let level = Level::ALL.into_iter().find(|level| level.digits() == text.len())?;
         let number = text.bytes().try_fold(0, |number, byte| {
@@ -97,18 +98,18 @@ impl Code {
         Some(Self { padded: number * level.unit(), level })
     }
 
-    /// The level the code stands on.
+    /// The level of the code.
     pub const fn level(self) -> Level {
         self.level
     }
 
-    /// The code as a number of as many digits as its level has; of a kecamatan what
-    /// [`Regions::find`](super::Regions::find) takes.
+    /// The code as a number of 2, 4 or 6 digits. [`Regions::find`](super::Regions::find) takes the
+    /// number of a kecamatan.
     pub const fn number(self) -> u32 {
         self.padded / self.level.unit()
     }
 
-    /// The code one level up; a province has none.
+    /// The code of the region one level up; `None` for a province.
     pub const fn parent(self) -> Option<Self> {
         let level = match self.level {
             Level::Province => return None,
@@ -128,7 +129,7 @@ impl fmt::Display for Code {
 impl FromStr for Code {
     type Err = CodeError;
 
-    /// Reads the form of the tables, and the decrees' form with a dot between the levels.
+    /// Reads the notation of the tables, and that of the decrees with a dot between the levels.
     fn from_str(text: &str) -> Result<Self, CodeError> {
         let dotted = text.contains('.') && text.split('.').all(|part| part.len() == 2);
         let code = if dotted {

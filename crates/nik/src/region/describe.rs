@@ -1,56 +1,56 @@
-//! What a code of any level means: for people who ask, off the path of the NIKs.
+//! Lookup of a code of any level, with everything the tables say about it.
 
 use super::code::Code;
 use super::parse::Tables;
 use super::row::Retired;
 use alloc::vec::Vec;
 
-/// A code with everything the tables know about it.
+/// A code with everything the tables say about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description<'a> {
-    /// The code, which tells the level.
+    /// The code.
     pub code: Code,
-    /// Its name; for some retired kecamatan nobody knows it.
+    /// The name; unknown for some retired kecamatan.
     pub name: Option<&'a str>,
-    /// The regions above it, the nearest first.
+    /// The regions above it, from the nearest up.
     pub parents: Vec<Parent<'a>>,
-    /// The row of a code no longer in force; of a current one, none.
+    /// The row of a retired code; `None` for a current one.
     pub retired: Option<Retired<'a>>,
 }
 
-/// A region above another.
+/// A region above the one looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parent<'a> {
-    /// Its code.
+    /// The code.
     pub code: Code,
-    /// Its name.
+    /// The name.
     pub name: &'a str,
-    /// Whether it is no longer in force itself.
+    /// Whether the code is retired.
     pub retired: bool,
 }
 
 impl<'a> Tables<'a> {
-    /// What `code` means, or `None` if neither table knows it.
+    /// Looks `code` up in both tables.
     pub fn describe(&self, code: Code) -> Option<Description<'a>> {
         let (name, retired) = self.find(code)?;
         Some(Description { code, name, parents: self.parents(code), retired })
     }
 
-    /// The known regions above `code`, the nearest first, whether or not `code` itself is known.
+    /// The known regions above `code`, from the nearest up. `code` itself may be unknown.
     pub fn parents(&self, code: Code) -> Vec<Parent<'a>> {
         let above = core::iter::successors(code.parent(), |code| code.parent());
         let known = above.filter_map(|code| {
             let (name, retired) = self.find(code)?;
             Some(Parent {
                 code,
-                name: name?, // only a kecamatan, which is above none, may have no name
+                name: name?, // always known: only kecamatan have unknown names, and they are never parents
                 retired: retired.is_some(),
             })
         });
         known.collect()
     }
 
-    /// The name behind a code, and its row if it is no longer in force.
+    /// The name of a code, and its row if it is retired.
     fn find(&self, code: Code) -> Option<(Option<&'a str>, Option<Retired<'a>>)> {
         match self.find_current(code) {
             Some(row) => Some((Some(row.name), None)),

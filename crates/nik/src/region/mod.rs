@@ -1,9 +1,10 @@
-//! What a region is, and which of them a NIK's first six characters name. Pure: no files, no clock.
+//! Regions of Indonesia by their codes, current and retired.
 //!
-//! A NIK is issued once, for life, with the code of that day, so the codes no longer in force count like those in force.
+//! A NIK is issued once, for life, with the code of that day, so retired codes are as valid in it
+//! as current ones.
 //!
-//! Source: UU 23/2006 art. 13 (a NIK is for life); PP 40/2019 art. 30; Kepmendagri 300.2.2-2138/2025 as amended by
-//! 300.2.2-2430/2025 (the codes in force).
+//! Source: UU 23/2006 art. 13 (a NIK is for life); PP 40/2019 art. 30; Kepmendagri
+//! 300.2.2-2138/2025 as amended by 300.2.2-2430/2025 (the codes in force).
 
 mod code;
 mod describe;
@@ -20,22 +21,22 @@ use index::Index;
 pub use code::{Code, CodeError, Level};
 pub use describe::{Description, Parent};
 pub use index::AreaId;
-pub use parse::{ParseError, Problem, Table, Tables};
+pub use parse::{ParseError, Tables};
 pub use row::{Confidence, Current, RETIRED_HEADER, Retired};
 
-/// Which codes no longer in force count as known.
+/// Which retired codes count as known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetiredCodes {
-    /// Every one, however sure: a customer with an old card is not turned away.
+    /// All of them, whatever their confidence, so that no holder of an old card is rejected.
     All,
-    /// Those that two independent sources agree on.
+    /// Only those on which two independent sources agree.
     Confirmed,
-    /// None: only the list in force counts.
+    /// None of them: only current codes are known.
     None,
 }
 
 impl RetiredCodes {
-    /// Whether a row of this confidence counts.
+    /// Whether a retired code of this confidence counts as known.
     fn admits(self, confidence: Confidence) -> bool {
         match self {
             Self::All => true,
@@ -45,12 +46,12 @@ impl RetiredCodes {
     }
 }
 
-/// Whether a code stands in the list in force.
+/// Whether a code is in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum State {
-    /// It does.
+    /// In the decree in force.
     Current,
-    /// It did.
+    /// No longer in force.
     Retired,
 }
 
@@ -58,7 +59,7 @@ impl State {
     /// Both states.
     pub const ALL: [Self; 2] = [Self::Current, Self::Retired];
 
-    /// The state's name, as metrics and the manifest write it.
+    /// The name used in metrics and in the manifest.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Current => "current",
@@ -70,11 +71,11 @@ impl State {
 /// The names of a kecamatan and the regions above it, as they were when its code was in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Area<'a> {
-    /// The province's name.
+    /// The name of the province.
     pub province: &'a str,
-    /// The regency's or city's name, such as `Kabupaten Bogor` or `Kota Bandung`.
+    /// The name of the regency or city, such as `Kabupaten Bogor` or `Kota Bandung`.
     pub regency: &'a str,
-    /// The kecamatan's name; for some retired codes nobody knows it.
+    /// The name of the kecamatan; unknown for some retired codes.
     pub kecamatan: Option<&'a str>,
 }
 
@@ -113,7 +114,8 @@ struct Kecamatan {
 }
 
 impl Regions {
-    /// Reads both tables whole, with the errors of [`Tables::parse`], and takes the retired codes that `retired` admits.
+    /// Reads both tables as [`Tables::parse`] does; `retired` selects the retired codes that count
+    /// as known.
     pub fn parse(
         current_tsv: &str,
         retired_tsv: &str,
@@ -122,7 +124,7 @@ impl Regions {
         Ok(Self::new(&Tables::parse(current_tsv, retired_tsv)?, retired))
     }
 
-    /// Takes the current codes of the tables and the retired ones that `retired` admits.
+    /// The regions of checked tables; `retired` selects the retired codes that count as known.
     pub fn new(tables: &Tables<'_>, retired: RetiredCodes) -> Self {
         let mut regions = Self {
             index: Index::new(),
@@ -138,7 +140,7 @@ impl Regions {
         }
         for row in tables.retired() {
             let admitted = retired.admits(row.confidence);
-            // A regency that is not admitted still names the kecamatan below it that are.
+            // A retired regency still names the admitted kecamatan below it.
             if admitted || row.code.level() != Level::Kecamatan {
                 regions.push(&mut places, row.code, row.name);
             }
@@ -149,36 +151,36 @@ impl Regions {
         regions
     }
 
-    /// The kecamatan behind a six-digit code, current or retired; `None` for every other number.
+    /// The kecamatan with this six-digit code; `None` if the number is not a known code.
     #[inline]
     pub fn find(&self, code: u32) -> Option<AreaId> {
         self.index.find(code)
     }
 
-    /// The names behind an id of this set.
+    /// The names of a kecamatan by its id.
     ///
     /// # Panics
-    /// If the id came from a larger set.
+    /// May panic if the id is of other `Regions`.
     pub fn area(&self, id: AreaId) -> Area<'_> {
         self.names(&self.kecamatan[id.index()])
     }
 
-    /// The names of every known kecamatan, in the order of their ids.
+    /// The names of all known kecamatan, in the order of their ids.
     pub fn areas(&self) -> impl Iterator<Item = Area<'_>> {
         self.kecamatan.iter().map(|kecamatan| self.names(kecamatan))
     }
 
-    /// How many kecamatan are known.
+    /// The number of known kecamatan.
     pub fn len(&self) -> usize {
         self.kecamatan.len()
     }
 
-    /// Whether none is.
+    /// Whether no kecamatan is known.
     pub fn is_empty(&self) -> bool {
         self.kecamatan.is_empty()
     }
 
-    /// How many codes of a level and state count as known.
+    /// The number of known codes of a level and state.
     pub fn count(&self, level: Level, state: State) -> usize {
         self.counts[level as usize][state as usize]
     }
@@ -196,9 +198,10 @@ impl Regions {
         self.counts[level as usize][state as usize] += 1;
     }
 
-    /// `places` says where each province and regency went; [`Tables`] vouches that a parent comes before its children.
+    /// `places` holds the index of each province and regency; [`Tables`] guarantees that a parent
+    /// precedes its children.
     fn push(&mut self, places: &mut BTreeMap<Code, usize>, code: Code, name: Option<&str>) {
-        // A province has none above it and does not ask.
+        // A province has no parent and does not use this.
         let above = code.parent().map_or(0, |parent| places[&parent]);
         match code.level() {
             Level::Province => {
@@ -211,8 +214,8 @@ impl Regions {
                     .push(Regency { name: name.unwrap_or_default().into(), province: above });
             }
             Level::Kecamatan => {
-                let id = AreaId::new(self.kecamatan.len())
-                    .expect("`Tables` bounds the lines of both tables together");
+                let id =
+                    AreaId::new(self.kecamatan.len()).expect("`Tables` limits the number of lines");
                 self.index.insert(code.number(), id);
                 self.kecamatan.push(Kecamatan { name: name.map(Into::into), regency: above });
             }

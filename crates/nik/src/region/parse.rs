@@ -1,121 +1,36 @@
-//! The two tables as text, read and checked: the rows borrow from the text.
+//! Reads and checks the two tables; rows borrow from the text.
 //!
-//! `current.tsv` holds `code TAB name`, `retired.tsv` the nine columns of [`RETIRED_HEADER`]. Both are sorted by code and hold a
-//! code once between them, each code below a parent that is known. Anything else is refused with its line: a table that is
-//! wrong in one place is not trusted in the others.
+//! `current.tsv` holds `code TAB name`, `retired.tsv` the nine columns of [`RETIRED_HEADER`]. Both
+//! are sorted by code, no code is in both, and the parent of every code is known before it. A table
+//! with an error anywhere is refused whole, with the line and what was expected there: tables can
+//! come from other places than this crate.
 //!
-//! Columns are split at tabs, without the `csv` crate: nothing is quoted or escaped here, so a quote is a character of a name,
-//! and nearly all of this file is what the columns mean.
+//! Nothing is quoted or escaped, so that columns are split at tabs and need no CSV parser.
 
-use super::code::{Code, CodeError, Level};
-use super::row::{Confidence, Current, RETIRED_HEADER, Retired};
-use alloc::borrow::ToOwned;
-use alloc::string::String;
+use alloc::format;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::fmt::Display;
 
-/// The most lines of a table: the ids of both together must fit 16 bits.
+use super::code::{Code, Level};
+use super::row::{Confidence, Current, RETIRED_HEADER, Retired};
+
+/// The largest number of lines in a table: the codes of both tables together must fit the 16 bits
+/// of an [`AreaId`](super::AreaId).
 const MAX_LINES: usize = 32_000;
 
-/// Which of the two tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
-    /// `current.tsv`
-    Current,
-    /// `retired.tsv`
-    Retired,
-}
-
-impl core::fmt::Display for Table {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(match self {
-            Self::Current => "current.tsv",
-            Self::Retired => "retired.tsv",
-        })
-    }
-}
-
-/// Where a table is wrong, and how.
+/// The first line that is wrong in one of the tables.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{table}, line {line}: {problem}")]
+#[error("{file}, line {line}: expected {expected}, found {found:?}")]
 pub struct ParseError {
-    /// The table.
-    pub table: Table,
-    /// The line, from 1.
+    /// `current.tsv` or `retired.tsv`.
+    pub file: &'static str,
+    /// The number of the line, starting at 1.
     pub line: usize,
-    /// What is wrong with it.
-    pub problem: Problem,
-}
-
-/// What can be wrong with a line.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Problem {
-    /// The retired table does not open with its header.
-    #[error("expected the header {RETIRED_HEADER:?}")]
-    Header,
-    /// Too few or too many columns.
-    #[error("expected {expected} columns parted by tabs, found {found}")]
-    Columns {
-        /// How many the table has.
-        expected: usize,
-        /// How many the line has.
-        found: usize,
-    },
-    /// Not a code.
-    #[error(transparent)]
-    Code(#[from] CodeError),
-    /// The level column and the code's length differ.
-    #[error("expected level 1, 2 or 3 as the code {code} has digits in pairs, found {found:?}")]
-    Level {
-        /// The code of the line.
-        code: Code,
-        /// The level column.
-        found: String,
-    },
-    /// An empty name, or one with space around it or control characters in it.
-    #[error("expected a name without space around it, found {found:?}")]
-    Name {
-        /// The name column.
-        found: String,
-    },
-    /// A confidence nobody defined.
-    #[error("expected a confidence such as \"confirmed\" or \"low\", found {found:?}")]
-    Confidence {
-        /// The confidence column.
-        found: String,
-    },
-    /// A code for the second time, in this table or the other.
-    #[error("{code} was given before, and a code stands once in both tables together")]
-    Duplicate {
-        /// The code.
-        code: Code,
-    },
-    /// A code below the one before it.
-    #[error("expected the codes in rising order, found {code} after {previous}")]
-    Order {
-        /// The code of the line.
-        code: Code,
-        /// The code of the line before.
-        previous: Code,
-    },
-    /// A code whose parent is in neither table, or only further down.
-    #[error("{code} has no parent: expected {parent} above it")]
-    Orphan {
-        /// The code.
-        code: Code,
-        /// The code that is missing.
-        parent: Code,
-    },
-    /// A successor that is not in force.
-    #[error("the successor {successor} of {code} is not in force: expected a current code")]
-    Successor {
-        /// The code.
-        code: Code,
-        /// What stands in the successor column.
-        successor: Code,
-    },
-    /// A table longer than ids reach.
-    #[error("expected at most {MAX_LINES} lines")]
-    TooLong,
+    /// What the line should hold.
+    pub expected: String,
+    /// What it holds instead.
+    pub found: String,
 }
 
 /// Both tables, checked.
@@ -126,73 +41,73 @@ pub struct Tables<'a> {
 }
 
 impl<'a> Tables<'a> {
-    /// Reads and checks both tables; the error is the first line that is wrong. A text of no bytes is a table without rows.
+    /// Reads and checks both tables. An empty text is a table without rows.
     pub fn parse(current: &'a str, retired: &'a str) -> Result<Self, ParseError> {
         let mut tables = Self { current: Vec::with_capacity(8_000), retired: Vec::new() };
-        let at = |table, line| move |problem| ParseError { table, line, problem };
-        for (number, line) in (1..).zip(current.lines()) {
-            let pushed = tables.push_current(line, number);
-            pushed.map_err(at(Table::Current, number))?;
+        for line in Line::all("current.tsv", current) {
+            tables.push_current(&line)?;
         }
-        for (number, line) in (1..).zip(retired.lines()) {
-            let pushed = tables.push_retired(line, number);
-            pushed.map_err(at(Table::Retired, number))?;
+        for line in Line::all("retired.tsv", retired) {
+            if line.number > 1 {
+                tables.push_retired(&line)?;
+            } else if line.text != RETIRED_HEADER {
+                return Err(line.error("the header of the table", line.text));
+            }
         }
         Ok(tables)
     }
 
-    /// The codes in force, in rising order.
+    /// The current codes, in rising order.
     pub fn current(&self) -> &[Current<'a>] {
         &self.current
     }
 
-    /// The codes no longer in force, in rising order.
+    /// The retired codes, in rising order.
     pub fn retired(&self) -> &[Retired<'a>] {
         &self.retired
     }
 
-    /// The row of a code in force.
     pub(super) fn find_current(&self, code: Code) -> Option<Current<'a>> {
         let at = self.current.binary_search_by_key(&code, |row| row.code).ok()?;
         Some(self.current[at])
     }
 
-    /// The row of a code no longer in force.
     pub(super) fn find_retired(&self, code: Code) -> Option<Retired<'a>> {
         let at = self.retired.binary_search_by_key(&code, |row| row.code).ok()?;
         Some(self.retired[at])
     }
 
-    fn push_current(&mut self, line: &'a str, number: usize) -> Result<(), Problem> {
-        let [code, name] = columns(line)?;
-        let row = Current { code: read_code(code)?, name: read_name(name)? };
-        self.check(row.code, self.current.last().map(|row| row.code), number)?;
+    fn push_current(&mut self, line: &Line<'a>) -> Result<(), ParseError> {
+        let [code, name] = line.columns()?;
+        let row = Current { code: line.code(code)?, name: line.name(name)? };
+        self.check_place(line, row.code, self.current.last().map(|row| row.code))?;
         self.current.push(row);
         Ok(())
     }
 
-    fn push_retired(&mut self, line: &'a str, number: usize) -> Result<(), Problem> {
-        if number == 1 {
-            return if line == RETIRED_HEADER { Ok(()) } else { Err(Problem::Header) };
-        }
+    fn push_retired(&mut self, line: &Line<'a>) -> Result<(), ParseError> {
         let [code, level, name, first_seen, last_seen, successor, evidence, confidence, note] =
-            columns(line)?;
-        let code = read_code(code)?;
-        if level.parse() != Ok(code.level() as usize + 1) {
-            return Err(Problem::Level { code, found: level.to_owned() });
+            line.columns()?;
+        let code = line.code(code)?;
+        let expected_level = code.level() as usize + 1;
+        if level.parse() != Ok(expected_level) {
+            return Err(line.error(format!("level {expected_level} for {code}"), level));
         }
-        let confidence = read_confidence(confidence)?;
+        let confidence = Confidence::ALL
+            .into_iter()
+            .find(|known| known.as_str() == confidence)
+            .ok_or_else(|| line.error("a confidence such as \"confirmed\"", confidence))?;
         let nameless = name.is_empty()
             && confidence == Confidence::CodeOnly
             && code.level() == Level::Kecamatan;
-        let name = (!nameless).then(|| read_name(name)).transpose()?;
-        let successor = (!successor.is_empty()).then(|| read_code(successor)).transpose()?;
-        self.check(code, self.retired.last().map(|row| row.code), number)?;
+        let name = if nameless { None } else { Some(line.name(name)?) };
+        let successor = if successor.is_empty() { None } else { Some(line.code(successor)?) };
+        self.check_place(line, code, self.retired.last().map(|row| row.code))?;
         if self.find_current(code).is_some() {
-            return Err(Problem::Duplicate { code });
+            return Err(line.error("a code that is not in current.tsv", code));
         }
         if let Some(successor) = successor.filter(|code| self.find_current(*code).is_none()) {
-            return Err(Problem::Successor { code, successor });
+            return Err(line.error("a current code as successor", successor));
         }
         self.retired.push(Retired {
             code,
@@ -207,51 +122,59 @@ impl<'a> Tables<'a> {
         Ok(())
     }
 
-    /// What holds for a row of either table, given the row before it.
-    fn check(&self, code: Code, previous: Option<Code>, line: usize) -> Result<(), Problem> {
-        if line > MAX_LINES {
-            return Err(Problem::TooLong);
+    /// Checks a code against the row before it and against the parents that are known so far.
+    fn check_place(
+        &self,
+        line: &Line<'_>,
+        code: Code,
+        previous: Option<Code>,
+    ) -> Result<(), ParseError> {
+        if line.number > MAX_LINES {
+            return Err(line.error(format!("at most {MAX_LINES} lines"), line.text));
         }
-        match previous {
-            Some(previous) if previous == code => return Err(Problem::Duplicate { code }),
-            Some(previous) if previous > code => return Err(Problem::Order { code, previous }),
-            _ => {}
+        if let Some(previous) = previous.filter(|previous| *previous >= code) {
+            return Err(line.error(format!("a code above {previous}"), code));
         }
-        let Some(parent) = code.parent() else {
-            return Ok(());
-        };
-        // Right above nearly every row stands its parent or a sibling, whose parent was looked up then.
-        let near = previous.is_some_and(|row| row == parent || row.parent() == Some(parent));
-        let known =
-            near || self.find_current(parent).is_some() || self.find_retired(parent).is_some();
-        if known { Ok(()) } else { Err(Problem::Orphan { code, parent }) }
+        let known = |code| self.find_current(code).is_some() || self.find_retired(code).is_some();
+        match code.parent() {
+            Some(parent) if !known(parent) => {
+                Err(line.error(format!("{parent} in a line above"), code))
+            }
+            _ => Ok(()),
+        }
     }
 }
 
-fn columns<const N: usize>(line: &str) -> Result<[&str; N], Problem> {
-    let mut columns = [""; N];
-    let mut found = 0;
-    for column in line.split('\t') {
-        if let Some(place) = columns.get_mut(found) {
-            *place = column;
-        }
-        found += 1;
+/// A line of a table, and its place for errors.
+struct Line<'a> {
+    file: &'static str,
+    number: usize,
+    text: &'a str,
+}
+
+impl<'a> Line<'a> {
+    fn all(file: &'static str, table: &'a str) -> impl Iterator<Item = Self> {
+        (1..).zip(table.lines()).map(move |(number, text)| Self { file, number, text })
     }
-    if found == N { Ok(columns) } else { Err(Problem::Columns { expected: N, found }) }
-}
 
-fn read_code(text: &str) -> Result<Code, Problem> {
-    Code::from_digits(text).ok_or_else(|| CodeError { text: text.to_owned() }.into())
-}
+    fn error(&self, expected: impl Display, found: impl Display) -> ParseError {
+        let (expected, found) = (expected.to_string(), found.to_string());
+        ParseError { file: self.file, line: self.number, expected, found }
+    }
 
-fn read_name(text: &str) -> Result<&str, Problem> {
-    let sound = !text.is_empty() && text.trim() == text && !text.contains(char::is_control);
-    if sound { Ok(text) } else { Err(Problem::Name { found: text.to_owned() }) }
-}
+    fn columns<const N: usize>(&self) -> Result<[&'a str; N], ParseError> {
+        let columns: Vec<_> = self.text.split('\t').collect();
+        let wrong = |_| self.error(format!("{N} columns separated by tabs"), self.text);
+        columns.try_into().map_err(wrong)
+    }
 
-fn read_confidence(text: &str) -> Result<Confidence, Problem> {
-    Confidence::ALL
-        .into_iter()
-        .find(|confidence| confidence.as_str() == text)
-        .ok_or_else(|| Problem::Confidence { found: text.to_owned() })
+    fn code(&self, text: &str) -> Result<Code, ParseError> {
+        Code::from_digits(text).ok_or_else(|| self.error("a code of 2, 4 or 6 digits", text))
+    }
+
+    fn name(&self, text: &'a str) -> Result<&'a str, ParseError> {
+        let sound = !text.is_empty() && text.trim() == text && !text.contains(char::is_control);
+        let expected = "a name without surrounding spaces or control characters";
+        if sound { Ok(text) } else { Err(self.error(expected, text)) }
+    }
 }

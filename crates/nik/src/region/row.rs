@@ -1,4 +1,4 @@
-//! The rows of the two tables: a code in force, and a code no longer in force with its provenance.
+//! The rows of the two tables: current codes, and retired codes with their provenance.
 
 use super::code::Code;
 
@@ -6,57 +6,57 @@ use super::code::Code;
 pub const RETIRED_HEADER: &str =
     "code\tlevel\tname\tfirst_seen\tlast_seen\tsuccessor\tevidence\tconfidence\tnote";
 
-/// A code of the list in force.
+/// A row of `current.tsv`: a code in force.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Current<'a> {
     /// The code.
     pub code: Code,
-    /// The name, in the decree's spelling.
+    /// The name as the decree spells it.
     pub name: &'a str,
 }
 
-/// A code that stands in no list in force, but lives on in the NIKs issued with it.
+/// A row of `retired.tsv`: a retired code, which is still part of the NIKs issued with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retired<'a> {
     /// The code.
     pub code: Code,
-    /// The name at that time; for some numbers nobody knows it.
+    /// The name at that time; unknown for some kecamatan.
     pub name: Option<&'a str>,
-    /// The first list the code was seen in, or a bound such as `before 2012`.
+    /// The first published list that has the code, or a bound such as `before 2012`.
     pub first_seen: &'a str,
-    /// The last list the code was seen in, or a bound such as `before 2003`.
+    /// The last published list that has the code, or a bound such as `before 2003`.
     pub last_seen: &'a str,
-    /// The code that took over the region, where known: of the same level or its parent's.
+    /// The current code that replaced it, if known: of the same level or the one above.
     pub successor: Option<Code>,
-    /// What kind of finding the row rests on.
+    /// The kind of evidence for the row.
     pub evidence: &'a str,
-    /// How much that finding is trusted.
+    /// How reliable that evidence is.
     pub confidence: Confidence,
-    /// The law that moved the region, or how the row was found; may be empty.
+    /// The law that moved the region, or how the row was derived; may be empty.
     pub note: &'a str,
 }
 
-/// How sure a retired row is.
+/// How reliable a row of `retired.tsv` is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Confidence {
-    /// Two sources agree: the list of 2013, and a decree's annex or an index of 2011.
+    /// Two sources agree: the list of 2013, and the annex of a decree or an index of 2011.
     Confirmed,
     /// One good source.
     High,
-    /// The code is as sure as `High`; its name is not known.
+    /// The code is as reliable as `High`, but the name is unknown.
     CodeOnly,
-    /// A source with gaps, or a name matched by likeness.
+    /// An incomplete source, or a name matched by similarity.
     Medium,
     /// An inference.
     Low,
 }
 
 impl Confidence {
-    /// Every confidence, the surest first.
+    /// Every confidence, from the most reliable down.
     pub const ALL: [Self; 5] =
         [Self::Confirmed, Self::High, Self::CodeOnly, Self::Medium, Self::Low];
 
-    /// The table's text for it.
+    /// The text in the table.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Confirmed => "confirmed",

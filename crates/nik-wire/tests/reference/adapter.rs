@@ -1,4 +1,4 @@
-//! The pipeline, asked the reference's questions and answering in the reference's words, so that both answers can be compared.
+//! The processor with the types of the reference, so that their outcomes can be compared.
 
 use super::regions::Retired;
 use super::request::{Process, Reason};
@@ -10,13 +10,13 @@ use nik_wire::process::{self, Outcome, Processor};
 use nik_wire::{Absent, Limits};
 use std::sync::Arc;
 
-/// A processor under the reference's settings; it keeps its buffers from request to request, as the service does.
-pub struct Fast {
+/// A processor that reuses its buffers from request to request, as in the service.
+pub struct ProcessorAdapter {
     processor: Processor,
     out: Vec<u8>,
 }
 
-impl Fast {
+impl ProcessorAdapter {
     pub fn new(settings: &Settings, retired: Retired) -> Self {
         let regions = dataset::regions(match retired {
             Retired::All => RetiredCodes::All,
@@ -33,11 +33,8 @@ impl Fast {
             absent: if settings.absent_null { Absent::Null } else { Absent::Text },
         };
         Self {
-            processor: Processor::new(
-                Arc::new(regions.expect("the tables are in order")),
-                settings,
-            ),
-            out: b"left over from the last request".to_vec(),
+            processor: Processor::new(Arc::new(regions.expect("well-formed tables")), settings),
+            out: b"the request before".to_vec(),
         }
     }
 
@@ -68,7 +65,7 @@ fn reason_of(reason: nik_wire::Reason) -> Reason {
         nik_wire::Reason::UnknownProcess => Reason::UnknownProcess,
         nik_wire::Reason::TooManyNiks => Reason::TooManyNiks,
         nik_wire::Reason::ResultTooLarge => Reason::ResultTooLarge,
-        nik_wire::Reason::Internal => panic!("a fault in the pipeline"),
+        nik_wire::Reason::Internal => panic!("a panic in the processor"),
     }
 }
 
