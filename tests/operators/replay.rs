@@ -188,7 +188,7 @@ fn too_many_different_filters_are_refused_before_anything_is_sent() {
             break;
         }
     }
-    let words = refused.expect("a limit");
+    let words = told.expect("a limit");
     assert!(words.contains("once without a filter for this partition (--partition 0)"), "{words}");
     assert_eq!(replayed(&settings, &[])[2..], [0, 0, 0]);
     assert_each(&stage, 6, 2);
