@@ -13,7 +13,7 @@ use nik_wire::process::Outcome;
 use nik_wire::{Process, Reason};
 
 use crate::cluster::ProgramSettings;
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
 /// Each key and its default, as `config show` writes it.
 const SETTINGS: [&str; 36] = [

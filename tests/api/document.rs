@@ -40,6 +40,7 @@ fn a_running_program_serves_it_with_every_schema_that_it_refers_to() {
 }
 
 #[test]
+#[cfg(feature = "packaging-tests")]
 fn requests_generated_from_it_get_only_answers_that_it_describes() {
     let program = started(&enabled());
     let mut check = Command::new("timeout"); // the first run installs the tool, which takes most of it

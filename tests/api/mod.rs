@@ -12,7 +12,7 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use crate::cluster::{Program, ProgramSettings, shared};
-use crate::stream::stage::{Stage, ready, wait_until};
+use crate::traffic::stage::{Stage, ready, wait_until};
 use client::Response;
 
 const VALID: &str = r#"{"nik":["3273010101900001"],"process":"limited"}"#;
@@ -191,6 +191,7 @@ fn the_endpoints_do_not_exist_unless_enabled() {
 }
 
 #[test]
+#[cfg(feature = "kafka-tests")]
 fn a_long_list_delays_neither_health_checks_nor_a_stop() {
     let settings = enabled_with_brokers()
         .set("limits.niks_per_request", "1000000")
@@ -233,6 +234,7 @@ fn requests_that_never_end_occupy_only_their_slots() {
 }
 
 #[test]
+#[cfg(feature = "kafka-tests")]
 fn no_request_over_http_leaves_a_nik_in_the_log() {
     let mut program = ready(&enabled_with_brokers().set("log.level", "trace"));
     post(&program, VALID);

@@ -17,7 +17,7 @@ use nik_wire::process::{Processor, Settings};
 
 use super::client::{Response, request};
 use super::{JSON, VALID, begin, begin_endless, read_response};
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
 /// A server whose answers can be larger than the socket buffers.
 struct Server {

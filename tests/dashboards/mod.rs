@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::cluster::shared;
 use crate::docs::pages::{files, read};
-use crate::stream::load::Load;
-use crate::stream::stage::{Stage, stop, wait_until};
+use crate::traffic::load::Load;
+use crate::traffic::stage::{Stage, stop, wait_until};
 use scraper::Scraper;
 
 const REFERENCE: &str = include_str!("../../docs/reference.md");

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::api::client;
 use crate::cluster::{Kept, Program, ports};
 use crate::page::browser::need;
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
 /// A Prometheus server with the alerts of `config/prometheus/`.
 pub struct Scraper {

@@ -51,7 +51,7 @@ fn set(topic: &mut Topic, key: &str, value: &str) {
 }
 
 #[test]
-fn nothing_is_wrong_with_sound_topics() {
+fn sound_topics_have_no_findings() {
     assert_eq!(found(|_| ()), []);
 }
 

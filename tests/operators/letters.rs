@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{JUNE, NIK, delete_records, done, fail, failed, say};
 use crate::cluster::{NewRecord, Record, shared};
-use crate::stream::stage::Stage;
+use crate::traffic::stage::Stage;
 
 /// The position of the dead letter of the request with this key.
 fn place(failures: &[Record], key: &str) -> String {

@@ -13,7 +13,7 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
-use crate::stream::stage::{PATIENCE, Stage, ready, stop};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, ready, stop};
 
 /// 2025-06-01T00:00:00Z.
 const JUNE: i64 = 1_748_736_000_000;
@@ -125,9 +125,9 @@ fn requests(stage: &Stage) -> Vec<Record> {
 fn delete_records(topic: &str, partitions: &[i32]) {
     let mut offsets = TopicPartitionList::new();
     for &partition in partitions {
-        offsets.add_partition_offset(topic, partition, Offset::End).expect("a place");
+        offsets.add_partition_offset(topic, partition, Offset::End).expect("an offset");
     }
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let options = AdminOptions::new().operation_timeout(Some(WAIT_TIMEOUT));
     let admin: AdminClient<DefaultClientContext> =
         shared().client().create().expect("an admin client");
     // The client must outlive the request: its answer would be lost.

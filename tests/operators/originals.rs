@@ -5,7 +5,7 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use super::{JUNE, broken, delete_records, done, fail, failed, replayed, requests, say};
 use crate::cluster::{NewRecord, Record, shared};
-use crate::stream::stage::{Stage, TOPIC, ready, stop};
+use crate::traffic::stage::{Stage, TOPIC, ready, stop};
 
 /// Requests that do not fit into their dead letters.
 fn large(numbers: std::ops::Range<u8>) -> Vec<NewRecord> {

@@ -2,7 +2,7 @@
 
 use super::{done, say};
 use crate::cluster::{ProgramSettings, shared};
-use crate::stream::stage::Stage;
+use crate::traffic::stage::Stage;
 
 /// The findings that a cluster of one broker always has.
 fn of_one_broker(stage: &Stage) -> String {
@@ -33,7 +33,7 @@ fn created_topics_pass_verification_and_are_created_once() {
     assert_eq!(done(&settings, &["topics", "verify"]), of_one_broker(&stage));
     assert!(stage.topics().iter().all(|topic| shared().partitions(topic) == 6));
     // The service can use them.
-    crate::stream::stage::stop(crate::stream::stage::ready(&settings));
+    crate::traffic::stage::stop(crate::traffic::stage::ready(&settings));
 }
 
 #[test]

@@ -8,9 +8,9 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::cluster::{NewRecord, Program, shared};
-use crate::stream::audit::{counted, counters};
-use crate::stream::load::Requests;
-use crate::stream::stage::{Stage, stop, wait_until};
+use crate::traffic::audit::{counted, counters};
+use crate::traffic::load::Requests;
+use crate::traffic::stage::{Stage, stop, wait_until};
 use browser::Browser;
 
 const DESKTOP: (u32, u32) = (1440, 1000);

@@ -1,4 +1,4 @@
-//! Three topics and a group of a test's own on a cluster, and the program's settings for them.
+//! The three topics and the consumer group of one test, and the program's settings for them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,22 +7,27 @@ use std::time::{Duration, Instant};
 use super::reader::Reader;
 use crate::cluster::{KafkaCluster, Program, ProgramSettings, Record, unique};
 
-/// How long anything may take that is not expected to take long: other work shares the machine.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// How long a test waits for something that normally takes a moment; other work shares the machine.
+pub const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// What every topic of a stage has: room for the largest result, and no end to old timestamps.
+/// The settings of every topic of a stage: the largest result fits, and records with old timestamps are kept.
 pub const TOPIC: [(&str, &str); 3] = [
     ("max.message.bytes", "6000000"),
     ("retention.ms", "-1"),
-    ("segment.ms", "1000000000000000"), // else timestamps that lie years apart begin a segment each
+    ("segment.ms", "1000000000000000"), // timestamps that are years apart would each begin a segment
 ];
 
-/// Tells a thread to end, when dropped at the latest: a test that fails waits for none.
+/// A dynamic member that is killed keeps its partitions for this long: short, as tests wait for it.
+const SESSION_TIMEOUT_MS: &str = "2000";
+/// The broker aborts a transaction after this time; until then, one that a crash left open hides what follows it.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Ends a thread when it is dropped, so that a test that fails leaves none behind.
 #[derive(Default)]
 pub struct End(Arc<AtomicBool>);
 
 impl End {
-    /// What the thread looks at.
+    /// True once the thread has to end.
     pub fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }
@@ -34,7 +39,7 @@ impl Drop for End {
     }
 }
 
-/// A test's topics and group.
+/// The topics and the group of one test.
 pub struct Stage {
     pub requests: String,
     pub results: String,
@@ -44,7 +49,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// The names; the topics are yet to be made.
+    /// The names only: the test creates the topics.
     pub fn named(cluster: &KafkaCluster, name: &str) -> Stage {
         let name = unique(name);
         let [requests, results, failures] =
@@ -53,11 +58,7 @@ impl Stage {
             .set("topics.requests", &requests)
             .set("topics.results", &results)
             .set("topics.failures", &failures)
-            .set("kafka.group_id", &name)
-            .set("kafka.workers", "2")
-            .set("kafka.producer.transaction_timeout_ms", "10000")
-            // Most tests have more dead letters than a sound stream.
-            .set("delivery.max_failure_ratio", "1");
+            .set("kafka.group_id", &name);
         Stage { requests, results, failures, group: name, settings }
     }
 
@@ -79,13 +80,25 @@ impl Stage {
         [&self.requests, &self.results, &self.failures]
     }
 
-    /// Settings for an instance: two workers, a dynamic member unless the test says otherwise.
+    /// Settings for an instance: two workers, a dynamic member unless the test says otherwise, and timeouts that suit a test.
     pub fn settings(&self) -> ProgramSettings {
-        self.settings.clone().set("kafka.session_timeout_ms", "6000")
+        self.settings_without_session().set("kafka.session_timeout_ms", SESSION_TIMEOUT_MS)
     }
 
-    /// Settings without a session: the group protocol "consumer" leaves it to the brokers.
+    /// The same without a session timeout, which the brokers set in the group protocol "consumer".
     pub fn settings_without_session(&self) -> ProgramSettings {
+        let transaction_timeout_ms = TRANSACTION_TIMEOUT.as_millis().to_string();
+        self.default_settings()
+            .set("kafka.workers", "2")
+            .set("kafka.producer.transaction_timeout_ms", &transaction_timeout_ms)
+            .set("kafka.librdkafka.statistics_interval_ms", "500")
+            .set("kafka.librdkafka.topic_metadata_refresh_interval_ms", "1000")
+            // Most tests have a larger share of dead letters than a healthy stream.
+            .set("delivery.max_failure_ratio", "1")
+    }
+
+    /// The names of topics and group; everything else is the default.
+    pub fn default_settings(&self) -> ProgramSettings {
         self.settings.clone()
     }
 
@@ -94,7 +107,7 @@ impl Stage {
         ready(&self.settings())
     }
 
-    /// What a `read_committed` reader sees of results and failures once no transaction is open.
+    /// The committed results and failures, once no transaction is open.
     pub fn outcomes(&self, cluster: &KafkaCluster) -> (Vec<Record>, Vec<Record>) {
         wait_until("open transactions end", || {
             cluster.is_settled(&[&self.results, &self.failures])
@@ -106,13 +119,13 @@ impl Stage {
         (cluster.read_committed(&self.results), cluster.read_committed(&self.failures))
     }
 
-    /// Waits until the outcomes are exactly `count`, and reads them.
+    /// Waits for `count` outcomes and reads them; asserts that there are no more.
     pub fn wait_for_outcomes(
         &self,
         cluster: &KafkaCluster,
         count: usize,
     ) -> (Vec<Record>, Vec<Record>) {
-        // Counted as they come: to read all of them again and again would be most of a test's work.
+        // The reader counts them as they arrive: polling by reading all of them again would be most of a test's work.
         Reader::start(cluster, self).wait_for(count);
         let (results, failures) = self.committed(cluster);
         assert_eq!(results.len() + failures.len(), count, "outcomes");
@@ -123,11 +136,11 @@ impl Stage {
 /// Starts an instance and waits until it has its partitions.
 pub fn ready(settings: &ProgramSettings) -> Program {
     let mut program = settings.run();
-    program.wait_ready(PATIENCE);
+    program.wait_ready(WAIT_TIMEOUT);
     program
 }
 
-/// The number of partitions that an instance says are its own.
+/// The number of partitions assigned to an instance, by its metrics.
 pub fn assigned(program: &Program) -> usize {
     let metrics = program.metrics();
     let is_assigned =
@@ -135,16 +148,16 @@ pub fn assigned(program: &Program) -> usize {
     metrics.iter().filter(is_assigned).count()
 }
 
-/// Waits until `holds`, for as long as [`PATIENCE`].
+/// Waits until `holds`, at most [`WAIT_TIMEOUT`].
 pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + WAIT_TIMEOUT;
     while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// SIGTERM: the program ends well, within the time that a stop may take.
+/// Stops the program by SIGTERM; asserts that it exits with 0 in time.
 pub fn stop(mut program: Program) {
     let code = program.stop(Duration::from_secs(15));
     assert_eq!(code, Some(0), "{}", program.stderr());

@@ -1,4 +1,4 @@
-//! The embedded broker: `demo` as a newcomer starts it, and `run` at least once beside a broker of the test's own.
+//! The broker built into librdkafka: `demo` as a newcomer starts it, and `run` with the guarantee `at_least_once`.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
@@ -11,9 +11,9 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use super::load::{Requests, key, number};
-use super::stage::{End, PATIENCE, ready, stop, wait_until};
 use crate::cluster::ProgramSettings;
+use crate::traffic::load::{Requests, key, number};
+use crate::traffic::stage::{End, WAIT_TIMEOUT, ready, stop, wait_until};
 
 /// `nik-stream demo`, killed when dropped.
 struct Demo {
@@ -36,7 +36,7 @@ impl Demo {
         Demo { process, stdout, printed }
     }
 
-    /// Waits for a line of counts that tells of results.
+    /// Waits for a line that counts results.
     fn wait_for_results(&mut self) {
         let mut line = String::new();
         while !line.contains("  results ") || line.contains("  results 0 ") {
@@ -52,9 +52,9 @@ impl Demo {
         Command::new("sh").args(["-c", &kill]).status().expect("sh runs");
     }
 
-    /// Waits for its end, and gives what it printed, and its words.
+    /// Waits until it exits; returns standard output and standard error.
     fn output(mut self) -> (String, String) {
-        let deadline = Instant::now() + 2 * PATIENCE;
+        let deadline = Instant::now() + 2 * WAIT_TIMEOUT;
         while self.process.try_wait().expect("a child").is_none() {
             assert!(Instant::now() < deadline, "the demo does not end");
             std::thread::sleep(Duration::from_millis(50));
@@ -76,7 +76,7 @@ impl Drop for Demo {
     }
 }
 
-/// The number at the end of the line that begins so.
+/// The number after this beginning of a line.
 fn figure(printed: &str, line: &str) -> u64 {
     let line = printed.lines().find_map(|found| found.trim().strip_prefix(line));
     let line = line.unwrap_or_else(|| panic!("no such line:\n{printed}"));
@@ -89,7 +89,7 @@ fn the_demo_ends_by_itself_with_nothing_lost_and_nothing_doubled() {
     let (printed, words) = Demo::start(&["--duration", "5"]).output();
     assert!(figure(&printed, "requests sent by the demo") > 100, "{printed}");
     assert_eq!(figure(&printed, "difference"), 0, "{printed}");
-    // A line of counts a second; where to look, and how to send a request of one's own.
+    // It prints counts every second, and how to see the page and send requests.
     for second in 1..=5 {
         let start = format!("{second:4} s  requests ");
         let lines = printed.lines().filter(|line| line.starts_with(&start));
@@ -97,18 +97,18 @@ fn the_demo_ends_by_itself_with_nothing_lost_and_nothing_doubled() {
     }
     let broker = words.split("broker on ").nth(1).expect("an address");
     let broker = broker.split(',').next().expect("an address");
-    for told in [
+    for line in [
         "http://127.0.0.1:",
         &format!("kcat -b {broker} -t nik.requests"),
         &format!("\"bootstrap.servers\": \"{broker}\""),
     ] {
-        assert!(words.contains(told), "{told}: {words}");
+        assert!(words.contains(line), "{line}: {words}");
     }
     assert!(!printed.contains('\u{1b}') && !words.contains('\u{1b}'));
 }
 
 #[test]
-fn a_demo_that_is_interrupted_reconciles_all_the_same() {
+fn an_interrupted_demo_still_reconciles() {
     let mut demo = Demo::start(&[]);
     demo.wait_for_results();
     demo.terminate();
@@ -120,7 +120,7 @@ fn a_demo_that_is_interrupted_reconciles_all_the_same() {
 const TOPICS: [&str; 3] = ["requests", "results", "failures"];
 const PARTITIONS: i32 = 3;
 
-/// How often each request was answered so far.
+/// The number of outcomes of each request so far.
 fn answers(bootstrap: &str) -> BTreeMap<usize, usize> {
     let reader: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
@@ -132,13 +132,13 @@ fn answers(bootstrap: &str) -> BTreeMap<usize, usize> {
     let mut list = TopicPartitionList::new();
     for topic in &TOPICS[1..] {
         for partition in 0..PARTITIONS {
-            list.add_partition_offset(topic, partition, Offset::Beginning).expect("a position");
+            list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
         }
     }
     reader.assign(&list).expect("assigned");
     let (mut answers, mut open) = (BTreeMap::new(), list.count());
     while open > 0 {
-        match reader.poll(PATIENCE).expect("records or an end") {
+        match reader.poll(WAIT_TIMEOUT).expect("records or an end") {
             Ok(message) => {
                 let number = number(message.key()).expect("a number");
                 *answers.entry(number).or_default() += 1;
@@ -185,20 +185,20 @@ fn at_least_once_a_clean_stop_under_load_loses_and_doubles_nothing() {
                 sent += 1;
                 std::thread::sleep(Duration::from_millis(3));
             }
-            producer.flush(PATIENCE).expect("delivered");
+            producer.flush(WAIT_TIMEOUT).expect("delivered");
             sent
         });
-        let end = end; // dropped here when a life fails, so that the load ends
+        let end = end; // dropped when this block panics, so that the load ends
         for life in 1..=3 {
             let program = ready(&settings);
-            wait_until("it has answered more", || answers(&bootstrap).len() > life * 300);
+            wait_until("more requests are answered", || answers(&bootstrap).len() > life * 300);
             stop(program);
         }
         drop(end);
         load.join().expect("no panic")
     });
     let program = ready(&settings);
-    wait_until("all is answered", || answers(&bootstrap).len() == sent);
+    wait_until("all requests are answered", || answers(&bootstrap).len() == sent);
     stop(program);
     assert_eq!(answers(&bootstrap).values().sum::<usize>(), sent);
 }

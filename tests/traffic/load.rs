@@ -1,6 +1,6 @@
-//! Requests at a steady rate: valid, invalid and broken ones, each with a number of its own as its key.
+//! Requests at a steady rate, each with an id in a header.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,23 +10,28 @@ use nik::region::RetiredCodes;
 use nik_wire::Limits;
 use nik_wire::generate::{Fault, Generator, Options};
 
-use super::stage::{End, PATIENCE};
-use crate::cluster::{KafkaCluster, NewRecord, Producer};
+use super::stage::{End, WAIT_TIMEOUT};
+use crate::cluster::{Header, KafkaCluster, NewRecord, Producer};
 
-/// One request in so many is broken.
+/// The header that tells the requests of a load apart; outcomes keep it.
+pub const ID: &[u8] = b"id";
+/// The header of requests whose result the results topic refuses.
+pub const OVERSIZE: &[u8] = b"oversize";
+
+/// One request in this many is broken.
 const BROKEN_EVERY: usize = 10;
-/// What is wrong with those, in turn.
+/// The faults of the broken requests, in turn.
 const FAULTS: [Fault; 5] =
     [Fault::Tombstone, Fault::Empty, Fault::NotJson, Fault::NotARequest, Fault::UnknownProcess];
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// The clock, in milliseconds since 1970.
+/// The current time in milliseconds since 1970.
 pub fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     i64::try_from(since.expect("after 1970").as_millis()).expect("a date")
 }
 
-/// The key of the request of this number.
+/// The key of the request with this number.
 pub fn key(number: usize) -> Vec<u8> {
     format!("{number:07}").into_bytes()
 }
@@ -36,7 +41,14 @@ pub fn number(key: Option<&[u8]>) -> Option<usize> {
     str::from_utf8(key?).ok()?.parse().ok()
 }
 
-/// The requests of the numbers from `first` on, over `partitions` in turn, dated on one day each, back through ten years.
+/// The id in the headers of a request or its outcome; empty if there is none.
+pub fn id(headers: &[Header]) -> &[u8] {
+    let header = headers.iter().find(|(name, _)| name == ID);
+    header.and_then(|(_, value)| value.as_deref()).unwrap_or_default()
+}
+
+/// Requests numbered from `first` on: valid, invalid and broken ones, over `partitions` in turn, each dated one day before the
+/// last, back through ten years.
 pub struct Requests {
     generator: Generator,
     partitions: usize,
@@ -76,59 +88,82 @@ impl Iterator for Requests {
             partition: Some(i32::try_from(number % self.partitions).expect("a few partitions")),
             key: Some(key(number)),
             value,
-            headers: vec![(b"number".to_vec(), Some(key(number)))],
+            headers: vec![(ID.to_vec(), Some(key(number)))],
             timestamp: Some(self.now_ms - signed % 3_650 * DAY_MS - signed),
         })
     }
 }
 
-/// A producer at work; everything it sent, in order.
+/// A producer thread, and everything it sent, in order.
 pub struct Load {
     sent: Arc<Mutex<Vec<NewRecord>>>,
+    burst: Arc<AtomicUsize>,
     end: End,
     thread: JoinHandle<Producer>,
 }
 
 impl Load {
-    /// Sends `rate` requests a second, numbered from 0.
+    /// Sends `rate` [`Requests`] a second, numbered from 0.
     pub fn start(cluster: &KafkaCluster, topic: &str, partitions: usize, rate: u32) -> Load {
+        Self::of(cluster, topic, Requests::new(0, partitions), rate)
+    }
+
+    /// Sends `rate` of these requests a second.
+    pub fn of(
+        cluster: &KafkaCluster,
+        topic: &str,
+        mut requests: impl Iterator<Item = NewRecord> + Send + 'static,
+        rate: u32,
+    ) -> Load {
         let producer = cluster.producer();
         let (sent, end) = (Arc::<Mutex<Vec<NewRecord>>>::default(), End::default());
+        let burst = Arc::<AtomicUsize>::default();
         let thread = std::thread::spawn({
-            let (sent, end, topic) = (Arc::clone(&sent), end.flag(), topic.to_owned());
+            let (sent, burst) = (Arc::clone(&sent), Arc::clone(&burst));
+            let (end, topic) = (end.flag(), topic.to_owned());
             move || {
-                let mut requests = Requests::new(0, partitions);
-                let start = Instant::now();
-                let mut due = Duration::ZERO;
-                let mut reminded = Instant::now();
-                while !end.load(Ordering::Relaxed) {
-                    if reminded.elapsed() > Duration::from_secs(5) {
-                        producer.find_brokers();
-                        reminded = Instant::now();
-                    }
-                    if start.elapsed() < due {
-                        std::thread::sleep(Duration::from_millis(5));
-                        continue;
-                    }
-                    due += Duration::from_secs(1) / rate;
-                    let request = requests.next().expect("without end");
+                let mut send_next = || {
+                    let request = requests.next().expect("an endless iterator");
                     producer.send(&topic, &request);
                     sent.lock().expect("no panic").push(request);
+                };
+                let start = Instant::now();
+                let mut due = Duration::ZERO;
+                let mut refreshed = Instant::now();
+                while !end.load(Ordering::Relaxed) {
+                    if refreshed.elapsed() > Duration::from_secs(5) {
+                        producer.add_brokers();
+                        refreshed = Instant::now();
+                    }
+                    for _ in 0..burst.swap(0, Ordering::Relaxed) {
+                        send_next();
+                    }
+                    if start.elapsed() < due {
+                        std::thread::sleep(Duration::from_millis(2));
+                    } else {
+                        due += Duration::from_secs(1) / rate;
+                        send_next();
+                    }
                 }
                 producer
             }
         });
-        Load { sent, end, thread }
+        Load { sent, burst, end, thread }
     }
 
-    /// How many were sent so far.
+    /// Sends this many requests at once, in addition to the steady ones.
+    pub fn burst(&self, requests: usize) {
+        self.burst.fetch_add(requests, Ordering::Relaxed);
+    }
+
+    /// The number of requests sent so far.
     pub fn sent(&self) -> usize {
         self.sent.lock().expect("no panic").len()
     }
 
-    /// Waits until `more` requests than now are sent.
+    /// Waits until `more` further requests have been sent.
     pub fn wait_for(&self, more: usize) {
-        let (count, deadline) = (self.sent() + more, Instant::now() + PATIENCE);
+        let (count, deadline) = (self.sent() + more, Instant::now() + WAIT_TIMEOUT);
         while self.sent() < count {
             assert!(
                 Instant::now() < deadline && !self.thread.is_finished(),
@@ -138,7 +173,7 @@ impl Load {
         }
     }
 
-    /// Stops; what was sent has arrived.
+    /// Stops, and waits until the brokers have acknowledged every request.
     pub fn finish(self) -> Vec<NewRecord> {
         drop(self.end);
         self.thread.join().expect("no panic").flush();
