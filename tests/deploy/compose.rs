@@ -70,7 +70,7 @@ fn the_containers_settings_start_broker_topics_program_and_generator() {
     let topics = environment(&services["topics"], &ports);
     let made = written(&mut program(&texts(&services["topics"]["command"]), &topics));
     for topic in ["nik.requests", "nik.results", "nik.failures"] {
-        assert!(made.contains(&format!("made {topic}: ")), "{made}");
+        assert!(made.contains(&format!("created {topic}: ")), "{made}");
     }
 
     assert_eq!(texts(&services["nik-stream"]["command"]), ["run"]);
