@@ -1,12 +1,14 @@
-//! Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly once.
+//! Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly
+//! once.
 //!
-//! Layers, imports one way (kept by `tests/house.rs`):
-//! `region <- nik <- codec <- pipeline <- dataset, generate <- telemetry <- config <- kafka <- app <- cli`.
-//! ARCHITECTURE.md walks one record through them.
+//! Modules import one way (`tests/house.rs` checks it), above the crates `nik` and `nik-wire`:
+//! `pipeline, regions <- telemetry <- config <- kafka <- http <- app <- cli`.
+//! ARCHITECTURE.md follows one record through them.
 
 pub mod app;
 pub mod cli;
 pub mod config;
+pub mod http;
 pub mod kafka;
 pub mod pipeline;
 pub mod regions;

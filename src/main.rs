@@ -1,4 +1,4 @@
-//! The `nik-stream` program: everything is in the library.
+//! The `nik-stream` program. Everything is in the library.
 
 fn main() -> std::process::ExitCode {
     nik_stream::cli::main()

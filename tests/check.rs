@@ -14,7 +14,7 @@ fn arguments(arguments: &[&str]) -> Result<CheckArgs, clap::Error> {
     CheckArgs::from_arg_matches(&command.try_get_matches_from(arguments)?)
 }
 
-/// What `check` writes to these arguments and this input, read `chunk` bytes at a time.
+/// The output of `check` for these arguments and this input, read `chunk` bytes at a time.
 fn checked(settings: Settings, list: &[&str], input: impl Read, chunk: usize) -> String {
     let input = BufReader::with_capacity(chunk, input);
     let mut output = Vec::new();
@@ -51,7 +51,7 @@ fn every_line_gets_exactly_the_bytes_that_would_be_published() {
 }
 
 #[test]
-fn a_line_is_the_same_in_whatever_pieces_it_is_read() {
+fn the_output_does_not_depend_on_how_the_input_is_split_into_reads() {
     let request = r#"{"nik":["3273010101900001",[]],"process":"limited"}"#;
     let input = format!("{request}\n\nx\n{request}");
     let whole = lines(input.as_bytes());
@@ -62,7 +62,7 @@ fn a_line_is_the_same_in_whatever_pieces_it_is_read() {
 }
 
 #[test]
-fn a_line_longer_than_a_request_may_be_is_refused_without_being_kept() {
+fn a_line_over_the_request_limit_is_a_failure_and_is_not_buffered() {
     let request = r#"{"nik":[],"process":"full"}"#;
     let limits = Limits { request_bytes: request.len(), ..Limits::default() };
     let settings = Settings { limits, ..Settings::default() };
@@ -100,7 +100,7 @@ fn help_shows_an_example() {
     assert!(help.contains("Examples:\n  nik-stream check 3273010101900001"), "{help}");
 }
 
-/// A terminal at which someone waits for each answer before typing on.
+/// An input whose writer waits for each answer before the next line.
 struct Conversation {
     answers: std::rc::Rc<std::cell::Cell<usize>>,
     asked: usize,
@@ -108,7 +108,7 @@ struct Conversation {
 
 impl Read for Conversation {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        assert_eq!(self.answers.get(), self.asked, "answered before more is read");
+        assert_eq!(self.answers.get(), self.asked, "each line is answered before the next is read");
         self.asked += 1;
         if self.asked > 3 {
             return Ok(0);
@@ -132,7 +132,7 @@ impl Write for Listener {
 }
 
 #[test]
-fn whoever_asks_line_by_line_is_answered_line_by_line() {
+fn each_line_is_answered_before_the_next_one_is_read() {
     let answers = std::rc::Rc::new(std::cell::Cell::new(0));
     let input = BufReader::new(Conversation { answers: answers.clone(), asked: 0 });
     let output = io::BufWriter::new(Listener(answers.clone()));

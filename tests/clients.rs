@@ -1,11 +1,11 @@
-//! The examples of `examples/clients` on a real Kafka: each asks, and reads its outcomes.
+//! The clients in `examples/clients` on a real Kafka: each sends requests and reads their outcomes.
 
 use std::process::Command;
 use std::time::Duration;
 
 use crate::cluster::{ProgramSettings, shared};
 
-/// The topic of the answers to the client that waits for one, and what it prints.
+/// The reply topic of the client that waits for its answer, and what it prints.
 const REPLIES: &str = "ask.replies";
 const ANSWER: &str = concat!(
     r#"{"message":"success","errors":[],"data":{"3273010101900001":true},"summary":{"number":1,"number_processed":1,"error":0,"#,
@@ -13,7 +13,7 @@ const ANSWER: &str = concat!(
     "\n"
 );
 
-/// The block of their page that shows what they print.
+/// The block of the page that shows what the other clients print.
 fn shown() -> &'static str {
     let page = include_str!("../examples/clients/README.md");
     let block = page.split("```").nth(1).and_then(|it| it.split_once('\n'));
@@ -21,8 +21,8 @@ fn shown() -> &'static str {
 }
 
 #[test]
-fn every_client_reads_the_outcomes_of_its_own_requests() {
-    let cluster = shared(); // where no other test uses the topics' own names
+fn every_client_reads_the_outcomes_of_its_requests() {
+    let cluster = shared(); // no other test on it uses the default topic names
     let settings = ProgramSettings::new(cluster).set("topics.reply_allowed", REPLIES);
     cluster.create_topic(REPLIES, 2, &[]);
     let made = settings.command(&["topics", "create"]).output();
@@ -34,7 +34,7 @@ fn every_client_reads_the_outcomes_of_its_own_requests() {
     let clients = ["python", "java", "java-reply", "node", "go", "kcat"];
     let running = clients.map(|client| {
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/script/client");
-        let mut command = Command::new("timeout"); // of which installing takes the most, once
+        let mut command = Command::new("timeout"); // the first run spends most of it on installing
         command.args(["600", script, client]);
         command.env("BOOTSTRAP_SERVERS", cluster.bootstrap());
         command.env("REPLIES", REPLIES);

@@ -1,4 +1,4 @@
-//! The fixture of `cluster` does what it promises: else the tests that stand on it show nothing.
+//! Tests of the fixture `cluster`, on which other tests rely.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,7 +18,7 @@ fn values(records: &[Record]) -> Vec<&str> {
 }
 
 #[test]
-fn a_record_comes_back_as_it_was_sent_byte_for_byte() {
+fn a_record_is_read_as_it_was_sent_byte_for_byte() {
     let topic = unique("bytes");
     shared().create_topic(&topic, 4, &[("max.message.bytes", "2000000")]);
     let sent = NewRecord {
@@ -57,7 +57,7 @@ fn a_record_comes_back_as_it_was_sent_byte_for_byte() {
 }
 
 #[test]
-fn a_committed_reader_sees_committed_transactions_only() {
+fn a_committed_reader_sees_only_committed_transactions() {
     let topic = unique("transactions");
     shared().create_topic(&topic, 1, &[]);
     let producer = shared().transactional_producer(&unique("writer"));
@@ -85,15 +85,15 @@ fn a_broker_keeps_its_records_through_kill_stop_and_pause_and_leaves_nothing_beh
     cluster.produce("kept", &[text("before")]);
     cluster.kill(1);
     assert!(cluster.pids().is_empty());
-    cluster.start_again(1);
+    cluster.restart(1);
     cluster.produce("kept", &[text("after the kill")]);
     cluster.stop(1);
-    cluster.start_again(1);
+    cluster.restart(1);
     cluster.pause(1);
     std::thread::scope(|scope| {
         let writer = scope.spawn(|| cluster.produce("kept", &[text("through the pause")]));
         std::thread::sleep(Duration::from_secs(1));
-        assert!(!writer.is_finished(), "a paused broker answers nobody");
+        assert!(!writer.is_finished(), "a paused broker answered");
         cluster.resume(1);
     });
     assert_eq!(
@@ -109,7 +109,7 @@ fn a_broker_keeps_its_records_through_kill_stop_and_pause_and_leaves_nothing_beh
 
 #[test]
 fn a_killed_test_process_takes_its_brokers_with_it() {
-    // This test binary once more, for the one test below, which waits to be killed.
+    // Runs this test binary with only the test below.
     let mut owner = Command::new(std::env::current_exe().expect("this binary"))
         .args(["--ignored", "--exact", "--nocapture", "cluster_itself::waits_to_be_killed"])
         .stdout(Stdio::piped())

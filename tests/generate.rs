@@ -17,14 +17,14 @@ fn generated(list: &str) -> String {
 }
 
 #[test]
-fn seed_1_gives_the_bytes_it_always_gave() {
+fn seed_1_gives_the_same_bytes_as_ever() {
     let lines = generated("--count 20 --seed 1 --niks-per-request 3 --invalid 0.3");
     assert_eq!(lines, include_str!("../crates/nik-wire/tests/golden/generate/seed-1.jsonl"));
     assert_ne!(lines, generated("--count 20 --seed 2 --niks-per-request 3 --invalid 0.3"));
 }
 
 #[test]
-fn as_many_lines_and_niks_as_asked_for() {
+fn the_number_of_lines_and_niks_is_as_requested() {
     for (count, niks) in [(0, 1), (1, 0), (7, 1), (3, 11)] {
         let lines = generated(&format!("--count {count} --niks-per-request {niks}"));
         assert_eq!(lines.lines().count(), count);

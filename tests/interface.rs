@@ -1,4 +1,5 @@
-//! The names that dashboards, scripts and charts rely on, once more: one that is renamed together with its page shows here.
+//! The names that dashboards, scripts and charts rely on, listed once more, so that a rename in
+//! the program and its docs alone fails.
 
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use nik_wire::process::Outcome;
 use nik_wire::{Process, Reason};
 
 use crate::cluster::ProgramSettings;
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
 /// Each key and its default, as `config show` writes it.
 const SETTINGS: [&str; 36] = [
@@ -73,7 +74,7 @@ fn the_promised_settings_have_their_keys_and_defaults() {
 }
 
 /// Each metric with its labels; a histogram by its count.
-const METRICS: [&str; 29] = [
+const METRICS: [&str; 31] = [
     "nik_summary_number_total",
     "nik_summary_number_processed_total",
     "nik_summary_error_total",
@@ -91,6 +92,8 @@ const METRICS: [&str; 29] = [
     "nik_stream_commits_total",
     "nik_stream_aborts_total",
     "nik_stream_rebalances_total",
+    "nik_stream_faults_total{cause=\"fenced\"}",
+    "nik_stream_worker_restarts_total{cause=\"fenced\"}",
     "nik_stream_commit_duration_seconds_count",
     "nik_stream_latency_seconds_count",
     "nik_stream_epoch_records_count",
@@ -109,11 +112,11 @@ fn metrics() -> Metrics {
     let (version, revision, librdkafka) = ("1", "2", "3");
     let build = BuildInfo { version, revision, librdkafka };
     let (release, sha256, counts) = ("4", "5", &[("kecamatan", "current", 6)]);
-    Metrics::new(&build, &RegionsInfo { release, sha256, counts })
+    Metrics::new(&build, &RegionsInfo { release, sha256, counts }, &["fenced"])
 }
 
 #[test]
-fn the_promised_metrics_are_there_from_the_start_with_every_label() {
+fn the_promised_metrics_exist_from_the_start_with_every_label() {
     let metrics = metrics();
     metrics.lag.assigned(0, &[3]);
     let text = metrics.render();
@@ -161,7 +164,7 @@ fn a_commit_is_measured_from_the_timestamps_of_its_requests() {
 }
 
 #[test]
-fn a_running_program_tells_its_version_and_its_regions() {
+fn a_running_program_exports_its_version_and_its_region_counts() {
     let program = ProgramSettings::at("127.0.0.1:1").run();
     wait_until("it answers", || program.get("/livez").is_some());
     let metrics = program.metrics();
@@ -184,7 +187,7 @@ fn a_running_program_tells_its_version_and_its_regions() {
     );
 }
 
-/// Each command and the options that it takes.
+/// Each command and its options.
 const COMMANDS: [(&str, &[&str]); 13] = [
     ("demo", &["--rate <N>", "--duration <S>", "--port <P>"]),
     ("run", &["--config <FILE>"]),
@@ -201,7 +204,7 @@ const COMMANDS: [(&str, &[&str]); 13] = [
     ("config show", &[]),
 ];
 
-fn said(arguments: &[&str]) -> (Output, String, String) {
+fn run_program(arguments: &[&str]) -> (Output, String, String) {
     let mut program = Command::new(env!("CARGO_BIN_EXE_nik-stream"));
     let output = program.args(arguments).env_clear().output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
@@ -210,11 +213,11 @@ fn said(arguments: &[&str]) -> (Output, String, String) {
 }
 
 #[test]
-fn the_promised_commands_take_their_options() {
+fn the_promised_commands_accept_their_options() {
     for (command, options) in COMMANDS {
         let mut arguments: Vec<_> = command.split(' ').collect();
         arguments.push("--help");
-        let (output, help, _) = said(&arguments);
+        let (output, help, _) = run_program(&arguments);
         assert!(output.status.success(), "{command}");
         for option in options {
             assert!(help.contains(option), "{command} {option}: {help}");
@@ -223,7 +226,7 @@ fn the_promised_commands_take_their_options() {
 }
 
 #[test]
-fn data_is_on_standard_output_and_words_are_on_standard_error_without_colours() {
+fn data_goes_to_standard_output_and_messages_to_standard_error_without_colours() {
     for (arguments, code, data, words) in [
         (&["check", "3273010101900001"][..], 0, "{\"message\":", ""),
         (&["regions", "lookup", "32"], 0, "32 province", ""),
@@ -234,9 +237,9 @@ fn data_is_on_standard_output_and_words_are_on_standard_error_without_colours() 
         (&["check", "--reference-date", "2023-02-29"], 2, "", "error: "),
         (&["nothing"], 2, "", "error: "),
     ] {
-        let (output, found, said) = said(arguments);
-        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
-        for (found, expected) in [(found, data), (said, words)] {
+        let (output, found, message) = run_program(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {message}");
+        for (found, expected) in [(found, data), (message, words)] {
             assert!(found.starts_with(expected), "{arguments:?}: {found}");
             assert_eq!(found.is_empty(), expected.is_empty(), "{arguments:?}: {found}");
             assert!(!found.contains('\u{1b}'), "{arguments:?}: {found}");
@@ -245,7 +248,7 @@ fn data_is_on_standard_output_and_words_are_on_standard_error_without_colours() 
 }
 
 #[test]
-fn no_complaint_about_arguments_repeats_a_nik() {
+fn no_message_about_arguments_repeats_a_nik() {
     const NIK: &str = "3273010101900001";
     for arguments in [
         &[NIK][..],
@@ -255,7 +258,7 @@ fn no_complaint_about_arguments_repeats_a_nik() {
         &["dlq", "show", NIK],
         &["generate", "--count", "1", NIK],
     ] {
-        let (output, _, words) = said(arguments);
+        let (output, _, words) = run_program(arguments);
         assert_eq!(output.status.code(), Some(2), "{words}");
         assert!(!words.is_empty() && !words.contains(NIK), "{words}");
     }

@@ -1,26 +1,50 @@
-//! One test binary: a module a behaviour.
+//! One test binary, in three tiers; each behavior is a module.
+//!
+//! `cargo test` needs Rust and a C compiler only. The feature `kafka-tests` adds the tests that start an Apache Kafka (Java,
+//! Maven), and `packaging-tests` adds those that need a browser, Prometheus, helm, or the toolchain of another language.
 
-#![allow(clippy::disallowed_methods, reason = "the program's peers here use the plain client")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the tests' own clients do what the program's may not"
+)]
+#![cfg_attr(
+    not(feature = "packaging-tests"),
+    allow(dead_code, unused_imports, reason = "helpers that the tests of the other tiers use")
+)]
 
 mod api;
 mod asyncapi;
 mod check;
-mod clients;
 mod cluster;
-mod cluster_itself;
-mod dashboards;
-mod deploy;
 mod docs;
-mod faults;
+mod embedded;
 mod generate;
 mod house;
 mod interface;
-mod operators;
-mod page;
 mod regions;
 #[path = "../crates/nik-wire/tests/sample.rs"]
 mod sample;
-mod security;
 mod settings;
+mod traffic;
+
+#[cfg(feature = "kafka-tests")]
+mod cluster_itself;
+#[cfg(feature = "kafka-tests")]
+mod faults;
+#[cfg(feature = "kafka-tests")]
+mod operators;
+#[cfg(feature = "kafka-tests")]
+mod security;
+#[cfg(feature = "kafka-tests")]
 mod stream;
+#[cfg(feature = "kafka-tests")]
 mod timings;
+
+#[cfg(feature = "packaging-tests")]
+mod clients;
+#[cfg(feature = "packaging-tests")]
+mod dashboards;
+#[cfg(feature = "packaging-tests")]
+mod deploy;
+#[cfg(feature = "packaging-tests")]
+mod page;

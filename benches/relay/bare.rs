@@ -1,5 +1,5 @@
-//! The bare relay: consume, produce and commit the same bytes through librdkafka's batch calls, and nothing else. It is what
-//! the program is measured against: the least that these bytes cost with this client library.
+//! The bare relay consumes, produces and commits the same bytes through librdkafka's batch calls, and does nothing else. The program
+//! is compared with it: it is the least that these bytes cost with this client library.
 //!
 //! The safety argument, once for all calls here:
 //! - Every handle is made by [`Client::new`] or from one made there, and lives until the process ends: nothing is freed early,
@@ -18,22 +18,22 @@ use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
 
 const BATCH: usize = 1_000;
 const CALL_MS: i32 = 30_000;
-/// The program's own cadence, by default.
+/// The program's default cadence.
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 const COMMIT_RECORDS: usize = 100_000;
 
-/// What a relay is told.
+/// The arguments of a relay.
 pub struct Job {
     pub bootstrap: String,
     pub group: String,
     pub from: String,
     pub to: String,
     pub partitions: i32,
-    /// Outcomes and positions in one transaction.
+    /// Outcomes and offsets are in one transaction.
     pub transactions: bool,
 }
 
-/// A handle of librdkafka's.
+/// A librdkafka handle.
 struct Client(*mut sys::rd_kafka_t);
 
 fn text(text: &str) -> CString {
@@ -191,7 +191,7 @@ pub fn relay(job: &Job) -> ! {
     }
 }
 
-/// Queues all of `records`, waiting while the queue is full.
+/// Queues all of `records`; waits while the queue is full.
 fn produce(
     producer: &Client,
     topic: *mut sys::rd_kafka_topic_t,
@@ -215,7 +215,7 @@ fn produce(
     }
 }
 
-/// Makes what was relayed and the positions behind it safe.
+/// Commits the relayed records and their offsets.
 fn commit(job: &Job, producer: &Client, reader: &Reader, positions: &[i64]) {
     let from = text(&job.from);
     // SAFETY: see the file's argument; list and membership are ours, and destroyed once.

@@ -9,7 +9,7 @@ use crate::meter::Progress;
 use crate::{JVM, bare, settings, stop};
 
 const PARTITIONS: usize = 6;
-/// What the goal allows, for all of it.
+/// The limit of the goal.
 const GOAL: Duration = Duration::from_secs(90);
 const LIMIT: Duration = Duration::from_mins(5);
 
@@ -46,7 +46,7 @@ pub fn run(niks: u64) -> ExitCode {
         wanted / took.as_secs_f64() / 1e6
     );
 
-    // Every request has one outcome, and it is a result: a request's key is its number.
+    // Every request has one outcome, which is a result; the key of a request is its number.
     let mut seen = vec![0u8; usize::try_from(records).expect("fits")];
     let [mut of_requests, mut strange] = [0u64; 2];
     for topic in [&results, &failures] {

@@ -1,4 +1,4 @@
-//! Half an hour at full load: does the memory stay where it is?
+//! Half an hour at full load: does the memory grow?
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,16 +10,16 @@ use crate::meter::{self, Progress};
 use crate::{BUDGET_MB, JVM, settings, stop};
 
 const PARTITIONS: usize = 6;
-/// The topics keep so much of each partition: half an hour's outcomes fit no small disk.
+/// The retention of each partition: the outcomes of half an hour would fill a small disk.
 const TOPIC: [(&str, &str); 3] =
     [("retention.ms", "-1"), ("retention.bytes", "268435456"), ("segment.bytes", "67108864")];
-/// So many requests wait at least, so that the load is full.
+/// The backlog of requests never falls below this, so that the load is full.
 const BACKLOG: u64 = 1_000_000;
 const LOOK: Duration = Duration::from_secs(10);
-/// What the last third may have grown beyond the first.
+/// How much the last third may exceed the first.
 const GROWTH: f64 = 1.1;
 
-/// Runs the program, exactly once, at full load of W1 for so long.
+/// Runs the program, exactly once, at full load of W1 for this long.
 pub fn run(minutes: u64) -> ExitCode {
     let cluster = KafkaCluster::start_on(JVM);
     let [requests, results, failures, group] =

@@ -1,4 +1,4 @@
-//! What is relayed: topics full of requests, made before anything is measured.
+//! The requests of a bench: topics that are filled before anything is measured.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use rdkafka::types::RDKafkaErrorCode::QueueFull;
 
 use crate::cluster::KafkaCluster;
 
-/// What every topic of the bench has: room for the largest result, and no end to it.
+/// The settings of every topic of the bench: the largest result fits, and nothing is deleted.
 pub const TOPIC: [(&str, &str); 2] = [("max.message.bytes", "6000000"), ("retention.ms", "-1")];
 
 /// A kind of request.
@@ -42,7 +42,7 @@ impl Load {
         }
     }
 
-    /// How many requests take some seconds.
+    /// The number of requests that take some seconds.
     pub fn records(self) -> u64 {
         match self {
             Self::W1 => 2_000_000,
@@ -64,14 +64,14 @@ impl Load {
     }
 }
 
-/// Requests to be sent, made beforehand as far as they repeat: making one takes longer than sending it.
+/// Requests to be sent. Those that repeat are made beforehand, since making one takes longer than sending it.
 pub struct Pool {
     generator: Generator,
     made: Vec<Vec<u8>>,
 }
 
 impl Pool {
-    /// So many that differ, and are sent again and again; 0: no two are the same.
+    /// The number of different requests, which are sent repeatedly; 0 if all differ.
     pub fn of(load: Load, distinct: usize) -> Self {
         let mut pool = Self { generator: load.generator(), made: Vec::new() };
         pool.made = (0..distinct).map(|_| pool.fresh()).collect();
@@ -85,13 +85,13 @@ impl Pool {
     }
 }
 
-/// Makes `topic` and fills it with `records` requests.
+/// Creates `topic` and fills it with `records` requests.
 pub fn fill(cluster: &KafkaCluster, topic: &str, partitions: usize, records: u64, pool: &mut Pool) {
     cluster.create_topic(topic, partitions, &TOPIC);
     send_all(cluster, topic, partitions, 0..records, pool);
 }
 
-/// Sends the requests of these numbers, each with its number as its key, its partition in turn.
+/// Sends the requests with these numbers: the number is the key, the partitions take turns.
 pub fn send_all(
     cluster: &KafkaCluster,
     topic: &str,

@@ -1,7 +1,7 @@
-//! The whole program against the least that its work can cost: `script/bench relay`, and `script/bench country`.
+//! The whole program compared with the least that its work can cost: `script/bench relay`, and `script/bench country`.
 //!
 //! A round runs every relay once, one after the other, over the same requests on the same broker; the figures are medians of
-//! the rounds. So what else the machine does meets all of them alike, and the ratios hold where the absolutes do not.
+//! the rounds. So other load on the machine affects all of them alike: the ratios hold even if the absolute figures do not.
 #![allow(missing_docs)]
 #![allow(
     clippy::disallowed_methods,
@@ -28,18 +28,18 @@ use meter::{Figures, Progress};
 
 /// How long one run may take.
 const LIMIT: Duration = Duration::from_mins(3);
-/// So many requests of a load differ.
+/// The number of different requests of a load.
 const DISTINCT: usize = 5_000;
-/// The most memory that the program may be resident with at full load of W1, by default.
+/// The resident memory that the program may use at full load of W1 with the defaults.
 const BUDGET_MB: f64 = 96.0;
-/// What the broker may use: what a small one has in production, and a compiler that is done after the first round.
+/// The heap of a small production broker; its JIT compiler has finished after the first round.
 const JVM: &str = "-Xmx1g";
 
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
     command: What,
-    /// Given by cargo to every bench.
+    /// Cargo passes this to every bench.
     #[arg(long, hide = true, global = true)]
     bench: bool,
 }
@@ -58,7 +58,7 @@ enum What {
         #[arg(long, default_value_t = 30)]
         minutes: u64,
     },
-    /// One bare relay, as a process of its own.
+    /// One bare relay in a separate process.
     #[command(hide = true)]
     Bare {
         bootstrap: String,
@@ -84,19 +84,19 @@ struct Plan {
     /// Requests of a run [default: some seconds' worth].
     #[arg(long)]
     records: Option<u64>,
-    /// One more run a round of the program, exactly once, with other settings than the defaults: KEY=VALUE, several with
+    /// A further run of the program per round, exactly once, with these settings: KEY=VALUE, several with
     /// commas. May be given again.
     #[arg(long = "try", value_name = "SETTINGS")]
     variants: Vec<String>,
 }
 
-/// Who relays.
+/// What is measured.
 #[derive(Clone, PartialEq, Eq)]
 enum Relay {
     Bare {
         transactions: bool,
     },
-    /// A bare relay with transactions of what the run before it made: as many bytes as the program has to send.
+    /// A bare relay with transactions over the outcomes of the run before it: as many bytes as the program has to send.
     BareOutcomes,
     Program {
         settings: String,
@@ -104,7 +104,7 @@ enum Relay {
 }
 
 impl Relay {
-    /// Those that are always there, each guarantee behind the bare relay that is its yardstick.
+    /// The standard runs; each guarantee follows the bare relay that it is compared with.
     fn usual() -> Vec<Self> {
         let program =
             |guarantee| Self::Program { settings: format!("delivery.guarantee={guarantee}") };
@@ -139,7 +139,7 @@ impl Relay {
     }
 }
 
-/// A process that ends with this value.
+/// A process that is killed when this is dropped.
 struct Ended(Child);
 
 impl Drop for Ended {
@@ -188,7 +188,7 @@ fn compare(plan: &Plan) -> ExitCode {
                 let figures = stage.run(relay);
                 eprintln!("{round} {}: {figures:.2?}", relay.name());
                 if round > 0 {
-                    // (The one before warms the broker up.)
+                    // The round before this warms the broker up.
                     runs.push(figures);
                 }
             }
@@ -241,14 +241,14 @@ fn time_to_answer(cluster: &KafkaCluster) -> Duration {
 struct Stage<'a> {
     cluster: &'a KafkaCluster,
     requests: String,
-    /// What the latest run of the program made of them, until the next run ends.
+    /// The outcomes of the latest run of the program.
     outcomes: Option<String>,
     partitions: usize,
     records: u64,
 }
 
 impl Stage<'_> {
-    /// Runs one relay over all requests, into topics of its own.
+    /// Runs one relay over all requests, into new topics.
     fn run(&mut self, relay: &Relay) -> Figures {
         let cluster = self.cluster;
         let before = self.outcomes.take();
@@ -302,7 +302,7 @@ impl Stage<'_> {
     }
 }
 
-/// The program as by default.
+/// The program with its defaults.
 fn settings(cluster: &KafkaCluster, topics: [&String; 3], group: &str) -> ProgramSettings {
     ProgramSettings::new(cluster)
         .set("topics.requests", topics[0])
@@ -322,7 +322,7 @@ fn show(load: Load, relays: &[Relay], medians: &[Figures]) {
         "records/s", "NIKs/s", "CPU us", "ratio", "broker us", "peak MB"
     );
     for (relay, it) in relays.iter().zip(medians) {
-        // The bare relay that gives the same promise.
+        // The bare relay with the same guarantee.
         let transactions = relay.transactions();
         let yardstick = relays.iter().position(|it| *it == Relay::Bare { transactions });
         let yardstick = medians[yardstick.expect("one of the usual")];

@@ -1,4 +1,4 @@
-//! What a run costs: time, CPU and memory of the relay and of the broker, read from `/proc` while the group's positions move.
+//! The cost of a run: time, CPU and memory of the relay and the broker, from `/proc`, while the group commits offsets.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::cluster::KafkaCluster;
 /// The kernel's clock ticks a second, as `/proc` counts them on Linux.
 const TICKS: f64 = 100.0;
 const LOOK: Duration = Duration::from_millis(20);
-const PATIENCE: Duration = Duration::from_secs(10);
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The figures of one run.
 #[derive(Clone, Copy, Debug, Default)]
@@ -40,28 +40,28 @@ impl Figures {
     }
 }
 
-/// The one in the middle.
+/// The median.
 pub fn median(all: &[f64]) -> f64 {
     let mut all = all.to_vec();
     all.sort_by(f64::total_cmp);
     all[all.len() / 2]
 }
 
-/// What a process has used until now, in CPU seconds.
+/// The CPU seconds that a process has used so far.
 pub fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The fields behind the name, which may hold anything: utime and stime are the 12th and 13th of them.
+    // The fields after the name, which may contain anything; utime and stime are the 12th and 13th of them.
     let fields = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
     let ticks = fields.split_whitespace().skip(11).take(2);
     ticks.filter_map(|it| it.parse::<f64>().ok()).sum::<f64>() / TICKS
 }
 
-/// The most memory that a process was resident with, in MB (of 1,000,000 bytes).
+/// The peak resident memory of a process, in MB (of 1,000,000 bytes).
 pub fn peak_mb(pid: u32) -> f64 {
     memory_mb(pid, "VmHWM:")
 }
 
-/// The memory that a process is resident with now, in MB.
+/// The current resident memory of a process, in MB.
 pub fn resident_mb(pid: u32) -> f64 {
     memory_mb(pid, "VmRSS:")
 }
@@ -73,7 +73,7 @@ fn memory_mb(pid: u32, name: &str) -> f64 {
     kib.unwrap_or(f64::NAN) * 1024.0 / 1e6
 }
 
-/// Follows a group's positions in a topic.
+/// Follows the committed offsets of a group in a topic.
 pub struct Progress {
     probe: BaseConsumer,
     topic: String,
@@ -85,7 +85,7 @@ impl Progress {
         let probe = cluster
             .client()
             .set("group.id", group)
-            .set("isolation.level", "read_uncommitted") // what is committed, whatever is open
+            .set("isolation.level", "read_uncommitted") // committed offsets, whatever transactions are open
             .create();
         Self {
             probe: probe.expect("a consumer"),
@@ -94,11 +94,11 @@ impl Progress {
         }
     }
 
-    /// How many records lie before the positions.
+    /// The number of records before the committed offsets.
     pub fn committed(&self) -> i64 {
         let mut list = TopicPartitionList::new();
         list.add_partition_range(&self.topic, 0, self.partitions - 1);
-        let Ok(committed) = self.probe.committed_offsets(list, PATIENCE) else {
+        let Ok(committed) = self.probe.committed_offsets(list, OFFSETS_TIMEOUT) else {
             return 0;
         };
         let offset = |offset| match offset {

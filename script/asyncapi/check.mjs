@@ -8,7 +8,7 @@ import Ajv from 'ajv/dist/2020.js';
 
 const source = resolve(process.argv[2]);
 const { document, diagnostics: all } = await new Parser().parse(await readFile(source, 'utf8'), { source });
-// 3.0 is what tools read today; that 3.1 exists is no fault of the document.
+// Tools read 3.0 today; the document is correct although 3.1 exists.
 const diagnostics = all.filter(({ code }) => code !== 'asyncapi-latest-version');
 for (const { severity, code, message, path, range } of diagnostics) {
   const kind = DiagnosticSeverity[severity].toLowerCase();

@@ -1,4 +1,4 @@
-//! `nik-stream check`: the judgement without Kafka, byte for byte what would be published.
+//! `nik-stream check`: validation without Kafka, with exactly the bytes that would be published.
 
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::ExitCode;
@@ -14,34 +14,34 @@ use nik::region::RetiredCodes;
 use nik_wire::Process;
 use nik_wire::process::{Processor, Settings};
 
-/// Judges NIKs without Kafka.
+/// Validates NIKs without Kafka
 ///
-/// NIKs given as arguments get one result. Without any, standard input holds one request a line,
-/// and standard output gets for each line exactly the bytes that would be published: a result or a
-/// failure. The rules and limits are the defaults; with `--config` those of the service with these files.
+/// NIKs given as arguments produce one result. Without arguments, each line of standard input is a
+/// request, and standard output gets, line by line, exactly the bytes that would be published: a
+/// result or a failure. Rules and limits are the defaults unless `--config` is given.
 #[derive(clap::Args, Debug)]
 #[command(after_help = r#"Examples:
   nik-stream check 3273010101900001 3273014101900002
   nik-stream check --process full --reference-date 2024-02-29 3273010101900001
   printf '{"nik":["1234567891234567"],"process":"full"}\n' | nik-stream check"#)]
 pub struct CheckArgs {
-    /// How NIKs given as arguments are answered; a request line carries its own
+    /// The process for NIKs given as arguments; request lines contain their own
     #[arg(long, value_name = "PROCESS", default_value = "limited", value_parser = process_parser())]
     process: Process,
 
     #[command(flatten)]
     files: Files,
 
-    /// The day for ages and centuries, YYYY-MM-DD [default: today in Jakarta, or `rules.reference_date` if that is a day]
+    /// Date from which ages and centuries are counted, YYYY-MM-DD [default: today in Jakarta, or
+    /// `rules.reference_date` if that is a date]
     #[arg(long, value_name = "DATE", value_parser = Date::parse)]
     reference_date: Option<Date>,
 
-    /// The NIKs
+    /// The NIKs to validate
     #[arg(value_name = "NIK", allow_negative_numbers = true)]
     niks: Vec<String>,
 }
 
-/// Runs the command from standard input to standard output.
 pub fn run(mut args: CheckArgs) -> anyhow::Result<ExitCode> {
     let (settings, retired_codes) = if args.files.files.is_empty() {
         (Settings::default(), RetiredCodes::All)
@@ -57,7 +57,7 @@ pub fn run(mut args: CheckArgs) -> anyhow::Result<ExitCode> {
     written(check(&args, &mut processor, input, output))
 }
 
-/// Runs the command from `input`, unless the arguments hold NIKs, to `output`.
+/// Validates the NIKs in the arguments, or the request lines of `input`, and writes to `output`.
 pub fn check(
     args: &CheckArgs,
     processor: &mut Processor,
@@ -67,7 +67,7 @@ pub fn check(
     let reference = args.reference_date.unwrap_or_else(today);
     let mut answers = Answers { processor, reference, outcome: Vec::new(), output: &mut output };
     if args.niks.is_empty() {
-        answers.lines(input)?;
+        answers.answer_lines(input)?;
     } else {
         let request = json!({"nik": args.niks, "process": args.process.as_str()}).to_string();
         answers.answer(request.as_bytes())?;
@@ -89,10 +89,9 @@ impl<W: Write> Answers<'_, W> {
         self.output.write_all(&self.outcome)
     }
 
-    fn lines(&mut self, mut input: impl BufRead) -> io::Result<()> {
-        // What is longer than a request may be is refused whatever follows: so much of a line is
-        // enough.
-        let enough = self.processor.settings().limits.request_bytes.saturating_add(1);
+    fn answer_lines(&mut self, mut input: impl BufRead) -> io::Result<()> {
+        // Longer lines fail whatever follows, so it is enough to keep one byte over the limit.
+        let kept_bytes = self.processor.settings().limits.request_bytes.saturating_add(1);
         let mut line = Vec::new();
         loop {
             let chunk = match input.fill_buf() {
@@ -108,7 +107,7 @@ impl<W: Write> Answers<'_, W> {
             }
             for part in chunk.split_inclusive(|byte| *byte == b'\n') {
                 let text = part.strip_suffix(b"\n").unwrap_or(part);
-                line.extend_from_slice(&text[..text.len().min(enough - line.len())]);
+                line.extend_from_slice(&text[..text.len().min(kept_bytes - line.len())]);
                 if text.len() < part.len() {
                     self.answer(&line)?;
                     line.clear();
@@ -116,8 +115,7 @@ impl<W: Write> Answers<'_, W> {
             }
             let taken = chunk.len();
             input.consume(taken);
-            // The next chunk may be long in coming: whoever types or pipes line by line gets each
-            // answer at once.
+            // The next chunk may come late, if ever, so answer what was read.
             self.output.flush()?;
         }
         if line.is_empty() { Ok(()) } else { self.answer(&line) }

@@ -1,48 +1,48 @@
-//! `nik-stream generate`: request lines of synthetic NIKs, or the same sent to the topic of requests.
+//! `nik-stream generate`: requests with synthetic NIKs, as lines or sent to the requests topic.
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use super::config::Files;
 use super::{process_parser, written};
 use crate::config::Settings;
-use crate::kafka::request_producer::RequestProducer;
+use crate::kafka::request_producer::{Next, RequestMix, RequestProducer};
 use nik::dataset;
 use nik::region::{Regions, RetiredCodes};
 use nik_wire::Process;
-use nik_wire::generate::{Fault, Generator, Options};
+use nik_wire::generate::{Generator, Options};
 
-/// Writes request lines of synthetic NIKs, or sends them to the topic of requests
+/// Writes requests with synthetic NIKs, one per line, or sends them to the requests topic
 ///
-/// The codes are real and in force, dates and serials are drawn at random. The same arguments give the same bytes.
+/// Area codes are real and current, dates and serial numbers are random. The same arguments produce
+/// the same bytes.
 #[derive(clap::Args, Debug)]
 #[command(after_help = r"Examples:
   nik-stream generate --count 3
   nik-stream generate --count 1000 --niks-per-request 100 --process full | nik-stream check
   nik-stream generate --send --rate 50 --broken 0.02")]
 pub struct GenerateArgs {
-    /// How many requests [with --send: without end]
+    /// Number of requests [with --send: default unlimited]
     #[arg(long, value_name = "N", required_unless_present = "send")]
     count: Option<u64>,
 
-    /// Which requests: another seed, others
+    /// Seed of the random numbers
     #[arg(long, value_name = "S", default_value_t = 1)]
     seed: u64,
 
-    /// How many NIKs each request holds
+    /// NIKs per request
     #[arg(long, value_name = "K", default_value_t = 1)]
     niks_per_request: usize,
 
-    /// The share of NIKs that are invalid, 0 to 1
+    /// Share of invalid NIKs, 0 to 1
     #[arg(long, value_name = "R", default_value_t = 0.1, value_parser = share)]
     invalid: f64,
 
-    /// The process of all requests [default: half of each]
+    /// Process of all requests [default: half of each]
     #[arg(long, value_name = "PROCESS", value_parser = process_parser())]
     process: Option<Process>,
 
-    /// Sends the requests to `topics.requests` instead of writing them: a try-out's producer
+    /// Sends the requests to `topics.requests` instead of writing them, to try out the service
     #[arg(long)]
     send: bool,
 
@@ -50,22 +50,21 @@ pub struct GenerateArgs {
     sent: SendArgs,
 }
 
-/// How they are sent.
 #[derive(clap::Args, Debug)]
 struct SendArgs {
     #[command(flatten)]
     files: Files,
 
-    /// With --send: requests a second
+    /// With --send: requests per second
     #[arg(long, value_name = "N", default_value_t = 200, requires = "send", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     rate: u32,
 
-    /// With --send: the share of requests that are broken in one of eight ways and become failures, 0 to 1
+    /// With --send: share of requests, 0 to 1, that are broken in one of eight ways and become
+    /// failures
     #[arg(long, value_name = "R", default_value_t = 0.0, requires = "send", value_parser = share)]
     broken: f64,
 }
 
-/// Runs the command, to standard output or to the topic of requests.
 pub fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     let regions = dataset::regions(RetiredCodes::None)?;
     if args.send {
@@ -75,7 +74,7 @@ pub fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
     written(generate(args, &regions, BufWriter::with_capacity(1 << 16, io::stdout().lock())))
 }
 
-/// Runs the command to `output`, with the codes that `regions` knows.
+/// Writes the requests to `output`, with area codes from `regions`.
 pub fn generate(args: &GenerateArgs, regions: &Regions, mut output: impl Write) -> io::Result<()> {
     let mut generator = args.generator(regions);
     let mut line = Vec::new();
@@ -100,31 +99,21 @@ impl GenerateArgs {
     }
 }
 
-/// Sends the requests, each with its number as key.
+/// Sends the requests; the key of each is its number, from 0.
 fn send(args: &GenerateArgs, settings: &Settings, regions: &Regions) -> anyhow::Result<()> {
     let &SendArgs { rate, broken, .. } = &args.sent;
     let limits = settings.process().limits;
-    let feed = RequestProducer::connect(settings)?;
-    let mut generator = args.generator(regions);
-    let started = Instant::now();
-    let (mut due, mut faults) = (0.0, 0);
-    for number in 0..args.count.unwrap_or(u64::MAX) {
-        let at = Duration::from_nanos(number.saturating_mul(1_000_000_000 / u64::from(rate)));
-        std::thread::sleep(at.saturating_sub(started.elapsed()));
-        due += broken;
-        let value = if due >= 1.0 {
-            due -= 1.0;
-            let fault = Fault::in_turn(faults);
-            faults += 1;
-            generator.broken(fault, limits)
-        } else {
-            let mut value = Vec::new();
-            generator.request(&mut value);
-            Some(value)
-        };
-        feed.send(number.to_string().as_bytes(), value.as_deref())?;
-    }
-    feed.finish()?;
+    let mut requests = RequestMix::new(args.generator(regions), limits, broken);
+    let count = args.count.unwrap_or(u64::MAX);
+    let producer = RequestProducer::connect(settings)?;
+    producer.send_paced(
+        &mut requests,
+        rate,
+        |number| number.to_string(),
+        |sent| {
+            if sent < count { Next::Send } else { Next::Stop }
+        },
+    )?;
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! `nik-stream health`: asks the service on this machine how it is, where there is no curl (a container).
+//! `nik-stream health`: the health check of the local service, for containers without curl.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -10,14 +10,12 @@ use anyhow::Context;
 use super::config::Files;
 use super::written;
 
-/// How long the answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// More than any answer has.
-const LONGEST: u64 = 1 << 16;
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_RESPONSE_BYTES: u64 = 1 << 16;
 
-/// Asks the service on this machine whether it is ready (exit 0), or why not (exit 1)
+/// Checks whether the local service is ready (exit 0); if not, prints why (exit 1)
 ///
-/// It is looked for at `http.listen`, so give it the settings of the service.
+/// The service is reached at `http.listen`, so pass the same settings as to the service.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   nik-stream health --config /etc/nik-stream.toml
@@ -26,25 +24,24 @@ pub struct HealthArgs {
     #[command(flatten)]
     files: Files,
 
-    /// Only whether it lives: a restart mends that, and nothing of what `ready` rests on
+    /// Checks liveness instead of readiness: whether a restart of the service is needed
     #[arg(long)]
     live: bool,
 }
 
-/// Runs the command.
 pub fn run(args: &HealthArgs) -> anyhow::Result<ExitCode> {
-    let address = from_here(args.files.load()?.settings.http.listen);
+    let address = local_address(args.files.load()?.settings.http.listen);
     let path = if args.live { "/livez" } else { "/readyz" };
-    let answer = ask(address, path)
-        .with_context(|| format!("nobody answers at http://{address}{path} (http.listen)"))?;
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    let response = get(address, path)
+        .with_context(|| format!("cannot reach http://{address}{path} (http.listen)"))?;
+    let (head, body) = response.split_once("\r\n\r\n").unwrap_or((&response, ""));
     let exit = written(io::stdout().write_all(body.as_bytes()))?;
-    let is_well = head.split(' ').nth(1) == Some("200");
-    Ok(if is_well { exit } else { ExitCode::FAILURE })
+    let is_ok = head.split(' ').nth(1) == Some("200");
+    Ok(if is_ok { exit } else { ExitCode::FAILURE })
 }
 
-/// Where this machine reaches what listens at `listen`.
-fn from_here(mut listen: SocketAddr) -> SocketAddr {
+/// The address to reach the local listener.
+fn local_address(mut listen: SocketAddr) -> SocketAddr {
     match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => listen.set_ip(Ipv4Addr::LOCALHOST.into()),
         IpAddr::V6(ip) if ip.is_unspecified() => listen.set_ip(Ipv6Addr::LOCALHOST.into()),
@@ -53,13 +50,13 @@ fn from_here(mut listen: SocketAddr) -> SocketAddr {
     listen
 }
 
-fn ask(address: SocketAddr, path: &str) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+fn get(address: SocketAddr, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, RESPONSE_TIMEOUT)?;
+    stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(LONGEST).read_to_string(&mut answer)?;
-    Ok(answer)
+    let mut response = String::new();
+    stream.take(MAX_RESPONSE_BYTES).read_to_string(&mut response)?;
+    Ok(response)
 }
 
 #[cfg(test)]
@@ -67,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_listens_everywhere_is_reached_by_the_loopback_address() {
+    fn a_listener_on_all_addresses_is_reached_by_loopback() {
         for (listen, reached) in [
             ("0.0.0.0:9464", "127.0.0.1:9464"),
             ("[::]:9464", "[::1]:9464"),
@@ -75,7 +72,7 @@ mod tests {
             ("192.0.2.7:9464", "192.0.2.7:9464"),
         ] {
             let reached = reached.parse().unwrap();
-            assert_eq!(from_here(listen.parse().unwrap()), reached, "{listen}");
+            assert_eq!(local_address(listen.parse().unwrap()), reached, "{listen}");
         }
     }
 }

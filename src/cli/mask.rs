@@ -1,18 +1,20 @@
-//! Long numbers hidden: what may be a NIK is not printed unless it is asked for.
+//! Masks long numbers: what may be a NIK is not printed unless the operator asks for it.
 //!
-//! No pattern of `regex` does it: which of JSON's escapes stand for a digit of some script is known by decoding them.
+//! A regular expression cannot do this: whether a JSON escape is a digit of some script shows only
+//! when it is decoded.
 
-/// From so many digits on, a number is long: a NIK's first six, the code of its area, tell of no person.
+/// The fewest digits of a long number. The first six of a NIK are the code of an area and do not
+/// identify a person.
 const LONG: usize = 7;
 
-/// `text` with a star for each digit of its long numbers. A digit that is written as JSON's escape is one, too, as are those of
-/// other scripts.
+/// `text` with a star for each digit of its long numbers. Digits of all scripts count, and those
+/// written as JSON escapes.
 pub(super) fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let (digits, length) = number(rest);
-        let length = length.max(first.len_utf8()); // no number: the one character
+        let length = length.max(first.len_utf8()); // a character that is not a digit
         if digits >= LONG {
             masked.extend(std::iter::repeat_n('*', digits));
         } else {
@@ -23,7 +25,7 @@ pub(super) fn mask(text: &str) -> String {
     masked
 }
 
-/// How many digits `text` begins with, and how many bytes they take.
+/// The number of digits at the start of `text`, and their length in bytes.
 fn number(text: &str) -> (usize, usize) {
     let (mut digits, mut bytes) = (0, 0);
     loop {
@@ -37,7 +39,7 @@ fn number(text: &str) -> (usize, usize) {
     }
 }
 
-/// The bytes of the digit that `text` begins with; 0 without one.
+/// The length in bytes of the digit at the start of `text`; 0 if there is none.
 fn digit(text: &str) -> usize {
     const ESCAPE: usize = r"\u0033".len();
     let escaped = text
@@ -56,14 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_long_number_of_the_arguments_is_repeated() {
+    fn long_numbers_in_arguments_are_masked() {
         let text = "invalid value '3273010101900001' for 'CODE': é 123456 and -1234567x";
         let masked = "invalid value '****************' for 'CODE': é 123456 and -*******x";
         assert_eq!(mask(text), masked);
     }
 
     #[test]
-    fn a_digit_that_is_escaped_or_of_another_script_is_a_digit() {
+    fn escaped_digits_and_digits_of_other_scripts_are_masked() {
         let escaped = "3273010101900001".split("").collect::<Vec<_>>();
         let escaped = escaped[1..17].join(r"\u003");
         let escaped = format!(r"\u003{escaped}");
@@ -73,11 +75,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_long_number_stays_as_it_is() {
+    fn other_text_is_unchanged() {
         for text in ["", r"\u", r"\u00", r"\u00é", "\\", "123456 123456", "é\u{1}"] {
             assert_eq!(mask(text), text);
         }
-        // What may be the end of another escape counts as digits: rather a star too many.
+        // The end of an escape may count as digits: one star too many is safer.
         assert_eq!(mask(r"\u0041123"), r"\u*******");
     }
 }

@@ -1,4 +1,4 @@
-//! The command line: what each command takes and prints. Data goes to standard output, words to standard error.
+//! The command line. Data goes to standard output, messages to standard error.
 
 pub mod check;
 mod config;
@@ -19,19 +19,19 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use crate::config::Problems;
-use crate::kafka::CommandError;
+use crate::kafka::dlq::error::DlqError;
 use crate::telemetry::logging;
 use mask::mask;
 use nik_wire::Process;
 
-/// The exit code when the settings are wrong.
-const SETTINGS: u8 = 64;
-/// The exit code when another instance uses this one's names.
+/// The exit code for wrong settings.
+const WRONG_SETTINGS: u8 = 64;
+/// The exit code when another instance with the same transactional id has fenced this one.
 const FENCED: u8 = 75;
-/// The exit code of a second signal.
-const IMPATIENT: i32 = 130;
+/// The exit code after a second signal.
+const SECOND_SIGNAL: i32 = 130;
 
-/// Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly once.
+/// Validates Indonesian identity numbers (NIK) on a Kafka stream, exactly once
 #[derive(Parser, Debug)]
 #[command(name = "nik-stream", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("NIK_STREAM_REVISION"), ")"))]
 #[command(after_help = "Example: nik-stream demo --duration 20")]
@@ -53,12 +53,12 @@ enum Command {
     Config(config::ConfigArgs),
 }
 
-/// The program: parses the arguments, runs the command, gives the exit code.
+/// Parses the arguments, runs the command and returns the exit code:
 ///
 /// 0 done, 1 fault, 2 usage, 64 settings, 75 fenced by another instance, 130 second signal.
 pub fn main() -> ExitCode {
-    logging::hide_panic_texts();
-    let cli = Cli::try_parse().unwrap_or_else(|error| refuse(&error));
+    logging::hide_panic_messages();
+    let cli = Cli::try_parse().unwrap_or_else(|error| exit_with_usage(&error));
     let outcome = match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Run(args) => run::run(&args),
@@ -73,19 +73,19 @@ pub fn main() -> ExitCode {
     outcome.unwrap_or_else(|error| {
         if let Some(problems) = error.downcast_ref::<Problems>() {
             eprintln!("{problems}");
-            return ExitCode::from(SETTINGS);
+            return ExitCode::from(WRONG_SETTINGS);
         }
         eprintln!("nik-stream: {error:#}");
-        if let Some(CommandError::Fenced(_)) = error.downcast_ref() {
+        if let Some(DlqError::Fenced(_)) = error.downcast_ref() {
             return ExitCode::from(FENCED);
         }
         ExitCode::FAILURE
     })
 }
 
-/// Ends the program with what is wrong with its arguments, or with the help that they ask for. An argument that is no
-/// option may be a NIK in the wrong place, and what is written here ends in logs: no long number is repeated.
-fn refuse(error: &clap::Error) -> ! {
+/// Exits with the error in the arguments, or with the help text. Long numbers are masked: a misplaced
+/// argument may be a NIK, and this output may end up in logs.
+fn exit_with_usage(error: &clap::Error) -> ! {
     let text = error.render().to_string();
     let masked = mask(&text);
     if masked == text || !error.use_stderr() {
@@ -95,13 +95,13 @@ fn refuse(error: &clap::Error) -> ! {
     std::process::exit(error.exit_code());
 }
 
-/// The values of `--process`.
+/// Parses `--process`.
 fn process_parser() -> impl TypedValueParser<Value = Process> {
     PossibleValuesParser::new(Process::ALL.map(Process::as_str))
         .try_map(|text| Process::from_text(&text).ok_or("no such process"))
 }
 
-/// A reader who has seen enough (`| head`) is no fault.
+/// A reader that closes the pipe (`| head`) is not an error.
 fn written(result: io::Result<()>) -> anyhow::Result<ExitCode> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),

@@ -10,19 +10,19 @@ use crate::app::App;
 use crate::kafka::Fault;
 use crate::telemetry::logging;
 
-/// Runs the service until SIGTERM or SIGINT: finishes the open epochs, leaves the group, exits 0.
+/// Runs the service until SIGTERM or SIGINT, then commits, leaves the group and exits 0
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   nik-stream run --config config/production.toml
   NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS=kafka:9092 nik-stream run
 
-Exit: 0 stopped as asked, 1 fault, 64 settings, 75 fenced by another instance, 130 second signal")]
+Exit codes: 0 stopped by a signal, 1 fault, 64 settings, 75 fenced by another instance, 130 second
+signal")]
 pub struct RunArgs {
     #[command(flatten)]
     files: Files,
 }
 
-/// Runs the command.
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let loaded = args.files.load()?;
     let log = &loaded.settings.log;
@@ -33,7 +33,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(Fault::Fenced(cause)) => {
             tracing::error!(
-                "another instance uses this transactional.id (kafka.group_id with kafka.instance_id): {cause}"
+                "fenced: another instance uses the same transactional.id (kafka.group_id and kafka.instance_id): {cause}"
             );
             Ok(FENCED.into())
         }

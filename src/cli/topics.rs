@@ -1,4 +1,4 @@
-//! `nik-stream topics`: makes the three topics, and says what is wrong with them.
+//! `nik-stream topics`: creates the three topics and verifies them.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -10,10 +10,11 @@ use clap::{Args, Subcommand};
 use super::config::Files;
 use super::written;
 use crate::config::Settings;
-use crate::kafka::topics::admin::{Admin, Plan};
-use crate::kafka::topics::verify::{Severity, findings, span};
+use crate::kafka::roles::PerTopic;
+use crate::kafka::topics::admin::{Admin, Created, Plan};
+use crate::kafka::topics::verify::{Severity, findings, format_duration};
 
-/// Makes and checks the three topics.
+/// Creates and verifies the three topics.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: nik-stream topics create --partitions 12")]
 pub struct TopicsArgs {
@@ -24,14 +25,15 @@ pub struct TopicsArgs {
 #[derive(Subcommand, Debug)]
 enum Command {
     Create(CreateArgs),
-    /// Tells everything that is wrong with the three topics (exit 1 with an error, 0 with warnings only)
+    /// Reports everything that is wrong with the three topics (exits with 1 if there is an error,
+    /// with 0 if there are only warnings)
     #[command(after_help = "Example:\n  nik-stream topics verify --config /etc/nik-stream.toml")]
     Verify(Files),
 }
 
-/// Makes those of the three topics that are missing, leaves the others as they are, and verifies all
+/// Creates the topics that are missing, leaves the others unchanged, and verifies all three
 ///
-/// Their room for large records follows the settings `limits`.
+/// Their `max.message.bytes` follow from the settings `limits`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   nik-stream topics create
@@ -44,23 +46,24 @@ struct CreateArgs {
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=100_000))]
     partitions: i32,
 
-    /// Replicas of each partition [default: 3, or as many as there are brokers]
+    /// Replicas of each partition [default: 3, or the number of brokers if there are fewer]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     replication: Option<u16>,
 
-    /// For how long records are kept: 90s, 30m, 12h, 7d
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration)]
+    /// How long records are kept: 90s, 30m, 12h, 7d
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_duration)]
     retention: Duration,
 
-    /// For how long failures are kept [default: as long as the others; beyond it, their requests are not there any more]
-    #[arg(long, value_name = "TIME", value_parser = duration)]
+    /// How long failures are kept [default: as long as requests, which a replay needs]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     failures_retention: Option<Duration>,
 }
 
-/// A whole number of seconds, minutes, hours or days.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
-    let expected =
-        || "expected a whole number above 0 and s, m, h or d: 90s, 30m, 12h, 7d".to_owned();
+/// Parses a whole number of seconds, minutes, hours or days.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let expected = || {
+        "expected a positive whole number with the unit s, m, h or d: 90s, 30m, 12h, 7d".to_owned()
+    };
     let unit = match text.chars().last() {
         Some('s') => 1,
         Some('m') => 60,
@@ -96,23 +99,17 @@ fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
         failures_retention: args.failures_retention.unwrap_or(args.retention),
     };
     let mut text = String::new();
-    for made in admin.create(&plan)? {
-        match made.replicas {
-            Some(replicas) => {
-                let retention = if made.topic == settings.topics.failures {
-                    plan.failures_retention
-                } else {
-                    plan.retention
-                };
-                writeln!(
-                    text,
-                    "made {}: partitions {}, replicas {replicas}, kept for {}",
-                    made.topic,
-                    plan.partitions,
-                    span(retention)
-                )?;
-            }
-            None => writeln!(text, "{} is there: left as it is", made.topic)?,
+    let names = PerTopic::names(&settings.topics);
+    for (role, created) in admin.create(&plan)?.iter() {
+        let name = names[role];
+        match created {
+            Created::New { replicas } => writeln!(
+                text,
+                "created {name}: partitions {}, replicas {replicas}, retention {}",
+                plan.partitions,
+                format_duration(plan.retention(role))
+            )?,
+            Created::AlreadyExists => writeln!(text, "{name} already exists, unchanged")?,
         }
     }
     written(io::stdout().write_all(text.as_bytes()))?;
@@ -120,7 +117,7 @@ fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn verify(admin: &Admin, settings: &Settings) -> anyhow::Result<ExitCode> {
-    let found = findings(&admin.look()?, settings);
+    let found = findings(&admin.describe()?, settings);
     let mut text = String::new();
     for finding in &found {
         let severity = match finding.severity {
@@ -142,12 +139,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_duration_is_a_number_and_a_unit() {
+    fn a_duration_is_a_whole_number_and_a_unit() {
         for (text, seconds) in [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)));
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
         }
         for text in ["", "7", "d", "0d", "-7d", "7.5d", "7w", "99999999999d", "7é"] {
-            assert!(duration(text).is_err(), "{text}");
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 }

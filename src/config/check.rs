@@ -1,4 +1,5 @@
-//! Rules that one value's type cannot say: names, pairs, and promises that no override may break.
+//! Validation beyond the type of a single value: names, combinations of keys, and librdkafka
+//! properties on which guarantees depend.
 
 mod security;
 
@@ -10,10 +11,10 @@ use tracing_subscriber::filter::LevelFilter;
 use super::layers::DEFAULT;
 use super::{GroupProtocol, Kafka, Problem, PropertyCheck, Settings, Topics};
 
-/// Everything wrong with settings whose values are all of the right type.
+/// The problems of settings whose values all have the right type.
 ///
-/// `broken` are the keys that have a problem already: nothing is said about them again, nor about how they go with others, as
-/// their values here are not those that were meant.
+/// `broken` are the keys that have a problem already. They are skipped here, alone and in
+/// combinations, as the settings hold another value than the one that was meant.
 pub(super) fn check(
     settings: &Settings,
     origins: &BTreeMap<String, String>,
@@ -39,7 +40,7 @@ pub(super) fn check(
     if !is_log_level(&settings.log.level) {
         check.refuse(
             &["log.level"],
-            "expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or such a level by target, as in \
+            "expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", also per target, as in \
              \"info,librdkafka=debug\"",
         );
     }
@@ -53,12 +54,11 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Notes a problem of the first of `keys`, unless one of them is broken already.
+    /// Adds a problem of the first of `keys` that is set, unless one of them is broken already.
     fn refuse(&mut self, keys: &[&str], text: impl Into<String>) {
         if keys.iter().any(|key| self.broken.contains(*key)) {
             return;
         }
-        // The one that somebody set is the one to change.
         let key = *keys.iter().find(|key| self.is_set(key)).unwrap_or(&keys[0]);
         self.problems.push(Problem {
             origin: self.origins.get(key).cloned().unwrap_or_default(),
@@ -75,7 +75,7 @@ impl Check<'_> {
         if !kafka.bootstrap_servers.split(',').all(is_server) {
             self.refuse(
                 &["kafka.bootstrap_servers"],
-                "expected host:port, several with commas between",
+                "expected host:port, several separated by commas",
             );
         }
         if kafka.instance_id.as_deref().is_some_and(|id| !is_name(id)) {
@@ -85,14 +85,14 @@ impl Check<'_> {
             if kafka.instance_id.is_some() {
                 self.refuse(
                     &["kafka.instance_id", "kafka.group_protocol"],
-                    "expected none with the group protocol \"consumer\", which shuts a crashed static member out until its \
-                     session ends",
+                    "must be empty with the group protocol \"consumer\": a crashed static member could not rejoin until \
+                     its session timed out",
                 );
             }
             if self.is_set("kafka.session_timeout_ms") {
                 self.refuse(
                     &["kafka.session_timeout_ms", "kafka.group_protocol"],
-                    "not to be set with the group protocol \"consumer\", whose session is the brokers' to set",
+                    "must not be set with the group protocol \"consumer\": the brokers set the session timeout",
                 );
             }
         }
@@ -111,12 +111,12 @@ impl Check<'_> {
             if topics.replies().any(|reply| reply == topic) {
                 self.refuse(
                     &["topics.reply_allowed", key],
-                    format!("expected other topics than {key}"),
+                    format!("must not contain the topic of {key}"),
                 );
             }
             for &(other, _) in named[..index].iter().filter(|(_, earlier)| *earlier == topic) {
                 let (key, other) = if self.is_set(key) { (key, other) } else { (other, key) };
-                self.refuse(&[key, other], format!("expected another topic than {other}"));
+                self.refuse(&[key, other], format!("must not be the topic of {other}"));
             }
         }
     }
@@ -127,11 +127,11 @@ impl Check<'_> {
         if !names.iter().all(|name| is_name(name)) {
             self.refuse(
                 &[KEY],
-                format!("expected names of topics with commas between, each {NAME}"),
+                format!("expected topic names separated by commas, each of {NAME}"),
             );
         }
         if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
-            self.refuse(&[KEY], "expected each name once");
+            self.refuse(&[KEY], "must contain each name only once");
         }
     }
 
@@ -143,22 +143,22 @@ impl Check<'_> {
         ] {
             for (name, value) in properties.iter() {
                 let key = format!("kafka.{table}.{name}");
-                let owned = OWNED.iter().find(|(owned, ..)| *owned == name);
-                if let Some((_, allowed, reason)) = owned
+                let protected = PROTECTED.iter().find(|(protected, ..)| *protected == name);
+                if let Some((_, allowed, reason)) = protected
                     && !allowed.contains(&value)
                 {
-                    self.refuse(&[&key], format!("refused: {reason}"));
+                    self.refuse(&[&key], format!("cannot be set: {reason}"));
                 } else if let Err(text) = property(name, value) {
                     self.refuse(&[&key], text);
                 }
-                let twin = TWINS.iter().find(|(twin, _)| *twin == name);
-                if let Some((_, setting)) = twin.filter(|(_, setting)| self.is_set(setting)) {
-                    self.refuse(&[&key], format!("refused: {setting} is set as well"));
+                let equivalent = EQUIVALENTS.iter().find(|(property, _)| *property == name);
+                if let Some((_, setting)) = equivalent.filter(|(_, setting)| self.is_set(setting)) {
+                    self.refuse(&[&key], format!("cannot be set: {setting} is set as well"));
                 }
-                if kafka.group_protocol == GroupProtocol::Consumer && OF_CLASSIC.contains(&name) {
+                if kafka.group_protocol == GroupProtocol::Consumer && CLASSIC_ONLY.contains(&name) {
                     self.refuse(
                         &[&key, "kafka.group_protocol"],
-                        "refused: the group protocol \"consumer\" leaves it to the brokers",
+                        "cannot be set: with the group protocol \"consumer\" it is up to the brokers",
                     );
                 }
             }
@@ -166,57 +166,50 @@ impl Check<'_> {
     }
 }
 
-/// Properties that a promise rests on: the name, the values that keep it, and the promise.
-const OWNED: &[(&str, &[&str], &str)] = &[
-    ("bootstrap.servers", &[], "kafka.bootstrap_servers says it"),
-    ("metadata.broker.list", &[], "kafka.bootstrap_servers says it"),
-    ("group.id", &[], "kafka.group_id says it, and transactional ids begin with it"),
-    ("group.instance.id", &[], "kafka.instance_id says it, and each worker needs its own"),
-    ("group.protocol", &[], "kafka.group_protocol says it"),
+/// Properties on which a guarantee depends: the name, the values that keep it, and the reason.
+const PROTECTED: &[(&str, &[&str], &str)] = &[
+    ("bootstrap.servers", &[], "use kafka.bootstrap_servers"),
+    ("metadata.broker.list", &[], "use kafka.bootstrap_servers"),
+    ("group.id", &[], "use kafka.group_id, which is also the prefix of the transactional ids"),
+    ("group.instance.id", &[], "use kafka.instance_id; each worker needs a different one"),
+    ("group.protocol", &[], "use kafka.group_protocol"),
     (
         "transactional.id",
         &[],
-        "each worker needs its own, made from kafka.group_id and kafka.instance_id",
+        "each worker needs a different one, made from kafka.group_id and kafka.instance_id",
     ),
-    ("enable.idempotence", &[], "without it a retry doubles outcomes"),
-    ("acks", &["all", "-1"], "an outcome counts as delivered when every replica in sync has it"),
-    (
-        "request.required.acks",
-        &["all", "-1"],
-        "an outcome counts as delivered when every replica in sync has it",
-    ),
-    (
-        "enable.auto.commit",
-        &[],
-        "offsets are committed when their outcomes are delivered, never before",
-    ),
-    (
-        "auto.commit.enable",
-        &[],
-        "offsets are committed when their outcomes are delivered, never before",
-    ),
-    (
-        "enable.auto.offset.store",
-        &[],
-        "offsets are committed when their outcomes are delivered, never before",
-    ),
+    ("enable.idempotence", &[], "without it, a retry can write an outcome twice"),
+    ("acks", ALL_REPLICAS, ACKS),
+    ("request.required.acks", ALL_REPLICAS, ACKS),
+    ("enable.auto.commit", &[], OFFSETS),
+    ("auto.commit.enable", &[], OFFSETS),
+    ("enable.auto.offset.store", &[], OFFSETS),
     (
         "isolation.level",
         &["read_committed"],
-        "requests of transactions that were thrown away are no requests",
+        "requests of aborted transactions must not be processed",
     ),
     (
         "auto.offset.reset",
         &["earliest", "smallest", "beginning", "error"],
         "requests would be skipped without an outcome",
     ),
-    ("delivery.report.only.error", &[], "what counts as delivered rests on it"),
-    ("partitioner", &[], "an outcome's partition follows from its request's"),
-    ("enable.partition.eof", &["false"], "the end of a partition is no record"),
+    ("delivery.report.only.error", &[], "delivery reports show which outcomes are written"),
+    ("partitioner", &[], "an outcome's partition is determined by its request"),
+    (
+        "enable.partition.eof",
+        &["false"],
+        "the workers do not expect events at the end of partitions",
+    ),
 ];
 
-/// Properties that have a setting of their own, which may not say otherwise: the property would win unseen.
-const TWINS: &[(&str, &str)] = &[
+const ALL_REPLICAS: &[&str] = &["all", "-1"];
+const ACKS: &str = "an outcome counts as written when all in-sync replicas have it";
+const OFFSETS: &str = "offsets are committed after or together with their outcomes, never before";
+
+/// Properties and the settings for them. Only one of both may be set: the property would override
+/// the setting without notice.
+const EQUIVALENTS: &[(&str, &str)] = &[
     ("session.timeout.ms", "kafka.session_timeout_ms"),
     ("security.protocol", "kafka.security.protocol"),
     ("ssl.ca.location", "kafka.security.ca_file"),
@@ -229,8 +222,8 @@ const TWINS: &[(&str, &str)] = &[
     ("sasl.password", "kafka.security.password"),
 ];
 
-/// Properties that belong to the group protocol `classic`.
-const OF_CLASSIC: &[&str] = &[
+/// Properties that exist only in the group protocol `classic`.
+const CLASSIC_ONLY: &[&str] = &[
     "session.timeout.ms",
     "heartbeat.interval.ms",
     "partition.assignment.strategy",
@@ -239,7 +232,7 @@ const OF_CLASSIC: &[&str] = &[
 
 const NAME: &str = "1 to 249 letters, digits, dots, dashes and underscores";
 
-/// Whether Kafka takes this name for a topic or an instance.
+/// Whether Kafka accepts this name for a topic or an instance.
 fn is_name(name: &str) -> bool {
     (1..=249).contains(&name.len())
         && name != "."
@@ -250,7 +243,7 @@ fn is_name(name: &str) -> bool {
 /// Whether this is a host, or a host and a port.
 fn is_server(server: &str) -> bool {
     let server = server.trim();
-    // The colons of an IPv6 address stand in brackets.
+    // In an IPv6 address, the colons are inside brackets.
     let (host, port) = match server.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (server, None),
@@ -260,7 +253,8 @@ fn is_server(server: &str) -> bool {
         && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-/// Whether the log takes these directives, each a level or one by target: a bare word that is no level would silence the rest.
+/// Whether these are levels, overall or per target. `EnvFilter` alone would read a bare word that is
+/// not a level for a target, and log nothing else.
 fn is_log_level(level: &str) -> bool {
     level
         .split(',')

@@ -3,27 +3,17 @@
 use std::path::PathBuf;
 use std::thread;
 
-use serde::{Deserialize, Serialize};
-
-use super::value::{choice, names, optional, text, whole};
+use super::reader::Reader;
+use super::rule::{Choice, choice, optional, secret, text, whole};
 use super::{Properties, Secret};
 
-/// The cluster, and how this program takes part in it.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents every key")]
+#[derive(Clone, Debug)]
 pub struct Kafka {
-    #[serde(deserialize_with = "text")]
     pub bootstrap_servers: String,
-    #[serde(deserialize_with = "text")]
     pub group_id: String,
-    #[serde(deserialize_with = "optional")]
     pub instance_id: Option<String>,
-    #[serde(deserialize_with = "whole::<0, 256, _, _>")]
     pub workers: usize,
-    #[serde(with = "choice")]
     pub group_protocol: GroupProtocol,
-    #[serde(deserialize_with = "whole::<1_000, 1_800_000, _, _>")]
     pub session_timeout_ms: u32,
     pub security: Security,
     pub librdkafka: Properties,
@@ -32,7 +22,22 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// How many workers there are: as many as cores, unless a number is set.
+    pub(super) fn read(keys: &mut Reader) -> Self {
+        Self {
+            bootstrap_servers: keys.read("kafka.bootstrap_servers", text()),
+            group_id: keys.read("kafka.group_id", text()),
+            instance_id: keys.read("kafka.instance_id", optional()),
+            workers: keys.read("kafka.workers", whole(0..=256)),
+            group_protocol: keys.read("kafka.group_protocol", choice()),
+            session_timeout_ms: keys.read("kafka.session_timeout_ms", whole(1_000..=1_800_000)),
+            security: Security::read(keys),
+            librdkafka: keys.properties("kafka.librdkafka"),
+            consumer: keys.properties("kafka.consumer"),
+            producer: keys.properties("kafka.producer"),
+        }
+    }
+
+    /// The number of workers: one per core unless set.
     pub fn worker_count(&self) -> usize {
         match self.workers {
             0 => thread::available_parallelism().map_or(1, usize::from),
@@ -41,73 +46,81 @@ impl Kafka {
     }
 }
 
-/// Who decides who reads which partition.
+/// Who assigns partitions to the members of the group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GroupProtocol {
-    /// A member, chosen leader.
+    /// A member that was elected leader.
     Classic,
     /// The brokers (KIP-848).
     Consumer,
 }
 
-names!(GroupProtocol { Classic: "classic", Consumer: "consumer" });
+impl Choice for GroupProtocol {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("classic", Self::Classic), ("consumer", Self::Consumer)];
+}
 
-/// Whom to trust, and how to prove who one is.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents every key")]
+#[derive(Clone, Debug)]
 pub struct Security {
-    #[serde(with = "choice")]
     pub protocol: SecurityProtocol,
-    #[serde(deserialize_with = "optional")]
     pub ca_file: Option<PathBuf>,
-    #[serde(deserialize_with = "optional")]
     pub certificate_file: Option<PathBuf>,
-    #[serde(deserialize_with = "optional")]
     pub key_file: Option<PathBuf>,
-    #[serde(deserialize_with = "optional")]
     pub key_password: Option<Secret>,
-    #[serde(with = "choice")]
     pub sasl_mechanism: Option<SaslMechanism>,
-    #[serde(deserialize_with = "optional")]
     pub username: Option<String>,
-    /// The password, wherever it came from.
-    #[serde(deserialize_with = "optional")]
+    /// From the settings or from `password_file`.
     pub password: Option<Secret>,
-    /// Where `password` was read from, if from a file.
-    #[serde(deserialize_with = "optional")]
     pub password_file: Option<PathBuf>,
-    #[serde(deserialize_with = "optional")]
     pub oauth_token_file: Option<PathBuf>,
-    /// Hidden as a secret: it may hold one.
-    #[serde(deserialize_with = "optional")]
+    /// Hidden like a secret: the command may contain one.
     pub oauth_token_command: Option<Secret>,
 }
 
-/// How connections are protected.
+impl Security {
+    fn read(keys: &mut Reader) -> Self {
+        Self {
+            protocol: keys.read("kafka.security.protocol", choice()),
+            ca_file: keys.read("kafka.security.ca_file", optional()),
+            certificate_file: keys.read("kafka.security.certificate_file", optional()),
+            key_file: keys.read("kafka.security.key_file", optional()),
+            key_password: keys.read("kafka.security.key_password", secret()),
+            sasl_mechanism: keys.read("kafka.security.sasl_mechanism", choice()),
+            username: keys.read("kafka.security.username", optional()),
+            password: keys.read("kafka.security.password", secret()),
+            password_file: keys.read("kafka.security.password_file", optional()),
+            oauth_token_file: keys.read("kafka.security.oauth_token_file", optional()),
+            oauth_token_command: keys.read("kafka.security.oauth_token_command", secret()),
+        }
+    }
+}
+
+/// How connections are encrypted and authenticated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SecurityProtocol {
-    /// Not at all.
+    /// Neither encrypted nor authenticated.
     Plaintext,
     /// TLS.
     Ssl,
-    /// SASL in the clear.
+    /// SASL without encryption.
     SaslPlaintext,
     /// SASL over TLS.
     SaslSsl,
 }
 
-names!(SecurityProtocol {
-    Plaintext: "plaintext",
-    Ssl: "ssl",
-    SaslPlaintext: "sasl_plaintext",
-    SaslSsl: "sasl_ssl"
-});
+impl Choice for SecurityProtocol {
+    const NAMES: &'static [(&'static str, Self)] = &[
+        ("plaintext", Self::Plaintext),
+        ("ssl", Self::Ssl),
+        ("sasl_plaintext", Self::SaslPlaintext),
+        ("sasl_ssl", Self::SaslSsl),
+    ];
+}
 
 impl SecurityProtocol {
-    /// The name that the settings and librdkafka give it.
+    /// The name in the settings, which is also librdkafka's.
     pub fn as_str(self) -> &'static str {
-        super::value::name_of(self)
+        self.name()
     }
 
     /// Whether connections are encrypted.
@@ -115,26 +128,22 @@ impl SecurityProtocol {
         matches!(self, Self::Ssl | Self::SaslSsl)
     }
 
-    /// Whether clients prove who they are by SASL.
+    /// Whether clients authenticate by SASL.
     pub fn has_sasl(self) -> bool {
         matches!(self, Self::SaslPlaintext | Self::SaslSsl)
     }
 }
 
-/// How a client proves its name.
+/// How a client authenticates by SASL.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SaslMechanism {
-    /// The password itself.
     Plain,
-    /// A proof of it, by SHA-256.
     ScramSha256,
-    /// A proof of it, by SHA-512.
     ScramSha512,
-    /// A token that somebody else gave.
     OauthBearer,
 }
 
-impl super::value::Named for Option<SaslMechanism> {
+impl Choice for Option<SaslMechanism> {
     const NAMES: &'static [(&'static str, Self)] = &[
         ("", None),
         ("PLAIN", Some(SaslMechanism::Plain)),
@@ -145,8 +154,8 @@ impl super::value::Named for Option<SaslMechanism> {
 }
 
 impl SaslMechanism {
-    /// The name that the settings and librdkafka give it.
+    /// The name in the settings, which is also librdkafka's.
     pub fn as_str(self) -> &'static str {
-        super::value::name_of(Some(self))
+        Some(self).name()
     }
 }

@@ -1,21 +1,23 @@
-//! The settings: a typed tree, where its values come from, and what is wrong with them, all at once.
+//! The settings: their keys and types, where values come from, and all problems with them at once.
 //!
-//! `config/default.toml` is the list of known keys; each has a field of the same name here, with its type and its range.
-//! [`load_from`] layers the files and the environment over it. Rules that concern several settings are in `check`.
+//! Each struct reads its keys, one per line, with the type and range of each; `config/default.toml`
+//! holds the defaults and documents every key. [`load_from`] layers files and the environment over
+//! them. Rules that concern several keys are in `check`.
 
 mod check;
 mod kafka;
 mod layers;
 mod load;
 mod problem;
+mod reader;
+mod rule;
 mod secret;
-mod show;
-mod value;
 
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 pub use kafka::{GroupProtocol, Kafka, SaslMechanism, Security, SecurityProtocol};
 pub use load::{Loaded, PropertyCheck, load_from};
@@ -28,177 +30,34 @@ use nik::Date;
 use nik::region::RetiredCodes;
 use nik_wire::Absent;
 use nik_wire::process;
-use value::{choice, names, optional, reference_date, share, text, whole};
+use reader::Reader;
+use rule::{Choice, choice, optional, parsed, ratio, switch, text, whole};
 
-/// Every setting.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents every key")]
+#[derive(Clone, Debug)]
 pub struct Settings {
     pub kafka: Kafka,
     pub topics: Topics,
     pub delivery: Delivery,
     pub rules: Rules,
-    pub limits: Limits,
+    pub limits: SizeLimits,
     pub http: Http,
     pub log: Log,
 }
 
-/// The three topics.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents every key")]
-pub struct Topics {
-    #[serde(deserialize_with = "text")]
-    pub requests: String,
-    #[serde(deserialize_with = "text")]
-    pub results: String,
-    #[serde(deserialize_with = "text")]
-    pub failures: String,
-    #[serde(deserialize_with = "optional")]
-    pub reply_allowed: Option<String>,
-}
-
-impl Topics {
-    /// The topics that a request may name for its result.
-    pub fn replies(&self) -> impl Iterator<Item = &str> {
-        let names = self.reply_allowed.iter();
-        names.flat_map(|names| names.split(',').map(str::trim))
-    }
-}
-
-/// When outcomes count as delivered, and when a worker stops rather than deliver more failures.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents every key")]
-pub struct Delivery {
-    #[serde(with = "choice")]
-    pub guarantee: Guarantee,
-    #[serde(deserialize_with = "whole::<1, 10_000, _, _>")]
-    pub commit_interval_ms: u64,
-    #[serde(deserialize_with = "whole::<0, 10_000, _, _>")]
-    pub commit_min_interval_ms: u64,
-    #[serde(deserialize_with = "whole::<1, 10_000_000, _, _>")]
-    pub commit_records: usize,
-    #[serde(deserialize_with = "whole::<1_024, 1_073_741_824, _, _>")]
-    pub commit_bytes: usize,
-    #[serde(deserialize_with = "share")]
-    pub max_failure_ratio: f64,
-    #[serde(deserialize_with = "whole::<10, 1_000_000, _, _>")]
-    pub failure_window: usize,
-    #[serde(deserialize_with = "whole::<1_000, 86_400_000, _, _>")]
-    pub failure_cool_down_ms: u64,
-}
-
-impl Delivery {
-    /// When the flood breaker opens.
-    pub fn breaker(&self) -> breaker::Policy {
-        breaker::Policy {
-            ratio: self.max_failure_ratio,
-            window: self.failure_window,
-            cool_down: Duration::from_millis(self.failure_cool_down_ms),
-        }
-    }
-}
-
-/// What happens to outcomes and offsets at a crash.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Guarantee {
-    /// Both in one transaction.
-    ExactlyOnce,
-    /// Offsets follow their outcomes.
-    AtLeastOnce,
-}
-
-names!(Guarantee { ExactlyOnce: "exactly_once", AtLeastOnce: "at_least_once" });
-
-impl Guarantee {
-    /// The name that the settings give it.
-    pub fn as_str(self) -> &'static str {
-        value::name_of(self)
-    }
-}
-
-/// How a NIK is judged and written.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents every key")]
-pub struct Rules {
-    #[serde(deserialize_with = "whole::<0, 150, _, _>")]
-    pub min_age: u8,
-    #[serde(with = "choice")]
-    pub absent: Absent,
-    #[serde(with = "reference_date")]
-    pub reference_date: ReferenceDate,
-    #[serde(with = "choice")]
-    pub retired_codes: RetiredCodes,
-}
-
-names!(Absent { Text: "text", Null: "null" });
-names!(RetiredCodes { All: "all", Confirmed: "confirmed", None: "none" });
-
-/// The day that ages and centuries are counted at.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReferenceDate {
-    /// That of the record's timestamp.
-    Record,
-    /// Today.
-    Now,
-    /// This one.
-    Date(Date),
-}
-
-impl ReferenceDate {
-    /// The day, where it is the same for every request.
-    pub fn fixed(self) -> Option<Date> {
-        match self {
-            Self::Date(day) => Some(day),
-            Self::Record | Self::Now => None,
-        }
-    }
-}
-
-/// How large things may be.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents every key")]
-pub struct Limits {
-    #[serde(deserialize_with = "whole::<1, 1_000_000, _, _>")]
-    pub niks_per_request: usize,
-    #[serde(deserialize_with = "whole::<1_024, 268_435_456, _, _>")]
-    pub request_bytes: usize,
-    #[serde(deserialize_with = "whole::<1_024, 268_435_456, _, _>")]
-    pub result_bytes: usize,
-}
-
-/// The HTTP server.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents every key")]
-pub struct Http {
-    #[serde(deserialize_with = "value::address")]
-    pub listen: SocketAddr,
-    #[serde(deserialize_with = "value::switch")]
-    pub api: bool,
-    #[serde(deserialize_with = "value::switch")]
-    pub breaker_resume_from_anywhere: bool,
-}
-
-names!(Format { Auto: "auto", Text: "text", Json: "json" });
-
-/// The log.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-#[expect(missing_docs, reason = "config/default.toml documents every key")]
-pub struct Log {
-    #[serde(with = "choice")]
-    pub format: Format,
-    #[serde(deserialize_with = "text")]
-    pub level: String,
-}
-
 impl Settings {
-    /// What the pipeline needs of them.
+    fn read(keys: &mut Reader) -> Self {
+        Self {
+            kafka: Kafka::read(keys),
+            topics: Topics::read(keys),
+            delivery: Delivery::read(keys),
+            rules: Rules::read(keys),
+            limits: SizeLimits::read(keys),
+            http: Http::read(keys),
+            log: Log::read(keys),
+        }
+    }
+
+    /// The settings of the pure processing of a request.
     pub fn process(&self) -> process::Settings {
         process::Settings {
             limits: nik_wire::Limits {
@@ -210,4 +69,201 @@ impl Settings {
             absent: self.rules.absent,
         }
     }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Topics {
+    pub requests: String,
+    pub results: String,
+    pub failures: String,
+    pub reply_allowed: Option<String>,
+}
+
+impl Topics {
+    fn read(keys: &mut Reader) -> Self {
+        Self {
+            requests: keys.read("topics.requests", text()),
+            results: keys.read("topics.results", text()),
+            failures: keys.read("topics.failures", text()),
+            reply_allowed: keys.read("topics.reply_allowed", optional()),
+        }
+    }
+
+    /// The topics that a request may name for its result.
+    pub fn replies(&self) -> impl Iterator<Item = &str> {
+        let names = self.reply_allowed.iter();
+        names.flat_map(|names| names.split(',').map(str::trim))
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub guarantee: Guarantee,
+    pub commit_interval_ms: u64,
+    pub commit_min_interval_ms: u64,
+    pub commit_records: usize,
+    pub commit_bytes: usize,
+    pub max_failure_ratio: f64,
+    pub failure_window: usize,
+    pub failure_cool_down_ms: u64,
+}
+
+impl Delivery {
+    fn read(keys: &mut Reader) -> Self {
+        Self {
+            guarantee: keys.read("delivery.guarantee", choice()),
+            commit_interval_ms: keys.read("delivery.commit_interval_ms", whole(1..=10_000)),
+            commit_min_interval_ms: keys.read("delivery.commit_min_interval_ms", whole(0..=10_000)),
+            commit_records: keys.read("delivery.commit_records", whole(1..=10_000_000)),
+            commit_bytes: keys.read("delivery.commit_bytes", whole(1_024..=1 << 30)),
+            max_failure_ratio: keys.read("delivery.max_failure_ratio", ratio()),
+            failure_window: keys.read("delivery.failure_window", whole(10..=1_000_000)),
+            failure_cool_down_ms: keys
+                .read("delivery.failure_cool_down_ms", whole(1_000..=86_400_000)),
+        }
+    }
+
+    /// When the flood breaker opens.
+    pub fn breaker(&self) -> breaker::Policy {
+        breaker::Policy {
+            ratio: self.max_failure_ratio,
+            window: self.failure_window,
+            cool_down: Duration::from_millis(self.failure_cool_down_ms),
+        }
+    }
+}
+
+/// How outcomes and offsets are committed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Guarantee {
+    /// In one transaction.
+    ExactlyOnce,
+    /// Offsets after their outcomes; a crash between them repeats outcomes.
+    AtLeastOnce,
+}
+
+impl Choice for Guarantee {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("exactly_once", Self::ExactlyOnce), ("at_least_once", Self::AtLeastOnce)];
+}
+
+impl Guarantee {
+    /// The name in the settings.
+    pub fn as_str(self) -> &'static str {
+        self.name()
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Rules {
+    pub min_age: u8,
+    pub absent: Absent,
+    pub reference_date: ReferenceDate,
+    pub retired_codes: RetiredCodes,
+}
+
+impl Rules {
+    fn read(keys: &mut Reader) -> Self {
+        const DATE: &str = "\"record\" or \"now\" or a date, written YYYY-MM-DD";
+        Self {
+            min_age: keys.read("rules.min_age", whole(0..=150)),
+            absent: keys.read("rules.absent", choice()),
+            reference_date: keys.read("rules.reference_date", parsed(DATE)),
+            retired_codes: keys.read("rules.retired_codes", choice()),
+        }
+    }
+}
+
+impl Choice for Absent {
+    const NAMES: &'static [(&'static str, Self)] = &[("text", Self::Text), ("null", Self::Null)];
+}
+
+impl Choice for RetiredCodes {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("all", Self::All), ("confirmed", Self::Confirmed), ("none", Self::None)];
+}
+
+/// The day from which ages and centuries are counted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ReferenceDate {
+    /// The day of the record's timestamp.
+    Record,
+    /// Today.
+    Now,
+    Date(Date),
+}
+
+impl ReferenceDate {
+    /// The day, if it is the same for every request.
+    pub fn fixed(self) -> Option<Date> {
+        match self {
+            Self::Date(day) => Some(day),
+            Self::Record | Self::Now => None,
+        }
+    }
+}
+
+impl FromStr for ReferenceDate {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "record" => Ok(Self::Record),
+            "now" => Ok(Self::Now),
+            day => Date::parse(day).map(Self::Date).map_err(|_| "not a date"),
+        }
+    }
+}
+
+/// The largest request and result.
+#[derive(Clone, Debug)]
+pub struct SizeLimits {
+    pub niks_per_request: usize,
+    pub request_bytes: usize,
+    pub result_bytes: usize,
+}
+
+impl SizeLimits {
+    fn read(keys: &mut Reader) -> Self {
+        Self {
+            niks_per_request: keys.read("limits.niks_per_request", whole(1..=1_000_000)),
+            request_bytes: keys.read("limits.request_bytes", whole(1_024..=256 << 20)),
+            result_bytes: keys.read("limits.result_bytes", whole(1_024..=256 << 20)),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Http {
+    pub listen: SocketAddr,
+    pub api: bool,
+    pub breaker_resume_from_anywhere: bool,
+}
+
+impl Http {
+    fn read(keys: &mut Reader) -> Self {
+        const ADDRESS: &str = "an IP address and a port, such as 127.0.0.1:9464 or [::1]:9464";
+        Self {
+            listen: keys.read("http.listen", parsed(ADDRESS)),
+            api: keys.read("http.api", switch()),
+            breaker_resume_from_anywhere: keys.read("http.breaker_resume_from_anywhere", switch()),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Log {
+    pub format: Format,
+    pub level: String,
+}
+
+impl Log {
+    fn read(keys: &mut Reader) -> Self {
+        Self { format: keys.read("log.format", choice()), level: keys.read("log.level", text()) }
+    }
+}
+
+impl Choice for Format {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("text", Self::Text), ("json", Self::Json)];
 }

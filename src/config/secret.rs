@@ -1,19 +1,17 @@
-//! Values that no log, no error and no page may show.
+//! Values that no log, error or page may show.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-use serde::{Deserialize, Serialize, Serializer};
+/// Shown in place of a secret.
+pub(super) const HIDDEN: &str = "***";
 
-/// What stands where a secret is.
-const HIDDEN: &str = "***";
-
-/// A password. Neither `Debug` nor `Serialize` shows it, and there is no `Display`.
+/// A password. `Debug` does not show it, and there is no `Display`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The password itself, for the client's settings only.
+    /// The password itself. For the client's settings only.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -31,15 +29,8 @@ impl fmt::Debug for Secret {
     }
 }
 
-impl Serialize for Secret {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(HIDDEN)
-    }
-}
-
-/// Properties of librdkafka by name. `Debug` and `Serialize` hide the secrets among them.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(transparent)]
+/// Properties of librdkafka by name. `Debug` hides the secrets among them.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Properties(BTreeMap<String, String>);
 
 impl Properties {
@@ -48,25 +39,22 @@ impl Properties {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
-    fn shown(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.iter().map(|(name, value)| (name, if is_secret(name) { HIDDEN } else { value }))
+    pub(super) fn insert(&mut self, name: &str, value: String) {
+        self.0.insert(name.to_owned(), value);
     }
 }
 
-/// Whether librdkafka's property of this name holds a secret: those that its own dump hides, by the words they share.
-fn is_secret(name: &str) -> bool {
+/// Whether librdkafka's property of this name holds a secret. The words are those in the names that
+/// librdkafka's own dump hides.
+pub(super) fn is_secret(name: &str) -> bool {
     const WORDS: [&str; 5] = ["password", "passphrase", "secret", "pem", "oauthbearer.config"];
     WORDS.iter().any(|word| name.contains(word))
 }
 
 impl fmt::Debug for Properties {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_map().entries(self.shown()).finish()
-    }
-}
-
-impl Serialize for Properties {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.shown())
+        let shown =
+            self.iter().map(|(name, value)| (name, if is_secret(name) { HIDDEN } else { value }));
+        formatter.debug_map().entries(shown).finish()
     }
 }

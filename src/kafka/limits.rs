@@ -1,7 +1,7 @@
 //! Limits of the contract that clients, topics and the stream share.
 
-/// Bytes that a record may have beside its value: key, headers, framing.
-pub const MARGIN: usize = 1 << 20;
+/// The bytes that a record may have in addition to its value: key, headers and framing.
+pub const RECORD_OVERHEAD: usize = 1 << 20;
 
-/// A request dated further ahead of the clock than this gets the clock's time on its outcome.
-pub const AHEAD_MS: i64 = 10 * 60 * 1000;
+/// The outcome of a request whose timestamp is further in the future gets the current time.
+pub const MAX_AHEAD_MS: i64 = 10 * 60 * 1000;

@@ -1,19 +1,19 @@
-//! The only place that knows Kafka. A façade: the work is in its five parts, which import one way,
-//! `security <- client <- dlq <- stream` and `client <- topics`.
+//! Everything that depends on Kafka. This module only re-exports; its five parts import each other
+//! one way: `security <- client <- dlq <- stream` and `client <- topics`.
 
 mod client;
-pub mod dlq;
+pub(crate) mod dlq;
+pub(crate) mod embedded;
 mod limits;
-pub mod request_producer;
+pub(crate) mod request_producer;
 pub mod roles;
 mod security;
 mod stream;
 pub mod topics;
 
 pub use client::config::{check_property, features};
-pub use client::error::CommandError;
-pub(crate) use client::fault::Fault;
-pub use security::acl::{Operation, Right};
+pub(crate) use client::fault::{Cause, Fault};
+pub use security::acl::Operation;
 pub use stream::breaker::SharedBreaker;
 pub use stream::shutdown::Stop;
 pub(crate) use stream::{Running, start};

@@ -1,121 +1,124 @@
-//! The flood breaker: when too many of the latest outcomes are dead letters, none goes out for a while.
+//! The flood breaker: pauses the stream when too many of the latest outcomes are dead letters.
 //!
-//! Crates for circuit breakers (`failsafe`, `recloser`) watch calls that fail. This one counts outcomes, takes those back whose
-//! epoch is given up, and goes on when an operator accepts a flood.
+//! Crates for circuit breakers (`failsafe`, `recloser`) watch calls that fail. This one counts
+//! outcomes, uncounts those of an aborted epoch, and continues when an operator accepts a flood.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// When it opens, and for how long.
+/// When the breaker opens, and for how long.
 #[derive(Clone, Copy, Debug)]
 pub struct Policy {
-    /// The largest share of failures among the latest outcomes that is no flood; 1: there is none.
+    /// The largest share of failures among the latest outcomes that keeps the breaker closed. With
+    /// 1 it never opens.
     pub ratio: f64,
-    /// How many outcomes are looked at.
+    /// The number of latest outcomes that are counted.
     pub window: usize,
-    /// How long it stays open.
+    /// How long the breaker stays open.
     pub cool_down: Duration,
 }
 
-/// Whether dead letters may go out.
+/// Whether dead letters may be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// They may, as long as they are no flood.
+pub enum BreakerState {
+    /// They may, until there are too many.
     Closed,
-    /// They may not, until then.
+    /// They may not.
     Open {
-        /// When it half-opens.
+        /// When it becomes half-open.
         until: Instant,
     },
-    /// They may, from an empty window on: it closes when that is full, or opens again.
+    /// They may. The window started empty; the breaker closes when the window is full, or opens
+    /// again.
     HalfOpen,
-    /// They may, flood or not: an operator said so. It closes when a cool-down has passed without a flood: the records of a
-    /// flooded partition come between those of others, and a good window says nothing of those to come.
+    /// They may, however many, because an operator said so. It closes after a cool-down without a
+    /// flood. A good window alone does not close it: records of a flooded partition are interleaved
+    /// with those of others.
     Accepted {
-        /// When it closes, if there is no more flood.
+        /// When it closes, unless the flood continues.
         until: Instant,
     },
 }
 
-/// The latest outcomes of all workers, and what follows from them. It has no clock of its own.
+/// Counts the latest outcomes of all workers and derives the state. Callers pass in the time.
 #[derive(Debug)]
 pub struct Breaker {
     window: usize,
-    /// The most failures in a window that are no flood.
+    /// The most failures in a window that keep it closed.
     limit: usize,
     cool_down: Duration,
-    state: State,
-    /// The latest outcomes as runs of equal ones, the oldest first: whether they failed, and how many they are.
+    state: BreakerState,
+    /// The latest outcomes as runs of equal ones, oldest first: whether they failed, and how many.
     runs: VecDeque<(bool, usize)>,
     outcomes: usize,
     failures: usize,
 }
 
 impl Breaker {
-    /// A closed one that has seen nothing.
+    /// A closed breaker with an empty window.
     pub fn new(policy: &Policy) -> Self {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             clippy::cast_precision_loss,
-            reason = "a share of a million at most"
+            reason = "a window is at most a million"
         )]
         let limit = (policy.ratio * policy.window as f64) as usize;
         Self {
             window: policy.window,
             limit,
             cool_down: policy.cool_down,
-            state: State::Closed,
+            state: BreakerState::Closed,
             runs: VecDeque::new(),
             outcomes: 0,
             failures: 0,
         }
     }
 
-    /// What it is now; asking is what half-opens it.
-    pub fn state(&mut self, now: Instant) -> State {
+    /// The state at `now`. This call is also what moves an expired state on.
+    pub fn state(&mut self, now: Instant) -> BreakerState {
         match self.state {
-            State::Open { until } if now >= until => self.begin(State::HalfOpen),
-            State::Accepted { until } if now >= until && self.failures <= self.limit => {
-                self.state = State::Closed;
+            BreakerState::Open { until } if now >= until => self.restart(BreakerState::HalfOpen),
+            BreakerState::Accepted { until } if now >= until && self.failures <= self.limit => {
+                self.state = BreakerState::Closed;
             }
             _ => {}
         }
         self.state
     }
 
-    /// What it was when it was last asked.
-    pub fn last_state(&self) -> State {
+    /// The state as of the last call.
+    pub fn last_state(&self) -> BreakerState {
         self.state
     }
 
-    /// Whether one more dead letter may go out. It counts, or it is the one too many.
+    /// Whether one more dead letter may be written. If so, it is counted; if not, the breaker opens.
     pub fn allows(&mut self, now: Instant) -> bool {
         let state = self.state(now);
-        if matches!(state, State::Open { .. }) {
+        if matches!(state, BreakerState::Open { .. }) {
             return false;
         }
         let oldest = self.outcomes == self.window && self.runs.front().is_some_and(|it| it.0);
         if self.failures + 1 - usize::from(oldest) > self.limit {
             let until = now + self.cool_down;
-            if !matches!(state, State::Accepted { .. }) {
-                self.state = State::Open { until };
+            if !matches!(state, BreakerState::Accepted { .. }) {
+                self.state = BreakerState::Open { until };
                 return false;
             }
-            self.state = State::Accepted { until };
+            self.state = BreakerState::Accepted { until };
         }
-        self.note(true, 1);
+        self.count(true, 1);
         true
     }
 
-    /// Notes so many results.
+    /// Counts `results` outcomes that did not fail.
     pub fn succeeded(&mut self, results: usize, now: Instant) {
-        self.note(false, results);
+        self.count(false, results);
         self.state(now);
     }
 
-    /// Takes so many failures back, the latest ones: their epoch was given up, and they will come again.
-    pub fn take_back(&mut self, failures: usize) {
+    /// Uncounts the latest `failures`: their epoch was aborted, and they will be processed again.
+    pub fn uncount(&mut self, failures: usize) {
         let mut left = failures;
         for (_, count) in self.runs.iter_mut().rev().filter(|(failed, _)| *failed) {
             let taken = left.min(*count);
@@ -127,23 +130,23 @@ impl Breaker {
         self.outcomes -= failures - left;
     }
 
-    /// An operator accepts the dead letters; `false` when it is not open.
+    /// Lets an operator accept the dead letters. Returns false if the breaker is not open.
     pub fn accept(&mut self, now: Instant) -> bool {
-        let open = matches!(self.state(now), State::Open { .. });
+        let open = matches!(self.state(now), BreakerState::Open { .. });
         if open {
-            self.begin(State::Accepted { until: now + self.cool_down });
+            self.restart(BreakerState::Accepted { until: now + self.cool_down });
         }
         open
     }
 
-    fn begin(&mut self, state: State) {
+    fn restart(&mut self, state: BreakerState) {
         self.state = state;
         self.runs.clear();
         self.outcomes = 0;
         self.failures = 0;
     }
 
-    fn note(&mut self, failed: bool, count: usize) {
+    fn count(&mut self, failed: bool, count: usize) {
         match self.runs.back_mut() {
             Some(run) if run.0 == failed => run.1 += count,
             _ if count == 0 => {}
@@ -163,8 +166,8 @@ impl Breaker {
             }
         }
         let full = self.outcomes == self.window;
-        if self.state == State::HalfOpen && full && self.failures <= self.limit {
-            self.state = State::Closed;
+        if self.state == BreakerState::HalfOpen && full && self.failures <= self.limit {
+            self.state = BreakerState::Closed;
         }
     }
 }
@@ -181,7 +184,7 @@ mod tests {
         Breaker::new(&Policy { ratio, window, cool_down: COOL_DOWN })
     }
 
-    /// How many of a flood's dead letters go out.
+    /// How many dead letters of a flood are allowed.
     fn flood(breaker: &mut Breaker, now: Instant) -> usize {
         (0..10_000).take_while(|_| breaker.allows(now)).count()
     }
@@ -192,7 +195,7 @@ mod tests {
         let mut breaker = breaker(0.5, 1_000);
         assert_eq!(flood(&mut breaker, now), 500);
         let until = now + COOL_DOWN;
-        assert_eq!(breaker.state(now), State::Open { until });
+        assert_eq!(breaker.state(now), BreakerState::Open { until });
     }
 
     #[test]
@@ -212,47 +215,47 @@ mod tests {
             now += COOL_DOWN.checked_sub(Duration::from_millis(1)).unwrap();
             assert_eq!(flood(&mut breaker, now), 0);
             now += Duration::from_millis(1);
-            assert_eq!(breaker.state(now), State::HalfOpen);
+            assert_eq!(breaker.state(now), BreakerState::HalfOpen);
         }
     }
 
     #[test]
-    fn half_open_it_closes_after_a_window_that_is_no_flood() {
+    fn a_half_open_breaker_closes_after_a_good_window() {
         let now = Instant::now();
         let mut breaker = breaker(0.5, 1_000);
         flood(&mut breaker, now);
         let now = now + COOL_DOWN;
         assert!(breaker.allows(now));
         breaker.succeeded(998, now);
-        assert_eq!(breaker.state(now), State::HalfOpen);
+        assert_eq!(breaker.state(now), BreakerState::HalfOpen);
         breaker.succeeded(1, now);
-        assert_eq!(breaker.state(now), State::Closed);
+        assert_eq!(breaker.state(now), BreakerState::Closed);
     }
 
     #[test]
-    fn accepted_it_stays_shut_until_the_flood_is_over_and_then_watches_again() {
+    fn an_accepted_flood_never_opens_it_until_a_cool_down_has_passed_without_one() {
         let now = Instant::now();
         let mut breaker = breaker(0.5, 1_000);
-        assert!(!breaker.accept(now), "there is nothing to accept");
+        assert!(!breaker.accept(now), "only an open breaker accepts");
         flood(&mut breaker, now);
         assert!(breaker.accept(now));
         assert_eq!(flood(&mut breaker, now), 10_000);
-        // Good partitions between the flooded one's records.
+        // Results of other partitions between the dead letters of the flooded one.
         let later = now + COOL_DOWN / 2;
         breaker.succeeded(1_000, later);
         assert_eq!(flood(&mut breaker, later), 10_000);
-        // A pause is no end.
+        // Time alone does not end the flood.
         let now = later + COOL_DOWN;
-        assert!(matches!(breaker.state(now), State::Accepted { .. }));
+        assert!(matches!(breaker.state(now), BreakerState::Accepted { .. }));
         breaker.succeeded(499, now);
-        assert!(matches!(breaker.state(now), State::Accepted { .. }));
+        assert!(matches!(breaker.state(now), BreakerState::Accepted { .. }));
         breaker.succeeded(501, now);
-        assert_eq!(breaker.state(now), State::Closed);
+        assert_eq!(breaker.state(now), BreakerState::Closed);
         assert_eq!(flood(&mut breaker, now), 500);
     }
 
     #[test]
-    fn with_a_share_of_one_it_never_opens() {
+    fn with_a_ratio_of_one_it_never_opens() {
         let now = Instant::now();
         let mut breaker = breaker(1.0, 10);
         breaker.succeeded(0, now);
@@ -260,20 +263,20 @@ mod tests {
     }
 
     #[test]
-    fn failures_that_come_again_count_once() {
+    fn failures_that_are_processed_again_count_once() {
         let now = Instant::now();
         let mut breaker = breaker(0.5, 100);
         for _ in 0..20 {
             assert!((0..30).all(|_| breaker.allows(now)));
             breaker.succeeded(1, now);
             breaker.succeeded(0, now);
-            breaker.take_back(30);
+            breaker.uncount(30);
         }
         assert_eq!(flood(&mut breaker, now), 50);
     }
 
     proptest! {
-        /// Against one that keeps each outcome by itself.
+        /// The model keeps every outcome as a separate element.
         #[test]
         fn it_opens_exactly_when_too_many_of_the_latest_outcomes_failed(
             window in 10_usize..60,

@@ -1,28 +1,29 @@
-//! The records between two commits: which offsets are safe once their outcomes are, and when to commit.
+//! The epoch: the records between two commits, when to commit them, and which positions to commit.
 
 use std::time::{Duration, Instant};
 
+use super::Position;
 use nik::Summary;
 use nik_wire::process::Outcome;
 use nik_wire::{Process, Reason};
 
-/// When an epoch ends.
+/// When an epoch is committed.
 #[derive(Clone, Copy, Debug)]
 pub struct Cadence {
-    /// The longest an epoch stays open.
+    /// The longest time from an epoch's first record to its commit.
     pub interval: Duration,
-    /// The shortest time between two commits, however soon the input is drained.
+    /// The shortest time between two commits of a worker whose input is drained.
     pub min_interval: Duration,
-    /// The most records of an epoch.
+    /// The most records in an epoch.
     pub records: usize,
-    /// The most bytes of outcomes of an epoch.
+    /// The most bytes of outcomes in an epoch.
     pub bytes: usize,
 }
 
-/// What the outcomes of an epoch add to the counters, once they are committed.
+/// What an epoch's outcomes add to the counters when it is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// The summaries of all results.
+    /// The sum over all results.
     pub summary: Summary,
     /// Results, in the order of [`Process::ALL`].
     pub results: [u64; Process::ALL.len()],
@@ -30,12 +31,11 @@ pub struct Tally {
     pub failures: [u64; Process::ALL.len()],
     /// Failures whose process could not be read.
     pub unread: u64,
-    /// Failures, in the order of [`Reason::ALL`].
+    /// All failures, in the order of [`Reason::ALL`].
     pub reasons: [u64; Reason::ALL.len()],
 }
 
 impl Tally {
-    /// Counts one outcome.
     pub fn add(&mut self, outcome: &Outcome) {
         match *outcome {
             Outcome::Result { process, summary } => {
@@ -52,17 +52,16 @@ impl Tally {
         }
     }
 
-    /// All results.
+    /// The number of results.
     pub fn answered(&self) -> u64 {
         self.results.iter().sum()
     }
 
-    /// All failures.
+    /// The number of failures.
     pub fn failed(&self) -> u64 {
         self.reasons.iter().sum()
     }
 
-    /// All outcomes.
     pub fn outcomes(&self) -> u64 {
         self.answered() + self.failed()
     }
@@ -70,18 +69,19 @@ impl Tally {
 
 /// The offsets of one partition in an epoch.
 #[derive(Clone, Copy, Debug)]
-struct Span {
+struct OffsetRange {
     partition: i32,
     first: i64,
+    /// One past the last record.
     next: i64,
 }
 
-/// The records taken since the last commit. It keeps its buffers from one epoch to the next.
+/// The records processed since the last commit: their positions, timestamps and counts.
 #[derive(Debug, Default)]
 pub struct Epoch {
     opened: Option<Instant>,
-    spans: Vec<Span>,
-    /// Where in `spans` the last record's partition stands: records of a partition come in runs.
+    ranges: Vec<OffsetRange>,
+    /// The index in `ranges` of the last record's partition: records of a partition come in runs.
     latest: usize,
     timestamps: Vec<i64>,
     bytes: usize,
@@ -90,76 +90,81 @@ pub struct Epoch {
 }
 
 impl Epoch {
-    /// Notes a record whose outcome, of so many `bytes`, was handed to the producer. `timestamp` is the request's, in milliseconds
-    /// since 1970. Offsets of a partition must come in ascending order.
+    /// Adds a record whose outcome of `bytes` was handed to the producer. `timestamp` is the
+    /// request's, in milliseconds since 1970. Offsets of a partition must ascend.
     pub fn add(
         &mut self,
-        (partition, offset): (i32, i64),
+        record: impl Into<Position>,
         timestamp: Option<i64>,
         bytes: usize,
         outcome: &Outcome,
         now: Instant,
     ) {
+        let Position { partition, offset } = record.into();
         self.opened.get_or_insert(now);
-        if self.spans.get(self.latest).is_none_or(|span| span.partition != partition) {
-            let known = self.spans.iter().position(|span| span.partition == partition);
+        if self.ranges.get(self.latest).is_none_or(|range| range.partition != partition) {
+            let known = self.ranges.iter().position(|range| range.partition == partition);
             self.latest = known.unwrap_or_else(|| {
-                self.spans.push(Span { partition, first: offset, next: offset });
-                self.spans.len() - 1
+                self.ranges.push(OffsetRange { partition, first: offset, next: offset });
+                self.ranges.len() - 1
             });
         }
-        self.spans[self.latest].next = offset + 1;
+        self.ranges[self.latest].next = offset + 1;
         self.timestamps.extend(timestamp);
         self.bytes += bytes;
         self.records += 1;
         self.tally.add(outcome);
     }
 
-    /// Whether it holds no record.
     pub fn is_empty(&self) -> bool {
         self.records == 0
     }
 
-    /// Whether it holds none of this partition.
+    /// Whether no record of this partition is in the epoch.
     pub fn has_none_of(&self, partition: i32) -> bool {
-        let of = |span: &Span| span.partition == partition;
-        !self.spans.get(self.latest).is_some_and(of) && !self.spans.iter().any(of)
+        let is_of = |range: &OffsetRange| range.partition == partition;
+        !self.ranges.get(self.latest).is_some_and(is_of) && !self.ranges.iter().any(is_of)
     }
 
-    /// How many records it holds.
     pub fn records(&self) -> usize {
         self.records
     }
 
-    /// The positions to commit once every outcome is safe: partition and next offset.
-    pub fn positions(&self) -> impl Iterator<Item = (i32, i64)> {
-        self.spans.iter().map(|span| (span.partition, span.next))
+    /// The positions to commit, one per partition: the offset after the last record.
+    pub fn positions(&self) -> impl Iterator<Item = Position> {
+        self.ranges.iter().map(|range| Position { partition: range.partition, offset: range.next })
     }
 
-    /// The positions to go back to if the epoch is given up: partition and first offset.
-    pub fn starts(&self) -> impl Iterator<Item = (i32, i64)> {
-        self.spans.iter().map(|span| (span.partition, span.first))
+    /// The positions to seek to when the epoch is aborted, one per partition: the offset of the
+    /// first record.
+    pub fn starts(&self) -> impl Iterator<Item = Position> {
+        self.ranges.iter().map(|range| Position { partition: range.partition, offset: range.first })
     }
 
-    /// What to count once it is committed.
+    /// What to add to the counters after the commit.
     pub fn tally(&self) -> &Tally {
         &self.tally
     }
 
-    /// The timestamps of its records, in milliseconds since 1970, where they have one.
+    /// The timestamps of the requests that have one, in milliseconds since 1970.
     pub fn timestamps(&self) -> &[i64] {
         &self.timestamps
     }
 
-    /// Whether it must be committed now, more input or not.
+    /// Whether the epoch has reached a limit and must be committed, even if more records wait.
     pub fn is_due(&self, cadence: &Cadence, now: Instant) -> bool {
         self.records >= cadence.records
             || self.bytes >= cadence.bytes
             || self.opened.is_some_and(|opened| now.duration_since(opened) >= cadence.interval)
     }
 
-    /// How long to wait for more input before it is committed: nothing where the last commit is long enough ago.
-    pub fn patience(&self, cadence: &Cadence, last_commit: Instant, now: Instant) -> Duration {
+    /// How long a worker whose input is drained waits for more records before it commits.
+    pub fn time_until_commit(
+        &self,
+        cadence: &Cadence,
+        last_commit: Instant,
+        now: Instant,
+    ) -> Duration {
         let Some(opened) = self.opened else {
             return cadence.interval;
         };
@@ -167,10 +172,10 @@ impl Epoch {
         next.saturating_duration_since(now)
     }
 
-    /// Begins the next epoch.
+    /// Starts the next epoch. The buffers keep their capacity.
     pub fn clear(&mut self) {
         self.opened = None;
-        self.spans.clear();
+        self.ranges.clear();
         self.latest = 0;
         self.timestamps.clear();
         self.bytes = 0;
@@ -201,8 +206,8 @@ mod tests {
         for (partition, offset) in [(3, 42), (5, 7), (3, 43), (3, 50), (5, 8)] {
             epoch.add((partition, offset), Some(1), 10, &failure(), now);
         }
-        assert_eq!(epoch.positions().collect::<Vec<_>>(), [(3, 51), (5, 9)]);
-        assert_eq!(epoch.starts().collect::<Vec<_>>(), [(3, 42), (5, 7)]);
+        assert_eq!(epoch.positions().collect::<Vec<_>>(), [(3, 51), (5, 9)].map(Position::from));
+        assert_eq!(epoch.starts().collect::<Vec<_>>(), [(3, 42), (5, 7)].map(Position::from));
         assert_eq!(epoch.tally().outcomes(), 5);
         epoch.clear();
         assert!(epoch.is_empty() && epoch.positions().next().is_none());
@@ -212,7 +217,10 @@ mod tests {
     fn an_epoch_ends_by_time_by_records_and_by_bytes() {
         let now = Instant::now();
         let mut epoch = Epoch::default();
-        assert!(!epoch.is_due(&CADENCE, now + Duration::from_secs(9)), "an empty epoch never ends");
+        assert!(
+            !epoch.is_due(&CADENCE, now + Duration::from_secs(9)),
+            "an empty epoch is never due"
+        );
         epoch.add((0, 0), None, 10, &failure(), now);
         assert!(!epoch.is_due(&CADENCE, now + Duration::from_millis(99)));
         assert!(epoch.is_due(&CADENCE, now + Duration::from_millis(100)));
@@ -229,11 +237,11 @@ mod tests {
     fn a_drained_epoch_waits_for_the_shortest_time_between_commits_and_never_past_its_end() {
         let committed = Instant::now();
         let mut epoch = Epoch::default();
-        assert_eq!(epoch.patience(&CADENCE, committed, committed), CADENCE.interval);
+        assert_eq!(epoch.time_until_commit(&CADENCE, committed, committed), CADENCE.interval);
         let opened = committed + Duration::from_millis(4);
         epoch.add((0, 0), None, 10, &failure(), opened);
-        assert_eq!(epoch.patience(&CADENCE, committed, opened), Duration::from_millis(6));
+        assert_eq!(epoch.time_until_commit(&CADENCE, committed, opened), Duration::from_millis(6));
         let late = committed + Duration::from_millis(30);
-        assert_eq!(epoch.patience(&CADENCE, committed, late), Duration::ZERO);
+        assert_eq!(epoch.time_until_commit(&CADENCE, committed, late), Duration::ZERO);
     }
 }

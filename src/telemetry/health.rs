@@ -1,28 +1,31 @@
-//! Whether the program does its job, and if not, why: what `/readyz` answers.
+//! Whether this instance is ready, and if not, why not: the basis of `/readyz`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
-/// The flood breaker of the stream, as readiness and operators use it.
+use parking_lot::Mutex;
+
+/// The flood breaker, as readiness and operators use it.
 pub trait FloodBreaker: Send + Sync {
-    /// Why the program is not ready, and until when; `None` while the breaker is closed.
+    /// Why the breaker is open and until when; `None` while it is closed.
     fn problem(&self) -> Option<String>;
-    /// An operator accepts the dead letters; `false` when the breaker is not open.
+    /// An operator accepts the dead letters. Returns `false` if the breaker is not open.
     fn accept(&self) -> bool;
 }
 
-/// The state that the workers and the watch over the topics keep up to date.
+/// The state that the workers and the topic watch keep up to date.
 pub struct Health {
-    /// Per worker: a member of the group, with its assignment taken.
+    /// Whether each worker is a member of the group and has its assignment.
     joined: Box<[AtomicBool]>,
     stopping: AtomicBool,
-    /// What is wrong with brokers and topics; `None` until they were first looked at.
+    /// Problems with the brokers and topics; `None` until they were checked for the first time.
     cluster: Mutex<Option<Vec<String>>>,
-    pub(super) breaker: Arc<dyn FloodBreaker>,
+    /// The flood breaker.
+    pub breaker: Arc<dyn FloodBreaker>,
 }
 
 impl Health {
-    /// The health of a program of `workers` workers that has just started.
+    /// Starts with no worker in the group and the cluster not yet checked.
     pub fn new(workers: usize, breaker: Arc<dyn FloodBreaker>) -> Self {
         Self {
             joined: (0..workers).map(|_| AtomicBool::new(false)).collect(),
@@ -32,35 +35,35 @@ impl Health {
         }
     }
 
-    /// Notes whether a worker is a member of the group with its assignment taken.
+    /// Records whether a worker is a member of the group and has its assignment.
     pub fn set_joined(&self, worker: usize, joined: bool) {
         self.joined[worker].store(joined, Ordering::Relaxed);
     }
 
-    /// Notes what is wrong with brokers and topics (nothing: an empty list).
+    /// Replaces the problems with the brokers and topics.
     pub fn set_cluster(&self, problems: Vec<String>) {
-        *self.cluster.lock().unwrap_or_else(PoisonError::into_inner) = Some(problems);
+        *self.cluster.lock() = Some(problems);
     }
 
-    /// Notes that the program is about to stop.
+    /// Records that the program is shutting down.
     pub fn set_stopping(&self) {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
-    /// Why the program is not ready; empty when it is.
+    /// Why this instance is not ready; empty if it is.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.stopping.load(Ordering::Relaxed) {
             problems.push("stopping".to_owned());
         }
-        match &*self.cluster.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &*self.cluster.lock() {
             None => problems.push("the brokers have not answered yet".to_owned()),
             Some(cluster) => problems.extend_from_slice(cluster),
         }
         problems.extend(self.breaker.problem());
         for (worker, joined) in self.joined.iter().enumerate() {
             if !joined.load(Ordering::Relaxed) {
-                problems.push(format!("worker {worker} has no assignment of the group yet"));
+                problems.push(format!("worker {worker} has no group assignment yet"));
             }
         }
         problems

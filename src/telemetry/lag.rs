@@ -1,73 +1,80 @@
-//! How far this instance is behind in each of its partitions: workers note what they do, a scrape asks at its own time, so that
-//! the lag of a worker that hangs or pauses goes on growing.
+//! How far each partition's consumer is behind. Workers report events; the lag is computed when it
+//! is scraped, so that it keeps growing while a worker hangs or pauses.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// So long a worker's word on its partitions stands: two of its looks at them, in milliseconds.
-const STANDS_FOR: i64 = 10_000;
+use parking_lot::Mutex;
 
-/// The partitions that are or were assigned to this instance. Times are milliseconds since 1970.
+/// How long a worker's report on its partitions is trusted, in milliseconds: two statistics
+/// intervals of librdkafka.
+const WORKER_REPORT_TTL_MS: i64 = 10_000;
+
+/// The lag of all partitions that are or were assigned to this instance. Times are milliseconds
+/// since 1970.
 #[derive(Debug, Default)]
 pub struct Lag(Mutex<BTreeMap<i32, Partition>>);
 
 #[derive(Debug, Default)]
 struct Partition {
-    /// Who reads it; `None`: another instance.
+    /// The worker that the partition is assigned to; `None` if it is assigned to another instance.
     worker: Option<usize>,
-    /// The next offset after those committed, or where reading begins.
+    /// The committed offset, or the offset at which consumption begins.
     position: Option<i64>,
-    /// The partition's first and last stable offset.
+    /// The first offset and the last stable offset.
     bounds: Option<(i64, i64)>,
-    /// When its worker told of it last.
-    told: Option<i64>,
-    /// Offsets and timestamps of records taken and not committed: the first of each epoch, and what the breaker held back.
+    /// When its worker reported last.
+    reported: Option<i64>,
+    /// Offsets and timestamps of records that are taken but not committed: the first of each epoch,
+    /// and the one that the breaker held back.
     taken: VecDeque<(i64, i64)>,
-    /// Where none is taken, the oldest record that waits is not older than this.
+    /// A lower bound for the timestamp of the oldest waiting record, used while `taken` is empty.
     waits_since: Option<i64>,
 }
 
-/// What is known of a partition.
+/// The offsets of a partition at one moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Seen {
-    /// Its first offset.
+pub struct Watermarks {
+    /// The first offset.
     pub begin: i64,
-    /// Its last stable offset.
+    /// The last stable offset.
     pub end: i64,
-    /// The next offset to fetch, where all that was fetched was taken: a producer's commits, which are no records, stand before it.
+    /// The next offset to fetch, if all fetched records were taken. Control records may lie between
+    /// the last record and it.
     pub next: Option<i64>,
 }
 
-/// What a scrape shows of a partition.
+/// The lag of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Behind {
-    /// Its number.
+pub struct PartitionLag {
+    /// The partition's number.
     pub partition: i32,
-    /// Records, and the age of the oldest in milliseconds; `None` where another instance reads it.
+    /// The number of records, and the age of the oldest in milliseconds; `None` if another instance
+    /// consumes the partition.
     pub lag: Option<(i64, i64)>,
 }
 
 impl Lag {
-    /// Notes that there are partitions 0 to `count` - 1, whoever reads them.
+    /// Records that the topic has partitions 0 to `count` - 1.
     pub fn known(&self, count: i32) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         for partition in 0..count {
             all.entry(partition).or_default();
         }
     }
 
-    /// Notes that `worker` reads these partitions from now on.
+    /// Records that these partitions are assigned to `worker`.
     pub fn assigned(&self, worker: usize, partitions: &[i32]) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         for &partition in partitions {
             let fresh = Partition { worker: Some(worker), ..Partition::default() };
             all.insert(partition, fresh);
         }
     }
 
-    /// Notes that `worker` no longer reads these partitions. (Another of this instance may have them by now.)
+    /// Records that these partitions are revoked from `worker`. Those that another worker of this
+    /// instance has by now stay with it.
     pub fn revoked(&self, worker: usize, partitions: &[i32]) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         for partition in partitions {
             if let Some(it) = all.get_mut(partition)
                 && it.worker == Some(worker)
@@ -77,18 +84,20 @@ impl Lag {
         }
     }
 
-    /// Notes a record that was taken and is yet to be committed: the first of its partition in an epoch will do.
+    /// Adds a record that was taken and is not yet committed. The first one of each partition in an
+    /// epoch suffices.
     pub fn taken(&self, partition: i32, offset: i64, timestamp: i64) {
-        if let Some(it) = self.lock().get_mut(&partition)
+        if let Some(it) = self.0.lock().get_mut(&partition)
             && it.taken.back().is_none_or(|last| last.0 < offset)
         {
             it.taken.push_back((offset, timestamp));
         }
     }
 
-    /// Notes positions that `worker` committed, or begins at (0: at the partition's first record).
+    /// Records the offsets that `worker` committed, or at which it begins (0: the partition's first
+    /// record).
     pub fn committed(&self, worker: usize, positions: impl Iterator<Item = (i32, i64)>) {
-        let mut all = self.lock();
+        let mut all = self.0.lock();
         for (partition, position) in positions {
             let Some(it) = all.get_mut(&partition) else {
                 continue;
@@ -102,22 +111,30 @@ impl Lag {
         }
     }
 
-    /// Notes what is known of a partition: by the `worker` that reads it, or by one who only looks, and sees less: that
-    /// counts where the worker has told nothing for long.
-    pub fn seen(&self, worker: Option<usize>, partition: i32, seen: Seen, now: i64) {
-        let mut all = self.lock();
+    /// Records the watermarks of a partition, as seen by the `worker` that consumes it or (`None`)
+    /// by the topic watch. Those of the watch are ignored unless the worker's last report is older
+    /// than [`WORKER_REPORT_TTL_MS`].
+    pub fn observed(
+        &self,
+        worker: Option<usize>,
+        partition: i32,
+        watermarks: Watermarks,
+        now: i64,
+    ) {
+        let mut all = self.0.lock();
+        let is_fresh = |reported: i64| reported + WORKER_REPORT_TTL_MS >= now;
         let counts = |it: &&mut Partition| match worker {
             Some(_) => it.worker == worker,
-            None => it.worker.is_some() && it.told.is_none_or(|told| told + STANDS_FOR < now),
+            None => it.worker.is_some() && !it.reported.is_some_and(is_fresh),
         };
         let Some(it) = all.get_mut(&partition).filter(counts) else {
             return;
         };
         if worker.is_some() {
-            it.told = Some(now);
+            it.reported = Some(now);
         }
-        it.bounds = Some((seen.begin, seen.end));
-        if let Some(next) = seen.next.filter(|_| it.taken.is_empty()) {
+        it.bounds = Some((watermarks.begin, watermarks.end));
+        if let Some(next) = watermarks.next.filter(|_| it.taken.is_empty()) {
             it.position = it.position.max(Some(next));
         }
         if it.records() > 0 {
@@ -127,28 +144,24 @@ impl Lag {
         }
     }
 
-    /// The partitions that are assigned.
+    /// The partitions that are assigned to this instance.
     pub fn partitions(&self) -> Vec<i32> {
-        let all = self.lock();
+        let all = self.0.lock();
         let assigned = all.iter().filter(|(_, it)| it.worker.is_some());
         assigned.map(|(partition, _)| *partition).collect()
     }
 
-    /// Where each partition stands.
-    pub fn read(&self, now: i64) -> Vec<Behind> {
-        let of = |(&partition, it): (&i32, &Partition)| {
+    /// The lag of every partition at `now`.
+    pub fn read(&self, now: i64) -> Vec<PartitionLag> {
+        let lag = |(&partition, it): (&i32, &Partition)| {
             let records = it.records();
             let waiting = it.waits_since.filter(|_| records > 0);
             let oldest = it.taken.front().map(|it| it.1).or(waiting);
             let age = oldest.map_or(0, |oldest| (now - oldest).max(0));
             let lag = it.worker.map(|_| (records, age));
-            Behind { partition, lag }
+            PartitionLag { partition, lag }
         };
-        self.lock().iter().map(of).collect()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<i32, Partition>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().iter().map(lag).collect()
     }
 }
 
@@ -171,100 +184,100 @@ mod tests {
         lag
     }
 
-    /// Records and age.
+    /// The number of records and the age of the oldest.
     fn at(lag: &Lag, now: i64) -> (i64, i64) {
         lag.read(now)[0].lag.expect("assigned")
     }
 
-    fn seen(begin: i64, end: i64) -> Seen {
-        Seen { begin, end, next: None }
+    fn marks(begin: i64, end: i64) -> Watermarks {
+        Watermarks { begin, end, next: None }
     }
 
     #[test]
-    fn a_partition_without_a_commit_is_behind_by_all_that_it_holds() {
+    fn the_lag_of_a_partition_without_a_commit_is_all_its_records() {
         let lag = lag();
-        lag.seen(None, 3, seen(10, 50), 500);
-        assert_eq!(at(&lag, 1_000), (0, 0), "where it begins is not known");
+        lag.observed(None, 3, marks(10, 50), 500);
+        assert_eq!(at(&lag, 1_000), (0, 0), "its position is unknown");
         lag.committed(0, [(3, 0)].into_iter());
-        lag.seen(None, 3, seen(10, 50), 1_000);
+        lag.observed(None, 3, marks(10, 50), 1_000);
         assert_eq!(at(&lag, 4_000), (40, 3_000));
         assert_eq!(lag.partitions(), [3]);
     }
 
     #[test]
-    fn partitions_of_others_are_known_and_not_assigned() {
+    fn partitions_of_other_instances_are_known_but_not_assigned() {
         let lag = lag();
         lag.known(4);
-        let told: Vec<_> = lag.read(0).iter().map(|it| it.lag.is_some()).collect();
-        assert_eq!(told, [false, false, false, true]);
+        let assigned: Vec<_> = lag.read(0).iter().map(|it| it.lag.is_some()).collect();
+        assert_eq!(assigned, [false, false, false, true]);
         assert_eq!(lag.partitions(), [3]);
     }
 
     #[test]
-    fn the_age_is_that_of_the_oldest_record_taken_and_grows_until_it_is_committed() {
+    fn the_age_of_the_oldest_taken_record_grows_until_it_is_committed() {
         let lag = lag();
         lag.taken(3, 7, 500);
-        lag.taken(3, 7, 500); // again, as its epoch was given up
+        lag.taken(3, 7, 500); // again, since its epoch was aborted
         lag.taken(3, 9, 800); // held back by the breaker
         assert_eq!(at(&lag, 1_000).1, 500);
         assert_eq!(at(&lag, 9_000).1, 8_500);
         lag.committed(0, [(3, 9)].into_iter());
         assert_eq!(at(&lag, 9_000).1, 8_200);
         lag.committed(0, [(3, 10)].into_iter());
-        lag.seen(Some(0), 3, seen(0, 10), 9_000);
+        lag.observed(Some(0), 3, marks(0, 10), 9_000);
         assert_eq!(at(&lag, 9_500), (0, 0));
     }
 
     #[test]
-    fn between_two_epochs_of_a_backlog_the_age_stays() {
+    fn the_age_is_kept_between_two_epochs_of_a_backlog() {
         let lag = lag();
-        lag.seen(Some(0), 3, seen(0, 1_000), 5_000);
+        lag.observed(Some(0), 3, marks(0, 1_000), 5_000);
         lag.taken(3, 0, 2_000);
-        assert_eq!(at(&lag, 3_000), (0, 1_000), "a position is yet to come");
+        assert_eq!(at(&lag, 3_000), (0, 1_000), "its position is unknown");
         lag.committed(0, [(3, 100)].into_iter());
         assert_eq!(at(&lag, 5_000), (900, 3_000));
-        // Drained and idle: what comes then is no older than when it was seen.
+        // Drained and idle: a new record counts from when it is first seen.
         lag.committed(0, [(3, 1_000)].into_iter());
-        lag.seen(Some(0), 3, seen(0, 1_000), 6_000);
-        lag.seen(Some(0), 3, seen(0, 1_001), 60_000);
+        lag.observed(Some(0), 3, marks(0, 1_000), 6_000);
+        lag.observed(Some(0), 3, marks(0, 1_001), 60_000);
         assert_eq!(at(&lag, 61_000), (1, 1_000));
     }
 
     #[test]
-    fn a_producers_commits_at_the_end_are_no_records() {
+    fn control_records_at_the_end_do_not_count() {
         let lag = lag();
         lag.committed(0, [(3, 0)].into_iter());
         lag.taken(3, 4, 0);
-        let drained = Seen { next: Some(6), ..seen(0, 6) };
-        lag.seen(Some(0), 3, drained, 0);
-        assert_eq!(at(&lag, 1).0, 6, "what is taken is not committed");
+        let drained = Watermarks { next: Some(6), ..marks(0, 6) };
+        lag.observed(Some(0), 3, drained, 0);
+        assert_eq!(at(&lag, 1).0, 6, "a taken record is not committed");
         lag.committed(0, [(3, 5)].into_iter());
-        lag.seen(Some(0), 3, drained, 0);
+        lag.observed(Some(0), 3, drained, 0);
         assert_eq!(at(&lag, 1), (0, 0));
     }
 
     #[test]
-    fn who_only_looks_is_heard_when_the_worker_is_silent() {
+    fn the_watch_counts_only_while_the_worker_is_silent() {
         let lag = lag();
         lag.committed(0, [(3, 0)].into_iter());
-        lag.seen(Some(0), 3, seen(0, 5), 1_000);
-        lag.seen(None, 3, seen(0, 8), 1_000 + STANDS_FOR);
+        lag.observed(Some(0), 3, marks(0, 5), 1_000);
+        lag.observed(None, 3, marks(0, 8), 1_000 + WORKER_REPORT_TTL_MS);
         assert_eq!(at(&lag, 20_000).0, 5);
-        lag.seen(None, 3, seen(0, 8), 1_001 + STANDS_FOR);
+        lag.observed(None, 3, marks(0, 8), 1_001 + WORKER_REPORT_TTL_MS);
         assert_eq!(at(&lag, 20_000).0, 8);
     }
 
     #[test]
-    fn a_partition_that_went_away_has_no_lag_and_only_its_reader_gives_it_up() {
+    fn a_revoked_partition_has_no_lag_and_only_its_own_worker_can_revoke_it() {
         let lag = lag();
-        lag.seen(Some(0), 3, seen(0, 5), 0);
+        lag.observed(Some(0), 3, marks(0, 5), 0);
         lag.assigned(1, &[3]);
         lag.revoked(0, &[3]);
-        lag.seen(Some(0), 3, seen(0, 5), 0);
+        lag.observed(Some(0), 3, marks(0, 5), 0);
         lag.committed(0, [(3, 1)].into_iter());
-        assert_eq!(at(&lag, 1), (0, 0), "the other worker's, and nothing known yet");
+        assert_eq!(at(&lag, 1), (0, 0), "now of another worker, with nothing known yet");
         lag.revoked(1, &[3]);
-        let gone = Behind { partition: 3, lag: None };
+        let gone = PartitionLag { partition: 3, lag: None };
         assert_eq!(lag.read(1), [gone]);
     }
 }

@@ -1,4 +1,5 @@
-//! The log: one line an event, on standard error, for eyes or for machines. librdkafka's own lines have the target `librdkafka`.
+//! The log: one line per event on standard error, as text or JSON. librdkafka's lines have the
+//! target `librdkafka`.
 
 use std::io::{self, IsTerminal, Write as _};
 use std::panic::{self, PanicHookInfo};
@@ -11,34 +12,35 @@ use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
 
-use super::repeats::{Repeats, TIME};
+pub use super::repeats::RepeatLimit;
+use super::repeats::{LOG_WINDOW, RepeatFilter};
 
-/// How a line is written.
+/// The format of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
-    /// Text on a terminal, else JSON.
+    /// Text if standard error is a terminal, else JSON.
     Auto,
-    /// For eyes.
+    /// Human-readable text.
     Text,
-    /// For machines: one JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Why there is no log.
+/// Why the log cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The level cannot be read.
-    #[error("the log's level: {0}")]
+    /// The level is not valid.
+    #[error("log level: {0}")]
     Level(#[from] ParseError),
-    /// There is one already.
-    #[error("a log has been started already")]
+    /// This process has a log already.
+    #[error("the log has already been started")]
     Twice,
-    /// No thread can be started.
+    /// The thread that reports repeated lines cannot be started.
     #[error("the log's thread: {0}")]
     Thread(io::Error),
 }
 
-/// Starts the log of this process: from here on `tracing`'s events are lines on standard error.
+/// Starts the log of this process: from now on every `tracing` event is a line on standard error.
 pub fn init(format: Format, level: &str) -> Result<(), LogError> {
     let terminal = io::stderr().is_terminal();
     let json = match format {
@@ -47,39 +49,39 @@ pub fn init(format: Format, level: &str) -> Result<(), LogError> {
         Format::Json => true,
     };
     let colour = terminal && env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
-    let repeats = Repeats::default();
-    let lines = lines(json, colour, level, io::stderr, repeats.clone())?;
-    dispatcher::set_global_default(lines).map_err(|_| LogError::Twice)?;
+    let repeats = RepeatFilter::default();
+    let subscriber = subscriber(json, colour, level, io::stderr, repeats.clone())?;
+    dispatcher::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
     REPEATS.get_or_init(|| repeats.clone());
-    let tell = move || {
+    let report = move || {
         loop {
-            thread::sleep(TIME / 10);
-            repeats.tell(Instant::now());
+            thread::sleep(LOG_WINDOW / 10);
+            repeats.report(Instant::now());
         }
     };
-    thread::Builder::new().name("log".to_owned()).spawn(tell).map(drop).map_err(LogError::Thread)
+    thread::Builder::new().name("log".to_owned()).spawn(report).map(drop).map_err(LogError::Thread)
 }
 
-static REPEATS: OnceLock<Repeats> = OnceLock::new();
+static REPEATS: OnceLock<RepeatFilter> = OnceLock::new();
 
-/// Tells of all lines that were held back as repetitions: before the process ends.
-pub fn tell_repeats() {
+/// Logs how often lines were suppressed as repetitions. Call it before the process ends.
+pub fn report_repeats() {
     if let Some(repeats) = REPEATS.get() {
-        repeats.tell(Instant::now() + TIME);
+        repeats.report(Instant::now() + LOG_WINDOW);
     }
 }
 
-fn lines<W>(
+fn subscriber<W>(
     json: bool,
     colour: bool,
     level: &str,
     writer: W,
-    repeats: Repeats,
+    repeats: RepeatFilter,
 ) -> Result<Dispatch, ParseError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    // Where the log cannot be written, there is no better place to say so.
+    // An error of writing the log cannot be logged.
     let lines = fmt::Subscriber::builder()
         .with_env_filter(EnvFilter::builder().parse(level)?)
         .with_writer(writer)
@@ -91,19 +93,19 @@ where
     })
 }
 
-/// From here on a panic says where it happened and never why: its text may quote the input.
-pub fn hide_panic_texts() {
-    panic::set_hook(Box::new(tell_panic));
+/// From now on a panic logs its location without its message, which may quote the input.
+pub fn hide_panic_messages() {
+    panic::set_hook(Box::new(log_panic));
 }
 
-fn tell_panic(panic: &PanicHookInfo<'_>) {
+fn log_panic(panic: &PanicHookInfo<'_>) {
     let thread = thread::current();
     let thread = thread.name().unwrap_or("unnamed");
     let location = panic.location().map(ToString::to_string).unwrap_or_default();
     if dispatcher::has_been_set() {
         error!(thread, location, "panicked");
     } else {
-        // A closed standard error must not panic again.
+        // Not `eprintln!`, which panics if standard error is closed.
         let _ = writeln!(io::stderr(), "thread {thread} panicked at {location}");
     }
 }
@@ -130,16 +132,21 @@ mod tests {
         }
     }
 
-    /// The lines that `work` logs.
+    /// Returns the lines that `work` logs.
     fn log(json: bool, level: &str, work: impl FnOnce()) -> Vec<String> {
-        log_with(Repeats::default(), json, level, work)
+        log_with(RepeatFilter::default(), json, level, work)
     }
 
-    fn log_with(repeats: Repeats, json: bool, level: &str, work: impl FnOnce()) -> Vec<String> {
+    fn log_with(
+        repeats: RepeatFilter,
+        json: bool,
+        level: &str,
+        work: impl FnOnce(),
+    ) -> Vec<String> {
         let written = Written::default();
         let writer = written.clone();
-        let lines = lines(json, false, level, move || writer.clone(), repeats).unwrap();
-        dispatcher::with_default(&lines, work);
+        let subscriber = subscriber(json, false, level, move || writer.clone(), repeats).unwrap();
+        dispatcher::with_default(&subscriber, work);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()
     }
@@ -162,12 +169,12 @@ mod tests {
     }
 
     #[test]
-    fn a_target_has_a_level_of_its_own() {
+    fn each_target_can_have_its_own_level() {
         let events = || {
-            info!("mine");
-            debug!("mine");
-            info!(target: "librdkafka", "its");
-            debug!(target: "librdkafka", "its");
+            info!("ours");
+            debug!("ours");
+            info!(target: "librdkafka", "theirs");
+            debug!(target: "librdkafka", "theirs");
         };
         assert_eq!(log(true, "info,librdkafka=debug", events).len(), 3);
         assert_eq!(log(true, "warn,librdkafka=info", events).len(), 1);
@@ -175,41 +182,41 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_repeated_is_written_ten_times_and_then_counted() {
-        let repeats = Repeats::default();
+    fn a_repeated_line_is_written_ten_times_and_then_counted() {
+        let repeats = RepeatFilter::default();
         let lines = log_with(repeats.clone(), true, "info", || {
             for broker in 0..25 {
-                tracing::error!(target: "librdkafka", facility = "FAIL", "broker {broker} is away");
+                tracing::error!(target: "librdkafka", facility = "FAIL", "broker {broker} is down");
                 if broker < 3 {
-                    tracing::warn!("seldom");
+                    tracing::warn!("rare");
                 }
             }
-            repeats.tell(Instant::now());
+            repeats.report(Instant::now());
             info!("in between");
-            repeats.tell(Instant::now() + TIME);
-            tracing::error!(target: "librdkafka", facility = "FAIL", "broker 26 is away");
-            repeats.tell(Instant::now() + 2 * TIME);
+            repeats.report(Instant::now() + LOG_WINDOW);
+            tracing::error!(target: "librdkafka", facility = "FAIL", "broker 26 is down");
+            repeats.report(Instant::now() + 2 * LOG_WINDOW);
         });
         let has = |text: &str| lines.iter().filter(|it| it.contains(text)).count();
-        assert_eq!((has("is away"), has("seldom"), has("in between")), (12, 3, 1));
+        assert_eq!((has("is down"), has("rare"), has("in between")), (12, 3, 1));
         assert_eq!(has("repeated"), 1);
-        let told: serde_json::Value = serde_json::from_str(&lines[14]).unwrap();
-        assert_eq!(told["times"], 15);
-        assert_eq!(told["level"], "ERROR");
-        assert_eq!(told["message"], "repeated: broker 0 is away facility=\"FAIL\"");
+        let report: serde_json::Value = serde_json::from_str(&lines[14]).unwrap();
+        assert_eq!(report["times"], 15);
+        assert_eq!(report["level"], "ERROR");
+        assert_eq!(report["message"], "repeated: broker # is down facility=\"FAIL\"");
     }
 
     #[test]
-    fn the_finest_lines_are_never_held_back() {
+    fn debug_lines_are_never_suppressed() {
         let lines = log(true, "debug", || (0..25).for_each(|_| debug!("again")));
         assert_eq!(lines.len(), 25);
     }
 
     #[test]
-    fn a_panic_is_logged_without_its_text() {
+    fn a_panic_is_logged_without_its_message() {
         let hook = panic::take_hook();
         let lines = log(true, "info", || {
-            hide_panic_texts();
+            hide_panic_messages();
             catch_unwind(|| panic!("1234567891234567")).unwrap_err();
         });
         panic::set_hook(hook);

@@ -1,22 +1,25 @@
-//! Every metric of the program, by the names that docs/reference.md lists: the only place where one is made.
+//! All metrics of the program. Every metric is created in this module; docs/reference.md lists
+//! their names.
 
 mod requests;
+mod snapshot;
 
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveDateTime};
+use parking_lot::Mutex;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Registry,
 };
 
 use self::requests::{ApiRequests, Requests};
-use super::lag::Lag;
+pub use self::snapshot::{Snapshot, quantile};
+use super::lag::{Lag, PartitionLag};
 use super::now_ms;
 use crate::pipeline::epoch::Tally;
 
-/// The metrics of one running program.
+/// The metrics of a running program.
 pub struct Metrics {
     registry: Registry,
     number: IntCounter,
@@ -25,89 +28,93 @@ pub struct Metrics {
     all_section: IntCounter,
     sections: [IntCounter; SECTIONS.len()],
     requests: Requests,
-    /// Requests over HTTP, which no reader of the topics can see: apart from those of the stream.
+    /// Requests over HTTP, which are counted apart from those of the stream.
     pub api: ApiRequests,
     /// Epochs committed.
     pub commits: IntCounter,
-    /// Epochs given up and processed again.
+    /// Epochs aborted, whose records are processed again.
     pub aborts: IntCounter,
-    /// Changes of the assignment.
+    /// Changes of a worker's assignment.
     pub rebalances: IntCounter,
+    faults: IntCounterVec,
+    worker_restarts: IntCounterVec,
     commit_duration: Histogram,
     latency: Histogram,
     epoch_records: Histogram,
-    /// How far the partitions are behind.
+    /// The lag of each partition.
     pub lag: Lag,
     partitions: Mutex<Partitions>,
-    /// Outcomes in the producers' queues, not yet taken by the brokers.
+    /// Outcomes in the producers' queues, not yet acknowledged by the brokers.
     pub queue_records: IntGauge,
-    /// Their bytes.
+    /// The bytes of those outcomes.
     pub queue_bytes: IntGauge,
     /// 1 while the flood breaker is open.
     pub breaker_open: IntGauge,
-    /// Brokers that the cluster's metadata lists; 0 while none answers.
+    /// Brokers listed in the cluster's metadata; 0 while no broker answers.
     pub brokers_up: IntGauge,
 }
 
-/// What a scrape says of each partition, made anew each time.
+/// The metrics of each partition, computed from [`Lag`] at each scrape.
 struct Partitions {
     assigned: IntGaugeVec,
-    records: IntGaugeVec,
-    seconds: GaugeVec,
+    lag_records: IntGaugeVec,
+    lag_seconds: GaugeVec,
 }
 
 const SECTIONS: [&str; 5] = ["length", "area", "dob", "gender", "computerized"];
 
-/// Registers a metric. The names are constants of this file, so a clash is a mistake in it.
-fn made<M: prometheus::core::Collector + Clone + 'static>(
+/// Registers a metric. It panics on an invalid or duplicate name, since all names are constants of
+/// this module.
+fn register<M: prometheus::core::Collector + Clone + 'static>(
     registry: &Registry,
     metric: prometheus::Result<M>,
 ) -> M {
-    let metric = metric.expect("names and labels of this file are well-formed");
-    registry.register(Box::new(metric.clone())).expect("names of this file are unique");
+    let metric = metric.expect("names and labels in this module are valid");
+    registry.register(Box::new(metric.clone())).expect("names in this module are unique");
     metric
 }
 
 impl Metrics {
-    /// All metrics at 0, every value of a label present.
+    /// Creates all metrics at 0, with every label value present. `causes` are the label values of
+    /// the workers' faults.
     ///
     /// # Panics
-    /// When a name in this file is malformed or given twice: at every start, or never.
+    /// If a name in this module is invalid or used twice: at every start, or never.
     #[expect(clippy::too_many_lines, reason = "a plain list")]
-    pub fn new(build: &BuildInfo<'_>, regions: &RegionsInfo<'_>) -> Self {
+    pub fn new(build: &BuildInfo<'_>, regions: &RegionsInfo<'_>, causes: &[&'static str]) -> Self {
         let registry = Registry::new();
-        let counter = |name, help| made(&registry, IntCounter::new(name, help));
-        let gauge = |name, help| made(&registry, IntGauge::new(name, help));
+        let counter = |name, help| register(&registry, IntCounter::new(name, help));
+        let gauge = |name, help| register(&registry, IntGauge::new(name, help));
         let counters = |name, help, labels: &[&str]| {
-            made(&registry, IntCounterVec::new(Opts::new(name, help), labels))
+            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let gauges = |name, help, labels: &[&str]| {
-            made(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+            register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
         };
         let histogram = |name, help, buckets: &[f64]| {
             let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
-            made(&registry, Histogram::with_opts(options))
+            register(&registry, Histogram::with_opts(options))
         };
         let info = gauges(
             "nik_stream_build_info",
-            "Always 1: the version that runs, its source revision and librdkafka's version.",
+            "Always 1; its labels are the program's version, its source revision and librdkafka's version.",
             &["version", "revision", "librdkafka"],
         );
         info.with_label_values(&[build.version, build.revision, build.librdkafka]).set(1);
         let info = gauges(
             "nik_stream_regions_info",
-            "Always 1: the release and the checksum of the region data in use.",
+            "Always 1; its labels are the release and the checksum of the region data in use.",
             &["release", "sha256"],
         );
         info.with_label_values(&[regions.release, regions.sha256]).set(1);
         gauge(
             "nik_stream_regions_release_timestamp_seconds",
-            "The middle of the year that the region data's release is named for, in seconds since 1970: its date as exactly as its name tells.",
+            "The middle of the year that the region data's release is named after, in seconds since 1970; the name gives no exact date.",
         )
         .set(regions.middle_of_year());
         let levels = gauges(
             "nik_stream_regions",
-            "Region codes known, by level and state.",
+            "Known region codes, by level and state.",
             &["level", "state"],
         );
         for &(level, state, count) in regions.counts {
@@ -118,6 +125,17 @@ impl Metrics {
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
             .expect("registered once");
 
+        let faults =
+            counters("nik_stream_faults_total", "Faults of the workers, by cause.", &["cause"]);
+        let worker_restarts = counters(
+            "nik_stream_worker_restarts_total",
+            "Restarts of workers after a fault, by the fault's cause.",
+            &["cause"],
+        );
+        for cause in causes {
+            faults.with_label_values(&[cause]);
+            worker_restarts.with_label_values(&[cause]);
+        }
         let sections =
             counters("nik_summary_valid_section_total", "NIKs valid in one section.", &["section"]);
         Self {
@@ -141,7 +159,7 @@ impl Metrics {
             requests: Requests::new(
                 &counters(
                     "nik_stream_requests_total",
-                    "Requests whose outcome is committed, by outcome and by the process asked for.",
+                    "Requests whose outcome is committed, by outcome and requested process.",
                     &["outcome", "process"],
                 ),
                 &counters(
@@ -154,12 +172,14 @@ impl Metrics {
             commits: counter("nik_stream_commits_total", "Epochs committed."),
             aborts: counter(
                 "nik_stream_aborts_total",
-                "Epochs given up, whose records are processed again.",
+                "Epochs aborted; their records are processed again.",
             ),
             rebalances: counter(
                 "nik_stream_rebalances_total",
-                "Changes of the partitions assigned to a worker.",
+                "Changes of a worker's partition assignment.",
             ),
+            faults,
+            worker_restarts,
             commit_duration: histogram(
                 "nik_stream_commit_duration_seconds",
                 "Seconds from the end of an epoch to its commit.",
@@ -175,7 +195,7 @@ impl Metrics {
             ),
             epoch_records: histogram(
                 "nik_stream_epoch_records",
-                "Records of a committed epoch.",
+                "Records per committed epoch.",
                 &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5],
             ),
             lag: Lag::default(),
@@ -185,17 +205,17 @@ impl Metrics {
                     "1 while the partition is assigned to this instance, else 0.",
                     &["partition"],
                 ),
-                records: gauges(
+                lag_records: gauges(
                     "nik_stream_lag_records",
-                    "Records not yet committed: the partition's last stable offset less the position committed.",
+                    "Records not yet committed: the partition's last stable offset minus the committed offset.",
                     &["partition"],
                 ),
-                seconds: made(
+                lag_seconds: register(
                     &registry,
                     GaugeVec::new(
                         Opts::new(
                             "nik_stream_lag_seconds",
-                            "Age in seconds of the partition's oldest record not yet committed, by its timestamp; 0 when there is none.",
+                            "Age in seconds, by its timestamp, of the partition's oldest record not yet committed; 0 if there is none.",
                         ),
                         &["partition"],
                     ),
@@ -203,7 +223,7 @@ impl Metrics {
             }),
             queue_records: gauge(
                 "nik_stream_producer_queue_records",
-                "Outcomes in the producers' queues, not yet taken by the brokers.",
+                "Outcomes in the producers' queues, not yet acknowledged by the brokers.",
             ),
             queue_bytes: gauge(
                 "nik_stream_producer_queue_bytes",
@@ -215,13 +235,14 @@ impl Metrics {
             ),
             brokers_up: gauge(
                 "nik_stream_brokers_up",
-                "Brokers that the cluster's metadata lists; 0 while none answers.",
+                "Brokers listed in the cluster's metadata; 0 while no broker answers.",
             ),
             registry,
         }
     }
 
-    /// Counts a committed epoch: called once its outcomes are visible to a `read_committed` reader, never before.
+    /// Counts a committed epoch. Call it once the outcomes are visible to a `read_committed`
+    /// consumer, never before.
     pub fn committed(&self, epoch: &Committed<'_>) {
         let tally = epoch.tally;
         let summary = &tally.summary;
@@ -247,54 +268,67 @@ impl Metrics {
         latency.flush();
     }
 
-    /// The text that Prometheus scrapes.
-    pub fn render(&self) -> String {
-        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
-        // A partition that went to another instance has its lag there.
-        partitions.records.reset();
-        partitions.seconds.reset();
-        for behind in self.lag.read(now_ms()) {
-            let label = &[&behind.partition.to_string()];
-            let assigned = i64::from(behind.lag.is_some());
-            partitions.assigned.with_label_values(label).set(assigned);
-            if let Some((records, milliseconds)) = behind.lag {
-                partitions.records.with_label_values(label).set(records);
+    /// Counts a worker's fault by its cause, one of those given to [`Self::new`].
+    pub fn fault(&self, cause: &'static str) {
+        self.faults.with_label_values(&[cause]).inc();
+    }
+
+    /// Counts the restart of a worker by the cause of the fault that ended it, one of those given
+    /// to [`Self::new`].
+    pub fn worker_restarted(&self, cause: &'static str) {
+        self.worker_restarts.with_label_values(&[cause]).inc();
+    }
+
+    /// The current values of all metrics.
+    pub fn snapshot(&self) -> Snapshot {
+        let partitions = self.partitions.lock();
+        // Only the instance that a partition is assigned to reports its lag.
+        partitions.lag_records.reset();
+        partitions.lag_seconds.reset();
+        for PartitionLag { partition, lag } in self.lag.read(now_ms()) {
+            let label = &[&partition.to_string()];
+            partitions.assigned.with_label_values(label).set(i64::from(lag.is_some()));
+            if let Some((records, milliseconds)) = lag {
+                partitions.lag_records.with_label_values(label).set(records);
                 #[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]
                 let seconds = milliseconds as f64 / 1e3;
-                partitions.seconds.with_label_values(label).set(seconds);
+                partitions.lag_seconds.with_label_values(label).set(seconds);
             }
         }
-        TextEncoder::new()
-            .encode_to_string(&self.registry.gather())
-            .unwrap_or_else(|error| format!("# metrics cannot be written: {error}\n"))
+        Snapshot(self.registry.gather())
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn render(&self) -> String {
+        self.snapshot().text()
     }
 }
 
-/// What runs.
+/// The version of the running program.
 #[derive(Debug)]
 pub struct BuildInfo<'a> {
-    /// The package's version.
+    /// The version of the package.
     pub version: &'a str,
-    /// The source revision, or `unknown`.
+    /// The source revision; `unknown` if it was not known at the build.
     pub revision: &'a str,
-    /// librdkafka's version.
+    /// The version of librdkafka.
     pub librdkafka: &'a str,
 }
 
 /// The region data in use.
 #[derive(Debug)]
 pub struct RegionsInfo<'a> {
-    /// The release.
+    /// The name of the release, such as `2025.1`.
     pub release: &'a str,
-    /// The checksum of the release.
+    /// The SHA-256 checksum of the release.
     pub sha256: &'a str,
-    /// Level, state, how many codes.
+    /// (level, state, number of codes)
     pub counts: &'a [(&'a str, &'a str, usize)],
 }
 
 impl RegionsInfo<'_> {
-    /// A release is named by its year, such as `2025.1`: this is no more than half a year off. Without a year it is 1970's beginning,
-    /// old enough to be asked about.
+    /// The release's date in seconds since 1970, at most half a year off, since its name gives only
+    /// the year. Without a year it is 0, which is old enough for the alert.
     fn middle_of_year(&self) -> i64 {
         let year = self.release.split('.').next().and_then(|it| it.parse().ok());
         let day = year.and_then(|year| NaiveDate::from_ymd_opt(year, 7, 1));
@@ -302,15 +336,15 @@ impl RegionsInfo<'_> {
     }
 }
 
-/// A committed epoch, to be counted.
+/// A committed epoch.
 #[derive(Debug)]
 pub struct Committed<'a> {
-    /// Its counts.
+    /// The counts of its outcomes.
     pub tally: &'a Tally,
     /// The timestamps of its requests, in milliseconds since 1970.
     pub timestamps: &'a [i64],
-    /// The clock at its commit, in milliseconds since 1970.
+    /// The time of its commit, in milliseconds since 1970.
     pub now_ms: i64,
-    /// How long its commit took.
+    /// How long the commit took.
     pub duration: Duration,
 }

@@ -1,83 +1,109 @@
-//! Whoever sends or reads slowly: neither waits for ever, nor takes more than a place.
+//! Slow clients: whether they send or read slowly, they are disconnected in time and occupy only
+//! their slots.
+//!
+//! The server runs in the test itself, with shorter timeouts than those of the program.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{GOOD, answered, asked, begun, open, started};
-use crate::cluster::{Program, ProgramSettings};
-use crate::stream::stage::wait_until;
+use nik::region::RetiredCodes;
+use nik_stream::http::api::Api;
+use nik_stream::http::server::{HttpTimeouts, serve};
+use nik_stream::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
+use nik_wire::Limits;
+use nik_wire::process::{Processor, Settings};
 
-const JSON: &str = "Content-Type: application/json\r\n";
-/// What the page promises; a busy machine may take longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::client::{Response, request};
+use super::{JSON, VALID, begin, begin_endless, read_response};
+use crate::traffic::stage::wait_until;
 
-/// Settings under which an answer can be larger than what the system keeps for a reader that takes nothing.
-fn roomy() -> ProgramSettings {
-    open()
-        .set("limits.niks_per_request", "200000")
-        .set("limits.request_bytes", "10000000")
-        .set("limits.result_bytes", "100000000")
+/// A server whose answers can be larger than the socket buffers.
+struct Server {
+    address: SocketAddr,
+    metrics: Arc<Metrics>,
 }
 
-/// A connection whose answer has begun, and of which nothing was read: some 30 MB, which no pair of sockets holds.
-fn unread(program: &Program) -> TcpStream {
-    // Different ones: a NIK that stands twice is told once.
-    let niks = (0..80_000).map(|number| format!(r#""32730101{number:08}""#));
-    let niks = niks.collect::<Vec<_>>().join(",");
-    let request = format!(r#"{{"nik":[{niks}],"process":"full"}}"#);
-    let headers = format!("{JSON}Content-Length: {}\r\n", request.len());
-    let mut stream = begun(program, &headers);
-    stream.write_all(request.as_bytes()).expect("taken");
-    stream.peek(&mut [0]).expect("an answer begins");
-    stream
-}
+impl Server {
+    fn start(timeouts: HttpTimeouts) -> Server {
+        let settings = Settings {
+            limits: Limits { niks_per_request: 200_000, request_bytes: 10_000_000 },
+            result_bytes: 100_000_000,
+            ..Settings::default()
+        };
+        let regions = nik::dataset::regions(RetiredCodes::All).expect("region data");
+        let processor = Processor::new(Arc::new(regions), settings);
+        let build = BuildInfo { version: "", revision: "", librdkafka: "" };
+        let regions = RegionsInfo { release: "", sha256: "", counts: &[] };
+        let metrics = Arc::new(Metrics::new(&build, &regions, &[]));
+        let api = Api::new(processor, None, Arc::clone(&metrics), timeouts.body);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.expect("a runtime");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0");
+        let listener = runtime.block_on(listener).expect("a free port");
+        let address = listener.local_addr().expect("bound");
+        // It serves until the test process ends.
+        std::thread::spawn(move || runtime.block_on(serve(listener, api.routes(), timeouts)));
+        Server { address, metrics }
+    }
 
-fn unsent(program: &Program) -> TcpStream {
-    let mut stream = begun(program, &format!("{JSON}Content-Length: 1000\r\n"));
-    stream.write_all(b"{").expect("taken");
-    stream
-}
+    fn address(&self) -> String {
+        self.address.to_string()
+    }
 
-/// Whether the program has its end of this connection open, as the system has it.
-fn is_open(program: &Program, stream: &TcpStream) -> bool {
-    let near = stream.local_addr().expect("bound").port();
-    let far = stream.peer_addr().expect("connected").port();
-    assert!(program.url("").ends_with(&format!(":{far}")));
-    let ends = format!("0100007F:{far:04X} 0100007F:{near:04X} 01 "); // 01: established
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
-    table.lines().any(|line| line.contains(&ends))
+    fn post(&self, body: &str) -> Response {
+        let url = format!("http://{}/api/nik", self.address);
+        request("POST", &url, &[JSON], Some(body.as_bytes())).expect("a response")
+    }
+
+    /// A connection that has an answer of some 30 MB and reads nothing of it.
+    fn begin_unread(&self) -> TcpStream {
+        // Different NIKs, since a result holds each NIK once.
+        let niks = (0..80_000).map(|number| format!(r#""32730101{number:08}""#));
+        let niks = niks.collect::<Vec<_>>().join(",");
+        let request = format!(r#"{{"nik":[{niks}],"process":"full"}}"#);
+        let mut stream = begin(&self.address(), request.len());
+        stream.write_all(request.as_bytes()).expect("sent");
+        stream.peek(&mut [0]).expect("an answer begins");
+        stream
+    }
+
+    /// Whether the server still has its end of this connection open, according to the system.
+    fn has_open(&self, stream: &TcpStream) -> bool {
+        let (near, far) = (stream.local_addr().expect("bound").port(), self.address.port());
+        let ends = format!("0100007F:{far:04X} 0100007F:{near:04X} 01 "); // 01: established
+        let table = std::fs::read_to_string("/proc/net/tcp").expect("Linux");
+        table.lines().any(|line| line.contains(&ends))
+    }
 }
 
 #[test]
-fn who_sends_or_reads_too_slowly_is_let_go_after_half_a_minute() {
-    let program = started(&roomy());
-    let begin = Instant::now();
-    let mut reader = unread(&program);
-    assert!(is_open(&program, &reader));
-    let sender = unsent(&program);
-    let mut head = TcpStream::connect(program.url("").trim_start_matches("http://"));
-    let head = head.as_mut().expect("it listens");
-    head.set_read_timeout(Some(2 * PATIENCE)).expect("set");
-    head.write_all(b"POST /api/nik HTTP/1.1\r\nHost: a\r\n").expect("taken");
+fn a_client_that_sends_or_reads_too_slowly_is_disconnected() {
+    let timeout = Duration::from_secs(2);
+    let server = Server::start(HttpTimeouts::all(timeout));
+    let begun = Instant::now();
+    let mut reader = server.begin_unread();
+    assert!(server.has_open(&reader));
+    let sender = begin_endless(&server.address());
+    let mut head = TcpStream::connect(server.address).expect("it listens");
+    head.set_read_timeout(Some(Duration::from_mins(1))).expect("set");
+    head.write_all(b"POST /api/nik HTTP/1.1\r\nHost: a\r\n").expect("sent");
 
-    let answer = answered(sender);
-    assert!(begin.elapsed() >= PATIENCE);
-    assert_eq!(answer.status, 408, "{}", answer.head);
+    let answer = read_response(sender);
+    assert!(begun.elapsed() >= timeout);
+    assert_eq!(answer.status, 408);
     assert_eq!(answer.header("connection"), Some("close"));
-    assert_eq!(answer.body, "the body takes too long to come\n");
-    let metrics = program.metrics();
-    let counted = metrics[r#"nik_api_refused_total{status="408"}"#];
-    assert!((counted - 1.0).abs() < 0.5, "{counted}");
+    let text = server.metrics.render();
+    assert!(text.contains("\nnik_api_refused_total{status=\"408\"} 1\n"), "{text}");
 
-    let mut rest = String::new();
-    head.read_to_string(&mut rest).expect("closed");
+    head.read_to_string(&mut String::new()).expect("closed");
 
-    // Then the program has let go of the answer: what is left is what the system still holds.
-    wait_until("its connection is closed", || !is_open(&program, &reader));
-    assert!(begin.elapsed() >= PATIENCE);
+    // From then on only the system holds what is left of the answer.
+    wait_until("its connection is closed", || !server.has_open(&reader));
+    assert!(begun.elapsed() >= timeout);
     let mut bytes = Vec::new();
-    // Cut off in the middle, however that shows.
+    // The end may show as an error or as the end of the stream.
     drop(reader.read_to_end(&mut bytes));
     let text = String::from_utf8_lossy(&bytes);
     let (head, body) = text.split_once("\r\n\r\n").expect("a head");
@@ -85,16 +111,22 @@ fn who_sends_or_reads_too_slowly_is_let_go_after_half_a_minute() {
     let length = head.split("content-length: ").nth(1);
     let length = length.and_then(|it| it.lines().next()?.parse::<usize>().ok());
     assert!(body.len() < length.expect("a length"), "{}", body.len());
-    assert_eq!(asked(&program, GOOD).status, 200);
+    assert_eq!(server.post(VALID).status, 200);
 }
 
 #[test]
-fn an_answer_that_is_not_read_keeps_its_place() {
-    let program = started(&roomy());
-    let reader = unread(&program);
-    let senders: Vec<TcpStream> = (0..31).map(|_| unsent(&program)).collect();
-    wait_until("every place is taken", || asked(&program, GOOD).status == 503);
+fn an_answer_that_is_not_read_occupies_its_slot() {
+    let server = Server::start(HttpTimeouts::default());
+    let reader = server.begin_unread();
+    let senders: Vec<TcpStream> = (0..31).map(|_| begin_endless(&server.address())).collect();
+    wait_until("every slot is occupied", || server.post(VALID).status == 503);
     drop(reader);
-    wait_until("its place is free", || asked(&program, GOOD).status == 200);
+    wait_until("its slot is free", || server.post(VALID).status == 200);
     drop(senders);
+}
+
+#[test]
+fn the_program_gives_a_client_half_a_minute() {
+    let HttpTimeouts { head, body, write } = HttpTimeouts::default();
+    assert_eq!([head, body, write], [Duration::from_secs(30); 3]);
 }

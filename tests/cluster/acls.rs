@@ -1,4 +1,4 @@
-//! Rights granted on a cluster with an authorizer: the wrapper has no call for it.
+//! Grants ACLs on a cluster with an authorizer, for which the wrapper has no call.
 #![allow(unsafe_code)] // direct calls into librdkafka, each with its reason
 
 use std::ffi::CString;
@@ -11,9 +11,9 @@ use sys::rd_kafka_AclPermissionType_t::RD_KAFKA_ACL_PERMISSION_TYPE_ALLOW as ALL
 use sys::rd_kafka_ResourcePatternType_t as Pattern;
 use sys::rd_kafka_ResourceType_t as Kind;
 
-use super::{KafkaCluster, PATIENCE};
+use super::{BROKER_TIMEOUT, KafkaCluster};
 
-/// What one user may do.
+/// One operation that a user may perform.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     pub user: String,
@@ -22,7 +22,7 @@ pub struct Grant {
     /// `topic`, `group` or `transactional id`.
     pub kind: String,
     pub name: String,
-    /// Whether the name is only how names begin.
+    /// Whether `name` is a prefix.
     pub prefixed: bool,
 }
 
@@ -50,7 +50,7 @@ impl Grant {
         };
         let (name, user, host) =
             (text(&self.name), text(&format!("User:{}", self.user)), text("*"));
-        // SAFETY: the texts live until the call returns, which copies them; no room for an error's text is given.
+        // SAFETY: the strings live until the call returns, which copies them; no buffer for an error message is given.
         let binding = unsafe {
             sys::rd_kafka_AclBinding_new(
                 kind,
@@ -70,24 +70,24 @@ impl Grant {
 }
 
 impl KafkaCluster {
-    /// Grants these rights.
+    /// Creates these ACLs.
     pub fn grant(&self, grants: &[Grant]) {
         let client: BaseProducer = self.client().create().expect("a client");
         let mut bindings: Vec<_> = grants.iter().map(Grant::binding).collect();
-        let patience = i32::try_from(PATIENCE.as_millis()).expect("a minute");
+        let timeout_ms = i32::try_from(BROKER_TIMEOUT.as_millis()).expect("a minute");
         // SAFETY: the client lives to the end of this function; queue, event and bindings are made here and destroyed once each, after
-        // their last use; the result is a part of the event.
+        // their last use; the result belongs to the event.
         unsafe {
             let rk = client.client().native_ptr();
             let queue = sys::rd_kafka_queue_new(rk);
             sys::rd_kafka_CreateAcls(rk, bindings.as_mut_ptr(), bindings.len(), null(), queue);
-            let event = sys::rd_kafka_queue_poll(queue, patience);
+            let event = sys::rd_kafka_queue_poll(queue, timeout_ms);
             assert!(!event.is_null(), "the controller answers");
             let result = sys::rd_kafka_event_CreateAcls_result(event);
-            assert!(!result.is_null(), "an answer about rights");
+            assert!(!result.is_null(), "the event has a result");
             let mut count = 0;
             let made = sys::rd_kafka_CreateAcls_result_acls(result, &raw mut count);
-            assert_eq!(count, grants.len(), "all rights are answered for");
+            assert_eq!(count, grants.len(), "a result for each ACL");
             for (index, grant) in grants.iter().enumerate() {
                 let error = sys::rd_kafka_acl_result_error(*made.add(index));
                 assert!(error.is_null(), "{grant:?} is not granted");

@@ -1,4 +1,4 @@
-//! A child process that cannot outlive this one, however this one ends.
+//! A child process that cannot outlive this one, even if this one is killed.
 //!
 //! The child runs under a small shell that reads a pipe which only this process holds. When this process is gone (a panic, a
 //! timeout of CI, kill -9) the pipe closes, and the shell kills the child and removes its directory. `PR_SET_PDEATHSIG` would do
@@ -35,13 +35,13 @@ exit $code
 pub struct Kept {
     shell: Child,
     pid: u32,
-    // Taken out of `shell`, whose `wait` would close it.
+    // Held apart from `shell`, whose `wait` would close it.
     _lifeline: ChildStdin,
 }
 
 impl Kept {
-    /// Starts `program args` with the environment added; its words are appended to the files `out` and `err` of `dir`.
-    /// `temporary`: this directory goes when the owner dies without having dropped it.
+    /// Starts `program args` with these variables added; its output is appended to the files `out` and `err` in `dir`.
+    /// The directory `temporary` is removed if the owner dies without dropping this.
     pub fn start(
         program: &str,
         args: &[&str],
@@ -61,13 +61,13 @@ impl Kept {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .process_group(0) // Ctrl-C on a terminal reaches the owner alone, and the pipe then ends this
+            .process_group(0) // Ctrl-C on a terminal reaches only the owner, whose end closes the pipe
             .spawn()
             .expect("sh starts");
         let mut line = String::new();
         BufReader::new(shell.stdout.take().expect("piped"))
             .read_line(&mut line)
-            .expect("the keeper says the process id");
+            .expect("the shell prints the process id");
         let pid = line.trim().parse().expect("a process id");
         let lifeline = shell.stdin.take().expect("piped");
         Kept { shell, pid, _lifeline: lifeline }
@@ -77,25 +77,25 @@ impl Kept {
         self.pid
     }
 
-    /// Sends the signal (`TERM`, `KILL`, `STOP`, `CONT`, ...); a process that has ended takes it without effect.
+    /// Sends the signal (`TERM`, `KILL`, `STOP`, `CONT`, ...), without effect if the process has ended.
     pub fn signal(&self, name: &str) {
-        // The shell's own `kill`, as the program of that name is missing from slim images. The keeper holds the process as its
-        // child, so the number is not given away while this object lives and the process was not waited for.
+        // The shell's own `kill`, since slim images lack the program. The keeping shell has not waited for its child, so the
+        // process id is not reused.
         let _ = Command::new("sh")
             .args(["-c", "kill -s $0 $1", name, &self.pid.to_string()])
             .stderr(Stdio::null())
             .status();
     }
 
-    /// The exit code, 128 + n after signal n; none while it runs.
+    /// The exit code, 128 + n after signal n; `None` while the process runs.
     pub fn ended(&mut self) -> Option<i32> {
         self.shell
             .try_wait()
-            .expect("the keeper can be waited for")
+            .expect("the shell can be waited for")
             .map(|status| status.code().unwrap_or(-1))
     }
 
-    /// The exit code, or none when it still runs after `limit`.
+    /// The exit code, or `None` if the process still runs after `limit`.
     pub fn wait(&mut self, limit: Duration) -> Option<i32> {
         let deadline = Instant::now() + limit;
         loop {

@@ -1,7 +1,7 @@
-//! A real Apache Kafka for tests: brokers of their own, to be killed and paused at will, gone with the test.
+//! A real Apache Kafka for tests, which may kill and pause its brokers; it is removed with the test.
 //!
 //! `script/kafka` fetches the jars and lays out the nodes; the brokers themselves are children of the test process. Tests that
-//! only need some Kafka take [`shared`] and topics of their own names.
+//! only need a running Kafka use [`shared`] with [`unique`] names.
 
 #![allow(dead_code, unused_imports)] // tests and benches each use a part of it
 
@@ -29,14 +29,14 @@ use tempfile::TempDir;
 pub use acls::Grant;
 pub use kept::Kept;
 pub use program::{Program, ProgramSettings};
-pub use raw::remind_of;
+pub use raw::{Header, add_brokers};
 pub use records::{NewRecord, Producer, Record};
 
-/// Half the CPU of the defaults until the broker is up, and small.
+/// A small heap, and half the CPU of the defaults during the start.
 const JVM: &str = "-Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
-const PATIENCE: Duration = Duration::from_mins(1);
+const BROKER_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// One broker or more; every one is killed, and the directory removed, when this is dropped or the test process ends.
+/// One broker or more; they are killed and their directory is removed when this is dropped or the test process ends.
 pub struct KafkaCluster {
     brokers: Vec<Broker>,
     dir: TempDir,
@@ -48,7 +48,7 @@ struct Broker {
     process: Option<Kept>,
 }
 
-/// The cluster of one broker that tests share: not to be killed, which is why it comes as `&`.
+/// The cluster of one broker that tests share; it is `&` so that none can kill the broker.
 pub fn shared() -> &'static KafkaCluster {
     static SHARED: OnceLock<KafkaCluster> = OnceLock::new();
     SHARED.get_or_init(|| KafkaCluster::start(1))
@@ -61,18 +61,18 @@ pub fn unique(name: &str) -> String {
 }
 
 impl KafkaCluster {
-    /// Starts 1 broker, or 3 (replication 3, of which 2 must be in sync), and waits until all are members.
+    /// Starts 1 broker, or 3 (replication factor 3, `min.insync.replicas` 2), and waits until all have joined.
     pub fn start(brokers: usize) -> KafkaCluster {
         Self::start_with(brokers, "", &[])
     }
 
-    /// One broker, with other options for its JVM.
+    /// Starts one broker with other JVM options.
     pub fn start_on(jvm: &str) -> KafkaCluster {
         Self::set_up(1, jvm, "", &[])
     }
 
-    /// The same, with further server properties (`@PORT@` and the like as in `tests/broker/server.properties`), and users as
-    /// `StorageTool --add-scram` takes them.
+    /// Like [`Self::start`] with further server properties (`@PORT@` and the like as in `tests/broker/server.properties`), and
+    /// users in the format of `StorageTool --add-scram`.
     pub fn start_with(brokers: usize, properties: &str, scram: &[String]) -> KafkaCluster {
         Self::set_up(brokers, JVM, properties, scram)
     }
@@ -131,29 +131,29 @@ impl KafkaCluster {
             .join(",")
     }
 
-    /// Where everything of the cluster lies.
+    /// The directory of all nodes.
     pub fn dir(&self) -> &Path {
         self.dir.path()
     }
 
-    /// The process ids of the brokers that run.
+    /// The process ids of the running brokers.
     pub fn pids(&self) -> Vec<u32> {
         self.brokers.iter().filter_map(|broker| broker.process.as_ref()).map(Kept::pid).collect()
     }
 
-    /// Client settings that find this cluster and come back to it quickly.
+    /// Settings for a client of this cluster that reconnects quickly.
     pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.bootstrap()).set("reconnect.backoff.max.ms", "200");
         config
     }
 
-    /// Broker `node` (from 1) ends by kill -9.
+    /// Kills broker `node` (from 1) by SIGKILL.
     pub fn kill(&mut self, node: usize) {
         self.broker(node).process = None;
     }
 
-    /// Broker `node` ends in good order (or is killed after 20 s: with too few others alive it cannot hand over).
+    /// Stops broker `node` by SIGTERM, or kills it after 20 s: without enough other brokers it cannot hand over its partitions.
     pub fn stop(&mut self, node: usize) {
         if let Some(mut process) = self.broker(node).process.take() {
             process.signal("TERM");
@@ -161,13 +161,13 @@ impl KafkaCluster {
         }
     }
 
-    /// Starts broker `node` with the data it had, and waits until it is a member and every replica is in sync.
-    pub fn start_again(&mut self, node: usize) {
+    /// Starts broker `node` with its data, and waits until it has joined and every replica is in sync.
+    pub fn restart(&mut self, node: usize) {
         self.launch(node);
         self.wait_ready();
     }
 
-    /// Broker `node` stops in the middle of what it does, until [`Self::resume`].
+    /// Freezes broker `node` until [`Self::resume`].
     pub fn pause(&self, node: usize) {
         self.signal(node, "STOP");
     }
@@ -186,8 +186,8 @@ impl KafkaCluster {
         self.wait_for("the brokers and their partitions", || self.is_ready());
     }
 
-    /// Whether every broker that was started knows all of them as members, and every partition has a leader (and all its replicas in
-    /// sync, if no broker is missing).
+    /// Whether every running broker sees all others, and every partition has a leader (and all replicas in sync, unless a broker
+    /// is down).
     pub fn is_ready(&self) -> bool {
         let running = self.pids().len();
         let complete = running == self.brokers.len();
@@ -201,7 +201,7 @@ impl KafkaCluster {
         })
     }
 
-    /// A topic with the settings given, replicated to all brokers (three at most).
+    /// Creates a topic, replicated to at most three brokers.
     pub fn create_topic(&self, name: &str, partitions: usize, settings: &[(&str, &str)]) {
         let replication = i32::try_from(self.brokers.len().min(3)).expect("at most 3");
         let count = i32::try_from(partitions).expect("a few partitions");
@@ -215,7 +215,7 @@ impl KafkaCluster {
         self.wait_for_partitions(name, partitions);
     }
 
-    /// More partitions for a topic: `partitions` in all.
+    /// Adds partitions to a topic: `partitions` in all.
     pub fn grow_topic(&self, name: &str, partitions: usize) {
         let growth = NewPartitions::new(name, partitions);
         for grown in block_on(self.admin().create_partitions(&[growth], &admin_options()))
@@ -226,7 +226,7 @@ impl KafkaCluster {
         self.wait_for_partitions(name, partitions);
     }
 
-    /// Deletes a topic, whose name is free then; its data follows soon.
+    /// Deletes a topic and waits until its name is free.
     pub fn delete_topic(&self, name: &str) {
         let deleted = block_on(self.admin().delete_topics(&[name], &admin_options()));
         let deleted = deleted.expect("the controller answers");
@@ -236,21 +236,21 @@ impl KafkaCluster {
         });
     }
 
-    /// The committed positions of a group in a topic, by partition; partitions without one are left out.
+    /// The committed offsets of a group by partition; partitions without one are left out.
     pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
         let consumer: BaseConsumer = self
             .client()
             .set("group.id", group)
-            // An open transaction may hold newer positions back: what is asked for is what stands.
+            // The committed offsets as they are, even if an open transaction is about to change them.
             .set("isolation.level", "read_uncommitted")
             .create()
             .expect("a consumer");
         let mut partitions = TopicPartitionList::new();
         partitions.add_partition_range(topic, 0, self.partitions(topic) - 1);
         let mut committed = TopicPartitionList::new();
-        // The first group of a cluster waits for its coordinator.
+        // The first group of a cluster has to wait for its coordinator.
         self.wait_for("the group's coordinator", || {
-            let answer = consumer.committed_offsets(partitions.clone(), PATIENCE);
+            let answer = consumer.committed_offsets(partitions.clone(), BROKER_TIMEOUT);
             answer.map(|answer| committed = answer).is_ok()
         });
         let offset = |offset| {
@@ -263,19 +263,19 @@ impl KafkaCluster {
             .collect()
     }
 
-    /// The position behind the last record of each partition.
+    /// The offset after the last record of each partition.
     pub fn end_offsets(&self, topic: &str) -> BTreeMap<i32, i64> {
         let probe: BaseConsumer = self.client().create().expect("a consumer");
         let end = |partition| {
-            probe.fetch_watermarks(topic, partition, PATIENCE).expect("a leader answers").1
+            probe.fetch_watermarks(topic, partition, BROKER_TIMEOUT).expect("a leader answers").1
         };
         (0..self.partitions(topic)).map(|partition| (partition, end(partition))).collect()
     }
 
-    /// How many partitions a topic has.
+    /// The number of partitions of a topic.
     pub fn partitions(&self, topic: &str) -> i32 {
         let probe: BaseConsumer = self.client().create().expect("a consumer");
-        let metadata = probe.fetch_metadata(Some(topic), PATIENCE).expect("a broker answers");
+        let metadata = probe.fetch_metadata(Some(topic), BROKER_TIMEOUT).expect("a broker answers");
         i32::try_from(metadata.topics()[0].partitions().len()).expect("a few partitions")
     }
 
@@ -290,20 +290,19 @@ impl KafkaCluster {
     }
 
     fn wait_for(&self, what: &str, mut holds: impl FnMut() -> bool) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + BROKER_TIMEOUT;
         while !holds() {
-            let words =
-                || self.brokers.iter().map(Broker::last_words).collect::<Vec<_>>().join("\n");
+            let logs = || self.brokers.iter().map(Broker::log_tail).collect::<Vec<_>>().join("\n");
             assert!(
                 Instant::now() < deadline,
-                "waited in vain for {what}; the brokers' last words:\n{}",
-                words()
+                "timed out waiting for {what}; the ends of the brokers' logs:\n{}",
+                logs()
             );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    // Each is asked, as each learns of a change in its own time.
+    // Asks each broker, since each learns of a change in its own time.
     fn all_brokers(&self, holds: impl Fn(&Metadata) -> bool) -> bool {
         let mut running = self.brokers.iter().filter(|broker| broker.process.is_some());
         running.all(|broker| broker.metadata().is_some_and(|metadata| holds(&metadata)))
@@ -329,7 +328,7 @@ impl KafkaCluster {
 }
 
 impl Broker {
-    // Asked alone: a client that knows the other brokers would ask any of them.
+    // The client knows only this broker; otherwise it would ask any of them.
     fn metadata(&self) -> Option<Metadata> {
         std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         let mut config = ClientConfig::new();
@@ -338,7 +337,7 @@ impl Broker {
         probe.fetch_metadata(None, Duration::from_secs(2)).ok()
     }
 
-    fn last_words(&self) -> String {
+    fn log_tail(&self) -> String {
         let log = std::fs::read_to_string(self.dir.join("log")).unwrap_or_default();
         let lines: Vec<&str> = log.lines().collect();
         lines[lines.len().saturating_sub(20)..].join("\n")
@@ -346,7 +345,9 @@ impl Broker {
 }
 
 fn admin_options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE))
+    AdminOptions::new()
+        .request_timeout(Some(BROKER_TIMEOUT))
+        .operation_timeout(Some(BROKER_TIMEOUT))
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {

@@ -1,12 +1,12 @@
-//! Ports for servers that are stopped and started again while a test runs.
+//! Ports for servers that a test stops and restarts.
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// The first of `count` neighbouring ports of 127.0.0.1 that are free.
+/// The first of `count` consecutive ports of 127.0.0.1 that are free.
 ///
-/// Below the range from which the system gives ports to outgoing connections: a broker that is away for some seconds must not find
-/// its port taken by a client that tries to reach it.
+/// They are below the range that the system uses for outgoing connections: otherwise a client that tries to reach a stopped broker
+/// could occupy the broker's port.
 pub fn free(count: u16) -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let spread = u16::try_from(std::process::id() % 100).expect("below 100") * 97;
@@ -16,5 +16,5 @@ pub fn free(count: u16) -> u16 {
             return first;
         }
     }
-    panic!("no {count} neighbouring ports are free between 20000 and 29900");
+    panic!("no {count} consecutive ports are free between 20000 and 29900");
 }

@@ -1,4 +1,4 @@
-//! The real program, `nik-stream run`, as a process of the test.
+//! The real program, `nik-stream run`, as a child process of the test.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::kept::Kept;
 use super::{KafkaCluster, ports};
 
-/// What one instance is started with, as often as wanted.
+/// The settings of instances.
 #[derive(Clone)]
 pub struct ProgramSettings {
     environment: Vec<(String, String)>,
@@ -25,18 +25,18 @@ pub struct Program {
 }
 
 impl ProgramSettings {
-    /// Finds the cluster; everything else as by default.
+    /// The defaults, with the addresses of this cluster.
     pub fn new(cluster: &KafkaCluster) -> ProgramSettings {
         Self::at(&cluster.bootstrap())
     }
 
-    /// Finds the brokers at these addresses; everything else as by default.
+    /// The defaults, with these addresses of brokers.
     pub fn at(bootstrap: &str) -> ProgramSettings {
         let settings = ProgramSettings { environment: Vec::new(), file: String::new() };
         settings.set("kafka.bootstrap_servers", bootstrap)
     }
 
-    /// A setting by its dotted name, given by the environment.
+    /// Sets a key by its environment variable.
     #[must_use]
     pub fn set(mut self, key: &str, value: &str) -> ProgramSettings {
         let name = format!("NIK_STREAM__{}", key.to_uppercase().replace('.', "__"));
@@ -44,14 +44,14 @@ impl ProgramSettings {
         self
     }
 
-    /// TOML for a settings file, for what the environment cannot say (names with dots).
+    /// The content of the settings file, for what an environment variable cannot express (names with dots).
     #[must_use]
     pub fn file(mut self, toml: &str) -> ProgramSettings {
         toml.clone_into(&mut self.file);
         self
     }
 
-    /// Another command of the program, with these settings.
+    /// A command of the program with these settings.
     pub fn command(&self, arguments: &[&str]) -> std::process::Command {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nik-stream"));
         let environment = self.environment.iter().map(|(name, value)| (name, value));
@@ -60,7 +60,7 @@ impl ProgramSettings {
         command
     }
 
-    /// Starts an instance, with a port of its own for HTTP.
+    /// Starts an instance with its own HTTP port.
     pub fn run(&self) -> Program {
         let dir = tempfile::Builder::new()
             .prefix("nik-stream-run-")
@@ -96,34 +96,34 @@ impl Program {
         self.process.signal(name);
     }
 
-    /// Ends it at once, as a crash would.
+    /// Kills it by SIGKILL.
     pub fn kill9(mut self) {
         self.process.signal("KILL");
         self.process.wait(Duration::from_secs(10)).expect("kill -9 ends it");
     }
 
-    /// The exit code (128 + n after signal n), or none when it still runs after `limit`.
+    /// The exit code (128 + n after signal n), or `None` if it still runs after `limit`.
     pub fn wait(&mut self, limit: Duration) -> Option<i32> {
         self.process.wait(limit)
     }
 
-    /// SIGTERM, then the exit code, or none when it still runs after `limit`.
+    /// Sends SIGTERM and returns the exit code, or `None` if it still runs after `limit`.
     pub fn stop(&mut self, limit: Duration) -> Option<i32> {
         self.signal("TERM");
         self.wait(limit)
     }
 
-    /// Where a browser finds it.
+    /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}{path}", self.http)
     }
 
-    /// Status and body of a GET; none when nobody answers.
+    /// Status and body of a GET; `None` without an answer.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         self.ask("GET", path)
     }
 
-    /// Status and body of a POST without a body; none when nobody answers.
+    /// Status and body of a POST without a body; `None` without an answer.
     pub fn post(&self, path: &str) -> Option<(u16, String)> {
         self.ask("POST", path)
     }
@@ -143,12 +143,12 @@ impl Program {
         self.get("/readyz").is_some_and(|(status, _)| status == 200)
     }
 
-    /// Waits until it is ready; panics with its words when it ends, or is not ready after `limit`.
+    /// Waits until it is ready; panics with its log if it exits, or is not ready after `limit`.
     pub fn wait_ready(&mut self, limit: Duration) {
         let deadline = Instant::now() + limit;
         while !self.ready() {
             if let Some(code) = self.process.ended() {
-                panic!("ended with {code} before it was ready:\n{}", self.stderr());
+                panic!("exited with {code} before it was ready:\n{}", self.stderr());
             }
             assert!(
                 Instant::now() < deadline,
@@ -160,7 +160,7 @@ impl Program {
         }
     }
 
-    /// The samples of `/metrics` by name and labels as written: `nik_stream_failures_total{reason="tombstone"}`.
+    /// The samples of `/metrics` by name and labels, such as `nik_stream_failures_total{reason="tombstone"}`.
     pub fn metrics(&self) -> BTreeMap<String, f64> {
         let (_, body) = self.get("/metrics").expect("the program answers");
         let sample = |line: &str| {
@@ -181,7 +181,7 @@ impl Program {
 impl Drop for Program {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("process {} said:\n{}", self.pid(), self.stderr());
+            eprintln!("log of process {}:\n{}", self.pid(), self.stderr());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Records as bytes: header names that are not UTF-8 cannot be sent, or read without a panic, through the wrapper.
+//! Records as bytes: the wrapper cannot send header names that are not UTF-8, and panics when it reads one.
 #![allow(unsafe_code)] // direct calls into librdkafka, each with its reason
 
 use std::ffi::{CStr, CString, c_void};
@@ -14,12 +14,10 @@ use sys::{
 
 use super::records::NewRecord;
 
-/// A name and its value, which may be null.
+/// A name and a value, which may be null.
 pub type Header = (Vec<u8>, Option<Vec<u8>>);
 
-/// Puts the record into the producer's queue.
-///
-/// `client` is a live producer; the wrapper holds it while this runs.
+/// Puts the record into the producer's queue. `client` is a live producer, which the wrapper holds during the call.
 pub fn produce(
     client: *mut RDKafka,
     topic: &str,
@@ -54,7 +52,7 @@ pub fn produce(
     if error.is_null() {
         return Ok(());
     }
-    // SAFETY: the call gave this error object to us; it is read once, then destroyed.
+    // SAFETY: the caller owns this error object; it is read once, then destroyed.
     unsafe {
         let code = sys::rd_kafka_error_code(error);
         sys::rd_kafka_error_destroy(error);
@@ -62,12 +60,11 @@ pub fn produce(
     }
 }
 
-/// Tells a client of `brokers`, which it may have forgotten: librdkafka's issue 5301, which the program has to cope with as well.
-///
-/// `client` is alive; the wrapper holds it while this runs.
-pub fn remind_of(client: *mut RDKafka, brokers: &str) {
+/// Adds `brokers` to a client, which may have forgotten them (librdkafka's issue 5301; the program does the same). `client` is
+/// alive, and the wrapper holds it during the call.
+pub fn add_brokers(client: *mut RDKafka, brokers: &str) {
     let brokers = CString::new(brokers).expect("addresses");
-    // SAFETY: the text is copied.
+    // SAFETY: the call copies the string.
     unsafe { sys::rd_kafka_brokers_add(client, brokers.as_ptr()) };
 }
 
@@ -110,7 +107,7 @@ fn field(vtype: Kind, u: Field) -> sys::rd_kafka_vu_t {
     sys::rd_kafka_vu_t { vtype, u }
 }
 
-// Null is no value; an empty slice points somewhere and has no length.
+// A null pointer means no value; an empty slice has a pointer and length 0.
 fn memory(bytes: Option<&[u8]>) -> Field {
     let ptr = bytes.map_or(null_mut(), |bytes| bytes.as_ptr().cast_mut().cast());
     let size = bytes.map_or(0, <[u8]>::len);

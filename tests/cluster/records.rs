@@ -1,4 +1,4 @@
-//! Records in and out of a cluster.
+//! Writes records to a cluster and reads them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
 
 use super::raw::{self, Header};
-use super::{KafkaCluster, PATIENCE};
+use super::{BROKER_TIMEOUT, KafkaCluster};
 
-/// What a test sends. The default: no key, a null value, no headers, the clock's time, a partition of the partitioner's choice.
+/// A record to be sent. The default has no key, a null value, no headers, the current time, and the partitioner's partition.
 #[derive(Clone, Debug, Default)]
 pub struct NewRecord {
     pub partition: Option<i32>,
@@ -23,7 +23,7 @@ pub struct NewRecord {
     pub timestamp: Option<i64>,
 }
 
-/// What a reader sees.
+/// A record that was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     pub partition: i32,
@@ -46,7 +46,7 @@ impl From<Record> for NewRecord {
     }
 }
 
-/// An idempotent producer that counts what did not arrive.
+/// An idempotent producer that counts the records that were not delivered, and the addresses of its brokers.
 pub struct Producer(ThreadedProducer<Failures>, String);
 
 #[derive(Default)]
@@ -65,7 +65,7 @@ impl ProducerContext for Failures {
 }
 
 impl Producer {
-    /// Puts the record into the queue, waiting while that is full.
+    /// Puts the record into the queue; waits while it is full.
     pub fn send(&self, topic: &str, record: &NewRecord) {
         while let Err(error) = raw::produce(self.0.client().native_ptr(), topic, record) {
             assert_eq!(error, RDKafkaErrorCode::QueueFull, "could not send to {topic}");
@@ -73,27 +73,31 @@ impl Producer {
         }
     }
 
-    /// Helps a producer whose brokers were away.
-    pub fn find_brokers(&self) {
-        raw::remind_of(self.0.client().native_ptr(), &self.1);
+    /// Adds the brokers to a producer that may have forgotten them while they were down.
+    pub fn add_brokers(&self) {
+        raw::add_brokers(self.0.client().native_ptr(), &self.1);
     }
 
-    /// Waits until everything sent has arrived; panics if anything has not.
+    /// Waits until every record has been delivered; panics if one has not.
     pub fn flush(&self) {
-        self.0.flush(PATIENCE).expect("the brokers take the records");
-        assert_eq!(self.0.context().0.load(Ordering::Relaxed), 0, "records that did not arrive");
+        self.0.flush(BROKER_TIMEOUT).expect("the brokers acknowledge the records");
+        assert_eq!(
+            self.0.context().0.load(Ordering::Relaxed),
+            0,
+            "records that were not delivered"
+        );
     }
 
-    /// `work` within a transaction, which is committed, or aborted.
+    /// Does `work` in a transaction, and commits or aborts it.
     pub fn transaction(&self, commit: bool, work: impl FnOnce()) {
         self.0.begin_transaction().expect("begins");
         work();
         if commit {
-            self.0.commit_transaction(PATIENCE).expect("commits");
+            self.0.commit_transaction(BROKER_TIMEOUT).expect("commits");
         } else {
-            // Everything is on the broker before the abort, so that a reader who saw aborted records would show here.
-            self.0.flush(PATIENCE).expect("the brokers take the records");
-            self.0.abort_transaction(PATIENCE).expect("aborts");
+            // All records reach the broker before the abort, so that the test notices a reader that sees aborted records.
+            self.0.flush(BROKER_TIMEOUT).expect("the brokers acknowledge the records");
+            self.0.abort_transaction(BROKER_TIMEOUT).expect("aborts");
         }
     }
 }
@@ -107,24 +111,24 @@ impl KafkaCluster {
             .set("compression.type", "lz4")
             .set("partitioner", "murmur2_random")
             .set("message.max.bytes", "5000000")
-            .set("topic.metadata.refresh.interval.ms", "2000"); // partitions that are added
+            .set("topic.metadata.refresh.interval.ms", "2000"); // picks up added partitions
         Producer(
             config.create_with_context(Failures::default()).expect("a producer"),
             self.bootstrap(),
         )
     }
 
-    /// A producer that is ready for its first transaction.
+    /// A producer whose transactional id is initialized.
     pub fn transactional_producer(&self, id: &str) -> Producer {
         let mut config = self.client();
         config.set("transactional.id", id).set("transaction.timeout.ms", "10000");
         let producer: ThreadedProducer<Failures> =
             config.create_with_context(Failures::default()).expect("a producer");
-        producer.init_transactions(PATIENCE).expect("the coordinator answers");
+        producer.init_transactions(BROKER_TIMEOUT).expect("the coordinator answers");
         Producer(producer, self.bootstrap())
     }
 
-    /// Sends the records and waits until they have arrived.
+    /// Sends the records and waits until they are delivered.
     pub fn produce(&self, topic: &str, records: &[NewRecord]) {
         let producer = self.producer();
         for record in records {
@@ -133,17 +137,17 @@ impl KafkaCluster {
         producer.flush();
     }
 
-    /// Everything that a `read_committed` reader sees of a topic now, by partition and offset.
+    /// All committed records of a topic, by partition and offset.
     pub fn read_committed(&self, topic: &str) -> Vec<Record> {
         self.read(topic, "read_committed")
     }
 
-    /// The same, with what is in open and aborted transactions.
+    /// All records of a topic, including those of open and aborted transactions.
     pub fn read_uncommitted(&self, topic: &str) -> Vec<Record> {
         self.read(topic, "read_uncommitted")
     }
 
-    /// Whether every transaction in these topics has ended: nothing is hidden from a committed reader any more.
+    /// Whether every transaction in these topics has ended: the last stable offset is the high watermark.
     pub fn is_settled(&self, topics: &[&str]) -> bool {
         let [stable, all]: [BaseConsumer; 2] =
             ["read_committed", "read_uncommitted"].map(|level| {
@@ -155,7 +159,7 @@ impl KafkaCluster {
             let mut ends = Vec::new();
             for topic in topics {
                 for partition in 0..self.partitions(topic) {
-                    let marks = consumer.fetch_watermarks(topic, partition, PATIENCE);
+                    let marks = consumer.fetch_watermarks(topic, partition, BROKER_TIMEOUT);
                     ends.push(marks.ok()?.1);
                 }
             }
@@ -172,7 +176,7 @@ impl KafkaCluster {
             .set("isolation.level", isolation)
             .set("enable.partition.eof", "true")
             .set("fetch.queue.backoff.ms", "5")
-            // Nobody waits for new records: the default holds back for half a second that there are no more.
+            // With the default, the broker would wait half a second for new records before it reports the end.
             .set("fetch.wait.max.ms", "5")
             .create()
             .expect("a consumer");
@@ -181,12 +185,12 @@ impl KafkaCluster {
         for partition in 0..open {
             assignment
                 .add_partition_offset(topic, partition, Offset::Beginning)
-                .expect("a position");
+                .expect("an offset");
         }
         consumer.assign(&assignment).expect("assigned");
 
         let mut records = Vec::new();
-        let deadline = Instant::now() + 2 * PATIENCE;
+        let deadline = Instant::now() + 2 * BROKER_TIMEOUT;
         while open > 0 {
             assert!(
                 Instant::now() < deadline,
@@ -203,7 +207,7 @@ impl KafkaCluster {
                     timestamp: message.timestamp().to_millis(),
                 }),
                 Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-                Some(Err(_)) | None => {} // a broker that is away, for a while
+                Some(Err(_)) | None => {} // a broker that is down for a while
             }
         }
         records.sort_by_key(|record| (record.partition, record.offset));

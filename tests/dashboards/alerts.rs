@@ -1,4 +1,4 @@
-//! Each alert fires when it should and stays silent when it should, and leads to a section of the runbook.
+//! Each alert fires when it should, stays silent when it should, and links to the runbook.
 
 use std::process::Command;
 
@@ -19,9 +19,9 @@ fn promtool(arguments: &[&str]) {
     need("promtool");
     let mut promtool = Command::new("promtool");
     let output = promtool.args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    let said = String::from_utf8_lossy(&said);
-    assert!(output.status.success(), "{arguments:?}: {said}");
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    assert!(output.status.success(), "{arguments:?}: {text}");
 }
 
 #[test]
@@ -38,29 +38,29 @@ fn each_alert_fires_when_it_should_and_stays_silent_when_it_should() {
 }
 
 #[test]
-fn each_alert_has_a_sentence_and_its_section_of_the_runbook() {
+fn each_alert_has_a_summary_and_a_section_in_the_runbook() {
     let rules = read("config/prometheus/alerts.yml");
     let runbook = read("docs/runbook.md");
     let sections = runbook.split("\n## ").skip(1);
     let sections: Vec<(&str, &str)> =
         sections.map(|section| section.split_once('\n').unwrap()).collect();
     let names: Vec<_> = sections.iter().map(|section| section.0).collect();
-    assert_eq!(names, alerts(), "one section for each, in the same order");
+    assert_eq!(names, alerts(), "one section per alert, in the same order");
     for (name, text) in sections {
         for part in ["**It means**", "**Look at**", "**Do**"] {
             assert!(text.contains(part), "{name}: {part}");
         }
         let rule = rules.split("- alert: ").find(|it| it.starts_with(name));
         let lines: Vec<_> = rule.unwrap().lines().map(str::trim).collect();
-        let leads = format!("runbook_url: docs/runbook.md#{}", name.to_lowercase());
-        assert!(lines.contains(&leads.as_str()), "{name}: {leads}");
+        let link = format!("runbook_url: docs/runbook.md#{}", name.to_lowercase());
+        assert!(lines.contains(&link.as_str()), "{name}: {link}");
         let mut summaries = lines.iter().filter(|line| line.starts_with("summary: "));
         assert!(summaries.any(|line| line.ends_with(['.', ')'])), "{name}");
     }
 }
 
 #[test]
-fn the_runbook_names_only_commands_endpoints_and_settings_that_exist() {
+fn the_runbook_mentions_only_existing_commands_endpoints_and_settings() {
     let runbook = read("docs/runbook.md");
     let words = |line: &str| -> Vec<String> {
         let words = line.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
@@ -86,11 +86,11 @@ fn the_runbook_names_only_commands_endpoints_and_settings_that_exist() {
 }
 
 #[test]
-fn a_release_of_the_regions_is_dated_by_the_year_of_its_name() {
+fn a_release_of_the_region_data_is_dated_by_the_year_in_its_name() {
     let dated = |release| {
         let build = BuildInfo { version: "1", revision: "2", librdkafka: "3" };
         let regions = RegionsInfo { release, sha256: "4", counts: &[] };
-        let text = Metrics::new(&build, &regions).render();
+        let text = Metrics::new(&build, &regions, &[]).render();
         let mut lines = text.lines();
         let line = lines.find(|line| line.starts_with("nik_stream_regions_release_timestamp"));
         line.unwrap().split(' ').nth(1).unwrap().to_owned()

@@ -1,4 +1,5 @@
-//! The dashboards of `config/grafana/` on a real Prometheus, and the alerts of `config/prometheus/` by promtool.
+//! The dashboards of `config/grafana/` on a real Prometheus, and the alerts of `config/prometheus/`
+//! by promtool.
 
 mod alerts;
 mod scraper;
@@ -9,14 +10,14 @@ use serde_json::Value;
 
 use crate::cluster::shared;
 use crate::docs::pages::{files, read};
-use crate::stream::load::Load;
-use crate::stream::stage::{Stage, stop, wait_until};
+use crate::traffic::load::Load;
+use crate::traffic::stage::{Stage, stop, wait_until};
 use scraper::Scraper;
 
 const REFERENCE: &str = include_str!("../../docs/reference.md");
 const PARTITIONS: usize = 4;
 
-/// Every dashboard with its file's name.
+/// Every dashboard with the name of its file.
 fn dashboards() -> Vec<(String, Value)> {
     let names = files("config/grafana/dashboards").into_iter();
     names
@@ -35,7 +36,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("{key}: {value}"))
 }
 
-/// Every query of every panel, with where it stands.
+/// Every query of every panel, with its file and title.
 fn queries() -> Vec<(String, String)> {
     let mut queries = Vec::new();
     for (file, dashboard) in dashboards() {
@@ -49,7 +50,7 @@ fn queries() -> Vec<(String, String)> {
     queries
 }
 
-/// The query as Grafana would send it with everything chosen, a minute on the screen.
+/// The query as Grafana sends it with everything selected and a time range of one minute.
 fn substituted(query: &str) -> String {
     let mut query = query.to_owned();
     for (variable, value) in [
@@ -86,7 +87,7 @@ fn every_panel_shows_data_of_two_instances_under_load() {
     }
     assert!(empty.is_empty(), "no data: {empty:#?}");
 
-    // What is summed over instances is the whole, and each has its share.
+    // A sum over the instances covers all partitions, and each variable offers its values.
     let all = scraper.values("sum(nik_stream_assigned)");
     assert_eq!(all, [4.0]);
     for (_, dashboard) in dashboards() {
@@ -107,7 +108,7 @@ fn every_panel_shows_data_of_two_instances_under_load() {
 }
 
 #[test]
-fn every_panel_says_what_it_shows_and_can_be_narrowed() {
+fn every_panel_has_a_description_and_can_be_filtered() {
     let mut names = BTreeSet::new();
     for (file, dashboard) in dashboards() {
         assert!(names.insert(text(&dashboard, "uid").to_owned()), "{file}");
@@ -127,7 +128,7 @@ fn every_panel_says_what_it_shows_and_can_be_narrowed() {
     }
 }
 
-/// The metrics that a text names, as docs/reference.md's table names them.
+/// The metrics in a text, by their names in docs/reference.md.
 fn metrics(text: &str) -> BTreeSet<String> {
     let is_part = |c: char| c.is_ascii_lowercase() || c == '_';
     let words = text.split(|c| !is_part(c));

@@ -1,18 +1,16 @@
-//! A real Prometheus that scrapes instances every second; gone with the test.
+//! A Prometheus server that scrapes instances every second and ends with the test.
 
 use std::fmt::Write as _;
-use std::io::{Read, Write as _};
-use std::net::TcpStream;
-use std::time::Duration;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::api::client;
 use crate::cluster::{Kept, Program, ports};
 use crate::page::browser::need;
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
-/// Prometheus, with the alerts of `config/prometheus/`.
+/// A Prometheus server with the alerts of `config/prometheus/`.
 pub struct Scraper {
     port: u16,
     _process: Kept,
@@ -20,7 +18,7 @@ pub struct Scraper {
 }
 
 impl Scraper {
-    /// Scrapes these instances of one group.
+    /// Starts to scrape these instances of one group.
     pub fn start(group: &str, programs: &[&Program]) -> Scraper {
         need("prometheus");
         let dir = TempDir::with_prefix("nik-stream-prometheus-").expect("a temporary directory");
@@ -57,10 +55,10 @@ scrape_configs:
         scraper
     }
 
-    /// The values that a query has now, without those that are no number; empty when Prometheus does not answer.
+    /// The current values of a query except NaN; empty if Prometheus does not answer.
     ///
     /// # Panics
-    /// When it refuses the query.
+    /// If it rejects the query.
     pub fn values(&self, query: &str) -> Vec<f64> {
         let Some(answer) = self.ask("query", query) else {
             return Vec::new();
@@ -75,16 +73,10 @@ scrape_configs:
     fn ask(&self, what: &str, query: &str) -> Option<Value> {
         let mut encoded = String::new();
         for byte in query.bytes() {
-            let _ = write!(encoded, "%{byte:02x}"); // every byte: plain and enough
+            let _ = write!(encoded, "%{byte:02x}"); // encoding every byte is always valid
         }
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).ok()?;
-        // 1.0, so that the answer comes in one piece.
-        let request = format!("GET /api/v1/{what}?query={encoded} HTTP/1.0\r\n\r\n");
-        stream.write_all(request.as_bytes()).ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let (_, body) = answer.split_once("\r\n\r\n")?;
-        serde_json::from_str(body).ok()
+        let url = format!("http://127.0.0.1:{}/api/v1/{what}?query={encoded}", self.port);
+        let answer = client::request("GET", &url, &[], None)?;
+        serde_json::from_str(&answer.body).ok()
     }
 }

@@ -1,4 +1,4 @@
-//! The chart of Helm, rendered by helm with the values of its folder ci, held to the program.
+//! The Helm chart, rendered with the values in its directory `ci`, compared with the program.
 
 use std::sync::OnceLock;
 
@@ -10,7 +10,7 @@ use super::{program, read, tool, words, written};
 const CHART: &str = "deploy/helm/nik-stream";
 pub const VALUES: [&str; 3] = ["plain", "secured", "scaled"];
 
-/// What the chart makes of a set of values.
+/// The objects that the chart renders from a set of values.
 #[derive(Clone)]
 pub struct Rendered(Vec<Value>);
 
@@ -62,7 +62,7 @@ pub fn rendered(name: &str) -> Rendered {
     rendered.clone()
 }
 
-/// The variables of a container, as a pod of this name would have them.
+/// The environment variables of a container in a pod with this name.
 fn environment(container: &Value, pod: &str) -> Vec<(String, String)> {
     let variables = container["env"].as_array().expect("variables").iter();
     let of_pod = |it: &Value| {
@@ -78,7 +78,7 @@ fn environment(container: &Value, pod: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn helm_finds_no_fault_with_the_chart() {
+fn helm_lint_accepts_the_chart() {
     for name in VALUES {
         let mut lint = tool(&["helm", "lint", "--strict", CHART, "--values", &values(name)]);
         let said = written(&mut lint);
@@ -91,7 +91,7 @@ fn helm_finds_no_fault_with_the_chart() {
 }
 
 #[test]
-fn the_variables_of_every_container_are_settings_that_the_program_takes() {
+fn the_variables_of_every_container_are_settings_of_the_program() {
     for name in VALUES {
         for (_, container) in rendered(name).containers() {
             let mounts = TempDir::with_prefix("nik-stream-chart-").expect("a directory");
@@ -141,7 +141,7 @@ fn values_arrive_as_they_were_written() {
 }
 
 #[test]
-fn every_container_is_run_by_nobody_and_writes_no_file() {
+fn every_container_runs_unprivileged_and_writes_no_file() {
     for name in VALUES {
         for (pod, container) in rendered(name).containers() {
             assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{name}");
@@ -178,7 +178,7 @@ fn the_commands_exist() {
 }
 
 #[test]
-fn values_that_cannot_work_are_refused_with_a_reason() {
+fn impossible_values_are_refused_with_a_reason() {
     let plain = values("plain");
     for (set, reason) in [
         ("settings.kafka.bootstrap_servers=", "bootstrap_servers is needed"),

@@ -1,4 +1,4 @@
-//! `docker-compose.yml`: what stands there starts the real parts.
+//! `docker-compose.yml`: its settings start the real broker, program and generator.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,11 @@ use tempfile::TempDir;
 
 use super::{file, program, texts, tool, words, written};
 use crate::cluster::{Kept, ProgramSettings, ports};
-use crate::stream::stage::wait_until;
+use crate::traffic::stage::wait_until;
 
-const PATIENCE: Duration = Duration::from_mins(1);
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The file as docker compose itself reads it.
+/// The file as docker compose reads it.
 fn services() -> Value {
     let mut compose = tool(&["docker-compose", "--profile", "load", "config"]);
     let text = written(compose.args(["--format", "json"]));
@@ -21,7 +21,7 @@ fn services() -> Value {
     file["services"].take()
 }
 
-/// The variables of a service, in which the names of containers are this machine.
+/// The environment variables of a service, with this machine in place of container names.
 fn environment(service: &Value, ports: &[(&str, u16)]) -> Vec<(String, String)> {
     let variables = service["environment"].as_object().expect("variables");
     let here = |value: &Value| {
@@ -36,7 +36,7 @@ fn environment(service: &Value, ports: &[(&str, u16)]) -> Vec<(String, String)> 
     variables.iter().map(|(name, value)| (name.clone(), here(value))).collect()
 }
 
-/// A broker by the variables of the image of Apache Kafka: `KAFKA_A_B` is the property `a.b`.
+/// Starts a broker from the variables of Apache Kafka's image: `KAFKA_A_B` is the property `a.b`.
 fn broker(environment: &[(String, String)], dir: &Path) -> Kept {
     let mut properties = format!("log.dirs={}\n", dir.join("data").display());
     for (name, value) in environment {
@@ -81,9 +81,9 @@ fn the_containers_settings_start_broker_topics_program_and_generator() {
         settings = settings.set(&key.to_lowercase().replace("__", "."), value);
     }
     let mut instance = settings.run();
-    instance.wait_ready(PATIENCE);
+    instance.wait_ready(START_TIMEOUT);
 
-    // Its health check, at the port that the test gave it.
+    // Its health check, at the port of this instance.
     let check = texts(&services["nik-stream"]["healthcheck"]["test"]);
     assert_eq!(check[..2], ["CMD", "nik-stream"]);
     let listen = instance.url("").replace("http://127.0.0.1", "0.0.0.0");
@@ -95,7 +95,7 @@ fn the_containers_settings_start_broker_topics_program_and_generator() {
     let endless = texts(&services["generator"]["command"]);
     assert!(!endless.contains(&"--count"));
     written(&mut program(&[&endless[..], &["--count", "300"]].concat(), &generator));
-    wait_until("all that was sent has an outcome", || {
+    wait_until("every request has an outcome", || {
         let metrics = instance.metrics();
         let sum = |outcome: &str| -> f64 {
             let of = metrics.iter().filter(|(name, _)| {
@@ -109,7 +109,7 @@ fn the_containers_settings_start_broker_topics_program_and_generator() {
 }
 
 #[test]
-fn our_containers_are_of_one_image_and_may_do_nothing() {
+fn our_containers_use_one_image_without_privileges() {
     let services = services();
     for name in ["topics", "nik-stream", "generator"] {
         let service = &services[name];
@@ -119,12 +119,12 @@ fn our_containers_are_of_one_image_and_may_do_nothing() {
         let privileges = texts(&service["security_opt"]);
         assert_eq!(privileges, ["no-new-privileges:true"], "{name}");
     }
-    // The program takes 15 seconds at most; what a container is given is longer.
+    // The program stops within 15 seconds; the grace period must be longer.
     assert_eq!(services["nik-stream"]["stop_grace_period"], "20s");
 }
 
 #[test]
-fn the_containers_mount_what_is_there() {
+fn the_mounted_files_exist() {
     let mut mounts = Vec::new();
     for (_, service) in services().as_object().expect("services") {
         for mount in service["volumes"].as_array().into_iter().flatten() {
@@ -138,7 +138,7 @@ fn the_containers_mount_what_is_there() {
 }
 
 #[test]
-fn nobody_sends_to_a_topic_that_is_not_there() {
+fn the_generator_refuses_a_missing_topic() {
     let nowhere =
         [("NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS".to_owned(), crate::cluster::shared().bootstrap())];
     let missing = ("NIK_STREAM__TOPICS__REQUESTS".to_owned(), "absent".to_owned());

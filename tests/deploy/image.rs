@@ -1,4 +1,4 @@
-//! The `Dockerfile`, and the root of its image with the real program in it.
+//! The `Dockerfile`, and the root file system of its image with the real program in it.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::{file, program, read, tool, words, written};
 use crate::docs::pages::files;
 
-/// The value behind the first `name="` of a text.
+/// The value after the first `name="` of a text.
 fn quoted<'a>(text: &'a str, name: &str) -> &'a str {
     let rest = text.split(&format!("{name}=\"")).nth(1);
     rest.and_then(|it| it.split('"').next()).unwrap_or_else(|| panic!("no {name}"))
@@ -26,7 +26,7 @@ fn the_dockerfile_is_sound_and_agrees_with_the_program() {
     assert_eq!(description, env!("CARGO_PKG_DESCRIPTION"));
     assert_eq!(quoted(&text, "image.licenses"), "MIT");
 
-    // What it sets are settings, and its port is theirs.
+    // Its variables are settings, and it exposes the port that they set.
     let variables = text.split("NIK_STREAM__").skip(1);
     let variables: Vec<_> = variables
         .filter_map(|rest| rest.split_whitespace().next()?.split_once('='))
@@ -39,36 +39,46 @@ fn the_dockerfile_is_sound_and_agrees_with_the_program() {
 }
 
 #[test]
-fn everything_that_the_image_is_built_from_is_let_in_and_is_there() {
-    let let_in = read(".dockerignore");
-    let let_in: Vec<_> = let_in.lines().filter_map(|line| line.strip_prefix('!')).collect();
-    for path in &let_in {
+fn the_build_context_has_every_file_that_the_image_is_built_from() {
+    let allowed = read(".dockerignore");
+    let allowed: Vec<_> = allowed.lines().filter_map(|line| line.strip_prefix('!')).collect();
+    for path in &allowed {
         assert!(file(path).exists(), "{path}");
     }
     let script = read("script/image-root");
-    let mut taken: Vec<_> = ends(&script, "$here/").collect();
-    assert!(taken.len() >= 4, "{taken:?}");
-    // What is built in: `include_str!("../../config/default.toml")`.
+    let mut needed: Vec<_> = ends(&script, "$here/").collect();
+    assert!(needed.len() >= 4, "{needed:?}");
+    // Files that are compiled in, such as `include_str!("../../config/default.toml")`.
     let sources: Vec<_> = files("src").iter().map(|path| read(path)).collect();
     for source in sources.iter().filter(|it| it.contains("include_str!")) {
         let above = ends(source, "(\"../").map(|path| path.trim_start_matches("../"));
-        taken.extend(above.filter(|path| file(path).exists()));
+        needed.extend(above.filter(|path| file(path).exists()));
     }
-    assert!(taken.contains(&"config/default.toml"), "{taken:?}");
-    for path in taken.into_iter().chain(["Cargo.lock", "build.rs", "src"]) {
-        let is_let_in = let_in.iter().any(|it| path.starts_with(it));
-        assert!(is_let_in, "{path}: the image is built from it");
+    assert!(needed.contains(&"config/default.toml"), "{needed:?}");
+    // Cargo reads the manifests of all members of the workspace.
+    let members = [
+        "Cargo.lock",
+        "build.rs",
+        "src",
+        "data",
+        "crates/nik",
+        "crates/nik-wire",
+        "fuzz/Cargo.toml",
+    ];
+    for path in needed.into_iter().chain(members) {
+        let is_allowed = allowed.iter().any(|it| path.starts_with(it));
+        assert!(is_allowed, "{path}: the image is built from it");
     }
 }
 
-/// What follows each `mark` of a text, up to a quote or a space.
+/// The text after each `mark`, up to a quote or a space.
 fn ends<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = &'a str> {
     let rest = text.split(mark).skip(1);
     rest.filter_map(|rest| rest.split(['"', ' ']).next())
 }
 
 #[test]
-fn the_image_holds_all_that_the_program_is_linked_to_and_no_shell() {
+fn the_image_has_every_library_of_the_program_and_no_shell() {
     let dir = TempDir::with_prefix("nik-stream-image-").expect("a temporary directory");
     let root = dir.path().join("root");
     let mut lay_out = Command::new(file("script/image-root"));
@@ -94,7 +104,7 @@ fn the_image_holds_all_that_the_program_is_linked_to_and_no_shell() {
     let scanned = std::fs::read_to_string(scanned).expect("libssl3 is named to scanners");
     assert!(scanned.contains("\nVersion: "));
 
-    // As its user, in that root and nowhere else (only root may change its root).
+    // As the image's user in that root (only root may call chroot).
     let inside = |arguments: &[&str]| {
         let mut command = Command::new("chroot");
         command.args(["--userspec=65532:65532"]).arg(&root);
@@ -104,11 +114,12 @@ fn the_image_holds_all_that_the_program_is_linked_to_and_no_shell() {
     };
     let version = inside(&["--version"]);
     if words(&version).contains("Operation not permitted") {
+        println!("skipped: only root may run the image's root by chroot");
         return;
     }
     let expected = format!("nik-stream {} ", env!("CARGO_PKG_VERSION"));
     assert!(words(&version).starts_with(&expected), "{}", words(&version));
     let health = inside(&["health", "--live"]);
     assert_eq!(health.status.code(), Some(1), "nobody is there");
-    assert!(words(&health).contains("nobody answers at http://127.0.0.1:9464/livez"));
+    assert!(words(&health).contains("cannot reach http://127.0.0.1:9464/livez"));
 }

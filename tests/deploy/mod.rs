@@ -1,4 +1,4 @@
-//! What the program is deployed by, held to the program: image, compose file, chart, unit of systemd, what a release names.
+//! The ways to deploy, compared with the program: image, compose file, Helm chart, systemd unit, and what a release contains.
 
 mod chart;
 mod chart_peers;
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::docs::pages::{file, read};
 
-/// What a command writes; it must succeed.
+/// The standard output of a command that must succeed.
 fn written(command: &mut Command) -> String {
     let output = command.current_dir(env!("CARGO_MANIFEST_DIR")).output();
     let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
@@ -32,7 +32,7 @@ fn tool(arguments: &[&str]) -> Command {
     command
 }
 
-/// The program, with these variables and no others.
+/// The program with only these environment variables.
 fn program(arguments: &[&str], environment: &[(String, String)]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_nik-stream"));
     let environment = environment.iter().map(|(name, value)| (name, value));
@@ -40,7 +40,7 @@ fn program(arguments: &[&str], environment: &[(String, String)]) -> Command {
     command
 }
 
-/// The texts of a list.
+/// The strings of a list.
 fn texts(list: &Value) -> Vec<&str> {
     let list = list.as_array().unwrap_or_else(|| panic!("no list: {list}"));
     list.iter().map(|it| it.as_str().expect("a text")).collect()

@@ -1,4 +1,4 @@
-//! What is linked into the program: from where, under which licences. `deny.toml` is the one list, for cargo-deny and for this.
+//! The packages of the program: their source and their licences, by the lists of `deny.toml`, which cargo-deny uses as well.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{file, read, written};
 
-/// Every package for this machine, those of tests included.
+/// Every package for this platform, including those of tests.
 fn packages() -> Vec<Value> {
     let compiler = written(Command::new("rustc").arg("-vV"));
     let host = compiler.lines().find_map(|line| line.strip_prefix("host: "));
@@ -28,8 +28,8 @@ fn deny<'a, T: serde::Deserialize<'a>>(key: &str) -> T {
     deny.get(key).unwrap_or_else(|error| panic!("{key}: {error}"))
 }
 
-/// Whether an expression of SPDX can be met with the licences allowed. `/` is an old `OR`. (The crate `spdx` would be one more
-/// package to check, for three operators.)
+/// Whether the allowed licences satisfy an SPDX expression. `/` is an old `OR`. (The crate `spdx` would be one more package to check,
+/// for three operators.)
 fn is_met(expression: &str, allowed: &BTreeSet<String>) -> bool {
     let spaced = expression.replace('/', " OR ");
     let spaced = spaced.replace('(', " ( ").replace(')', " ) ");
@@ -73,7 +73,7 @@ fn one<'a>(words: &'a [&'a str], allowed: &BTreeSet<String>) -> (bool, &'a [&'a 
 }
 
 #[test]
-fn every_licence_is_one_that_is_allowed() {
+fn every_licence_is_allowed() {
     let allowed: BTreeSet<String> = deny("licenses.allow");
     let refused: Vec<_> = packages()
         .iter()
@@ -84,7 +84,7 @@ fn every_licence_is_one_that_is_allowed() {
 }
 
 #[test]
-fn an_expression_is_met_as_spdx_means_it() {
+fn licence_expressions_are_evaluated_as_spdx_defines() {
     let allowed = ["MIT", "Apache-2.0 WITH LLVM-exception"].map(str::to_owned);
     let allowed = BTreeSet::from(allowed);
     for met in [
@@ -108,7 +108,7 @@ fn an_expression_is_met_as_spdx_means_it() {
 }
 
 #[test]
-fn every_package_is_the_registry_s_and_none_is_banned() {
+fn every_package_is_from_the_registry_or_the_workspace_and_none_is_banned() {
     let banned: Vec<String> = deny::<Vec<std::collections::BTreeMap<String, String>>>("bans.deny")
         .into_iter()
         .map(|it| it["crate"].clone())
@@ -118,7 +118,7 @@ fn every_package_is_the_registry_s_and_none_is_banned() {
         let name = package["name"].as_str().expect("a name");
         assert!(!banned.iter().any(|it| it == name), "{name} is banned");
         let source = package["source"].as_str();
-        let is_ours = name == env!("CARGO_PKG_NAME");
+        let is_ours = source.is_none(); // a path: a member of the workspace
         let is_registry = source.is_some_and(|it| it.starts_with("registry+"));
         assert!(is_ours || is_registry, "{name}: {source:?}");
     }
@@ -126,8 +126,8 @@ fn every_package_is_the_registry_s_and_none_is_banned() {
 }
 
 #[test]
-fn every_linked_crate_brings_the_text_of_its_licence() {
-    // Ends with 1 for one without.
+fn every_linked_crate_has_a_licence_text() {
+    // The script fails for a crate without one.
     let notices = written(&mut Command::new(file("script/notices")));
     let mut names = Command::new(file("script/notices"));
     let names = written(names.arg("--list"));
@@ -139,7 +139,7 @@ fn every_linked_crate_brings_the_text_of_its_licence() {
 }
 
 #[test]
-fn the_version_is_told_with_its_revision() {
+fn the_version_is_printed_with_the_revision() {
     let said = written(&mut super::program(&["--version"], &[]));
     let expected = format!("nik-stream {} (", env!("CARGO_PKG_VERSION"));
     let revision = said.strip_prefix(&expected).and_then(|it| it.strip_suffix(")\n"));

@@ -1,4 +1,4 @@
-//! The instances of the program, and what is done to them.
+//! The instances of the program in one group, and the faults they suffer.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -8,28 +8,30 @@ use std::time::{Duration, Instant};
 use rand::Rng;
 use rand_chacha::ChaCha8Rng;
 
-use super::PATIENCE;
-use crate::cluster::{KafkaCluster, Program, ProgramSettings};
-use crate::stream::stage::wait_until;
+use super::RECOVERY_TIMEOUT;
+use crate::cluster::{Program, ProgramSettings};
+use crate::traffic::stage::wait_until;
 
-/// The session of a member: silent for longer, it loses its partitions.
-const SESSION: Duration = Duration::from_secs(6);
-/// What a clean stop may take.
-const STOP_LIMIT: Duration = Duration::from_secs(15);
-/// For so long after a second process took an instance's name either may find itself fenced.
-const FENCING: Duration = Duration::from_mins(2);
+/// A member that is silent for longer loses its partitions.
+const SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long a clean stop may take.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// For this long after a second process took an instance's name, either may be fenced.
+const FENCING_PERIOD: Duration = Duration::from_mins(2);
+/// The exit code of a fenced instance.
 const FENCED: i32 = 75;
-/// What all members of the group are: static ones and dynamic ones do not mix.
+
+/// Static and dynamic members do not mix in a group.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Membership {
     Static,
     Dynamic,
 }
 
-/// What is counted, by name.
+/// Faults and events, by name.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-/// All instances: the three that stay, guests that come and go, and old processes whose names were taken.
+/// All instances: three permanent ones, guests that join and leave, and zombies whose names were taken.
 pub struct Fleet {
     members: Vec<Member>,
     settings: ProgramSettings,
@@ -37,7 +39,7 @@ pub struct Fleet {
     guests: u32,
     logs: PathBuf,
     pub counts: Counts,
-    /// What no instance should have done.
+    /// What no instance should have done, in words.
     pub misdeeds: Vec<String>,
 }
 
@@ -46,7 +48,7 @@ struct Member {
     settings: ProgramSettings,
     state: State,
     stays: bool,
-    /// A guest ends at this time.
+    /// When a guest leaves.
     leaves_at: Option<Instant>,
     may_be_fenced_until: Option<Instant>,
 }
@@ -65,17 +67,12 @@ impl Member {
 }
 
 impl Fleet {
-    /// Three members, each with two workers, all ready. Their logs are kept in `logs`.
-    pub fn start(
-        cluster: &KafkaCluster,
-        group: &str,
-        membership: Membership,
-        logs: PathBuf,
-    ) -> Fleet {
-        let settings = ProgramSettings::new(cluster)
-            .set("kafka.group_id", group)
+    /// Starts three members with two workers each; does not wait for them. Their logs are kept in `logs`.
+    pub fn start(settings: ProgramSettings, membership: Membership, logs: PathBuf) -> Fleet {
+        std::fs::create_dir_all(&logs).expect("a directory for the logs");
+        let settings = settings
             .set("kafka.workers", "2")
-            .set("kafka.session_timeout_ms", &SESSION.as_millis().to_string())
+            .set("kafka.session_timeout_ms", &SESSION_TIMEOUT.as_millis().to_string())
             .set("log.format", "text");
         let mut fleet = Fleet {
             members: Vec::new(),
@@ -88,11 +85,19 @@ impl Fleet {
         };
         for name in ["a", "b", "c"] {
             let settings = fleet.settings_of(name);
-            let mut program = settings.run();
-            program.wait_ready(Duration::from_mins(1));
+            let program = settings.run();
             fleet.add(name, settings, State::Up(program), None).stays = true;
         }
         fleet
+    }
+
+    /// Waits until every member is ready; called before the first fault.
+    pub fn wait_ready(&mut self) {
+        for member in &mut self.members {
+            if let State::Up(program) = &mut member.state {
+                program.wait_ready(RECOVERY_TIMEOUT);
+            }
+        }
     }
 
     fn settings_of(&self, name: &str) -> ProgramSettings {
@@ -114,11 +119,11 @@ impl Fleet {
         self.members.last_mut().expect("just added")
     }
 
-    fn count(&mut self, what: &'static str) {
+    pub fn count(&mut self, what: &'static str) {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    // One of those that stay and run, if any does.
+    // A permanent member that runs, if there is one.
     fn victim(
         &mut self,
         random: &mut ChaCha8Rng,
@@ -139,7 +144,7 @@ impl Fleet {
         }
     }
 
-    /// kill -9; back at once, or after the session, or in between. False when it is not possible now (also below).
+    /// kill -9; restarted at once, after the session, or in between. False if there is no such member at the moment (also below).
     pub fn kill(&mut self, random: &mut ChaCha8Rng) -> bool {
         let Some(index) = self.victim(random, |_| true) else {
             return false;
@@ -152,7 +157,7 @@ impl Fleet {
         true
     }
 
-    /// SIGSTOP past the session: its partitions go to others, then it comes back and believes it still has them.
+    /// SIGSTOP for longer than the session: its partitions go to others, then it resumes and still believes that it has them.
     pub fn freeze(&mut self, random: &mut ChaCha8Rng) -> bool {
         self.pause(random, "instance frozen past its session", 9_000)
     }
@@ -174,7 +179,7 @@ impl Fleet {
         true
     }
 
-    /// SIGTERM, and back.
+    /// SIGTERM and a restart.
     pub fn restart(&mut self, random: &mut ChaCha8Rng) -> bool {
         let Some(index) = self.victim(random, |_| true) else {
             return false;
@@ -186,13 +191,13 @@ impl Fleet {
 
     fn leave(&mut self, index: usize) {
         let program = self.take(index, State::Down(Instant::now()));
-        // A signal that comes before it listens to any would end it on the spot, with nothing begun.
-        wait_until("it listens to signals", || program.stderr().contains("nik-stream starts"));
+        // A signal before the handlers are installed would kill it, with nothing begun.
+        wait_until("it handles signals", || program.stderr().contains("nik-stream starts"));
         program.signal("TERM");
         self.members[index].state = State::Leaving(program, Instant::now());
     }
 
-    /// A static member is frozen and replaced under its name, as an orchestrator does; then the old one comes back.
+    /// Freezes a static member and replaces it under its name, as an orchestrator does; then the old one resumes.
     pub fn usurp(&mut self, random: &mut ChaCha8Rng) -> bool {
         let membership = self.membership;
         let Some(index) = self
@@ -203,7 +208,7 @@ impl Fleet {
         let settings = self.members[index].settings.clone();
         let old = self.take(index, State::Up(settings.run()));
         old.signal("STOP");
-        let until = Some(Instant::now() + FENCING);
+        let until = Some(Instant::now() + FENCING_PERIOD);
         self.members[index].may_be_fenced_until = until;
         let (name, back) =
             (format!("{}-old", self.members[index].name), in_ms(random.random_range(2_000..9_000)));
@@ -212,7 +217,7 @@ impl Fleet {
         true
     }
 
-    /// Two instances join, and leave soon after, one way or the other.
+    /// Two instances join, and soon leave: stopped or killed.
     pub fn storm(&mut self, random: &mut ChaCha8Rng) -> bool {
         for _ in 0..2 {
             self.guests += 1;
@@ -225,13 +230,13 @@ impl Fleet {
         true
     }
 
-    /// Does what is due: ends pauses, starts who is down, sees who has ended.
+    /// Does what is due: ends pauses, starts members that are down, notes those that have ended.
     pub fn tick(&mut self, random: &mut ChaCha8Rng) {
         let now = Instant::now();
         for index in (0..self.members.len()).rev() {
             match &mut self.members[index].state {
                 State::Up(program) => match program.wait(Duration::ZERO) {
-                    Some(code) => self.ended_by_itself(index, code),
+                    Some(code) => self.exited(index, code),
                     None if self.members[index].leaves_at.is_some_and(|end| now >= end) => {
                         if random.random_bool(0.5) {
                             self.leave(index);
@@ -248,7 +253,7 @@ impl Fleet {
                 }
                 State::Leaving(program, since) => {
                     let (since, code) = (*since, program.wait(Duration::ZERO));
-                    if code.is_some() || since.elapsed() > STOP_LIMIT {
+                    if code.is_some() || since.elapsed() > STOP_TIMEOUT {
                         self.left(index, code, since);
                     }
                 }
@@ -264,15 +269,15 @@ impl Fleet {
         }
     }
 
-    fn ended_by_itself(&mut self, index: usize, code: i32) {
+    fn exited(&mut self, index: usize, code: i32) {
         let program = self.take(index, State::Down(in_ms(500)));
         self.retire(index, &program);
         if code == FENCED && self.members[index].may_be_fenced() {
-            self.count("fenced instance ended itself (75)");
+            self.count("fenced instance exited (75)");
         } else {
             let name = &self.members[index].name;
             self.misdeeds.push(format!(
-                "{name} ended by itself with {code}:\n{}",
+                "{name} exited unasked with {code}:\n{}",
                 last_lines(&program.stderr())
             ));
         }
@@ -297,7 +302,7 @@ impl Fleet {
         self.retire(index, &program);
     }
 
-    // Its words outlive it.
+    // Keeps the log of a process that ended.
     fn retire(&self, index: usize, program: &Program) {
         let file = self.logs.join(format!("{}.log", self.members[index].name));
         let file = std::fs::OpenOptions::new().create(true).append(true).open(file);
@@ -307,7 +312,7 @@ impl Fleet {
         written.expect("the log is kept");
     }
 
-    /// Everybody who stays runs, everybody else is gone.
+    /// Waits until the permanent members run and all others are gone.
     pub fn heal(&mut self, random: &mut ChaCha8Rng) {
         let now = Instant::now();
         for index in 0..self.members.len() {
@@ -323,7 +328,7 @@ impl Fleet {
         };
         while !whole(self) {
             assert!(
-                now.elapsed() < PATIENCE,
+                now.elapsed() < RECOVERY_TIMEOUT,
                 "an instance does not come back: {}",
                 self.misdeeds.join("\n\n")
             );
@@ -335,7 +340,7 @@ impl Fleet {
         }
     }
 
-    /// Everybody stops in good order.
+    /// Stops every member by SIGTERM.
     pub fn stop(&mut self) {
         for index in 0..self.members.len() {
             if let State::Up(_) = self.members[index].state {
@@ -344,7 +349,7 @@ impl Fleet {
         }
         for index in 0..self.members.len() {
             if let State::Leaving(program, since) = &mut self.members[index].state {
-                let (code, since) = (program.wait(STOP_LIMIT), *since);
+                let (code, since) = (program.wait(STOP_TIMEOUT), *since);
                 self.left(index, code, since);
             }
         }
@@ -355,7 +360,7 @@ fn in_ms(ms: u64) -> Instant {
     Instant::now() + Duration::from_millis(ms)
 }
 
-/// The end of a log.
+/// The last lines of a log.
 fn last_lines(text: &str) -> String {
     let lines: Vec<&str> = text.lines().collect();
     lines[lines.len().saturating_sub(15)..].join("\n")

@@ -1,14 +1,15 @@
-//! What may be wrong with the topics, also where a test's cluster cannot have it.
+//! The checks of the topics, also for what a test cluster cannot have.
 
 use std::time::Duration;
 
 use nik_stream::config::load_from;
+use nik_stream::kafka::roles::PerTopic;
 use nik_stream::kafka::topics::admin::{Layout, Topic};
-use nik_stream::kafka::topics::verify::{Finding, Severity, findings, span};
+use nik_stream::kafka::topics::verify::{Finding, Severity, findings, format_duration};
 
 const DAY: &str = "86400000";
 
-/// A topic with which nothing is wrong.
+/// A topic that passes all checks.
 fn sound() -> Topic {
     let config = [
         ("cleanup.policy", "delete"),
@@ -28,14 +29,18 @@ fn sound() -> Topic {
     }
 }
 
-/// What is found when the failures' topic is changed so.
+/// The findings after a change of the failures topic.
 fn found(change: impl FnOnce(&mut Topic)) -> Vec<Finding> {
     let mut failures = sound();
     change(&mut failures);
     let layout = Layout {
-        topics: [Some(sound()), Some(sound()), Some(failures)],
+        topics: PerTopic {
+            requests: Some(sound()),
+            results: Some(sound()),
+            failures: Some(failures),
+        },
         replies: Vec::new(),
-        positions_minutes: Some(1440),
+        offsets_retention_minutes: Some(1440),
     };
     let settings = load_from(&[], [], |_, _| Ok(())).unwrap().settings;
     findings(&layout, &settings)
@@ -46,12 +51,12 @@ fn set(topic: &mut Topic, key: &str, value: &str) {
 }
 
 #[test]
-fn nothing_is_wrong_with_sound_topics() {
+fn sound_topics_have_no_findings() {
     assert_eq!(found(|_| ()), []);
 }
 
 #[test]
-fn replicas_that_are_too_few_or_too_many_in_sync_are_told() {
+fn too_few_replicas_and_a_wrong_number_in_sync_are_findings() {
     let told = |replicas: usize, in_sync: &str| {
         let mut all = found(|topic| {
             topic.replicas = replicas;
@@ -61,8 +66,8 @@ fn replicas_that_are_too_few_or_too_many_in_sync_are_told() {
         all.pop().map(|finding| (finding.severity, finding.text))
     };
     for (replicas, in_sync, severity, text) in [
-        (1, "1", Severity::Warning, "1 replica:"),
-        (1, "2", Severity::Error, "no write is ever taken"),
+        (1, "1", Severity::Warning, "replicas = 1:"),
+        (1, "2", Severity::Error, "no write succeeds"),
         (2, "2", Severity::Warning, "the absence of one broker stops its"),
         (3, "1", Severity::Warning, "on one broker only"),
     ] {
@@ -77,23 +82,27 @@ fn a_partition_without_a_leader_is_an_error() {
     let all = found(|topic| topic.without_leader = vec![3]);
     assert_eq!(all.len(), 1);
     assert!(
-        all[0].severity == Severity::Error && all[0].text.contains("partition 3 has no leader")
+        all[0].severity == Severity::Error && all[0].text.contains("leader = none for partition 3")
     );
 }
 
 #[test]
-fn failures_that_outlive_their_requests_and_their_replays_are_told() {
+fn dead_letters_that_outlive_their_requests_or_the_replay_offsets_are_findings() {
     let all = found(|topic| set(topic, "retention.ms", "86400001"));
     assert_eq!(all.len(), 2);
-    assert!(all[0].text.contains("are kept for 1 d, those of nik.failures for 86400001 ms"));
+    assert!(
+        all[0]
+            .text
+            .contains("dead letters are kept for 86400001 ms, requests in nik.requests for 1 d")
+    );
     assert!(all[1].text.contains("what was replayed 1 d after the last replay"));
     assert_eq!(found(|topic| set(topic, "retention.ms", "-1")).len(), 2);
     assert_eq!(found(|topic| set(topic, "retention.ms", "1000")), []);
 }
 
 #[test]
-fn a_span_is_told_in_its_largest_whole_unit() {
+fn a_duration_is_printed_in_its_largest_whole_unit() {
     let told = [86_400_000, 90_000_000, 5_400_000, 90_000, 1_500, 0]
-        .map(|ms| span(Duration::from_millis(ms)));
+        .map(|ms| format_duration(Duration::from_millis(ms)));
     assert_eq!(told, ["1 d", "25 h", "90 min", "90 s", "1500 ms", "0 ms"]);
 }

@@ -1,12 +1,12 @@
-//! Dead letters listed and shown.
+//! Dead letters are listed and shown.
 
 use serde_json::{Value, json};
 
 use super::{JUNE, NIK, delete_records, done, fail, failed, say};
 use crate::cluster::{NewRecord, Record, shared};
-use crate::stream::stage::Stage;
+use crate::traffic::stage::Stage;
 
-/// Where the failure of this request stands.
+/// The position of the dead letter of the request with this key.
 fn place(failures: &[Record], key: &str) -> String {
     let of_it = |failure: &&Record| failure.key.as_deref() == Some(key.as_bytes());
     let failure = failures.iter().find(of_it).expect("a failure");
@@ -14,7 +14,7 @@ fn place(failures: &[Record], key: &str) -> String {
 }
 
 #[test]
-fn failures_are_counted_by_reason_and_partition() {
+fn dead_letters_are_counted_by_reason_and_partition() {
     let stage = failed("counted", 20);
     let settings = stage.settings();
     let table = "\
@@ -33,7 +33,7 @@ unknown_process           2         2  2025-06-01T00:05:00.000Z  2025-06-01T00:1
     assert_eq!(said.out, table);
     assert_eq!(
         said.words,
-        format!("20 failures in {}; times are the requests' own, in UTC\n", stage.failures)
+        format!("20 dead letters in {}; times are those of the requests, in UTC\n", stage.failures)
     );
     let chosen = [
         "dlq",
@@ -65,9 +65,9 @@ unknown_process           2         2  2025-06-01T00:05:00.000Z  2025-06-01T00:1
 }
 
 #[test]
-fn failures_are_listed_one_by_one_with_the_whereabouts_of_their_originals() {
+fn dead_letters_are_listed_with_the_location_of_their_originals() {
     let stage = Stage::new(shared(), "listed", 3);
-    // Of two requests that do not fit into their failures, and one that does, all but the second are deleted.
+    // Two requests do not fit into their dead letters, one does; all but the second are deleted.
     let settings = stage.settings().set("limits.result_bytes", "2500");
     let request = |number: u8, partition, length| NewRecord {
         partition: Some(partition),
@@ -101,22 +101,22 @@ fn failures_are_listed_one_by_one_with_the_whereabouts_of_their_originals() {
 }
 
 #[test]
-fn records_of_others_are_passed_over_and_counted() {
+fn foreign_records_are_skipped_and_counted() {
     let stage = failed("others", 3);
     let foreign =
         NewRecord { value: Some(b"hello".to_vec()), partition: Some(1), ..NewRecord::default() };
     shared().produce(&stage.failures, &[foreign]);
     let said = say(&stage.settings(), &["dlq", "list"]);
     assert_eq!(said.out.lines().count(), 4);
-    assert!(said.words.contains("1 records passed over"), "{}", said.words);
+    assert!(said.words.contains("1 records skipped"), "{}", said.words);
     let offset = shared().end_offsets(&stage.failures)[&1] - 1;
     let said = say(&stage.settings(), &["dlq", "show", &format!("1:{offset}")]);
     assert_eq!(said.code, Some(1));
-    assert!(said.words.contains("has not the headers of a failure"), "{}", said.words);
+    assert!(said.words.contains("lacks the headers of a dead letter"), "{}", said.words);
 }
 
 #[test]
-fn a_failure_is_shown_without_its_numbers_unless_they_are_asked_for() {
+fn numbers_are_hidden_unless_reveal_is_given() {
     let stage = Stage::new(shared(), "shown", 3);
     let escaped = NIK.chars().map(String::from).collect::<Vec<_>>();
     let escaped = format!(r"\u003{}", escaped.join(r"\u003"));
@@ -139,7 +139,7 @@ fn a_failure_is_shown_without_its_numbers_unless_they_are_asked_for() {
     let page = |nik: &str, escaped: &str, wide: &str| {
         format!(
             r#"failure    {place} in {}
-time       2025-06-01T00:00:00.001Z (the request's)
+time       2025-06-01T00:00:00.001Z (of the request)
 reason     unknown_process: process is neither limited nor full
 group      {}
 request    {}:1:0
@@ -148,7 +148,7 @@ header     of {nik}: {nik}\u{{7}}
 header     bytes: \xff123456
 header     none: (null)
 data       {{"message":"failed","data":["{nik}",{nik},"{escaped}","{wide}"]}}
-original   fetched from where it stood
+original   read from the topic of requests
 value      {{"nik":["{nik}",{nik},"{escaped}","{wide}"],"process":"x"}}
 "#,
             stage.failures, stage.group, stage.requests
@@ -163,11 +163,11 @@ value      {{"nik":["{nik}",{nik},"{escaped}","{wide}"],"process":"x"}}
 }
 
 #[test]
-fn a_place_without_a_failure_is_told_with_what_there_is() {
+fn a_position_without_a_dead_letter_is_an_error_that_names_the_offsets_there_are() {
     let stage = failed("nowhere", 1);
     for (place, code, text) in [
-        ("0:999", 1, "no failure stands at 0:999"),
-        ("3:0", 1, "has no partition 3: it has 3, from 0 on"),
+        ("0:999", 1, "has no dead letter at 0:999"),
+        ("3:0", 1, "has no partition 3: its 3 partitions start at 0"),
         ("0", 2, "PARTITION:OFFSET"),
     ] {
         let said = say(&stage.settings(), &["dlq", "show", place]);
@@ -177,7 +177,7 @@ fn a_place_without_a_failure_is_told_with_what_there_is() {
 }
 
 #[test]
-fn a_topic_that_is_missing_is_named() {
+fn a_missing_topic_is_named() {
     let stage = Stage::named(shared(), "missing");
     for command in [&["dlq", "list"][..], &["dlq", "show", "0:0"], &["dlq", "replay"]] {
         let said = say(&stage.settings(), command);

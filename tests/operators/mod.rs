@@ -1,4 +1,4 @@
-//! What operators type besides `run`, on a real Kafka: topics made and verified, dead letters listed, shown and replayed.
+//! The commands for operators on a real Kafka: `topics` and `dlq`.
 
 mod findings;
 mod letters;
@@ -13,14 +13,14 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
-use crate::stream::stage::{PATIENCE, Stage, ready, stop};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, ready, stop};
 
 /// 2025-06-01T00:00:00Z.
 const JUNE: i64 = 1_748_736_000_000;
-/// Sixteen digits, nobody's.
+/// A synthetic NIK.
 const NIK: &str = "3273010101900001";
 
-/// What a command printed, and its exit code.
+/// The output and the exit code of a command.
 struct Said {
     out: String,
     words: String,
@@ -37,14 +37,14 @@ fn say(settings: &ProgramSettings, arguments: &[&str]) -> Said {
     }
 }
 
-/// What a command printed that is to end well.
+/// The output of a command that must succeed.
 pub fn done(settings: &ProgramSettings, arguments: &[&str]) -> String {
     let said = say(settings, arguments);
     assert_eq!(said.code, Some(0), "{arguments:?}: {}", said.words);
     said.out
 }
 
-/// The counts that a replay ends with: sent, done before, lost, no failure, not chosen.
+/// The summary of a replay: sent, already replayed, lost, not a dead letter, filtered out.
 fn counts(out: &str) -> [u64; 5] {
     let number = |line: &str| line.rsplit_once(' ')?.1.parse().ok();
     let lines = out.lines().filter(|line| !line.contains(':'));
@@ -56,7 +56,8 @@ fn replayed(settings: &ProgramSettings, arguments: &[&str]) -> [u64; 5] {
     counts(&done(settings, &[&["dlq", "replay"], arguments].concat()))
 }
 
-/// Requests that end as failures, in turn of partition 0 to 2, a minute apart: malformed, of an unknown process, null.
+/// Requests that fail, one minute apart, in partitions 0 to 2 in turn: malformed, with an unknown
+/// process, null.
 fn broken(count: usize) -> Vec<NewRecord> {
     let values =
         [Some(format!("{NIK} x")), Some(format!(r#"{{"nik":["{NIK}"],"process":"x"}}"#)), None];
@@ -73,7 +74,7 @@ fn broken(count: usize) -> Vec<NewRecord> {
     (0..count).map(request).collect()
 }
 
-/// Sends the requests, lets the program fail on them, and stops it; the failures.
+/// Sends the requests, and runs the program until all have failed; returns the dead letters.
 fn fail(stage: &Stage, settings: &ProgramSettings, requests: &[NewRecord]) -> Vec<Record> {
     let before = shared().read_committed(&stage.failures).len();
     shared().produce(&stage.requests, requests);
@@ -84,20 +85,21 @@ fn fail(stage: &Stage, settings: &ProgramSettings, requests: &[NewRecord]) -> Ve
     failures
 }
 
-/// A stage on which so many requests have failed.
+/// A stage with this many dead letters.
 fn failed(name: &str, count: usize) -> Stage {
     let stage = Stage::new(shared(), name, 3);
     fail(&stage, &stage.settings(), &broken(count));
     stage
 }
 
-/// A record without its offset, as a text that sorts.
+/// A record without its offset, as a text that can be sorted.
 fn content(record: &Record) -> String {
     let Record { partition, key, value, headers, timestamp, .. } = record;
     format!("{partition} {key:?} {value:?} {headers:?} {timestamp:?}")
 }
 
-/// Asserts that each of the first `count` requests stands there `times` times, as it was sent.
+/// Asserts that the topic of requests holds each of the first `count` requests `times` times, as it
+/// was sent.
 fn assert_each(stage: &Stage, count: usize, times: usize) {
     let sent = broken(count).into_iter().map(|sent| Record {
         partition: sent.partition.expect("given"),
@@ -114,21 +116,21 @@ fn assert_each(stage: &Stage, count: usize, times: usize) {
     assert_eq!(found, expected);
 }
 
-/// What stands in the topic of requests.
+/// The records of the topic of requests.
 fn requests(stage: &Stage) -> Vec<Record> {
     shared().read_committed(&stage.requests)
 }
 
-/// Retention: everything that stands in these partitions of a topic is deleted.
+/// Deletes all records in these partitions of a topic, as retention does.
 fn delete_records(topic: &str, partitions: &[i32]) {
     let mut offsets = TopicPartitionList::new();
     for &partition in partitions {
-        offsets.add_partition_offset(topic, partition, Offset::End).expect("a place");
+        offsets.add_partition_offset(topic, partition, Offset::End).expect("an offset");
     }
-    let options = AdminOptions::new().operation_timeout(Some(PATIENCE));
+    let options = AdminOptions::new().operation_timeout(Some(WAIT_TIMEOUT));
     let admin: AdminClient<DefaultClientContext> =
         shared().client().create().expect("an admin client");
-    // The client outlives the work: without it the answer may never be told.
+    // The client must outlive the request: its answer would be lost.
     let work = admin.delete_records(&offsets, &options);
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.expect("a runtime");

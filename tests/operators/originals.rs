@@ -1,13 +1,13 @@
-//! Where the request behind a failure comes from, once it is gone from where it stood.
+//! Where the request behind a dead letter is read once it was deleted from its topic.
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::{JUNE, broken, delete_records, done, fail, failed, replayed, requests, say};
 use crate::cluster::{NewRecord, Record, shared};
-use crate::stream::stage::{Stage, TOPIC, ready, stop};
+use crate::traffic::stage::{Stage, TOPIC, ready, stop};
 
-/// Requests that do not fit into their failures.
+/// Requests that do not fit into their dead letters.
 fn large(numbers: std::ops::Range<u8>) -> Vec<NewRecord> {
     let request = |number| NewRecord {
         partition: Some(i32::from(number % 3)),
@@ -30,28 +30,27 @@ fn show(stage: &Stage, failure: &Record) -> String {
 }
 
 #[test]
-fn an_original_that_is_gone_is_taken_from_its_failure() {
+fn a_deleted_original_is_read_from_its_dead_letter() {
     let stage = failed("kept", 9);
     delete_records(&stage.requests, &[0, 1, 2]);
     let failures = shared().read_committed(&stage.failures);
     for failure in &failures {
         let page = show(&stage, failure);
-        assert!(
-            page.contains("original   gone from where it stood; taken from the failure\n"),
-            "{page}"
-        );
+        let original = "original   deleted from the topic of requests; read from the dead letter\n";
+        assert!(page.contains(original), "{page}");
         assert!(page.contains("\nvalue      "), "{page}");
     }
     assert_eq!(replayed(&stage.settings(), &[]), [9, 0, 0, 0, 0]);
-    // As they were: headers of ours are not among theirs.
+    // They are sent as they were, without the headers of the dead letters.
     super::assert_each(&stage, 9, 1);
 }
 
 #[test]
-fn what_stands_in_a_topic_made_anew_is_not_taken_for_the_original() {
-    let stage = failed("anew", 6);
+fn a_record_of_a_recreated_topic_is_not_mistaken_for_the_original() {
+    let stage = failed("recreated", 6);
     recreate(&stage.requests);
-    // Others stand where the originals stood: with the same keys, and with other values or at another time.
+    // Other requests get the offsets of the originals: with the same keys, but other values or
+    // timestamps.
     let others: Vec<_> = broken(6)
         .into_iter()
         .map(|mut request| {
@@ -63,7 +62,7 @@ fn what_stands_in_a_topic_made_anew_is_not_taken_for_the_original() {
     shared().produce(&stage.requests, &others);
     for failure in shared().read_committed(&stage.failures) {
         let page = show(&stage, &failure);
-        assert!(page.contains("taken from the failure") && !page.contains("another"), "{page}");
+        assert!(page.contains("read from the dead letter") && !page.contains("another"), "{page}");
     }
     assert_eq!(replayed(&stage.settings(), &[])[..3], [6, 0, 0]);
     let sent = requests(&stage);
@@ -72,7 +71,7 @@ fn what_stands_in_a_topic_made_anew_is_not_taken_for_the_original() {
 }
 
 #[test]
-fn a_lost_original_is_told_once_and_stands_in_nobodys_way() {
+fn a_lost_original_is_reported_once_and_blocks_nothing() {
     let stage = Stage::new(shared(), "lost", 3);
     let settings = stage.settings().set("limits.result_bytes", "2500");
     let failures = fail(&stage, &settings, &large(0..6));
@@ -96,7 +95,7 @@ fn a_lost_original_is_told_once_and_stands_in_nobodys_way() {
     assert_eq!((super::counts(&again.out), again.words.as_str()), ([0, 9, 0, 0, 0], ""));
 }
 
-/// Sets the replays' position in partition 0, as another tool would.
+/// Commits an offset of the replay group in partition 0, as another tool would.
 fn set_position(stage: &Stage, offset: i64, note: &str) {
     let group = format!("{}-replay", stage.group);
     let mut client = shared().client();
@@ -109,25 +108,25 @@ fn set_position(stage: &Stage, offset: i64, note: &str) {
 }
 
 #[test]
-fn failures_in_a_topic_made_anew_are_not_taken_for_replayed_ones() {
+fn dead_letters_of_a_recreated_topic_do_not_count_as_replayed() {
     let stage = failed("renewed", 6);
     assert_eq!(replayed(&stage.settings(), &[])[0], 6);
     recreate(&stage.failures);
     let requests = broken(6).split_off(3);
     shared().produce(&stage.requests, &requests);
     let program = ready(&stage.settings());
-    // The replayed ones fail again, too.
+    // The replayed requests fail again, too.
     stage.wait_for_outcomes(shared(), 9);
     stop(program);
     assert_eq!(replayed(&stage.settings(), &[]), [9, 0, 0, 0, 0]);
 }
 
 #[test]
-fn a_position_that_cannot_be_is_refused_and_one_that_was_set_back_replays_again() {
+fn an_impossible_committed_offset_is_refused_and_one_that_was_set_back_replays_again() {
     let stage = failed("position", 3);
     for (offset, note, expected) in [
-        (999, "", "is 999, but the partition ends at"),
-        (0, "somebody's", "carries notes that no nik-stream wrote"),
+        (999, "", "has committed offset 999 in partition 0"),
+        (0, "somebody's", "carries metadata that this version of nik-stream"),
     ] {
         set_position(&stage, offset, note);
         for command in [&["dlq", "replay"][..], &["dlq", "replay", "--dry-run"]] {

@@ -1,4 +1,4 @@
-//! Dead letters sent again: each exactly once, whatever comes in between.
+//! Each dead letter is replayed exactly once, also after crashes and with overlapping filters.
 
 use std::process::Stdio;
 
@@ -6,10 +6,10 @@ use nik_wire::Reason;
 
 use super::{assert_each, broken, counts, done, fail, failed, replayed, requests, say};
 use crate::cluster::{NewRecord, shared};
-use crate::stream::stage::{Stage, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, ready, stop, wait_until};
 
 #[test]
-fn a_failure_is_replayed_once_as_it_was_sent() {
+fn a_dead_letter_is_replayed_once_as_it_was_sent() {
     let stage = failed("twice", 30);
     let settings = stage.settings();
     assert_eq!(replayed(&settings, &[]), [30, 0, 0, 0, 0]);
@@ -19,7 +19,7 @@ fn a_failure_is_replayed_once_as_it_was_sent() {
 }
 
 #[test]
-fn a_dry_run_tells_what_would_be_sent_and_sends_nothing() {
+fn a_dry_run_prints_what_would_be_sent_and_sends_nothing() {
     let stage = failed("dry", 9);
     let settings = stage.settings();
     let chosen = ["dlq", "replay", "--dry-run", "--reason", "tombstone"];
@@ -35,11 +35,11 @@ fn a_dry_run_tells_what_would_be_sent_and_sends_nothing() {
 }
 
 #[test]
-fn filters_that_overlap_double_nothing_and_miss_nothing() {
+fn overlapping_filters_neither_double_nor_miss_anything() {
     let stage = failed("overlap", 30);
     let settings = stage.settings();
     let until = ["--until", "2025-06-01T00:15:00Z"];
-    // Of 30, each reason has ten; 15 are of the first quarter of an hour.
+    // Each reason has 10 of the 30; 15 are from the first quarter of an hour.
     assert_eq!(replayed(&settings, &until)[..2], [15, 0]);
     let reason = ["--reason", "malformed_json"];
     let [sent, before, ..] = replayed(&settings, &reason);
@@ -53,12 +53,12 @@ fn filters_that_overlap_double_nothing_and_miss_nothing() {
     let [sent, before, ..] = replayed(&settings, &[]);
     assert_eq!(sent + before, 30);
     assert_each(&stage, 30, 2);
-    // Nothing is left: the marks say it all.
+    // Nothing is left to replay.
     assert_eq!(marks(), ends);
 }
 
 #[test]
-fn a_replay_that_was_killed_goes_on_without_a_double_or_a_loss() {
+fn a_killed_replay_continues_without_doubling_or_losing_anything() {
     let stage = failed("killed", 60);
     let settings = stage.settings();
     for (share, rate) in [(10, "5"), (25, "3")] {
@@ -67,7 +67,7 @@ fn a_replay_that_was_killed_goes_on_without_a_double_or_a_loss() {
             .stdout(Stdio::null())
             .spawn()
             .expect("it runs");
-        wait_until("a part is sent", || requests(&stage).len() >= 60 + share);
+        wait_until("some requests are sent", || requests(&stage).len() >= 60 + share);
         slow.kill().expect("it ran");
         slow.wait().expect("it ended");
         let sent = requests(&stage).len() - 60;
@@ -79,7 +79,7 @@ fn a_replay_that_was_killed_goes_on_without_a_double_or_a_loss() {
 }
 
 #[test]
-fn of_two_replays_at_once_the_first_ends_with_75_and_none_doubles_anything() {
+fn of_two_concurrent_replays_the_first_exits_with_75_and_nothing_is_doubled() {
     let stage = failed("both", 60);
     let settings = stage.settings();
     let slow = settings
@@ -88,7 +88,7 @@ fn of_two_replays_at_once_the_first_ends_with_75_and_none_doubles_anything() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it runs");
-    wait_until("a part is sent", || requests(&stage).len() > 60);
+    wait_until("some requests are sent", || requests(&stage).len() > 60);
     assert_eq!(replayed(&settings, &[])[2..], [0, 0, 0]);
     let ended = slow.wait_with_output().expect("it ended");
     let words = String::from_utf8_lossy(&ended.stderr);
@@ -98,18 +98,19 @@ fn of_two_replays_at_once_the_first_ends_with_75_and_none_doubles_anything() {
 }
 
 #[test]
-fn no_transaction_holds_more_than_the_rate_allows_in_a_second() {
+fn no_transaction_has_more_records_than_the_rate_allows_in_a_second() {
     let stage = failed("rate", 21);
     let before = shared().end_offsets(&stage.requests);
     assert_eq!(replayed(&stage.settings(), &["--rate", "3"])[0], 21);
-    // Seven in each partition are three transactions; each ends with a mark of its own in the topic.
+    // The seven requests of a partition take three transactions, each with a commit marker in the
+    // topic.
     for (partition, end) in shared().end_offsets(&stage.requests) {
         assert_eq!(end - before[&partition], 7 + 3, "partition {partition}");
     }
 }
 
 #[test]
-fn records_of_others_are_not_replayed_and_block_nothing() {
+fn foreign_records_are_not_replayed_and_block_nothing() {
     let stage = Stage::new(shared(), "foreign", 3);
     let foreign = NewRecord {
         key: Some(b"x".to_vec()),
@@ -124,13 +125,13 @@ fn records_of_others_are_not_replayed_and_block_nothing() {
     stop(program);
     let said = say(&stage.settings(), &["dlq", "replay"]);
     assert_eq!(counts(&said.out), [3, 0, 0, 1, 0]);
-    assert_eq!(said.words, "no failure  0:0\n");
+    assert_eq!(said.words, "skipped     0:0: not a dead letter\n");
     assert_eq!(replayed(&stage.settings(), &[]), [0, 3, 0, 0, 0]);
     assert_each(&stage, 3, 2);
 }
 
 #[test]
-fn requests_go_by_their_key_where_their_partition_is_gone() {
+fn requests_are_partitioned_by_key_if_their_partition_does_not_exist() {
     let stage = failed("fewer", 6);
     let narrow = Stage::with(shared(), "narrow", [1, 1, 1]);
     let settings = stage.settings().set("topics.requests", &narrow.requests);
@@ -142,12 +143,12 @@ fn requests_go_by_their_key_where_their_partition_is_gone() {
 }
 
 #[test]
-fn the_original_that_the_brokers_refuse_is_named_and_what_stands_before_it_is_sent() {
+fn an_original_that_the_brokers_refuse_is_named_and_everything_before_it_is_sent() {
     let stage = Stage::new(shared(), "refused", 1);
     let request = |number: u8, length| NewRecord {
         partition: Some(0),
         key: Some(vec![number]),
-        // Nothing that a compression makes small.
+        // Text that compression cannot shrink.
         value: Some(
             (0..length).map(|at: u32| at.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect(),
         ),
@@ -163,35 +164,32 @@ fn the_original_that_the_brokers_refuse_is_named_and_what_stands_before_it_is_se
         .set("kafka.producer.compression_type", "none");
     let said = say(&settings, &["dlq", "replay"]);
     assert_eq!(said.code, Some(1), "{}", said.words);
-    let place = format!("refuse the original of failure 0:{}", failures[2].offset);
+    let place = format!("refuse the original of dead letter 0:{}", failures[2].offset);
     assert!(said.words.contains(&place), "{}", said.words);
     assert_eq!(requests(&narrow).len(), 2);
 }
 
 #[test]
-fn the_rules_of_too_many_filters_are_refused_before_anything_is_sent() {
+fn too_many_different_filters_are_refused_before_anything_is_sent() {
     let stage = failed("rules", 6);
     let settings = stage.settings();
-    let mut told = None;
-    // All reasons are named, as a long rule is one of few.
+    let mut refused = None;
+    // With all reasons each filter is long, so that few of them fit.
     let reasons = Reason::ALL.map(|reason| ["--reason", reason.as_str()]);
     for minute in 0..60 {
-        // Each leaves out what another holds, and none covers another.
+        // None of the filters covers another.
         let since = format!("2025-06-01T00:00:{minute:02}Z");
         let until = format!("2025-06-01T00:00:{minute:02}.5Z");
         let filter = ["--partition", "0", "--since", &since, "--until", &until];
         let replay = [&["dlq", "replay"], &filter[..], reasons.as_flattened()];
         let said = say(&settings, &replay.concat());
         if said.code != Some(0) {
-            told = Some(said.words);
+            refused = Some(said.words);
             break;
         }
     }
-    let words = told.expect("a limit");
-    assert!(
-        words.contains("Run `nik-stream dlq replay` once without a filter for it (--partition 0)"),
-        "{words}"
-    );
+    let words = refused.expect("a limit");
+    assert!(words.contains("once without a filter for this partition (--partition 0)"), "{words}");
     assert_eq!(replayed(&settings, &[])[2..], [0, 0, 0]);
     assert_each(&stage, 6, 2);
 }
@@ -221,7 +219,7 @@ fn a_replay_after_a_fix_gets_its_results() {
         let of_it = |request: &&NewRecord| request.key == result.key;
         let request = sent.iter().find(of_it).expect("its request");
         assert_eq!((result.timestamp, &result.headers), (request.timestamp, &request.headers));
-        let age = br#""age":35"#; // that day, not today
+        let age = br#""age":35"#; // on the day of the record, not today
         let value = result.value.as_deref().expect("text");
         assert!(value.windows(age.len()).any(|window| window == age));
     }

@@ -1,21 +1,21 @@
-//! A real Chromium without a window, driven by chromedriver; gone with the test.
+//! A headless Chromium, driven by chromedriver, that ends with the test.
 //!
-//! What is asked of the driver is a handful of calls, one after the other: the crates for it (`fantoccini`, `thirtyfour`) bring an
-//! HTTP client and a runtime along.
+//! The tests need only a few calls of the `WebDriver` protocol. The crates for it (`fantoccini`,
+//! `thirtyfour`) would bring an async client along.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::api::client;
 use crate::cluster::{Kept, ports};
 
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long chromedriver may take to start.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A browser with one page, closed when dropped.
+/// A browser with one page, which is closed on drop.
 pub struct Browser {
     port: u16,
     session: String,
@@ -23,11 +23,11 @@ pub struct Browser {
     dir: TempDir,
 }
 
-/// A tool that tests cannot do without: they fail, and say how to get it.
+/// Fails the test with a hint how to install `tool` if it is missing.
 pub fn need(tool: &str) {
-    let mut asked = Command::new(tool);
-    let asked = asked.arg("--version").stdout(Stdio::null());
-    let found = asked.stderr(Stdio::null()).status();
+    let mut version = Command::new(tool);
+    let version = version.arg("--version").stdout(Stdio::null());
+    let found = version.stderr(Stdio::null()).status();
     assert!(
         found.is_ok_and(|status| status.success()),
         "{tool} is missing: `script/bootstrap tests` installs it"
@@ -52,7 +52,7 @@ impl Browser {
             dir.path(),
         );
         let mut browser = Browser { port, session: String::new(), _driver: driver, dir };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while browser.ask("GET", "/status", &Value::Null).is_none() {
             assert!(Instant::now() < deadline, "chromedriver does not answer");
             std::thread::sleep(Duration::from_millis(50));
@@ -68,53 +68,55 @@ impl Browser {
             "--disable-background-networking".to_owned(),
             "--disable-component-update".to_owned(),
             "--disable-sync".to_owned(),
-            "--remote-debugging-pipe".to_owned(), // it ends with the driver
+            "--remote-debugging-pipe".to_owned(), // Chromium ends with the driver
             "--hide-scrollbars".to_owned(),
             format!("--user-data-dir={}", profile.display()),
             format!("--window-size={width},{height}"),
         ];
-        let wanted = json!({ "capabilities": { "alwaysMatch": {
+        let capabilities = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
             "goog:chromeOptions": { "args": arguments },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         } } });
-        let begun = browser.ask("POST", "/session", &wanted).expect("an answer of chromedriver");
-        let session = begun["sessionId"].as_str();
-        session.unwrap_or_else(|| panic!("no session: {begun}")).clone_into(&mut browser.session);
+        let session =
+            browser.ask("POST", "/session", &capabilities).expect("an answer of chromedriver");
+        let id = session["sessionId"].as_str();
+        id.unwrap_or_else(|| panic!("no session: {session}")).clone_into(&mut browser.session);
         browser.resize(width, height);
         browser.call("POST", "/url", &json!({ "url": url }));
         browser
     }
 
-    /// The page itself gets this size, whatever a window may be.
+    /// Sets the size of the page, regardless of the window's.
     pub fn resize(&self, width: u32, height: u32) {
         let size =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
         self.command("Emulation.setDeviceMetricsOverride", &size);
     }
 
-    /// What the browser says to be asked for: `prefers-color-scheme`, `prefers-reduced-motion`.
+    /// Emulates a media feature of the user: `prefers-color-scheme`, `prefers-reduced-motion`.
     pub fn prefer(&self, feature: &str, value: &str) {
         let features = json!({ "features": [{ "name": feature, "value": value }] });
         self.command("Emulation.setEmulatedMedia", &features);
     }
 
-    /// The value of a script's `return`.
+    /// Runs a script and returns the value of its `return`.
     pub fn run(&self, script: &str) -> Value {
         let script = json!({ "script": script, "args": [] });
         self.call("POST", "/execute/sync", &script)
     }
 
-    /// The lines of a log since it was last asked for: `browser` is the console, `performance` what was loaded.
+    /// The entries of a log since the last call: `browser` is the console, `performance` the loaded
+    /// resources.
     pub fn log(&self, kind: &str) -> Vec<Value> {
         let lines = self.call("POST", "/se/log", &json!({ "type": kind }));
         lines.as_array().expect("a list").clone()
     }
 
-    /// The picture of the page as PNG in base64.
-    pub fn picture(&self) -> String {
-        let picture = self.call("GET", "/screenshot", &Value::Null);
-        picture.as_str().expect("base64").to_owned()
+    /// A screenshot of the page, PNG in base64.
+    pub fn screenshot(&self) -> String {
+        let screenshot = self.call("GET", "/screenshot", &Value::Null);
+        screenshot.as_str().expect("base64").to_owned()
     }
 
     fn command(&self, name: &str, parameters: &Value) -> Value {
@@ -129,31 +131,12 @@ impl Browser {
         answer
     }
 
-    /// The value of an answer; `None` when there is none.
+    /// The value of an answer; `None` without an answer.
     fn ask(&self, method: &str, path: &str, body: &Value) -> Option<Value> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(PATIENCE)).ok()?;
-        let body = if body.is_null() { String::new() } else { body.to_string() };
-        write!(
-            stream,
-            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .ok()?;
-        let mut reader = BufReader::new(stream);
-        let mut length = 0;
-        for line in reader.by_ref().lines() {
-            let line = line.ok()?.to_lowercase();
-            if let Some(told) = line.strip_prefix("content-length:") {
-                length = told.trim().parse().ok()?;
-            }
-            if line.is_empty() {
-                break;
-            }
-        }
-        let mut answer = vec![0; length];
-        reader.read_exact(&mut answer).ok()?;
-        let answer: Value = serde_json::from_slice(&answer).ok()?;
+        let url = format!("http://127.0.0.1:{}{path}", self.port);
+        let body = (!body.is_null()).then(|| body.to_string());
+        let answer = client::request(method, &url, &[], body.as_deref().map(str::as_bytes))?;
+        let answer: Value = serde_json::from_str(&answer.body).ok()?;
         Some(answer["value"].clone())
     }
 }

@@ -1,4 +1,4 @@
-//! The live page in a real Chromium: its numbers, how it follows the program, how it looks.
+//! The live page in a real Chromium: its numbers, its updates and its layout.
 
 pub mod browser;
 
@@ -8,16 +8,16 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::cluster::{NewRecord, Program, shared};
-use crate::stream::audit::{counted, counters};
-use crate::stream::load::Requests;
-use crate::stream::stage::{Stage, stop, wait_until};
+use crate::traffic::audit::{counted, counters};
+use crate::traffic::load::Requests;
+use crate::traffic::stage::{Stage, stop, wait_until};
 use browser::Browser;
 
-const DESK: (u32, u32) = (1440, 1000);
+const DESKTOP: (u32, u32) = (1440, 1000);
 const PHONE: (u32, u32) = (360, 740);
 const PARTITIONS: usize = 3;
 
-/// Text by the place in the status that it is from.
+/// The shown text by its path in the status.
 const SHOWN: &str = "return Object.fromEntries([...document.querySelectorAll('[data-from]')]
     .map(element => [element.dataset.from, element.textContent]))";
 
@@ -30,16 +30,16 @@ fn state(browser: &Browser) -> String {
     text(browser, "return document.querySelector('#state').textContent")
 }
 
-/// The counters that the page shows, by the names that `/metrics` has for them.
+/// The counters on the page, by their names in `/metrics`.
 fn shown(browser: &Browser) -> BTreeMap<String, u64> {
     let shown = browser.run(SHOWN);
     let whole = |text: &Value| text.as_str()?.replace(',', "").parse().ok();
-    let named = |(place, text): (&String, &Value)| Some((name(place)?, whole(text)?));
+    let named = |(path, text): (&String, &Value)| Some((name(path)?, whole(text)?));
     shown.as_object().unwrap().iter().filter_map(named).collect()
 }
 
-fn name(place: &str) -> Option<String> {
-    let (above, last) = place.rsplit_once('.').unwrap_or(("", place));
+fn name(path: &str) -> Option<String> {
+    let (above, last) = path.rsplit_once('.').unwrap_or(("", path));
     Some(match above {
         "failures" => format!("nik_stream_failures_total{{reason=\"{last}\"}}"),
         "requests" => format!("nik_stream_requests_total {last}"),
@@ -52,7 +52,7 @@ fn name(place: &str) -> Option<String> {
     })
 }
 
-/// Those counters as `/metrics` has them, requests without their process.
+/// The same counters according to `/metrics`, with requests summed over their process.
 fn expected(program: &Program) -> BTreeMap<String, u64> {
     let mut expected = BTreeMap::new();
     for (name, value) in program.metrics() {
@@ -82,18 +82,18 @@ fn open(program: &Program, size: (u32, u32)) -> Browser {
 }
 
 #[test]
-fn the_numbers_on_the_page_are_those_of_the_metrics_and_follow_them() {
+fn the_numbers_on_the_page_equal_the_metrics_and_follow_them() {
     let stage = Stage::new(shared(), "page", PARTITIONS);
     let program = stage.run();
-    let browser = open(&program, DESK);
+    let browser = open(&program, DESKTOP);
     let mut requests = Requests::new(0, PARTITIONS);
     let mut sent: Vec<NewRecord> = Vec::new();
     for count in [700, 2_500] {
         let more: Vec<_> = requests.by_ref().take(count).collect();
         shared().produce(&stage.requests, &more);
         sent.extend(more);
-        wait_until("the counters stand", || counted(&program.metrics()) == counters(&sent));
-        // Without a reload: nothing is asked of the browser but to look.
+        wait_until("all requests are counted", || counted(&program.metrics()) == counters(&sent));
+        // Without a reload of the page.
         let counters = expected(&program);
         assert!(counters["nik_stream_requests_total failure"] > 0);
         wait_until("the page has followed", || shown(&browser) == counters);
@@ -108,7 +108,7 @@ fn the_numbers_on_the_page_are_those_of_the_metrics_and_follow_them() {
     let is_digit = |byte: &u8| byte.is_ascii_digit();
     let longest = body.as_bytes().split(|byte| !is_digit(byte));
     let longest = longest.map(<[u8]>::len).max();
-    assert!(longest < Some(16), "no NIK is on the page: {body}");
+    assert!(longest < Some(16), "a NIK on the page: {body}");
 
     assert_eq!(browser.log("browser"), [] as [Value; 0], "the console");
     let here = program.url("/");
@@ -117,7 +117,7 @@ fn the_numbers_on_the_page_are_those_of_the_metrics_and_follow_them() {
         let line: Value = serde_json::from_str(line["message"].as_str().unwrap()).unwrap();
         let message = &line["message"];
         let from = message["params"]["documentURL"].as_str();
-        let is_ours = from.is_some_and(|from| from.starts_with(&here)); // a new tab loads parts of the browser
+        let is_ours = from.is_some_and(|from| from.starts_with(&here)); // a new tab loads resources of the browser
         if message["method"] == "Network.requestWillBeSent" && is_ours {
             let url = message["params"]["request"]["url"].as_str().unwrap();
             assert!(url.starts_with(&here), "{url}");
@@ -129,10 +129,10 @@ fn the_numbers_on_the_page_are_those_of_the_metrics_and_follow_them() {
 }
 
 #[test]
-fn the_page_can_be_read_by_everyone_everywhere() {
+fn the_page_is_accessible_on_every_screen() {
     let stage = Stage::new(shared(), "read", PARTITIONS);
     let program = stage.run();
-    let browser = open(&program, DESK);
+    let browser = open(&program, DESKTOP);
     assert_eq!(text(&browser, "return document.title"), "nik-stream");
     assert_eq!(text(&browser, "return document.documentElement.lang"), "en");
     let count = |selector: &str| {
@@ -144,19 +144,19 @@ fn the_page_can_be_read_by_everyone_everywhere() {
     }
     assert_eq!(count("section"), count("section[aria-labelledby]"));
     assert_eq!(count("th"), count("th[scope]"));
-    assert_eq!(count("[role=status]"), 1, "one voice for screen readers");
+    assert_eq!(count("[role=status]"), 1, "one live region for screen readers");
 
-    // Paper and ink change places, and both times can be read: the contrast that WCAG asks for (AA).
-    let mut papers = Vec::new();
+    // Both colour schemes have the contrast that WCAG (AA) requires.
+    let mut backgrounds = Vec::new();
     for scheme in ["light", "dark"] {
         browser.prefer("prefers-color-scheme", scheme);
         let contrasts = browser.run(CONTRASTS);
         for (what, contrast) in contrasts.as_object().unwrap() {
             assert!(contrast.as_f64() >= Some(4.5), "{scheme}: {what}: {contrast}");
         }
-        papers.push(text(&browser, "return getComputedStyle(document.body).backgroundColor"));
+        backgrounds.push(text(&browser, "return getComputedStyle(document.body).backgroundColor"));
     }
-    assert_ne!(papers[0], papers[1]);
+    assert_ne!(backgrounds[0], backgrounds[1]);
 
     browser.prefer("prefers-reduced-motion", "reduce");
     let motion = "return getComputedStyle(document.querySelector('.bar i')).transitionProperty";
@@ -170,11 +170,11 @@ fn the_page_can_be_read_by_everyone_everywhere() {
 
     let inject = "const script = document.createElement('script'); script.textContent = 'window.foreign = true';
         document.body.append(script); return window.foreign ?? false";
-    assert_eq!(browser.run(inject), false, "no script but the page's own");
+    assert_eq!(browser.run(inject), false, "only the page's own script runs");
     stop(program);
 }
 
-/// The contrast of every text that shows with what lies behind it.
+/// The contrast of every visible text with its background.
 const CONTRASTS: &str = "
     const parse = colour => colour.match(/[\\d.]+/g).map(Number);
     const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
@@ -192,24 +192,24 @@ const CONTRASTS: &str = "
     return found";
 
 #[test]
-fn the_page_says_when_the_program_is_gone_and_goes_on_when_it_is_back() {
+fn the_page_shows_when_the_program_stops_answering_and_recovers() {
     let stage = Stage::new(shared(), "gone", PARTITIONS);
     let program = stage.run();
     let browser = open(&program, PHONE);
     program.signal("STOP");
-    wait_until("the page says so", || state(&browser) == "No answer");
+    wait_until("the page shows it", || state(&browser) == "No answer");
     let age = text(&browser, "return document.querySelector('#age').textContent");
-    assert!(age.starts_with("The numbers are ") && age.contains(" s old, of "), "{age}");
+    assert!(age.starts_with("Last update ") && age.contains(" s ago, at "), "{age}");
     let kept = browser.run(SHOWN);
     assert_eq!(kept["about.group"], Value::from(stage.group.as_str()));
     program.signal("CONT");
-    wait_until("the page goes on", || state(&browser) != "No answer");
+    wait_until("the page recovers", || state(&browser) != "No answer");
     stop(program);
 }
 
 #[test]
-fn a_large_stream_in_trouble_fits_on_a_phone_and_says_what_is_wrong() {
-    const MOST: u64 = 9_007_199_254_740_991; // what a number of JSON holds in a browser
+fn a_large_unhealthy_stream_fits_on_a_phone_and_shows_its_problems() {
+    const MOST: u64 = 9_007_199_254_740_991; // the largest integer in JavaScript
     const MANY: u64 = MOST / 1000;
     let stage = Stage::new(shared(), "large", PARTITIONS);
     let program = stage.run();
@@ -218,7 +218,7 @@ fn a_large_stream_in_trouble_fits_on_a_phone_and_says_what_is_wrong() {
     let mut status: Value = serde_json::from_str(&body).unwrap();
     let why = "the flood breaker is open until noon";
     status["ready"] = false.into();
-    status["problems"] = json!([why, "worker 1 has no assignment of the group yet"]);
+    status["problems"] = json!([why, "worker 1 has no group assignment yet"]);
     status["breaker"] = json!({ "open": true, "why": why });
     status["summary"]["number_processed"] = MOST.into();
     status["summary"]["valid"]["section"]["area"] = MANY.into();
@@ -260,9 +260,9 @@ fn a_large_stream_in_trouble_fits_on_a_phone_and_says_what_is_wrong() {
 }
 
 #[test]
-#[ignore = "makes docs/page-light.png and docs/page-dark.png: script/screenshots"]
-fn the_pictures_of_the_page_are_taken() {
-    let url = std::env::var("NIK_STREAM_PAGE").expect("NIK_STREAM_PAGE says where the page is");
+#[ignore = "writes docs/page-light.png and docs/page-dark.png: script/screenshots"]
+fn screenshots_of_the_page_are_taken() {
+    let url = std::env::var("NIK_STREAM_PAGE").expect("NIK_STREAM_PAGE, the page's URL");
     let browser = Browser::open(&url, (1440, 1100));
     wait_until("the page shows the state", || state(&browser) == "Ready");
     for (scheme, size, name) in [
@@ -273,7 +273,7 @@ fn the_pictures_of_the_page_are_taken() {
     ] {
         browser.resize(size.0, size.1);
         browser.prefer("prefers-color-scheme", scheme);
-        std::thread::sleep(std::time::Duration::from_secs(2)); // the bars have moved
+        std::thread::sleep(std::time::Duration::from_secs(2)); // until the bars have moved
         let directory = env!("CARGO_MANIFEST_DIR");
         let mut decode = Command::new("sh");
         let mut decode = decode
@@ -281,8 +281,9 @@ fn the_pictures_of_the_page_are_taken() {
             .stdin(Stdio::piped())
             .spawn()
             .unwrap();
-        let picture = browser.picture();
-        std::io::Write::write_all(&mut decode.stdin.take().unwrap(), picture.as_bytes()).unwrap();
+        let screenshot = browser.screenshot();
+        std::io::Write::write_all(&mut decode.stdin.take().unwrap(), screenshot.as_bytes())
+            .unwrap();
         assert!(decode.wait().unwrap().success());
     }
 }

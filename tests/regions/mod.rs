@@ -2,4 +2,5 @@
 
 mod commands;
 mod manifest;
+#[cfg(feature = "packaging-tests")]
 mod refresh;

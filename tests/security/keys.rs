@@ -1,4 +1,4 @@
-//! Keys, certificates and tokens, made by openssl's command line for each run.
+//! Keys, certificates and tokens, which openssl's command line makes for each run.
 
 use std::fs;
 use std::path::Path;
@@ -7,9 +7,9 @@ use std::process::{Command, Stdio};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::stream::load::now_ms;
+use crate::traffic::load::now_ms;
 
-/// Two authorities, of which the broker trusts one; broker and clients with good certificates and bad ones.
+/// Two authorities, of which the broker trusts one; valid and invalid certificates of the broker and of clients.
 const SCRIPT: &str = r#"
 key() { openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1.key"; }
 authority() { key "$1"; openssl req -x509 -new -key "$1.key" -subj "/CN=$1" -days 30 -out "$1.pem"; }
@@ -44,7 +44,7 @@ pub fn make(dir: &Path) {
     fs::write(dir.join("token-strange"), "no.token").expect("written");
 }
 
-/// An unsecured token of Kafka's own kind, that ends in so many seconds.
+/// An unsecured token, as Kafka's test handler accepts it, that expires in this many seconds.
 pub fn token(user: &str, seconds: i64) -> String {
     let now = now_ms() / 1000;
     let (begin, end) = (now - 60, now + seconds);

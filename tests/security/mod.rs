@@ -1,6 +1,6 @@
-//! The wire secured: one Kafka with a listener for each way in, and an authorizer.
+//! Security: one Kafka with a listener for each way to connect, and an authorizer.
 //!
-//! `docs/security.md` has the tables that these tests read: what they find there is what is granted, refused and said.
+//! These tests read the tables of `docs/security.md`: the rights they grant and the messages they expect are those of the page.
 
 mod keys;
 mod rights;
@@ -13,19 +13,19 @@ use tempfile::TempDir;
 use crate::cluster::{KafkaCluster, ProgramSettings, ports};
 use crate::docs::pages;
 
-/// So many users with a password, for the tests of rights: `user-0` and on.
+/// The number of users with a password, named `user-0` and so on, for the tests of rights.
 const USERS: usize = 40;
 
-/// The broker, and what whoever connects needs.
+/// The broker, and the keys of its clients.
 struct Secured {
     cluster: KafkaCluster,
     dir: TempDir,
-    /// The first port of its listeners, in the order of [`LISTENERS`].
+    /// The port of the first of [`LISTENERS`]; the others follow.
     first: u16,
 }
 
-/// The listeners beside the plain one, by name and protocol: for all; for who has a certificate; for users; with the certificate of another
-/// host; with an expired one.
+/// The secured listeners, by name and protocol: for everyone; for clients with a certificate; for users; one with the certificate of
+/// another host; one with an expired certificate.
 const LISTENERS: [(&str, &str); 5] =
     [("TLS", "SSL"), ("MUTUAL", "SSL"), ("SASL", "SASL_SSL"), ("OTHER", "SSL"), ("OLD", "SSL")];
 
@@ -76,12 +76,12 @@ sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER
         Self { cluster: KafkaCluster::start_with(1, &properties, &[proof]), dir, first }
     }
 
-    /// A file of keys.
+    /// The path of a key, certificate or token.
     fn file(&self, name: &str) -> String {
         self.dir.path().join(name).display().to_string()
     }
 
-    /// `settings` for a listener, with the right authority.
+    /// `settings` for a listener, with the authority that signed its certificate.
     fn by(&self, listener: &str, protocol: &str, settings: ProgramSettings) -> ProgramSettings {
         let place = LISTENERS.iter().position(|(name, _)| *name == listener);
         let port = self.first + u16::try_from(place.expect("one of them")).expect("a few");
@@ -105,7 +105,7 @@ sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-512,OAUTHBEARER
     }
 }
 
-/// The rows of the table whose header is `header`, without the marks of code.
+/// The rows of the table with this header, without backticks.
 fn table(header: &str) -> Vec<Vec<String>> {
     let rows = pages::table(header).into_iter();
     let plain = |row: Vec<String>| row.iter().map(|cell| cell.replace('`', "")).collect();

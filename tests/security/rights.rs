@@ -1,4 +1,4 @@
-//! The rights that the page lists: with these alone all works, and each that is missing is named.
+//! The rights in `docs/security.md`: they suffice, and each one that is missing is named.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -6,12 +6,12 @@ use std::thread;
 use super::{Secured, USERS, secured, table};
 use crate::cluster::{Grant, NewRecord, ProgramSettings};
 use crate::operators::done;
-use crate::stream::stage::{PATIENCE, Stage, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, ready, stop, wait_until};
 
-/// A right without its user: operation, kind, name, whether the name is a beginning.
+/// A right without its user: operation, kind, name, whether the name is a prefix.
 type Right = (String, String, String, bool);
 
-/// What the page lists for a command, with the names of a stage.
+/// The rights that the page lists for a command, with the names of a stage.
 fn listed(stage: &Stage, command: &str) -> Vec<Right> {
     let rows = table("| for | operation | on | named |").into_iter();
     let rows = rows.filter(|row| row[0] == command);
@@ -60,7 +60,7 @@ fn settings_of(secured: &Secured, stage: &Stage, user: usize) -> ProgramSettings
     secured.by_password(&name, &password, stage.settings().set("kafka.workers", "1"))
 }
 
-/// For a command that needs `rights`: who has them all, and who lacks one of them, with what is missing.
+/// A user with all of these rights; and for each right a user who lacks it, with the expected message.
 fn users(secured: &Secured, rights: &[Right]) -> (usize, Vec<(usize, String)>) {
     let all = user(secured, rights);
     let lacking = rights.iter().enumerate().map(|(missing, right)| {
@@ -75,8 +75,8 @@ fn users(secured: &Secured, rights: &[Right]) -> (usize, Vec<(usize, String)>) {
     (all, lacking.collect())
 }
 
-/// Runs a command as each of `lacking`: each is told what is missing.
-fn each_is_told(secured: &Secured, stage: &Stage, lacking: &[(usize, String)], arguments: &[&str]) {
+/// Runs a command as each of `lacking`; asserts that it names the missing right.
+fn assert_named(secured: &Secured, stage: &Stage, lacking: &[(usize, String)], arguments: &[&str]) {
     for (user, needs) in lacking {
         let said = settings_of(secured, stage, *user).command(arguments).output().expect("runs");
         let words = String::from_utf8(said.stderr).expect("text");
@@ -86,7 +86,7 @@ fn each_is_told(secured: &Secured, stage: &Stage, lacking: &[(usize, String)], a
 }
 
 #[test]
-fn the_service_works_with_the_rights_of_the_page_and_names_each_that_is_missing() {
+fn the_service_works_with_the_rights_of_the_page_and_names_each_missing_one() {
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "rights", 1);
     let (all, lacking) = users(secured, &listed(&stage, "run"));
@@ -108,7 +108,7 @@ fn the_service_works_with_the_rights_of_the_page_and_names_each_that_is_missing(
                 });
                 let words = program.stderr();
                 assert_eq!(words.matches(&format!("\"message\":\"{needs}")).count(), 1, "{words}");
-                // It waits for the right.
+                // It keeps running and waits for the right.
                 assert_eq!(program.wait(std::time::Duration::ZERO), None, "{words}");
             });
         }
@@ -116,13 +116,13 @@ fn the_service_works_with_the_rights_of_the_page_and_names_each_that_is_missing(
 }
 
 #[test]
-fn a_right_that_is_given_later_lets_the_service_go_on() {
+fn the_service_continues_when_a_missing_right_is_granted() {
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "later", 1);
     let rights = listed(&stage, "run");
     let results = rights.iter().position(|it| it.2 == stage.results);
     let mut fewer = rights.clone();
-    // It can be seen, and takes nothing.
+    // The topic is visible, but may not be written.
     fewer[results.expect("listed")].0 = "Describe".to_owned();
     let late = user(secured, &fewer);
     let mut program = settings_of(secured, &stage, late).run();
@@ -146,18 +146,18 @@ fn a_right_that_is_given_later_lets_the_service_go_on() {
         prefixed,
     }]);
     stage.wait_for_outcomes(&secured.cluster, 1);
-    program.wait_ready(PATIENCE);
+    program.wait_ready(WAIT_TIMEOUT);
     stop(program);
 }
 
 #[test]
-fn without_the_right_to_write_to_a_reply_topic_the_stream_goes_on() {
+fn without_the_right_to_write_to_a_reply_topic_the_stream_continues() {
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "replies", 1);
     let reply = format!("{}.reply", stage.group);
     secured.cluster.create_topic(&reply, 1, &[]);
     let mut rights = listed(&stage, "run");
-    // It can be seen, and takes nothing.
+    // The topic is visible, but may not be written.
     rights.push(("Describe".to_owned(), "topic".to_owned(), reply.clone(), false));
     let user = user(secured, &rights);
     let program = ready(&settings_of(secured, &stage, user).set("topics.reply_allowed", &reply));
@@ -177,7 +177,7 @@ fn without_the_right_to_write_to_a_reply_topic_the_stream_goes_on() {
 }
 
 #[test]
-fn the_commands_for_topics_work_with_the_rights_of_the_page_and_name_each_that_is_missing() {
+fn the_topics_commands_work_with_the_rights_of_the_page_and_name_each_missing_one() {
     let secured = secured();
     let stage = Stage::named(&secured.cluster, "made");
     let verify = listed(&stage, "topics verify");
@@ -185,17 +185,17 @@ fn the_commands_for_topics_work_with_the_rights_of_the_page_and_name_each_that_i
     let rights = [&create[..], &verify].concat();
     let (all, lacking) = users(secured, &rights);
     let arguments = ["topics", "create", "--partitions", "1"];
-    // In the order of the topics, as each makes those before the one that is denied.
-    each_is_told(secured, &stage, &lacking[..create.len()], &arguments);
+    // In the order of the topics, since each user creates the topics before the denied one.
+    assert_named(secured, &stage, &lacking[..create.len()], &arguments);
     done(&settings_of(secured, &stage, all), &arguments);
 
     let (all, lacking) = users(secured, &verify);
     done(&settings_of(secured, &stage, all), &["topics", "verify"]);
-    each_is_told(secured, &stage, &lacking, &["topics", "verify"]);
+    assert_named(secured, &stage, &lacking, &["topics", "verify"]);
 }
 
 #[test]
-fn the_commands_for_dead_letters_work_with_the_rights_of_the_page_and_name_each_that_is_missing() {
+fn the_dlq_commands_work_with_the_rights_of_the_page_and_name_each_missing_one() {
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "letters", 1);
     let broken = NewRecord { value: Some(b"{".to_vec()), ..NewRecord::default() };
@@ -209,7 +209,7 @@ fn the_commands_for_dead_letters_work_with_the_rights_of_the_page_and_name_each_
         ("dlq replay", &["dlq", "replay", "--yes"], "sent                     1"),
     ] {
         let (all, lacking) = users(secured, &listed(&stage, command));
-        each_is_told(secured, &stage, &lacking, arguments);
+        assert_named(secured, &stage, &lacking, arguments);
         let out = done(&settings_of(secured, &stage, all), arguments);
         assert!(out.contains(tells), "{out}");
     }

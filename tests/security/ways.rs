@@ -1,4 +1,4 @@
-//! Each way in, with good and with bad credentials.
+//! Each way to connect, with valid and with invalid credentials.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,9 +7,9 @@ use std::{fs, thread};
 use super::keys::token;
 use super::{Secured, secured, table};
 use crate::cluster::{NewRecord, ProgramSettings};
-use crate::stream::stage::{End, PATIENCE, Stage, ready, stop, wait_until};
+use crate::traffic::stage::{End, Stage, WAIT_TIMEOUT, ready, stop, wait_until};
 
-/// A way in with the credentials that a row of the table names.
+/// The settings of a way to connect with the credentials that a row of the table names.
 fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) -> ProgramSettings {
     let file = |name: &str| secured.file(name);
     let tls = |listener: &str| secured.by(listener, "ssl", base.clone());
@@ -70,7 +70,7 @@ fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) 
     }
 }
 
-/// What `topics verify` says, with names that are the same each time.
+/// The message of `topics verify`, with paths and ports replaced by fixed ones; `works` if there is none.
 fn verdict(secured: &Secured, settings: &ProgramSettings) -> String {
     let said = settings.command(&["topics", "verify"]).output().expect("runs");
     let words = String::from_utf8(said.stderr).expect("text");
@@ -87,13 +87,13 @@ fn verdict(secured: &Secured, settings: &ProgramSettings) -> String {
 }
 
 #[test]
-fn each_way_in_works_and_each_wrong_credential_is_told_in_the_line_of_the_page() {
+fn each_way_to_connect_works_and_each_wrong_credential_gives_the_message_of_the_page() {
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "ways", 1);
     let base = stage.settings();
     let rows = table("| way | credentials | line |");
     let found: Vec<String> = thread::scope(|scope| {
-        // A few at a time: each is a process, and the machine is small.
+        // Three at a time, since each is a process.
         let halves: Vec<_> = rows
             .chunks(rows.len().div_ceil(3))
             .map(|rows| {
@@ -105,23 +105,23 @@ fn each_way_in_works_and_each_wrong_credential_is_told_in_the_line_of_the_page()
                 })
             })
             .collect();
-        let found = halves.into_iter().map(|it| it.join().expect("told"));
+        let found = halves.into_iter().map(|it| it.join().expect("a message for each row"));
         found.collect::<Vec<_>>().concat()
     });
     let line = |row: &Vec<String>, line: &String| format!("| {} | {} | {line} |\n", row[0], row[1]);
     let found: String = rows.iter().zip(&found).map(|(row, it)| line(row, it)).collect();
-    let told: String = rows.iter().map(|row| line(row, &row[2])).collect();
-    assert_eq!(told, found, "told, and found:\n{found}");
+    let page: String = rows.iter().map(|row| line(row, &row[2])).collect();
+    assert_eq!(page, found, "found:\n{found}");
 }
 
-/// Requests that the page's own example would send: one that is answered, one that fails.
+/// A request that is answered and one that fails.
 fn requests() -> [NewRecord; 2] {
     [r#"{"nik":[],"process":"limited"}"#, "{"]
         .map(|text| NewRecord { value: Some(text.into()), ..NewRecord::default() })
 }
 
 #[test]
-fn requests_are_answered_exactly_once_over_each_way_in_and_no_secret_is_logged() {
+fn requests_are_answered_exactly_once_over_each_way_to_connect_and_no_secret_is_logged() {
     let secured = secured();
     for (name, credentials) in [
         ("mutual TLS", "good"),
@@ -143,13 +143,13 @@ fn requests_are_answered_exactly_once_over_each_way_in_and_no_secret_is_logged()
         stop(program);
         let token = fs::read_to_string(secured.file("token")).expect("a token");
         for secret in ["plain-secret", "scram-secret", &token] {
-            assert!(!words.contains(secret), "{name} told its secret");
+            assert!(!words.contains(secret), "{name} logged its secret");
         }
     }
 }
 
 #[test]
-fn the_service_says_once_why_it_is_not_let_in_and_goes_on_when_it_is() {
+fn the_service_logs_once_why_it_is_refused_and_continues_when_it_is_accepted() {
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "waits", 1);
     let path = secured.dir.path().join("token-renewed");
@@ -161,22 +161,22 @@ fn the_service_says_once_why_it_is_not_let_in_and_goes_on_when_it_is() {
     wait_until("the program says why", || {
         program.get("/readyz").is_some_and(|(_, body)| body.contains(line))
     });
-    // From now on a short-lived token is always there, as agents of tokens do it. The program outlives its first one, and asks
-    // for the next in time: else it would say so again.
-    let lifetime = Duration::from_secs(8);
+    // From now on a thread renews a short-lived token, as token agents do. The program runs for longer than its first token lives,
+    // and must fetch the next one in time: otherwise it would log the message again.
+    let lifetime = Duration::from_secs(5);
     let end = End::default();
     let agent = thread::spawn({
         let (path, end) = (path.clone(), end.flag());
         move || {
             let new = path.with_extension("new");
             while !end.load(Ordering::Relaxed) {
-                fs::write(&new, token("by-token", 8)).expect("written");
-                fs::rename(&new, &path).expect("renamed"); // whole at any moment
-                thread::sleep(Duration::from_millis(500));
+                fs::write(&new, token("by-token", 5)).expect("written");
+                fs::rename(&new, &path).expect("renamed"); // so that readers never see a part of it
+                thread::sleep(Duration::from_millis(250));
             }
         }
     });
-    program.wait_ready(PATIENCE);
+    program.wait_ready(WAIT_TIMEOUT);
     thread::sleep(lifetime);
     secured.cluster.produce(&stage.requests, &requests());
     stage.wait_for_outcomes(&secured.cluster, 2);
@@ -187,7 +187,7 @@ fn the_service_says_once_why_it_is_not_let_in_and_goes_on_when_it_is() {
 }
 
 #[test]
-fn a_wrong_password_is_said_once_and_never_shown() {
+fn a_wrong_password_is_reported_once_and_never_shown() {
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "wrong", 1);
     let settings = way(secured, "PLAIN over TLS", "wrong password", &stage.settings());

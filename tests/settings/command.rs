@@ -1,4 +1,4 @@
-//! `nik-stream config`, as an operator types it.
+//! `nik-stream config` on the command line.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -24,7 +24,7 @@ fn config(arguments: &[&str]) -> Output {
 }
 
 #[test]
-fn check_says_ok_or_every_problem_with_exit_64() {
+fn check_prints_ok_or_all_problems_with_exit_64() {
     let good = config(&["check", "--config", "good.toml"]);
     assert_eq!(good.status.code(), Some(0));
     assert_eq!(good.stdout, b"ok\n");
@@ -34,13 +34,13 @@ fn check_says_ok_or_every_problem_with_exit_64() {
     assert!(bad.stdout.is_empty());
     assert_eq!(
         String::from_utf8(bad.stderr).unwrap(),
-        "bad.toml: topics.request: unknown key, the nearest known one is topics.requests\n\
+        "bad.toml: topics.request: unknown key, the nearest known key is topics.requests\n\
          bad.toml: limits.request_bytes: expected a whole number from 1024 to 268435456\n"
     );
 }
 
 #[test]
-fn show_prints_every_setting_with_its_origin_as_settings_again() {
+fn show_prints_every_setting_with_its_origin_in_a_form_that_loads_again() {
     let shown = config(&["show", "--config", "good.toml"]);
     assert_eq!(shown.status.code(), Some(0));
     let text = String::from_utf8(shown.stdout).unwrap();

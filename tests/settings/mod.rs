@@ -1,4 +1,4 @@
-//! The settings: where they come from, and how everything wrong with them is told at once.
+//! The settings: where values come from, and how problems are reported.
 
 use std::ffi::OsString;
 use std::fs;
@@ -13,7 +13,8 @@ mod problems;
 mod secrets;
 mod sources;
 
-/// Loads settings from texts of files `0.toml`, `1.toml`, ... and variables whose names lack their prefix.
+/// Loads settings from the texts of files `0.toml`, `1.toml`, ... and from variables, whose names
+/// are given without the prefix.
 fn load(files: &[&str], variables: &[(&str, &str)]) -> Result<Loaded, Vec<String>> {
     let directory = TempDir::new().unwrap();
     let paths: Vec<PathBuf> =

@@ -1,4 +1,4 @@
-//! What is refused, and in which words.
+//! What is rejected, and with which message.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -21,7 +21,7 @@ fn problem(text: &str) -> String {
 }
 
 #[test]
-fn every_problem_of_every_file_and_variable_is_told_at_once() {
+fn all_problems_of_all_files_and_variables_are_reported_at_once() {
     let problems = load(
         &[
             "[kafka]\ngroup_id = 5\nworkerz = 2\n[rules]\nabsent = \"nil\"\nmin_age = 151",
@@ -31,54 +31,58 @@ fn every_problem_of_every_file_and_variable_is_told_at_once() {
     )
     .unwrap_err();
     let expected = [
-        "0.toml: kafka.workerz: unknown key, the nearest known one is kafka.workers",
+        "0.toml: kafka.workerz: unknown key, the nearest known key is kafka.workers",
         "NIK_STREAM__HTTP__PORT: http.port: unknown key",
-        "0.toml: kafka.group_id: expected text, in quotes",
-        "0.toml: rules.absent: expected \"text\" or \"null\"",
+        "0.toml: kafka.group_id: expected text in quotes, not empty",
         "0.toml: rules.min_age: expected a whole number from 0 to 150",
+        "0.toml: rules.absent: expected \"text\" or \"null\"",
         "1.toml: limits.request_bytes: expected a whole number from 1024 to 268435456",
         "NIK_STREAM__HTTP__LISTEN: http.listen: expected an IP address and a port, such as 127.0.0.1:9464 or [::1]:9464",
         "NIK_STREAM__TOPICS__RESULTS: topics.results: expected 1 to 249 letters, digits, dots, dashes and underscores",
         "1.toml: delivery.commit_interval_ms: expected delivery.commit_min_interval_ms to be at most delivery.commit_interval_ms, \
          found 10 and 5",
-        "1.toml: log.level: expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", or such a level by target, as in \
+        "1.toml: log.level: expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", also per target, as in \
          \"info,librdkafka=debug\"",
     ];
-    assert_eq!(problems, expected, "the names, then the values, then what follows from them");
+    assert_eq!(
+        problems, expected,
+        "unknown keys, then values in the order of the keys, then combinations"
+    );
 }
 
 #[test]
-fn a_value_that_a_later_file_replaces_is_still_checked_for_its_name() {
+fn an_unknown_key_is_reported_even_if_a_later_file_is_right() {
     let problems = load(&["[log]\nlevels = \"info\"", "[log]\nlevel = \"info\""], &[]).unwrap_err();
-    assert_eq!(problems, ["0.toml: log.levels: unknown key, the nearest known one is log.level"]);
+    assert_eq!(problems, ["0.toml: log.levels: unknown key, the nearest known key is log.level"]);
 }
 
 #[test]
-fn a_key_in_the_wrong_table_is_found_by_its_name() {
+fn the_nearest_known_key_is_suggested_even_from_another_table() {
     assert_eq!(
         problem("[topics]\nbootstrap_servers = \"a:1\""),
-        "0.toml: topics.bootstrap_servers: unknown key, the nearest known one is kafka.bootstrap_servers"
+        "0.toml: topics.bootstrap_servers: unknown key, the nearest known key is kafka.bootstrap_servers"
     );
     assert_eq!(problem("colour = true"), "0.toml: colour: unknown key");
     assert_eq!(
         problem("[kafka.librdkafak]"),
-        "0.toml: kafka.librdkafak: unknown key, the nearest known one is kafka.librdkafka"
+        "0.toml: kafka.librdkafak: unknown key, the nearest known key is kafka.librdkafka"
     );
 }
 
 #[test]
-fn a_table_is_no_value_and_a_value_no_table() {
+fn a_table_is_not_accepted_as_a_value_nor_a_value_as_a_table() {
     assert_eq!(problem("kafka = 5"), "0.toml: kafka: expected a table of settings");
-    assert_eq!(problem("log.level = [\"info\"]"), "0.toml: log.level: expected one value");
-    assert_eq!(problem("[log.level]"), "0.toml: log.level: expected one value");
+    for text in ["log.level = [\"info\"]", "[log.level]"] {
+        assert_eq!(problem(text), "0.toml: log.level: expected text in quotes, not empty");
+    }
     assert_eq!(
         problem("[kafka.consumer]\n\"a.b\" = [1]"),
-        "0.toml: kafka.consumer.a.b: expected a text, a number or a switch"
+        "0.toml: kafka.consumer.a.b: expected text, a number, true or false"
     );
 }
 
 #[test]
-fn a_value_of_another_type_is_refused_rather_than_bent() {
+fn a_value_of_another_type_is_rejected_not_converted() {
     for (text, expected) in [
         ("[kafka]\nworkers = 2.0", "kafka.workers: expected a whole number from 0 to 256"),
         ("[kafka]\nworkers = true", "kafka.workers: expected a whole number from 0 to 256"),
@@ -95,7 +99,7 @@ fn a_value_of_another_type_is_refused_rather_than_bent() {
         ),
         (
             "[rules]\nreference_date = \"2023-02-29\"",
-            "rules.reference_date: expected \"record\" or \"now\" or a day, written YYYY-MM-DD",
+            "rules.reference_date: expected \"record\" or \"now\" or a date, written YYYY-MM-DD",
         ),
     ] {
         let problems = problems(text);
@@ -104,15 +108,15 @@ fn a_value_of_another_type_is_refused_rather_than_bent() {
 }
 
 #[test]
-fn topics_have_three_different_names_that_kafka_takes() {
+fn topics_have_three_different_names_that_kafka_accepts() {
     assert_eq!(
         problem("[topics]\nresults = \"nik.requests\""),
-        "0.toml: topics.results: expected another topic than topics.requests"
+        "0.toml: topics.results: must not be the topic of topics.requests"
     );
     assert_eq!(
         problem("[topics]\nresults = \"nik.failures\""),
-        "0.toml: topics.results: expected another topic than topics.failures",
-        "the one that is set, not the one whose default it is"
+        "0.toml: topics.results: must not be the topic of topics.failures",
+        "reported for the key that is set, not for the one with its default"
     );
     for name in ["", "..", "a b", "a/b", "é", &"a".repeat(250)] {
         problem(&format!("[topics]\nfailures = \"{name}\""));
@@ -128,14 +132,14 @@ fn servers_are_hosts_with_ports() {
     for servers in ["a:1,", "a:0", "a:65536", ":9092", "a b:1", "http://a:1", "a:port"] {
         assert_eq!(
             problem(&format!("[kafka]\nbootstrap_servers = \"{servers}\"")),
-            "0.toml: kafka.bootstrap_servers: expected host:port, several with commas between",
+            "0.toml: kafka.bootstrap_servers: expected host:port, several separated by commas",
             "{servers}"
         );
     }
 }
 
 #[test]
-fn an_instance_has_a_name_that_kafka_takes() {
+fn an_instance_has_a_name_that_kafka_accepts() {
     load(&["[kafka]\ninstance_id = \"nik-stream_0.a\""], &[]).unwrap();
     problem("[kafka]\ninstance_id = \"nik stream\"");
 }
@@ -146,24 +150,24 @@ fn the_newer_group_protocol_leaves_the_session_to_the_brokers() {
     load(&[newer], &[]).unwrap();
     assert!(
         problem(&format!("{newer}session_timeout_ms = 10000"))
-            .contains("kafka.session_timeout_ms: not to be set")
+            .contains("kafka.session_timeout_ms: must not be set")
     );
     assert!(
         problem(&format!("{newer}instance_id = \"a\""))
-            .contains("kafka.instance_id: expected none")
+            .contains("kafka.instance_id: must be empty")
     );
     for name in ["session.timeout.ms", "heartbeat.interval.ms", "partition.assignment.strategy"] {
         let property = format!("[kafka.consumer]\n\"{name}\" = \"1\"");
         load(&[&property], &[]).unwrap();
         assert!(
             problem(&format!("{newer}{property}"))
-                .contains(&format!("kafka.consumer.{name}: refused"))
+                .contains(&format!("kafka.consumer.{name}: cannot be set"))
         );
     }
 }
 
 #[test]
-fn a_property_that_a_promise_rests_on_is_refused_with_the_promise() {
+fn a_property_that_a_guarantee_depends_on_is_rejected_with_the_reason() {
     for name in [
         "enable.auto.commit",
         "enable.auto.offset.store",
@@ -180,7 +184,7 @@ fn a_property_that_a_promise_rests_on_is_refused_with_the_promise() {
         for table in ["librdkafka", "consumer", "producer"] {
             let problem = problem(&format!("[kafka.{table}]\n\"{name}\" = \"0\""));
             assert!(
-                problem.starts_with(&format!("0.toml: kafka.{table}.{name}: refused: ")),
+                problem.starts_with(&format!("0.toml: kafka.{table}.{name}: cannot be set: ")),
                 "{problem}"
             );
         }
@@ -188,7 +192,7 @@ fn a_property_that_a_promise_rests_on_is_refused_with_the_promise() {
     assert_eq!(
         load(&[], &[("KAFKA__CONSUMER__AUTO_OFFSET_RESET", "latest")]).unwrap_err(),
         [
-            "NIK_STREAM__KAFKA__CONSUMER__AUTO_OFFSET_RESET: kafka.consumer.auto.offset.reset: refused: requests would be skipped \
+            "NIK_STREAM__KAFKA__CONSUMER__AUTO_OFFSET_RESET: kafka.consumer.auto.offset.reset: cannot be set: requests would be skipped \
           without an outcome"
         ]
     );
@@ -196,21 +200,24 @@ fn a_property_that_a_promise_rests_on_is_refused_with_the_promise() {
 }
 
 #[test]
-fn a_property_is_not_set_twice_by_its_own_name_and_by_that_of_a_setting() {
+fn a_property_and_the_setting_for_it_are_not_both_set() {
     let property = "[kafka.consumer]\n\"session.timeout.ms\" = \"9000\"\n";
     load(&[property], &[]).unwrap();
     assert_eq!(
         problem(&format!("{property}[kafka]\nsession_timeout_ms = 8000")),
-        "0.toml: kafka.consumer.session.timeout.ms: refused: kafka.session_timeout_ms is set as well"
+        "0.toml: kafka.consumer.session.timeout.ms: cannot be set: kafka.session_timeout_ms is set as well"
     );
     let password = "[kafka.librdkafka]\n\"sasl.password\" = \"hunter2\"\n";
     let security = "[kafka.security]\nprotocol = \"sasl_ssl\"\nsasl_mechanism = \"PLAIN\"\nusername = \"a\"\npassword = \"b\"";
     let problem = problem(&format!("{password}{security}"));
-    assert!(problem.ends_with("refused: kafka.security.password is set as well"), "{problem}");
+    assert!(
+        problem.ends_with("cannot be set: kafka.security.password is set as well"),
+        "{problem}"
+    );
 }
 
 #[test]
-fn a_property_that_librdkafka_does_not_know_or_take_is_refused_before_anything_starts() {
+fn a_property_or_value_that_librdkafka_does_not_accept_is_rejected_before_the_start() {
     let problems = problems(
         "[kafka.producer]\n\"linger.mss\" = 5\n[kafka.librdkafka]\n\"linger.ms\" = \"soon\"",
     );

@@ -1,4 +1,4 @@
-//! Passwords: used, never shown.
+//! Secrets are used but never shown.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn problem(text: &str) -> String {
 }
 
 #[test]
-fn a_secret_shows_neither_in_debug_nor_in_show() {
+fn a_secret_is_shown_neither_by_debug_nor_by_config_show() {
     let loaded = load(
         &[
             &format!("{SASL}password = \"hunter2\"\n[kafka.librdkafka]\n\"ssl.keystore.password\" = \"hunter2\"\n"),
@@ -35,7 +35,7 @@ fn a_secret_shows_neither_in_debug_nor_in_show() {
 }
 
 #[test]
-fn no_problem_quotes_a_text_that_may_be_a_secret() {
+fn no_problem_quotes_a_value_that_may_be_a_secret() {
     for text in [
         "[kafka.security]\npassword = hunter2",
         "[kafka.security]\npassword = \"hunter2",
@@ -68,31 +68,31 @@ fn a_password_comes_from_a_file_without_the_line_break_at_its_end() {
 }
 
 #[test]
-fn what_a_protocol_needs_is_asked_for_and_what_it_does_not_use_is_refused() {
+fn keys_that_a_protocol_requires_or_does_not_use_are_reported() {
     let problems = load(&["[kafka.security]\nprotocol = \"sasl_ssl\""], &[]).unwrap_err();
     assert_eq!(
         problems,
         [
-            "0.toml: kafka.security.protocol: sasl_ssl needs kafka.security.sasl_mechanism",
-            "0.toml: kafka.security.protocol: sasl_ssl needs kafka.security.username",
-            "0.toml: kafka.security.protocol: sasl_ssl needs kafka.security.password",
+            "0.toml: kafka.security.protocol: sasl_ssl requires kafka.security.sasl_mechanism",
+            "0.toml: kafka.security.protocol: sasl_ssl requires kafka.security.username",
+            "0.toml: kafka.security.protocol: sasl_ssl requires kafka.security.password",
         ]
     );
     let problems = load(&["[kafka.security]\nsasl_mechanism = \"PLAIN\"\nusername = \"a\"\npassword = \"b\"\nkey_password = \"c\""], &[]).unwrap_err();
     assert_eq!(
         problems,
         [
-            "0.toml: kafka.security.key_password: not used: kafka.security.protocol is not one with ssl",
-            "0.toml: kafka.security.key_password: expected kafka.security.key_file as well",
-            "0.toml: kafka.security.sasl_mechanism: not used: kafka.security.protocol is not one with sasl",
-            "0.toml: kafka.security.username: not used: kafka.security.protocol is not one with sasl",
-            "0.toml: kafka.security.password: not used: kafka.security.protocol is not one with sasl",
+            "0.toml: kafka.security.key_password: only allowed if kafka.security.protocol uses ssl",
+            "0.toml: kafka.security.key_password: requires kafka.security.key_file as well",
+            "0.toml: kafka.security.sasl_mechanism: only allowed if kafka.security.protocol uses sasl",
+            "0.toml: kafka.security.username: only allowed if kafka.security.protocol uses sasl",
+            "0.toml: kafka.security.password: only allowed if kafka.security.protocol uses sasl",
         ]
     );
 }
 
 #[test]
-fn a_certificate_goes_with_its_key_and_both_can_be_read() {
+fn a_certificate_requires_its_key_and_both_must_be_readable() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("pem");
     fs::write(&path, "").unwrap();
@@ -101,7 +101,7 @@ fn a_certificate_goes_with_its_key_and_both_can_be_read() {
     let certificate = format!("{tls}certificate_file = {path:?}\n");
     assert_eq!(
         problem(&certificate),
-        "0.toml: kafka.security.certificate_file: expected kafka.security.key_file as well"
+        "0.toml: kafka.security.certificate_file: requires kafka.security.key_file as well"
     );
     load(&[&format!("{certificate}key_file = {path:?}")], &[]).unwrap();
     assert!(
@@ -111,7 +111,7 @@ fn a_certificate_goes_with_its_key_and_both_can_be_read() {
 }
 
 #[test]
-fn a_token_has_one_source_and_takes_the_place_of_a_user() {
+fn a_token_has_one_source_and_replaces_the_user_name() {
     let tls = "[kafka.security]\nprotocol = \"sasl_ssl\"\nsasl_mechanism = \"OAUTHBEARER\"\n";
     let command = format!("{tls}oauth_token_command = \"echo hunter2\"\n");
     let shown = load(&[&command], &[]).unwrap().show();
@@ -119,17 +119,17 @@ fn a_token_has_one_source_and_takes_the_place_of_a_user() {
     assert!(!shown.contains("hunter2"), "{shown}");
     assert_eq!(
         problem(tls),
-        "0.toml: kafka.security.protocol: sasl_ssl needs kafka.security.oauth_token_file or kafka.security.oauth_token_command"
+        "0.toml: kafka.security.protocol: sasl_ssl requires kafka.security.oauth_token_file or kafka.security.oauth_token_command"
     );
     let both = problem(&format!("{command}oauth_token_file = \"/dev/null\""));
     assert!(both.ends_with("found both"), "{both}");
     assert!(!both.contains("hunter2"), "{both}");
     assert_eq!(
         problem(&format!("{command}username = \"a\"")),
-        "0.toml: kafka.security.username: not used: kafka.security.sasl_mechanism is OAUTHBEARER"
+        "0.toml: kafka.security.username: only allowed if kafka.security.sasl_mechanism is not OAUTHBEARER"
     );
     assert_eq!(
         problem(&format!("{SASL}password = \"a\"\noauth_token_command = \"b\"")),
-        "0.toml: kafka.security.oauth_token_command: not used: kafka.security.sasl_mechanism is not OAUTHBEARER"
+        "0.toml: kafka.security.oauth_token_command: only allowed if kafka.security.sasl_mechanism is OAUTHBEARER"
     );
 }

@@ -1,15 +1,15 @@
-//! A producer's bad release: the flood breaker opens before the dead letters fill their topic, and nothing is lost by it.
+//! A producer has a bad release: the flood breaker opens before dead letters fill their topic, and no request is lost.
 
-use super::audit::{Differences, counted, counters, differences};
-use super::load::Requests;
-use super::stage::{Stage, assigned, ready, stop, wait_until};
 use crate::cluster::{NewRecord, Program, ProgramSettings, shared};
+use crate::traffic::audit::{Differences, counted, counters, differences};
+use crate::traffic::load::Requests;
+use crate::traffic::stage::{Stage, assigned, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
-/// The most dead letters that are no flood.
+/// The number of dead letters after which the breaker opens.
 const LIMIT: usize = 100;
 
-/// A breaker that opens above [`LIMIT`] of twice as many, and tries again after so long.
+/// The breaker opens above [`LIMIT`] dead letters among twice as many outcomes, and half-opens after the cool-down.
 fn settings(stage: &Stage, cool_down_ms: &str) -> ProgramSettings {
     stage
         .settings()
@@ -18,22 +18,22 @@ fn settings(stage: &Stage, cool_down_ms: &str) -> ProgramSettings {
         .set("delivery.failure_cool_down_ms", cool_down_ms)
 }
 
-/// Requests that cannot be read, numbered from `first` on.
+/// Malformed requests, numbered from `first` on.
 fn broken(first: usize, count: usize) -> impl Iterator<Item = NewRecord> {
     let requests = Requests::new(first, PARTITIONS).take(count);
     requests.map(|request| NewRecord { value: Some(b"{".to_vec()), ..request })
 }
 
-/// Requests as good as any: one in ten is broken.
-fn sound(first: usize, count: usize) -> impl Iterator<Item = NewRecord> {
+/// Ordinary requests, of which one in ten is broken.
+fn ordinary(first: usize, count: usize) -> impl Iterator<Item = NewRecord> {
     Requests::new(first, PARTITIONS).take(count)
 }
 
-/// An instance whose two workers have their shares. (What a worker sends in mid change may be given up and come again, and waits then
-/// behind the breaker that it has opened.)
+/// An instance whose two workers both have partitions. (During a rebalance a worker may abort an epoch; the breaker that it opened
+/// would then hold the same requests back.)
 fn settled(settings: &ProgramSettings) -> Program {
     let program = ready(settings);
-    wait_until("each worker has a share", || {
+    wait_until("each worker has partitions", || {
         let log = program.stderr();
         let is_some = |worker: usize, first: usize| {
             log.contains(&format!(r#""worker":{worker},"change":"Assigned([{first}"#))
@@ -44,7 +44,7 @@ fn settled(settings: &ProgramSettings) -> Program {
 }
 
 fn is_open(program: &Program) -> bool {
-    let metrics = program.get("/metrics"); // none until HTTP is served
+    let metrics = program.get("/metrics"); // no answer before HTTP is served
     metrics.is_some_and(|(_, text)| text.contains("\nnik_stream_breaker_open 1\n"))
 }
 
@@ -52,13 +52,13 @@ fn dead_letters(stage: &Stage) -> usize {
     shared().read_committed(&stage.failures).len()
 }
 
-/// How often the log says this.
-fn said(program: &Program, what: &str) -> usize {
-    program.stderr().matches(what).count()
+/// How often the breaker changed to this state, by the log.
+fn changes(program: &Program, state: &str) -> usize {
+    program.stderr().matches(&format!(r#""breaker":"{state}""#)).count()
 }
 
 #[test]
-fn a_flood_stops_after_a_window_and_goes_on_when_an_operator_accepts_it() {
+fn a_flood_is_stopped_after_a_window_until_an_operator_resumes_it() {
     let stage = Stage::new(shared(), "flood", PARTITIONS);
     let program = settled(&settings(&stage, "600000"));
     let mut sent: Vec<_> = broken(0, 2_000).collect();
@@ -69,43 +69,43 @@ fn a_flood_stops_after_a_window_and_goes_on_when_an_operator_accepts_it() {
     assert!(why.contains("the flood breaker is open until 20"), "{why}");
     assert_eq!(program.get("/livez").expect("an answer").0, 200);
     wait_until("what went out is committed", || dead_letters(&stage) == LIMIT);
-    // Good requests behind the flood wait as well.
-    sent.extend(sound(2_000, 1_000));
+    // Ordinary requests behind the flood wait, too.
+    sent.extend(ordinary(2_000, 1_000));
     shared().produce(&stage.requests, &sent[2_000..]);
-    std::thread::sleep(std::time::Duration::from_secs(2));
+    std::thread::sleep(std::time::Duration::from_secs(1));
     let (results, failures) = stage.outcomes(shared());
     assert_eq!((results.len(), failures.len()), (0, LIMIT));
 
     assert_eq!(program.post("/breaker/resume").expect("an answer").0, 200);
     let outcomes = stage.wait_for_outcomes(shared(), sent.len());
     assert_eq!(differences(&sent, &outcomes), Differences::default());
-    wait_until("all is counted, once", || counted(&program.metrics()) == counters(&sent));
+    wait_until("each request is counted once", || counted(&program.metrics()) == counters(&sent));
     wait_until("it is ready", || program.ready());
     assert_eq!(program.post("/breaker/resume").expect("an answer").0, 409);
-    for line in ["breaker opens", "resumed by an operator"] {
-        assert_eq!(said(&program, line), 1, "{line}");
+    for state in ["open", "accepted"] {
+        assert_eq!(changes(&program, state), 1, "{state}");
     }
     stop(program);
 }
 
 #[test]
-fn after_each_cool_down_a_window_more_goes_out_until_the_flood_is_over() {
+fn after_each_cool_down_one_more_window_passes_until_the_flood_is_over() {
     for guarantee in ["exactly_once", "at_least_once"] {
         let stage = Stage::new(shared(), "half-open", PARTITIONS);
         let program = settled(&settings(&stage, "1500").set("delivery.guarantee", guarantee));
         let mut sent: Vec<_> = broken(0, 450).collect();
         shared().produce(&stage.requests, &sent);
-        wait_until("all of the flood is out", || {
+        wait_until("the whole flood has passed", || {
             let found = dead_letters(&stage);
-            let windows = 1 + said(&program, "half-opens");
+            let windows = 1 + changes(&program, "half_open");
             assert!(found <= windows * LIMIT, "{found} in {windows} windows");
             found == sent.len()
         });
-        assert_eq!(said(&program, "breaker opens"), 4);
-        assert_eq!(said(&program, "breaker closes"), 0);
-        sent.extend(sound(450, 1_000));
+        assert_eq!(changes(&program, "open"), 4);
+        assert_eq!(changes(&program, "closed"), 0);
+        sent.extend(ordinary(450, 1_000));
         shared().produce(&stage.requests, &sent[450..]);
-        wait_until("the flood is over", || said(&program, "breaker closes") > 0);
+        wait_until("the flood is over", || changes(&program, "closed") > 0);
         let outcomes = stage.wait_for_outcomes(shared(), sent.len());
         assert_eq!(differences(&sent, &outcomes), Differences::default());
         wait_until("it is ready", || program.ready());
@@ -114,9 +114,9 @@ fn after_each_cool_down_a_window_more_goes_out_until_the_flood_is_over() {
 }
 
 #[test]
-fn while_it_is_open_members_come_and_go_and_a_stop_ends_well() {
+fn members_join_leave_and_stop_while_the_breaker_is_open() {
     let stage = Stage::new(shared(), "flood-rebalance", PARTITIONS);
-    // A worker each: no other of its instance joins while the flood goes out.
+    // One worker each: otherwise the second one of the instance would join during the flood.
     let settings = settings(&stage, "600000").set("kafka.workers", "1");
     let first = ready(&settings);
     let mut sent: Vec<_> = broken(0, 2_000).collect();
@@ -128,16 +128,16 @@ fn while_it_is_open_members_come_and_go_and_a_stop_ends_well() {
     wait_until("both have partitions", || {
         assigned(&first) > 0 && assigned(&second) == PARTITIONS - assigned(&first)
     });
-    wait_until("the other opens its own", || is_open(&second));
+    wait_until("the other opens its breaker", || is_open(&second));
     wait_until("what went out is committed", || dead_letters(&stage) == 2 * LIMIT);
     stop(first);
     wait_until("the other has all partitions", || assigned(&second) == PARTITIONS);
-    sent.extend(sound(2_000, 500));
+    sent.extend(ordinary(2_000, 500));
     shared().produce(&stage.requests, &sent[2_000..]);
     assert_eq!(second.post("/breaker/resume").expect("an answer").0, 200);
     let outcomes = stage.wait_for_outcomes(shared(), sent.len());
     assert_eq!(differences(&sent, &outcomes), Differences::default());
-    // A partition that was paused, went away and came back is read.
+    // A partition that was paused, revoked and assigned again is read.
     let third = settings.run();
     wait_until("it answers", || third.get("/livez").is_some());
     wait_until("both have partitions", || {
@@ -145,7 +145,7 @@ fn while_it_is_open_members_come_and_go_and_a_stop_ends_well() {
     });
     stop(third);
     wait_until("it has all partitions", || assigned(&second) == PARTITIONS);
-    let more: Vec<_> = sound(3_000, 500).collect();
+    let more: Vec<_> = ordinary(3_000, 500).collect();
     shared().produce(&stage.requests, &more);
     sent.extend(more);
     let outcomes = stage.wait_for_outcomes(shared(), sent.len());
@@ -154,7 +154,7 @@ fn while_it_is_open_members_come_and_go_and_a_stop_ends_well() {
 }
 
 #[test]
-fn with_a_share_of_one_the_breaker_is_off() {
+fn a_ratio_of_one_disables_the_breaker() {
     let stage = Stage::new(shared(), "no-breaker", PARTITIONS);
     let sent: Vec<_> = broken(0, 2_000).collect();
     shared().produce(&stage.requests, &sent);
@@ -162,7 +162,7 @@ fn with_a_share_of_one_the_breaker_is_off() {
     let program = settings.run();
     let outcomes = stage.wait_for_outcomes(shared(), sent.len());
     assert_eq!(differences(&sent, &outcomes), Differences::default());
-    assert_eq!(said(&program, "breaker opens"), 0);
+    assert_eq!(changes(&program, "open"), 0);
     assert_eq!(program.post("/breaker/resume").expect("an answer").0, 409);
     stop(program);
 }

@@ -1,52 +1,52 @@
-//! Kill -9 in mid load: for a `read_committed` reader each request has one outcome all the same.
+//! SIGKILL under load: a `read_committed` reader still sees exactly one outcome of each request.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::audit::assert_exact;
-use super::load::Load;
-use super::reader::Reader;
-use super::stage::{End, Stage, assigned, ready, stop, wait_until};
 use crate::cluster::shared;
+use crate::traffic::audit::assert_exact;
+use crate::traffic::load::Load;
+use crate::traffic::reader::Reader;
+use crate::traffic::stage::{End, Stage, assigned, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
 
-/// Runs `work` while the group's committed positions are compared with what can be read: an offset is never committed without
-/// its outcome. (Both become visible in one transaction, each partition in its own moment.)
-fn while_positions_are_watched(stage: &Stage, reader: &Reader, work: impl FnOnce()) {
+/// Does `work` while it compares the committed offsets with what can be read: no offset is committed without its outcome. (One
+/// transaction makes both visible, though each partition at its own moment.)
+fn while_offsets_are_compared(stage: &Stage, reader: &Reader, work: impl FnOnce()) {
     let end = End::default();
     let ended = end.flag();
     std::thread::scope(|scope| {
         let watch = scope.spawn(move || {
-            let mut looks = 0;
+            let mut comparisons = 0;
             while !ended.load(Ordering::Relaxed) {
                 let committed = shared().committed(&stage.group, &stage.requests);
-                wait_until("the outcomes before each committed position show", || {
+                wait_until("the outcomes before each committed offset can be read", || {
                     let seen = reader.by_partition();
                     committed
                         .iter()
                         .all(|(partition, next)| seen.get(partition).unwrap_or(&0) >= next)
                 });
-                looks += 1;
+                comparisons += 1;
                 std::thread::sleep(Duration::from_millis(20));
             }
-            looks
+            comparisons
         });
-        let end = end; // dropped here when the work fails, so that the watch ends
+        let end = end; // dropped when the work panics, so that the thread ends
         work();
         drop(end);
-        assert!(watch.join().expect("positions within what can be read") > 3);
+        assert!(watch.join().expect("an outcome for each committed offset") > 3);
     });
 }
 
 #[test]
-fn kills_in_mid_load_lose_nothing_and_double_nothing() {
+fn kills_under_load_lose_nothing_and_double_nothing() {
     let stage = Stage::new(shared(), "killed", PARTITIONS);
     let settings = stage.settings().set("kafka.instance_id", "only");
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
-    while_positions_are_watched(&stage, &reader, || {
+    while_offsets_are_compared(&stage, &reader, || {
         for crash in 0..5 {
             let program = settings.run();
             reader.wait_for(reader.count() + 150 + 31 * crash);
@@ -62,7 +62,7 @@ fn kills_in_mid_load_lose_nothing_and_double_nothing() {
 }
 
 #[test]
-fn a_killed_dynamic_member_is_replaced_by_another_that_loses_and_doubles_nothing() {
+fn another_dynamic_member_replaces_a_killed_one_without_loss_or_duplicates() {
     let stage = Stage::new(shared(), "replaced", PARTITIONS);
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);

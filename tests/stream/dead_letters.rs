@@ -1,7 +1,7 @@
-//! What could not be processed: why, whence, and the request itself, so that nothing is lost.
+//! Dead letters: the reason, the source record, and the original request, so that nothing is lost.
 
-use super::stage::{Stage, ready, stop};
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
+use crate::traffic::stage::{Stage, ready, stop};
 
 type Header = (Vec<u8>, Option<Vec<u8>>);
 
@@ -19,7 +19,7 @@ fn header(name: &str, value: &[u8]) -> Header {
     (name.into(), Some(value.to_vec()))
 }
 
-/// The failures of these values, all sent to partition 2 of 3, with headers of their own.
+/// The failures of these values, all sent to partition 2 of 3 with these headers.
 fn failures(
     stage: &Stage,
     settings: &ProgramSettings,
@@ -43,7 +43,7 @@ fn failures(
     failures
 }
 
-/// Asserts everything that a failure's headers say, in their order.
+/// Asserts all headers of a failure, in their order.
 fn assert_headers(
     stage: &Stage,
     (offset, failure): (usize, &Record),
@@ -51,7 +51,7 @@ fn assert_headers(
     original: Option<&[u8]>,
     own: &[Header],
 ) {
-    let message = failure.headers[4].1.clone().expect("a sentence");
+    let message = failure.headers[4].1.clone().expect("a message");
     assert!((10..=256).contains(&message.len()) && message.is_ascii());
     let offset = offset.to_string();
     let values: [&[u8]; 6] = [
@@ -74,11 +74,11 @@ fn assert_headers(
     assert!(failure.headers == expected, "{reason}: a header's value");
 }
 
-// A request, why it fails, and the list that comes back.
+/// A request, the reason of its failure, and the list in the failure.
 type Case<'a> = (Option<&'a [u8]>, &'static str, Option<String>);
 
 #[test]
-fn each_reason_comes_with_where_it_stood_and_the_original() {
+fn each_reason_comes_with_the_place_of_the_request_and_the_original() {
     let list = |count| vec![r#""3273010101900001""#; count].join(",");
     let full = |count| format!(r#"{{"nik":[{}],"process":"full"}}"#, list(count));
     let (too_large, too_many) = (vec![b' '; 2 << 20], full(10_001));
@@ -116,7 +116,7 @@ fn each_reason_comes_with_where_it_stood_and_the_original() {
 }
 
 #[test]
-fn a_result_beyond_the_limit_is_a_failure_with_as_much_of_the_request_as_fits() {
+fn a_result_over_the_limit_is_a_failure_with_as_much_of_the_request_as_fits() {
     let stage = Stage::new(shared(), "beyond", 3);
     let settings = stage.settings().set("limits.result_bytes", "2500");
     let request = |count| {
@@ -125,7 +125,7 @@ fn a_result_beyond_the_limit_is_a_failure_with_as_much_of_the_request_as_fits() 
         let niks = niks.join(",");
         (format!(r#"{{"nik":[{niks}],"process":"full"}}"#), niks)
     };
-    // List and original fit; the list alone; not even the list. A NIK told in full takes some 350 bytes.
+    // List and original fit; only the list fits; neither fits. A NIK in full takes some 350 bytes.
     let cases = [request(12), request(100), request(140)];
     let values: Vec<_> = cases.iter().map(|(value, _)| Some(value.as_bytes())).collect();
     let found = failures(&stage, &settings, &values, &[]);
@@ -141,7 +141,7 @@ fn a_result_beyond_the_limit_is_a_failure_with_as_much_of_the_request_as_fits() 
 }
 
 #[test]
-fn an_original_that_does_not_fit_stays_where_it_stands() {
+fn an_original_that_does_not_fit_is_left_out() {
     let stage = Stage::new(shared(), "unfit", 3);
     let value = vec![b'x'; (4 << 20) + 1];
     let found = failures(&stage, &stage.settings(), &[Some(&value)], &[]);
@@ -149,7 +149,7 @@ fn an_original_that_does_not_fit_stays_where_it_stands() {
 }
 
 #[test]
-fn a_dead_letter_that_is_sent_again_does_not_pile_up_its_headers() {
+fn a_dead_letter_that_is_sent_again_gets_each_header_once() {
     let stage = Stage::new(shared(), "again", 3);
     let mut headers = vec![header("trace", b"first")];
     for name in NAMES.into_iter().chain([ORIGINAL, NAMES[0]]) {
@@ -171,9 +171,9 @@ fn a_dead_letter_that_is_sent_again_does_not_pile_up_its_headers() {
 }
 
 #[test]
-fn no_header_of_ours_is_longer_than_256_bytes() {
+fn no_header_of_a_failure_is_longer_than_256_bytes() {
     let stage = Stage::new(shared(), "long", 3);
-    // 255 bytes hold it in whole characters; the 256th would cut one.
+    // 255 bytes end with a whole character; the 256th would cut one.
     let group = format!("x{}", "é".repeat(200));
     let settings = stage.settings().set("kafka.group_id", &group);
     let found = failures(&stage, &settings, &[Some(b"x")], &[]);

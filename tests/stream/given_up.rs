@@ -1,23 +1,24 @@
-//! An epoch is given up over a record that was not yet in it: that one comes again as well.
+//! An epoch is aborted by a record that was not yet part of it: that record is read again, too.
 
 use std::time::Duration;
 
-use super::load::{Requests, number};
-use super::stage::{Stage, TOPIC, ready, stop, wait_until};
 use crate::cluster::{NewRecord, Record, shared};
+use crate::traffic::load::{Requests, number};
+use crate::traffic::stage::{Stage, TOPIC, ready, stop, wait_until};
 
 #[test]
-fn a_record_that_finds_its_transaction_broken_by_another_partition_is_not_passed_over() {
+fn a_record_that_finds_its_transaction_aborted_by_another_partition_is_not_skipped() {
     let stage = Stage::named(shared(), "broken");
     let small = [TOPIC[1], TOPIC[2], ("max.message.bytes", "1000")];
     for (topic, settings) in stage.topics().into_iter().zip([&TOPIC, &small, &TOPIC]) {
         shared().create_topic(topic, 2, settings);
     }
-    // One worker and a long epoch: the broker's refusal of the first outcome is known when the next request is taken.
+    // One worker and a long epoch: the worker knows that the broker refused the first outcome when it reads the next request.
     let settings = stage
         .settings()
         .set("kafka.workers", "1")
         .set("kafka.producer.compression_type", "none")
+        .set("kafka.producer.transaction_timeout_ms", "10000")
         .set("delivery.commit_interval_ms", "6000")
         .set("delivery.commit_min_interval_ms", "6000");
     let program = ready(&settings);
@@ -26,7 +27,7 @@ fn a_record_that_finds_its_transaction_broken_by_another_partition_is_not_passed
         value: Some(format!(r#"{{"nik":[{list}],"process":"full"}}"#).into_bytes()),
         ..requests.next().expect("without end")
     };
-    // A commit, so that the next is far away.
+    // After a commit the next one is six seconds away.
     let (before, _) = (next(""), next(""));
     let producer = shared().producer();
     let send = |requests: &[NewRecord]| {

@@ -1,10 +1,10 @@
-//! Why an instance is not ready, and that it lives all the while. (Missing topics: `membership`; an open breaker: `breaker`; a stop:
+//! Why an instance is not ready, while it stays alive. (Missing topics are in `membership`, an open breaker in `breaker`, a stop in
 //! `stops`.)
 
-use super::stage::{PATIENCE, Stage, assigned, stop, wait_until};
 use crate::cluster::{KafkaCluster, Program, shared};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, stop, wait_until};
 
-/// Waits until it is not ready and the reasons are as wanted; it lives.
+/// Waits until it is not ready for the wanted reasons; asserts that it is alive.
 fn wait_for_reasons(program: &Program, what: &str, wanted: impl Fn(&str) -> bool) {
     wait_until(what, || {
         let ready = program.get("/readyz");
@@ -15,25 +15,25 @@ fn wait_for_reasons(program: &Program, what: &str, wanted: impl Fn(&str) -> bool
 }
 
 #[test]
-fn a_worker_whom_the_group_does_not_take_in_is_named() {
+fn a_worker_that_cannot_join_the_group_is_named() {
     let stage = Stage::new(shared(), "outside", 2);
-    // A session shorter than the brokers allow.
+    // The session is shorter than the brokers allow.
     let settings = stage.settings_without_session();
     let outside = settings.set("kafka.consumer.session_timeout_ms", "900").run();
-    // Whoever came later was taken in long ago.
+    // A member that starts later has joined by now.
     let inside = stage.run();
     wait_until("the other has all partitions", || assigned(&inside) == 2);
     wait_for_reasons(&outside, "both workers are named", |reasons| {
         reasons
-            == "not ready:\nworker 0 has no assignment of the group yet\n\
-                worker 1 has no assignment of the group yet\n"
+            == "not ready:\nworker 0 has no group assignment yet\n\
+                worker 1 has no group assignment yet\n"
     });
     stop(outside);
     stop(inside);
 }
 
 #[test]
-fn brokers_that_are_away_are_told_until_they_are_back() {
+fn brokers_that_are_down_are_reported_until_they_are_back() {
     let mut cluster = KafkaCluster::start(1);
     let stage = Stage::new(&cluster, "away", 2);
     let mut program = stage.run();
@@ -43,8 +43,8 @@ fn brokers_that_are_away_are_told_until_they_are_back() {
         reasons.contains("no broker answers")
     });
     assert!(program.metrics()["nik_stream_brokers_up"] < 0.5);
-    cluster.start_again(1);
-    program.wait_ready(PATIENCE);
+    cluster.restart(1);
+    program.wait_ready(WAIT_TIMEOUT);
     assert!(program.metrics()["nik_stream_brokers_up"] > 0.5);
     stop(program);
 }

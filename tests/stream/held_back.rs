@@ -1,4 +1,4 @@
-//! Positions that a transaction still open holds back: the group's next member waits for them, and takes no other.
+//! Offsets that an open transaction holds back: the next member of the group waits for them.
 
 use std::time::Duration;
 
@@ -6,19 +6,19 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList, producer::DefaultProducerContext};
 
-use super::audit::{Differences, differences};
-use super::load::Requests;
-use super::stage::{PATIENCE, Stage, stop, wait_until};
 use crate::cluster::shared;
+use crate::traffic::audit::{Differences, differences};
+use crate::traffic::load::Requests;
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop, wait_until};
 
-/// What an instance leaves behind that crashes between sending its positions and committing them.
+/// The open transaction of an instance that crashed after it sent its offsets and before it committed them.
 fn crash_before_commit(stage: &Stage) -> ThreadedProducer<DefaultProducerContext> {
     let producer: ThreadedProducer<_> = shared()
         .client()
         .set("transactional.id", format!("{}-crashed", stage.group))
         .create()
         .expect("a producer");
-    producer.init_transactions(PATIENCE).expect("begins");
+    producer.init_transactions(WAIT_TIMEOUT).expect("begins");
     producer.begin_transaction().expect("begins");
     let member: BaseConsumer =
         shared().client().set("group.id", &stage.group).create().expect("a consumer");
@@ -30,13 +30,13 @@ fn crash_before_commit(stage: &Stage) -> ThreadedProducer<DefaultProducerContext
     }
     let metadata = member.group_metadata().expect("of the group");
     producer
-        .send_offsets_to_transaction(&positions, &metadata, PATIENCE)
-        .expect("positions are sent");
+        .send_offsets_to_transaction(&positions, &metadata, WAIT_TIMEOUT)
+        .expect("offsets are sent");
     producer
 }
 
 #[test]
-fn a_group_that_changes_while_a_crashed_members_transaction_is_open_begins_nowhere_anew() {
+fn a_rebalance_during_a_crashed_members_transaction_resets_no_offset() {
     let stage = Stage::new(shared(), "held-back", 2);
     let mut sent: Vec<_> = Requests::new(0, 2).take(200).collect();
     shared().produce(&stage.requests, &sent);
@@ -52,7 +52,7 @@ fn a_group_that_changes_while_a_crashed_members_transaction_is_open_begins_nowhe
     let second = stage.settings().run();
     wait_until("the group has changed", || changes(4));
     std::thread::sleep(Duration::from_secs(2));
-    crashed.abort_transaction(PATIENCE).expect("aborts");
+    crashed.abort_transaction(WAIT_TIMEOUT).expect("aborts");
 
     let more: Vec<_> = Requests::new(1_000, 2).take(100).collect();
     shared().produce(&stage.requests, &more);

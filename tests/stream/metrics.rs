@@ -1,17 +1,16 @@
-//! The metrics of a running instance: well-formed from the start, and a lag that tells the truth whatever the workers do.
+//! The metrics of a running instance: well-formed from the start, with a lag that is right whatever the workers do.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::load::{Requests, now_ms};
-use super::stage::{Stage, assigned, ready, stop, wait_until};
 use crate::cluster::{NewRecord, Program, shared};
-use crate::page::browser::need;
+use crate::traffic::load::{Requests, now_ms};
+use crate::traffic::stage::{Stage, assigned, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 
-/// Requests of now, none of them broken.
+/// Valid requests with the current time.
 fn requests(count: usize) -> Vec<NewRecord> {
     let now = now_ms();
     let requests = Requests::new(0, PARTITIONS).take(count);
@@ -23,7 +22,7 @@ fn requests(count: usize) -> Vec<NewRecord> {
     requests.map(good).collect()
 }
 
-/// The samples of a metric by partition.
+/// The samples of a metric, by partition.
 fn by_partition(program: &Program, metric: &str) -> BTreeMap<String, f64> {
     let start = format!("{metric}{{partition=\"");
     let metrics = program.metrics().into_iter();
@@ -34,7 +33,7 @@ fn by_partition(program: &Program, metric: &str) -> BTreeMap<String, f64> {
     samples.collect()
 }
 
-/// The lag of all partitions of an instance: records, and the greatest age.
+/// The lag of an instance: records of all partitions, and the greatest age.
 fn lag(program: &Program) -> (f64, f64) {
     let records = by_partition(program, "nik_stream_lag_records");
     let seconds = by_partition(program, "nik_stream_lag_seconds");
@@ -42,14 +41,15 @@ fn lag(program: &Program) -> (f64, f64) {
 }
 
 #[test]
-fn promtool_finds_nothing_but_promised_names_to_complain_of() {
+#[cfg(feature = "packaging-tests")]
+fn promtool_reports_nothing_but_the_promised_names() {
     let stage = Stage::new(shared(), "promtool", PARTITIONS);
     shared().produce(&stage.requests, &requests(40));
     let program = stage.run();
     stage.wait_for_outcomes(shared(), 40);
     let (_, text) = program.get("/metrics").expect("an answer");
     stop(program);
-    need("promtool");
+    crate::page::browser::need("promtool");
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -61,14 +61,14 @@ fn promtool_finds_nothing_but_promised_names_to_complain_of() {
     input.write_all(text.as_bytes()).expect("read");
     drop(input);
     let output = promtool.wait_with_output().expect("ends");
-    // These names are the summary of the results, and a promise; its lint takes them for the type.
+    // These names mean the summary of results and are promised; the lint treats them as the metric type.
     let promised = |line: &&str| {
         line.starts_with("nik_summary_") && line.ends_with("should not include type 'summary'")
     };
     let said = String::from_utf8_lossy(&output.stderr);
     let said: Vec<_> = said.lines().filter(|it| !it.is_empty()).collect();
     assert!(said.iter().all(promised), "{said:#?}");
-    assert!(matches!(output.status.code(), Some(0 | 3)), "not parsed");
+    assert!(matches!(output.status.code(), Some(0 | 3)), "promtool did not parse the metrics");
 }
 
 #[test]
@@ -79,7 +79,7 @@ fn the_lag_grows_while_the_breaker_is_open_and_ends_when_all_is_committed() {
         broken.value = None;
     }
     shared().produce(&stage.requests, &sent);
-    // The first record of each partition opens it: nothing can be committed.
+    // The first record of each partition opens the breaker, so that nothing can be committed.
     let settings = stage.settings().set("delivery.max_failure_ratio", "0");
     let program = settings.run();
     wait_until("it answers", || program.get("/livez").is_some());
@@ -88,7 +88,7 @@ fn the_lag_grows_while_the_breaker_is_open_and_ends_when_all_is_committed() {
         lag(&program).0 >= 400.0 && seconds.values().all(|age| *age > 0.0)
     });
     let before = lag(&program);
-    // What comes while it pauses is behind as well.
+    // Requests that arrive during the pause count, too.
     shared().produce(&stage.requests, &requests(100));
     wait_until("more requests are behind, and for longer", || {
         let now = lag(&program);
@@ -103,7 +103,7 @@ fn the_lag_grows_while_the_breaker_is_open_and_ends_when_all_is_committed() {
 }
 
 #[test]
-fn a_producers_commit_behind_the_last_request_is_no_lag() {
+fn a_commit_marker_after_the_last_request_does_not_count_as_lag() {
     let stage = Stage::new(shared(), "marker", PARTITIONS);
     let producer = shared().transactional_producer(&format!("{}-producer", stage.group));
     let sent = requests(40);
@@ -114,29 +114,29 @@ fn a_producers_commit_behind_the_last_request_is_no_lag() {
         }
     });
     stage.wait_for_outcomes(shared(), sent.len());
-    // Two looks at the ends later it is still so. (In between the looker may be ahead of a worker that is late.)
-    std::thread::sleep(std::time::Duration::from_secs(12));
+    // It stays so when the end offsets have been polled a few more times. (In between they may be newer than a worker's report.)
+    std::thread::sleep(std::time::Duration::from_secs(2));
     wait_until("no request is behind", || lag(&program) == (0.0, 0.0));
     stop(program);
 }
 
 #[test]
-fn a_partition_that_goes_to_another_instance_takes_its_lag_along() {
+fn the_lag_of_a_partition_moves_with_it_to_another_instance() {
     let stage = Stage::new(shared(), "moved", PARTITIONS);
     shared().produce(&stage.requests, &requests(40));
     let first = stage.run();
-    wait_until("it has all", || assigned(&first) == PARTITIONS);
+    wait_until("it has all partitions", || assigned(&first) == PARTITIONS);
     let rebalances = || first.metrics()["nik_stream_rebalances_total"];
     let before = rebalances();
     let second = ready(&stage.settings());
-    wait_until("they share", || {
+    wait_until("they share the partitions", || {
         assigned(&second) > 0 && assigned(&first) == PARTITIONS - assigned(&second)
     });
     assert!(rebalances() > before);
     let of_first = by_partition(&first, "nik_stream_assigned");
     for program in [&first, &second] {
         let told = by_partition(program, "nik_stream_assigned");
-        assert_eq!(told.len(), PARTITIONS, "those of others, too");
+        assert_eq!(told.len(), PARTITIONS, "the partitions of other instances are missing");
     }
     for metric in ["nik_stream_lag_records", "nik_stream_lag_seconds"] {
         let told = by_partition(&first, metric);
@@ -145,7 +145,7 @@ fn a_partition_that_goes_to_another_instance_takes_its_lag_along() {
         }
     }
     stop(second);
-    wait_until("it has all again", || {
+    wait_until("it has all partitions again", || {
         by_partition(&first, "nik_stream_lag_seconds").len() == PARTITIONS
     });
     stop(first);

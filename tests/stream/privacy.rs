@@ -1,12 +1,12 @@
-//! No number of a request in what operators see: every log line at every level, every metric, every header of ours.
+//! Operators see no NIK of a request: not in logs at any level, not in metrics, not in the headers that the program adds.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
-use super::stage::{Stage, ready};
 use crate::cluster::{NewRecord, Record, shared};
+use crate::traffic::stage::{Stage, ready};
 
-/// Sixteen digits that begin as no clock, offset or address does, each different.
+/// Numbers of sixteen digits, each different, that begin unlike any time, offset or address.
 struct Numbers(u64);
 
 impl Numbers {
@@ -17,7 +17,7 @@ impl Numbers {
     }
 }
 
-/// Requests with numbers wherever there is a place for one.
+/// Requests with numbers in every possible place.
 fn requests(numbers: &mut Numbers) -> Vec<NewRecord> {
     let mut texts = Vec::new();
     for template in [
@@ -46,7 +46,7 @@ fn requests(numbers: &mut Numbers) -> Vec<NewRecord> {
         }
         texts.push(text.into_bytes());
     }
-    // Too many, too many for the answer's topic, too large, and not UTF-8.
+    // Too many, too many for the results topic, too large, and not UTF-8.
     for count in [10_001, 300] {
         let list: Vec<_> = (0..count).map(|_| numbers.next()).collect();
         texts.push(format!(r#"{{"nik":[{}],"process":"full"}}"#, list.join(",")).into_bytes());
@@ -69,7 +69,7 @@ fn requests(numbers: &mut Numbers) -> Vec<NewRecord> {
         .collect()
 }
 
-/// Every run of sixteen digits within a longer one, too, that begins as the numbers do.
+/// All sixteen digits, also within longer runs, that begin like the numbers.
 fn numbers_in(text: &[u8]) -> HashSet<String> {
     text.windows(16)
         .filter(|window| window.starts_with(b"3273") && window.iter().all(u8::is_ascii_digit))
@@ -84,7 +84,7 @@ fn assert_none(place: &str, text: &[u8]) {
 
 #[test]
 fn no_number_of_a_request_is_seen_by_an_operator_exactly_once() {
-    // The broker refuses a result, too, and says so. (At least once that would double its neighbours.)
+    // The broker refuses a result, too, and logs it. (With at_least_once that would double its neighbours.)
     assert_private("exactly_once", "trace", "20000");
 }
 
@@ -109,7 +109,7 @@ fn assert_private(guarantee: &str, level: &str, largest_result: &str) {
     let sent = requests(&mut Numbers(0));
     shared().produce(&stage.requests, &sent);
     let (results, failures) = stage.wait_for_outcomes(shared(), sent.len());
-    // There is something to be found.
+    // Results and failures do contain numbers.
     assert!(results.len() >= 3 && failures.len() >= 15);
     let shows = |result: &Record| !numbers_in(result.value.as_deref().expect("text")).is_empty();
     assert!(results.iter().all(shows));
@@ -125,12 +125,12 @@ fn assert_private(guarantee: &str, level: &str, largest_result: &str) {
     }
     assert_eq!(program.stop(Duration::from_secs(15)), Some(0));
     let (words, data) = (program.stderr(), program.stdout());
-    assert!(words.lines().count() > 500, "the log is talkative");
+    assert!(words.lines().count() > 500, "the log is too short to prove anything");
     assert_none("standard error", words.as_bytes());
     assert_none("standard output", data.as_bytes());
 }
 
-/// Ours hold no number; the request's own, and the original, do as they did.
+/// The program's headers contain no number; those of the request and the original are unchanged.
 fn assert_headers(sent: &NewRecord, failure: &Record) {
     let own = &sent.headers[..1];
     assert!(failure.headers.ends_with(own));

@@ -1,12 +1,12 @@
-//! One record in, one record out: what of a request comes back with its outcome, untouched, and where it goes.
+//! One record in, one record out: what an outcome keeps of its request, and its partition.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use super::audit::{Differences, differences};
-use super::load::{Requests, now_ms, number};
-use super::stage::{Stage, stop};
 use crate::cluster::{NewRecord, Record, shared, unique};
+use crate::traffic::audit::{Differences, differences};
+use crate::traffic::load::{Requests, now_ms, number};
+use crate::traffic::stage::{Stage, stop};
 
 const VALID: &str = r#"{"nik":["3273010101900001"],"process":"limited"}"#;
 
@@ -14,7 +14,7 @@ fn request(value: &str) -> NewRecord {
     NewRecord { partition: Some(0), value: Some(value.into()), ..NewRecord::default() }
 }
 
-/// Sends the records to an instance and gives their outcomes: results and failures.
+/// Sends the records to an instance and returns their results and failures.
 fn outcomes(stage: &Stage, records: &[NewRecord]) -> (Vec<Record>, Vec<Record>) {
     let program = stage.run();
     shared().produce(&stage.requests, records);
@@ -24,7 +24,7 @@ fn outcomes(stage: &Stage, records: &[NewRecord]) -> (Vec<Record>, Vec<Record>) 
 }
 
 #[test]
-fn key_partition_timestamp_and_headers_come_back_untouched() {
+fn an_outcome_keeps_key_partition_timestamp_and_headers() {
     let stage = Stage::new(shared(), "untouched", 4);
     let headers = vec![
         (b"twice".to_vec(), Some(b"one".to_vec())),
@@ -51,7 +51,7 @@ fn key_partition_timestamp_and_headers_come_back_untouched() {
 }
 
 #[test]
-fn an_empty_key_stays_empty_and_no_key_stays_none() {
+fn an_empty_key_stays_empty_and_a_null_key_stays_null() {
     let stage = Stage::new(shared(), "keys", 1);
     let keys = [Some(Vec::new()), None, Some(b"key".to_vec())];
     let sent = keys.clone().map(|key| NewRecord { key, ..request(VALID) });
@@ -64,7 +64,7 @@ fn an_empty_key_stays_empty_and_no_key_stays_none() {
 }
 
 #[test]
-fn no_timestamp_and_one_far_ahead_become_the_clocks() {
+fn a_missing_timestamp_and_one_far_ahead_become_the_current_time() {
     const MINUTE: i64 = 60_000;
     let stage = Stage::new(shared(), "timestamps", 1);
     let start = now_ms();
@@ -80,7 +80,7 @@ fn no_timestamp_and_one_far_ahead_become_the_clocks() {
     }
 }
 
-/// Keys and Kafka's own `Utils.murmur2` of them, from its tests.
+/// Keys and their `Utils.murmur2`, from Kafka's tests.
 const MURMUR2: [(&str, i32); 7] = [
     ("21", -973_932_308),
     ("foobar", -790_332_482),
@@ -92,7 +92,7 @@ const MURMUR2: [(&str, i32); 7] = [
 ];
 
 #[test]
-fn where_partition_counts_differ_the_key_decides_as_javas_clients_do_and_else_the_modulo() {
+fn if_partition_counts_differ_the_key_decides_as_in_java_clients_and_without_a_key_the_modulo() {
     const INPUT: i32 = 4;
     let stage = Stage::with(shared(), "routes", [5, 7, 3]);
     let mut sent = Vec::new();
@@ -121,7 +121,7 @@ fn where_partition_counts_differ_the_key_decides_as_javas_clients_do_and_else_th
 }
 
 #[test]
-fn requests_of_a_transaction_that_was_aborted_have_no_outcome() {
+fn requests_of_an_aborted_transaction_have_no_outcome() {
     let stage = Stage::new(shared(), "aborted", 2);
     let program = stage.run();
     let producer = shared().transactional_producer(&unique("aborting"));
@@ -145,7 +145,7 @@ fn requests_of_a_transaction_that_was_aborted_have_no_outcome() {
 }
 
 #[test]
-fn outcomes_are_the_bytes_that_the_judgement_gives_on_the_day_of_the_record() {
+fn outcomes_have_the_bytes_that_the_judgement_gives_on_the_day_of_the_record() {
     let stage = Stage::new(shared(), "bytes", 3);
     let sent: Vec<_> = Requests::new(0, 3).take(1_000).collect();
     let found = differences(&sent, &outcomes(&stage, &sent));
@@ -153,7 +153,7 @@ fn outcomes_are_the_bytes_that_the_judgement_gives_on_the_day_of_the_record() {
 }
 
 #[test]
-fn outcomes_are_the_bytes_that_check_prints() {
+fn outcomes_have_the_bytes_that_check_prints() {
     let stage = Stage::new(shared(), "checked", 1);
     let sent: Vec<_> = Requests::new(0, 1)
         .filter(|request| request.value.is_some())

@@ -1,17 +1,17 @@
-//! Outcomes that the broker refuses for good, one among hundreds: it alone becomes another, its neighbours come out as they were.
+//! The broker permanently refuses one outcome among hundreds: only that one is replaced, and its neighbours are unchanged.
 
 use rand::distr::Alphanumeric;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use super::audit::{Differences, differences};
-use super::load::{Requests, key, number};
-use super::stage::{PATIENCE, Stage, TOPIC, ready, stop};
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
+use crate::traffic::audit::{Differences, differences};
+use crate::traffic::load::{Requests, key, number};
+use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, ready, stop};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// A stage of two partitions whose topics (requests, results, failures) have one more setting each.
+/// A stage of two partitions with these further settings of its topics (requests, results, failures).
 fn stage(name: &str, settings: [&[(&str, &str)]; 3]) -> Stage {
     let stage = Stage::named(shared(), name);
     for (topic, own) in stage.topics().into_iter().zip(settings) {
@@ -20,28 +20,28 @@ fn stage(name: &str, settings: [&[(&str, &str)]; 3]) -> Stage {
     stage
 }
 
-/// Text without a NIK in it.
+/// Text that contains no NIK.
 fn noise(seed: usize, bytes: usize) -> String {
     let random = ChaCha8Rng::seed_from_u64(seed as u64);
     random.sample_iter(Alphanumeric).take(bytes).map(char::from).collect()
 }
 
-/// A request whose list comes back with the answer, as it holds no NIK.
+/// A request whose list is part of its outcome, since it contains no NIK.
 fn with_noise(request: NewRecord, bytes: usize) -> NewRecord {
     let number = number(request.key.as_deref()).expect("a number");
     let value = format!(r#"{{"nik":["{}"],"process":"full"}}"#, noise(number, bytes));
     NewRecord { value: Some(value.into_bytes()), ..request }
 }
 
-/// Sends all before the program starts, so that they share its epochs; gives what came out of the ordinary ones and of those
-/// that `is_special`, results before failures.
+/// Sends all requests before the program starts, so that they share its epochs; returns the outcomes of the ordinary ones, and of
+/// those that are special, results before failures.
 fn outcomes(
     stage: &Stage,
     sent: &[NewRecord],
     is_special: impl Fn(usize) -> bool,
 ) -> ((Vec<Record>, Vec<Record>), Vec<Record>) {
     shared().produce(&stage.requests, sent);
-    // Uncompressed, so that sizes are what they seem.
+    // Without compression, so that the broker sees the real sizes.
     let settings = stage.settings().set("kafka.producer.compression_type", "none");
     let program = ready(&settings);
     let (results, failures) = stage.wait_for_outcomes(shared(), sent.len());
@@ -53,7 +53,7 @@ fn outcomes(
     ((results, failures), special)
 }
 
-/// The neighbours' outcomes are those of any day.
+/// Asserts that the neighbours have their ordinary outcomes.
 fn assert_untouched(
     sent: &[NewRecord],
     outcomes: &(Vec<Record>, Vec<Record>),
@@ -73,7 +73,7 @@ fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
     value.as_deref()
 }
 
-/// What is told of a record that was refused: its reason, its payload's list, and whether the original came along.
+/// Asserts the failure of a record whose result was refused: reason, list, and whether it has the original.
 fn assert_too_large(sent: &NewRecord, outcome: &Record, with_list: bool, with_original: bool) {
     assert_eq!(header(outcome, "nik-failure-reason"), Some(&b"result_too_large"[..]));
     let request = str::from_utf8(sent.value.as_deref().expect("a value")).expect("text");
@@ -88,7 +88,7 @@ fn assert_too_large(sent: &NewRecord, outcome: &Record, with_list: bool, with_or
 }
 
 #[test]
-fn a_result_too_large_for_its_topic_becomes_a_failure_and_its_neighbours_stay() {
+fn a_result_too_large_for_its_topic_becomes_a_failure_and_its_neighbours_are_unchanged() {
     let stage = stage("large", [&[], &[("max.message.bytes", "100000")], &[]]);
     let large = |number: usize| number == 150 || number == 151 || number == 388;
     let sent: Vec<_> = Requests::new(0, 2)
@@ -106,7 +106,7 @@ fn a_result_too_large_for_its_topic_becomes_a_failure_and_its_neighbours_stay() 
 }
 
 #[test]
-fn results_whose_batch_is_too_large_for_the_topic_go_one_by_one() {
+fn results_whose_batch_is_too_large_for_the_topic_are_sent_one_by_one() {
     let stage = stage("batches", [&[], &[("max.message.bytes", "4096")], &[]]);
     let large = |number: usize| number % 100 == 7;
     let sent: Vec<_> = Requests::new(0, 2)
@@ -128,7 +128,7 @@ fn a_failure_too_large_for_its_topic_loses_the_original_then_the_list_then_the_r
  {
     let small: &[_] = &[("max.message.bytes", "4096")];
     let stage = stage("small", [&[], small, small]);
-    // The result never fits. List and original do, the list alone, neither, and with the last not even its own header.
+    // The result never fits. List and original fit, only the list, neither, and finally not even the request's header.
     let sizes = [(1, 60, 0), (3, 150, 0), (5, 400, 0), (6, 400, 6_000)];
     let special = |number: usize| sizes.iter().any(|(special, ..)| *special == number);
     let mut sent: Vec<_> = Requests::new(0, 2).take(100).collect();
@@ -153,14 +153,14 @@ fn a_failure_too_large_for_its_topic_loses_the_original_then_the_list_then_the_r
     }
 }
 
-/// A list whose answer is twenty times as long.
+/// A request whose outcome is twenty times as long.
 fn of_niks(count: usize) -> Vec<u8> {
     let niks: Vec<_> = (0..count).map(|serial| format!(r#""327301010190{serial:04}""#)).collect();
     format!(r#"{{"nik":[{}],"process":"full"}}"#, niks.join(",")).into_bytes()
 }
 
 #[test]
-fn a_timestamp_that_the_broker_refuses_becomes_the_clocks_and_its_neighbours_stay() {
+fn a_timestamp_that_the_broker_refuses_becomes_the_current_time_and_its_neighbours_are_unchanged() {
     let hour: &[_] = &[("message.timestamp.before.max.ms", "3600000")];
     let stage = stage("dated", [&[], hour, hour]);
     let old = |number: usize| number % 90 == 9 || number == 100;
@@ -183,7 +183,7 @@ fn a_timestamp_that_the_broker_refuses_becomes_the_clocks_and_its_neighbours_sta
     }
 }
 
-/// The program's end over a request that fails and whose failure the topic never takes; `word` is among its last.
+/// Asserts that the program exits with 1 if the topic refuses every form of a failure, and that its log contains `word`.
 fn refused_to_the_end(stage: &Stage, settings: &ProgramSettings, key: Option<&str>, word: &str) {
     let mut program = ready(settings);
     let request = NewRecord {
@@ -192,31 +192,31 @@ fn refused_to_the_end(stage: &Stage, settings: &ProgramSettings, key: Option<&st
         ..NewRecord::default()
     };
     shared().produce(&stage.requests, &[request]);
-    assert_eq!(program.wait(PATIENCE), Some(1));
+    assert_eq!(program.wait(WAIT_TIMEOUT), Some(1));
     let words = program.stderr();
     assert!(words.contains(&stage.failures) && words.contains(word), "{words}");
     let committed = shared().committed(&stage.group, &stage.requests);
     assert!(
         committed.values().all(|&next| next <= 0),
-        "positions past what has no outcome: {committed:?}"
+        "committed past a request without an outcome: {committed:?}"
     );
 }
 
 #[test]
-fn a_topic_that_takes_not_even_the_smallest_failure_ends_the_program_with_its_name() {
+fn the_program_exits_and_names_a_topic_that_refuses_even_the_smallest_failure() {
     let stage = stage("tiny", [&[], &[], &[("max.message.bytes", "300")]]);
     let key = noise(0, 1_000);
     refused_to_the_end(&stage, &stage.settings(), Some(&key), "max.message.bytes");
 }
 
 #[test]
-fn a_compacted_topic_that_takes_nothing_without_a_key_ends_the_program_with_its_name() {
+fn the_program_exits_and_names_a_compacted_topic_that_refuses_records_without_a_key() {
     let stage = stage("compacted", [&[], &[], &[("cleanup.policy", "compact")]]);
     refused_to_the_end(&stage, &stage.settings(), None, "compacted");
 }
 
 #[test]
-fn at_least_once_commits_no_position_before_the_broker_has_taken_the_outcome() {
+fn at_least_once_commits_no_offset_before_the_broker_has_accepted_the_outcome() {
     let stage = stage("tinier", [&[], &[], &[("max.message.bytes", "300")]]);
     let settings = stage.settings().set("delivery.guarantee", "at_least_once");
     let key = noise(0, 1_000);

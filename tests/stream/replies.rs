@@ -1,9 +1,9 @@
-//! Request-reply: a result goes to the topic that its request names, if that is allowed.
+//! Request-reply: a result goes to the topic that its request names, if that topic is allowed.
 
 use std::collections::BTreeSet;
 
-use super::stage::{PATIENCE, Stage, TOPIC, ready, stop, wait_until};
 use crate::cluster::{NewRecord, Record, shared};
+use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, ready, stop, wait_until};
 
 /// A request with these headers.
 fn request(number: usize, headers: &[(&str, Option<&[u8]>)]) -> NewRecord {
@@ -23,7 +23,7 @@ fn request(number: usize, headers: &[(&str, Option<&[u8]>)]) -> NewRecord {
     }
 }
 
-/// The numbers of requests by what came back of them, in order, each with its headers untouched.
+/// The numbers of the requests that these outcomes belong to; asserts that their headers are unchanged.
 fn numbers(records: &[Record], sent: &[NewRecord]) -> BTreeSet<usize> {
     let number = |record: &Record| {
         let key = record.key.as_ref().expect("a key");
@@ -33,12 +33,12 @@ fn numbers(records: &[Record], sent: &[NewRecord]) -> BTreeSet<usize> {
         place
     };
     let numbers: BTreeSet<_> = records.iter().map(number).collect();
-    assert_eq!(numbers.len(), records.len(), "none twice");
+    assert_eq!(numbers.len(), records.len(), "an outcome is doubled");
     numbers
 }
 
 #[test]
-fn a_result_goes_to_the_allowed_topic_that_its_request_names_and_else_to_the_results() {
+fn a_result_goes_to_the_allowed_topic_that_its_request_names_and_otherwise_to_the_results() {
     let stage = Stage::new(shared(), "replies", 1);
     let (reply, other) = (format!("{}.reply", stage.group), format!("{}.no", stage.group));
     shared().create_topic(&reply, 3, &TOPIC);
@@ -54,7 +54,7 @@ fn a_result_goes_to_the_allowed_topic_that_its_request_names_and_else_to_the_res
         request(3, &[allowed, at(&[0, 0, 2])]),
         request(4, &[allowed, at(&[0, 0, 0, 3])]),
         request(5, &[denied, allowed]),
-        // From here on not to the reply's topic.
+        // The following ones do not go to the reply topic.
         request(6, &[]),
         request(7, &[denied]),
         request(8, &[allowed, denied]),
@@ -85,12 +85,12 @@ fn a_result_goes_to_the_allowed_topic_that_its_request_names_and_else_to_the_res
     assert!(shared().read_committed(&other).is_empty());
     let metrics = program.metrics();
     let answered = r#"nik_stream_requests_total{outcome="result",process="limited"}"#;
-    assert_eq!(metrics[answered].to_string(), "12", "those to the reply's topic count");
+    assert_eq!(metrics[answered].to_string(), "12", "results in the reply topic count, too");
     stop(program);
 }
 
 #[test]
-fn without_an_allowed_topic_the_header_means_nothing() {
+fn without_an_allowed_topic_the_header_is_ignored() {
     let stage = Stage::new(shared(), "no-replies", 1);
     let named = ("kafka_replyTopic", Some(stage.failures.as_bytes()));
     let sent = [request(0, &[named])];
@@ -102,11 +102,11 @@ fn without_an_allowed_topic_the_header_means_nothing() {
 }
 
 #[test]
-fn a_reply_topic_that_is_missing_or_refuses_the_result_stops_no_stream() {
+fn a_reply_topic_that_is_missing_or_refuses_the_result_does_not_stop_the_stream() {
     let stage = Stage::new(shared(), "lost-replies", 1);
     let (absent, small) = (format!("{}.absent", stage.group), format!("{}.small", stage.group));
     shared().create_topic(&small, 1, &[("max.message.bytes", "700")]);
-    // What no compression makes smaller.
+    // Random bytes, which compression does not make smaller.
     let mut seed = 88_172_645_463_325_252_u64;
     let padding: Vec<u8> = (0..100)
         .flat_map(|_| {
@@ -135,7 +135,7 @@ fn a_reply_topic_that_is_missing_or_refuses_the_result_stops_no_stream() {
     let verified = settings.command(&["topics", "verify"]).output().expect("runs");
     let found = String::from_utf8(verified.stdout).expect("text");
     assert!(found.contains(&format!("topic {absent} of topics.reply_allowed")), "{found}");
-    // It is used as soon as it is there.
+    // The topic is used as soon as it exists.
     shared().create_topic(&absent, 1, &TOPIC);
     wait_until("the program is ready", || program.ready());
     shared().produce(&stage.requests, &sent[..1]);
@@ -161,7 +161,7 @@ fn replies_are_sent_exactly_once_through_a_crash() {
     wait_until("some are answered", || !shared().read_committed(&reply).is_empty());
     crashed.kill9();
     let mut program = settings.run();
-    program.wait_ready(PATIENCE);
+    program.wait_ready(WAIT_TIMEOUT);
     wait_until("all are answered", || shared().read_committed(&reply).len() >= COUNT);
     stop(program);
     let replies = shared().read_committed(&reply);

@@ -1,20 +1,20 @@
-//! SIGTERM or SIGINT under load: what is open is committed, the group left, and nothing holds the process for long.
+//! SIGTERM or SIGINT under load: the open epoch is committed, the member leaves the group, and the process exits in time.
 
 use std::time::Duration;
 
-use super::audit::assert_exact;
-use super::load::Load;
-use super::reader::Reader;
-use super::stage::{Stage, assigned, ready, stop, wait_until};
-use crate::cluster::{KafkaCluster, shared};
+use crate::cluster::{KafkaCluster, ProgramSettings, shared};
+use crate::traffic::audit::assert_exact;
+use crate::traffic::load::Load;
+use crate::traffic::reader::Reader;
+use crate::traffic::stage::{Stage, assigned, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
 
 #[test]
-fn a_stop_under_load_ends_well_and_leaves_the_group_at_once() {
+fn a_stop_under_load_exits_with_0_and_leaves_the_group_at_once() {
     let stage = Stage::new(shared(), "stopped", PARTITIONS);
-    // So long a session that only a member that left is replaced in time.
+    // The session is so long that only a member that leaves is replaced in time.
     let settings = stage.settings().set("kafka.session_timeout_ms", "600000");
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
@@ -22,7 +22,7 @@ fn a_stop_under_load_ends_well_and_leaves_the_group_at_once() {
     for _ in 0..3 {
         load.wait_for(300);
         let [mut first, second] = programs;
-        // As Ctrl-C does; elsewhere it is SIGTERM.
+        // The signal of Ctrl-C; other tests use SIGTERM.
         first.signal("INT");
         let code = first.wait(Duration::from_secs(15));
         assert_eq!(code, Some(0), "{}", first.stderr());
@@ -35,7 +35,7 @@ fn a_stop_under_load_ends_well_and_leaves_the_group_at_once() {
 }
 
 #[test]
-fn a_hung_broker_holds_no_stop_and_a_second_signal_ends_it_at_once() {
+fn a_hung_broker_does_not_prevent_a_stop_and_a_second_signal_ends_it_at_once() {
     let cluster = KafkaCluster::start(1);
     let stage = Stage::new(&cluster, "hung", PARTITIONS);
     let load = Load::start(&cluster, &stage.requests, PARTITIONS, RATE);
@@ -47,7 +47,7 @@ fn a_hung_broker_holds_no_stop_and_a_second_signal_ends_it_at_once() {
     patient.signal("TERM");
     impatient.signal("TERM");
     for program in [&patient, &impatient] {
-        wait_until("it says that it stops", || {
+        wait_until("it reports that it is stopping", || {
             let ready = program.get("/readyz");
             ready.is_some_and(|(status, why)| status == 503 && why.contains("stopping\n"))
         });
@@ -60,4 +60,15 @@ fn a_hung_broker_holds_no_stop_and_a_second_signal_ends_it_at_once() {
     let program = stage.run();
     assert_exact(&cluster, &stage, load, &reader);
     stop(program);
+}
+
+#[test]
+fn a_stop_is_noticed_while_no_broker_answers() {
+    let mut program = ProgramSettings::at("127.0.0.1:1").run();
+    wait_until("it reports the failed connection", || {
+        let ready = program.get("/readyz");
+        ready.is_some_and(|(_, reasons)| reasons.contains("no broker answers"))
+    });
+    program.signal("TERM");
+    assert_eq!(program.wait(Duration::from_secs(7)), Some(0));
 }

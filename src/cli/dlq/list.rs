@@ -1,4 +1,4 @@
-//! `nik-stream dlq list`: how many failures there are, of which reason, where and when.
+//! `nik-stream dlq list`: counts dead letters by reason and partition, or lists them.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -6,18 +6,20 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::moment::show;
-use super::{Filters, source};
+use super::time::format_time;
+use super::{FilterArgs, request_position};
 use crate::cli::config::Files;
 use crate::cli::written;
-use crate::kafka::dlq::letter::DeadLetter;
+use crate::kafka::Operation;
+use crate::kafka::dlq::dead_letter::DeadLetter;
 use crate::kafka::dlq::originals::OriginalLocation;
-use crate::kafka::dlq::scan::{DeadLetterTopic, Seen};
-use crate::kafka::{CommandError, Operation};
+use crate::kafka::dlq::scan::{DeadLetterTopic, Scanned};
 
-/// Counts failures by reason and partition, with the first and the last time; or lists them one by one
+/// Counts dead letters by reason and partition, with the first and the last time, or lists them one
+/// by one
 ///
-/// The time of a failure is that of its request. It reads what is committed, up to the end of the topic as it is at the start.
+/// The time of a dead letter is the timestamp of its request. The command reads committed records,
+/// and stops where each partition ended at the start.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   nik-stream dlq list
@@ -28,93 +30,91 @@ pub(super) struct ListArgs {
     files: Files,
 
     #[command(flatten)]
-    filters: Filters,
+    filters: FilterArgs,
 
-    /// One line for each failure: its place, time and reason, where its request stood, and whether that is to be had: `there`,
-    /// `kept` in the failure, or `lost`
+    /// Prints one line for each dead letter: its position, time and reason, the position of its
+    /// request, and where that can be read: `there` (in its topic), `kept` (in the dead letter), or
+    /// `lost` (nowhere)
     #[arg(long)]
     each: bool,
 
-    /// One JSON object a line
+    /// Prints one JSON object per line
     #[arg(long)]
     json: bool,
 }
 
-/// Runs the command.
 pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let settings = args.files.load()?.settings;
-    let mut letters = DeadLetterTopic::open(&settings, Operation::Describe)?;
+    let mut topic = DeadLetterTopic::open(&settings, Operation::Describe)?;
+    let mut originals = topic.originals()?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let choice = args.filters.choice();
+    let filter = args.filters.filter();
     let mut table = Table::default();
     let mut foreign = 0_u64;
     if args.each && !args.json {
-        let (place, request) = ("place", "request");
+        let (position, request) = ("place", "request");
         written(writeln!(
             out,
-            "{place:<12}  {:<24}  {:<17}  {request:<30}  original",
+            "{position:<12}  {:<24}  {:<17}  {request:<30}  original",
             "time", "reason"
         ))?;
     }
-    let listed = letters.each(&args.filters.partitions, |seen, letters| {
-        let letter = match seen {
-            Seen::DeadLetter(letter) => letter,
-            Seen::Foreign(_) => {
+    for partition in topic.select(&args.filters.partitions)? {
+        let offsets = topic.offsets(partition)?;
+        for record in topic.records(partition, offsets) {
+            let Scanned::DeadLetter(dead_letter) = record? else {
                 foreign += 1;
-                return Ok(());
+                continue;
+            };
+            if !filter.matches(&dead_letter.reason, dead_letter.timestamp) {
+                continue;
             }
-        };
-        if choice.holds(&letter.reason, letter.timestamp) {
-            table.add(&letter);
+            table.add(&dead_letter);
             if args.each {
-                line(&mut out, args.json, &letter, letters.whereabouts(&letter)?)?;
+                let location = originals.locate(&dead_letter)?;
+                if let Err(error) = write_line(&mut out, args.json, &dead_letter, location) {
+                    return written(Err(error));
+                }
             }
         }
-        Ok(())
-    });
-    match listed {
-        Err(CommandError::Listener(error)) => return written(Err(error)),
-        listed => listed?,
     }
     if !args.each {
         written(table.write(&mut out, args.json))?;
     }
     written(out.flush())?;
-    let topic = &settings.topics.failures;
-    eprintln!("{} failures in {topic}; times are the requests' own, in UTC", table.total());
+    let name = &settings.topics.failures;
+    eprintln!("{} dead letters in {name}; times are those of the requests, in UTC", table.total());
     if foreign > 0 {
-        eprintln!("{foreign} records passed over: they have not the headers of a failure");
+        eprintln!("{foreign} records skipped: they lack the headers of a dead letter");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(
+fn write_line(
     out: &mut impl Write,
     json: bool,
-    letter: &DeadLetter,
-    whereabouts: OriginalLocation,
+    dead_letter: &DeadLetter,
+    location: OriginalLocation,
 ) -> io::Result<()> {
-    let original = match whereabouts {
-        OriginalLocation::There => "there",
-        OriginalLocation::Kept => "kept",
-        OriginalLocation::Lost => "lost",
+    let original = match location {
+        OriginalLocation::RequestTopic => "there",
+        OriginalLocation::DeadLetter => "kept",
+        OriginalLocation::Gone => "lost",
     };
-    let (place, time) = (letter.place.to_string(), show(letter.timestamp));
-    let (reason, request) = (&letter.reason, source(letter));
+    let (position, time) = (dead_letter.position.to_string(), format_time(dead_letter.timestamp));
+    let (reason, request) = (&dead_letter.reason, request_position(dead_letter));
     if json {
         let line = json!({
-            "place": place, "time": time, "reason": reason, "request": request, "original": original,
+            "place": position, "time": time, "reason": reason, "request": request, "original": original,
         });
         writeln!(out, "{line}")
     } else {
-        writeln!(out, "{place:<12}  {time:<24}  {reason:<17}  {request:<30}  {original}")
+        writeln!(out, "{position:<12}  {time:<24}  {reason:<17}  {request:<30}  {original}")
     }
 }
 
-/// Failures counted by reason and partition.
-///
-/// Columns of a fixed width are one format. What a crate for tables adds is a width taken from all rows: it would move from call to
-/// call, and `--each`, whose rows are written as they come, could not have it.
+/// Counts by reason and partition. Its columns have fixed widths, as those of `--each`, whose lines
+/// are written as they are read.
 #[derive(Default)]
 struct Table(BTreeMap<(String, i32), Row>);
 
@@ -126,12 +126,12 @@ struct Row {
 }
 
 impl Table {
-    fn add(&mut self, letter: &DeadLetter) {
-        let place = (letter.reason.clone(), letter.place.partition);
-        let row = self.0.entry(place).or_default();
+    fn add(&mut self, dead_letter: &DeadLetter) {
+        let key = (dead_letter.reason.clone(), dead_letter.position.partition);
+        let row = self.0.entry(key).or_default();
         row.count += 1;
-        row.first = row.first.or(letter.timestamp).min(letter.timestamp.or(row.first));
-        row.last = row.last.max(letter.timestamp);
+        row.first = row.first.or(dead_letter.timestamp).min(dead_letter.timestamp.or(row.first));
+        row.last = row.last.max(dead_letter.timestamp);
     }
 
     fn total(&self) -> u64 {
@@ -144,7 +144,7 @@ impl Table {
             writeln!(out, "{reason:<17} {partition:>9} {count:>9}  {:<24}  last", "first")?;
         }
         for ((reason, partition), row) in &self.0 {
-            let (count, first, last) = (row.count, show(row.first), show(row.last));
+            let (count, first, last) = (row.count, format_time(row.first), format_time(row.last));
             if json {
                 let line = json!({
                     "reason": reason, "partition": partition, "failures": count, "first": first, "last": last,

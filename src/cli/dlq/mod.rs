@@ -1,9 +1,9 @@
-//! `nik-stream dlq`: dead letters listed, shown, and sent again.
+//! `nik-stream dlq`: lists, shows and replays dead letters.
 
 mod list;
-mod moment;
 mod replay;
 mod show;
+mod time;
 
 use std::process::ExitCode;
 
@@ -11,12 +11,12 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use crate::cli::mask::mask;
-use crate::kafka::dlq::letter::{Choice, DeadLetter};
+use crate::kafka::dlq::dead_letter::{DeadLetter, Filter};
 use crate::kafka::dlq::replay::ReplayOptions;
-use moment::moment;
 use nik_wire::Reason;
+use time::parse_time;
 
-/// Lists, shows and replays dead letters: the records of the topic of failures.
+/// Lists, shows and replays dead letters: the records of the topic of failures
 #[derive(Args, Debug)]
 #[command(after_help = "Example: nik-stream dlq list --reason malformed_json --since 2h")]
 pub struct DlqArgs {
@@ -31,47 +31,47 @@ enum Command {
     Replay(replay::ReplayArgs),
 }
 
-/// Which failures are meant.
+/// Chooses dead letters.
 #[derive(Args, Debug)]
-struct Filters {
-    /// Only failures of this reason; several times
+struct FilterArgs {
+    /// Only dead letters with this reason; can be repeated
     #[arg(long = "reason", value_name = "REASON", value_parser = PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)))]
     reasons: Vec<String>,
 
-    /// Only failures in this partition of the topic of failures; several times
+    /// Only dead letters in this partition of the topic of failures; can be repeated
     #[arg(long = "partition", value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partitions: Vec<i32>,
 
-    /// Only failures from this time on. The time of a failure is that of its request: 2025-06-01T07:00:00+07:00, 2025-06-01
-    /// (its midnight in UTC), or how long ago: 90s, 30m, 2h, 7d
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Only dead letters from this time on. The time of a dead letter is the timestamp of its
+    /// request. Accepted are 2025-06-01T07:00:00+07:00, 2025-06-01 (midnight in UTC), or how long
+    /// ago: 90s, 30m, 2h, 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     since: Option<i64>,
 
-    /// Only failures before this time
-    #[arg(long, value_name = "TIME", value_parser = moment)]
+    /// Only dead letters before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
     until: Option<i64>,
 }
 
-impl Filters {
-    fn choice(&self) -> Choice {
-        Choice {
+impl FilterArgs {
+    fn filter(&self) -> Filter {
+        Filter {
             reasons: self.reasons.iter().cloned().collect(),
             since: self.since,
             until: self.until,
         }
     }
 
-    fn order(&self, limit: Option<u64>, rate: u32) -> ReplayOptions {
-        ReplayOptions { choice: self.choice(), partitions: self.partitions.clone(), limit, rate }
+    fn options(&self, limit: Option<u64>, rate: u32) -> ReplayOptions {
+        ReplayOptions { filter: self.filter(), partitions: self.partitions.clone(), limit, rate }
     }
 }
 
-/// Where a failure's request stood, as it is printed.
-fn source(letter: &DeadLetter) -> String {
-    format!("{}:{}", mask(&letter.request.topic), letter.request.place)
+/// The position of the request as it is printed.
+fn request_position(dead_letter: &DeadLetter) -> String {
+    format!("{}:{}", mask(&dead_letter.request.topic), dead_letter.request.position)
 }
 
-/// Runs the command.
 pub fn run(args: &DlqArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::List(args) => list::run(args),

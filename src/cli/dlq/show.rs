@@ -1,49 +1,50 @@
-//! `nik-stream dlq show`: one failure in full, with its request.
+//! `nik-stream dlq show`: one dead letter in full, with its request.
 
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use super::moment::show;
-use super::source;
+use super::request_position;
+use super::time::format_time;
 use crate::cli::config::Files;
 use crate::cli::mask::mask;
 use crate::cli::written;
 use crate::kafka::Operation;
-use crate::kafka::dlq::letter::{DeadLetter, Header, Place};
-use crate::kafka::dlq::originals::{Original, Request};
+use crate::kafka::dlq::dead_letter::{DeadLetter, Header};
+use crate::kafka::dlq::originals::{OriginalLocation, OriginalRecord};
 use crate::kafka::dlq::scan::DeadLetterTopic;
+use crate::pipeline::Position;
 
-/// Shows one failure in full, with its request
+/// Shows one dead letter in full, with its request
 ///
-/// Numbers of seven digits and more are hidden, as they may be NIKs.
+/// Numbers of seven or more digits are hidden, since they may be NIKs.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: nik-stream dlq show 3:42 --reveal
 
-The request is fetched from where it stood; if it is gone from there, taken from the failure; else it is lost.")]
+The request is read from its topic; if it was deleted there, from the dead letter, unless it was too large to fit in.")]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     files: Files,
 
-    /// Shows NIKs: what you see is personal data
+    /// Shows NIKs, which are personal data
     #[arg(long)]
     reveal: bool,
 
-    /// Where the failure stands, PARTITION:OFFSET in the topic of failures, as `dlq list --each` prints it
+    /// The position of the dead letter in the topic of failures, PARTITION:OFFSET as `dlq list
+    /// --each` prints it
     #[arg(value_name = "PLACE")]
-    place: Place,
+    position: Position,
 }
 
-/// Runs the command.
 pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let settings = args.files.load()?.settings;
-    let mut letters = DeadLetterTopic::open(&settings, Operation::Read)?;
-    let letter = letters.at(args.place)?;
-    let original = letters.original(&letter)?;
+    let mut topic = DeadLetterTopic::open(&settings, Operation::Read)?;
+    let dead_letter = topic.get(args.position)?;
+    let (location, original) = topic.originals()?.fetch(&dead_letter)?;
     let page = Page { reveal: args.reveal };
-    let text = page.of(&letter, &original, &settings.topics.failures);
+    let text = page.render(&dead_letter, location, original.as_ref(), &settings.topics.failures);
     let exit = written(io::stdout().write_all(text.as_bytes()))?;
     if !args.reveal {
-        eprintln!("numbers of seven digits and more are hidden: --reveal shows them");
+        eprintln!("numbers of seven or more digits are hidden: --reveal shows them");
     }
     Ok(exit)
 }
@@ -53,47 +54,58 @@ struct Page {
 }
 
 impl Page {
-    fn of(&self, letter: &DeadLetter, original: &Original, topic: &str) -> String {
+    fn render(
+        &self,
+        dead_letter: &DeadLetter,
+        location: OriginalLocation,
+        original: Option<&OriginalRecord>,
+        topic: &str,
+    ) -> String {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
             text.push_str(format!("{name:<10} {value}").trim_end());
             text.push('\n');
         };
-        let sentence = self.hidden(&letter.sentence);
-        line("failure", &format!("{} in {topic}", letter.place));
-        line("time", &format!("{} (the request's)", show(letter.timestamp)));
-        line("reason", &format!("{}: {sentence}", letter.reason));
-        line("group", &self.hidden(&letter.group));
-        line("request", &source(letter));
-        line("key", &self.bytes(letter.key.as_deref()));
-        self.headers(&letter.headers, &mut line);
-        line("data", &self.bytes(letter.data.as_deref()));
-        let (whence, request) = match original {
-            Original::There(request) => ("fetched from where it stood", Some(request)),
-            Original::Kept(request) => {
-                ("gone from where it stood; taken from the failure", Some(request))
-            }
-            Original::Lost => (
-                "lost: gone from where it stood (retention), and too large for the failure to hold it",
-                None,
-            ),
-        };
-        line("original", whence);
-        if let Some(request) = request {
-            self.request(letter, request, &mut line);
+        line("failure", &format!("{} in {topic}", dead_letter.position));
+        line("time", &format!("{} (of the request)", format_time(dead_letter.timestamp)));
+        line("reason", &format!("{}: {}", dead_letter.reason, self.hide(&dead_letter.message)));
+        line("group", &self.hide(&dead_letter.group));
+        line("request", &request_position(dead_letter));
+        line("key", &self.bytes(dead_letter.key.as_deref()));
+        self.headers(&dead_letter.headers, &mut line);
+        line("data", &self.bytes(dead_letter.value.as_deref()));
+        line(
+            "original",
+            match location {
+                OriginalLocation::RequestTopic => "read from the topic of requests",
+                OriginalLocation::DeadLetter => {
+                    "deleted from the topic of requests; read from the dead letter"
+                }
+                OriginalLocation::Gone => {
+                    "lost: deleted from the topic of requests, and too large for the dead letter"
+                }
+            },
+        );
+        if let Some(original) = original {
+            self.original(dead_letter, original, &mut line);
         }
         text
     }
 
-    /// What of the request is not told by its failure.
-    fn request(&self, letter: &DeadLetter, request: &Request, line: &mut impl FnMut(&str, &str)) {
-        if request.timestamp != letter.timestamp {
-            line("time", &show(request.timestamp));
+    /// Prints what differs from the dead letter, and the value.
+    fn original(
+        &self,
+        dead_letter: &DeadLetter,
+        original: &OriginalRecord,
+        line: &mut impl FnMut(&str, &str),
+    ) {
+        if original.timestamp != dead_letter.timestamp {
+            line("time", &format_time(original.timestamp));
         }
-        if request.headers != letter.headers {
-            self.headers(&request.headers, line);
+        if original.headers != dead_letter.headers {
+            self.headers(&original.headers, line);
         }
-        line("value", &self.bytes(request.value.as_deref()));
+        line("value", &self.bytes(original.value.as_deref()));
     }
 
     fn headers(&self, headers: &[Header], line: &mut impl FnMut(&str, &str)) {
@@ -103,7 +115,7 @@ impl Page {
         }
     }
 
-    /// Bytes as text: what is not UTF-8, and what a terminal would obey, is escaped.
+    /// Bytes as text; control characters and bytes that are not UTF-8 are escaped.
     fn bytes(&self, bytes: Option<&[u8]>) -> String {
         let Some(bytes) = bytes else {
             return "(null)".to_owned();
@@ -121,10 +133,10 @@ impl Page {
                 text.extend(std::ascii::escape_default(*byte).map(char::from));
             }
         }
-        self.hidden(&text)
+        self.hide(&text)
     }
 
-    fn hidden(&self, text: &str) -> String {
+    fn hide(&self, text: &str) -> String {
         if self.reveal { text.to_owned() } else { mask(text) }
     }
 }

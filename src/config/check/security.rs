@@ -1,4 +1,4 @@
-//! Rules of `kafka.security`: what a protocol and a mechanism need, and what they do not use.
+//! Validation of `kafka.security`: which keys the protocol and the mechanism require or allow.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -23,18 +23,18 @@ impl Check<'_> {
 
         let for_tls = files.map(|(key, file)| (key, file.is_some()));
         let key_password = ("kafka.security.key_password", security.key_password.is_some());
-        for (key, given) in for_tls.into_iter().chain([key_password]) {
-            if given && !security.protocol.has_tls() {
-                self.refuse(&[key, PROTOCOL], format!("not used: {PROTOCOL} is not one with ssl"));
+        for (key, is_set) in for_tls.into_iter().chain([key_password]) {
+            if is_set && !security.protocol.has_tls() {
+                self.refuse(&[key, PROTOCOL], format!("only allowed if {PROTOCOL} uses ssl"));
             }
         }
         match (&security.certificate_file, &security.key_file) {
-            (Some(_), None) => self.refuse(&[CERTIFICATE, KEY], format!("expected {KEY} as well")),
+            (Some(_), None) => self.refuse(&[CERTIFICATE, KEY], format!("requires {KEY} as well")),
             (None, Some(_)) => {
-                self.refuse(&[KEY, CERTIFICATE], format!("expected {CERTIFICATE} as well"))
+                self.refuse(&[KEY, CERTIFICATE], format!("requires {CERTIFICATE} as well"));
             }
             (None, None) if security.key_password.is_some() => {
-                self.refuse(&[key_password.0, KEY], format!("expected {KEY} as well"));
+                self.refuse(&[key_password.0, KEY], format!("requires {KEY} as well"));
             }
             (None, None) | (Some(_), Some(_)) => {}
         }
@@ -42,20 +42,20 @@ impl Check<'_> {
         self.sasl(security);
     }
 
-    /// Who one is: a user and a password, or a token.
+    /// A user name and a password, or a token.
     fn sasl(&mut self, security: &Security) {
         const MECHANISM: &str = "kafka.security.sasl_mechanism";
         const FILE: &str = "kafka.security.oauth_token_file";
         const COMMAND: &str = "kafka.security.oauth_token_command";
         self.readable(FILE, security.oauth_token_file.as_ref());
         let by_token = security.sasl_mechanism == Some(SaslMechanism::OauthBearer);
-        // A file that gave no password has a problem of its own.
+        // If the file could not be read, that is reported already.
         let (password, in_file) = (security.password.is_some(), security.password_file.is_some());
         let password_key =
             if in_file { "kafka.security.password_file" } else { "kafka.security.password" };
         let (file, command) =
             (security.oauth_token_file.is_some(), security.oauth_token_command.is_some());
-        // Each with whether it is given, needed, and of use.
+        // (key, is set, is required, is allowed)
         let keys = [
             (MECHANISM, security.sasl_mechanism.is_some(), true, true),
             ("kafka.security.username", security.username.is_some(), !by_token, !by_token),
@@ -63,20 +63,20 @@ impl Check<'_> {
             (FILE, file, by_token && !command, by_token),
             (COMMAND, command, false, by_token),
         ];
-        for (key, given, needed, of_use) in keys {
-            if given && !security.protocol.has_sasl() {
-                self.refuse(&[key, PROTOCOL], format!("not used: {PROTOCOL} is not one with sasl"));
-            } else if given && !of_use {
-                let with = if by_token { "" } else { "not " };
+        for (key, is_set, is_required, is_allowed) in keys {
+            if is_set && !security.protocol.has_sasl() {
+                self.refuse(&[key, PROTOCOL], format!("only allowed if {PROTOCOL} uses sasl"));
+            } else if is_set && !is_allowed {
+                let is_not = if by_token { "is not" } else { "is" };
                 self.refuse(
                     &[key, MECHANISM],
-                    format!("not used: {MECHANISM} is {with}OAUTHBEARER"),
+                    format!("only allowed if {MECHANISM} {is_not} OAUTHBEARER"),
                 );
-            } else if !given && needed && security.protocol.has_sasl() {
+            } else if !is_set && is_required && security.protocol.has_sasl() {
                 let or = if key == FILE { format!(" or {COMMAND}") } else { String::new() };
                 self.refuse(
                     &[key, PROTOCOL],
-                    format!("{} needs {key}{or}", security.protocol.as_str()),
+                    format!("{} requires {key}{or}", security.protocol.as_str()),
                 );
             }
         }

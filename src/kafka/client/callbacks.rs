@@ -1,53 +1,84 @@
-//! The callbacks that every client has: log lines, errors, tokens; and the context of clients that are polled rarely.
+//! Callbacks that all clients share, and the context of clients that are polled rarely.
 
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
 use rdkafka::statistics::{Broker, Statistics};
 
+use super::native;
 use crate::kafka::security::access::Access;
 
-/// How every client of this program client_callbacks errors and log lines, and gets its token.
+/// The state that the callbacks of every client need. Each context has it as its field `client`.
+pub struct ClientState {
+    pub access: Arc<Access>,
+    /// Whether the latest statistics listed no broker.
+    lost_brokers: AtomicBool,
+}
+
+impl ClientState {
+    pub fn new(access: &Arc<Access>) -> Self {
+        Self { access: Arc::clone(access), lost_brokers: AtomicBool::new(false) }
+    }
+
+    pub fn update(&self, statistics: &Statistics) {
+        self.lost_brokers.store(!knows_brokers(statistics), Ordering::Relaxed);
+    }
+
+    /// Re-adds the bootstrap brokers if the latest statistics listed no broker.
+    ///
+    /// The metadata of a broker that has just restarted may list no brokers. librdkafka then drops
+    /// all that it knows, including those of `bootstrap.servers`, and never reconnects (2.12.1; its
+    /// issue 5301).
+    pub fn restore_brokers<C: ClientContext>(&self, client: &Client<C>, bootstrap: &CStr) {
+        let lost = &self.lost_brokers;
+        if lost.load(Ordering::Relaxed) && lost.swap(false, Ordering::Relaxed) {
+            let added = native::add_brokers(client, bootstrap);
+            tracing::warn!(added, "librdkafka had dropped all brokers: bootstrap brokers re-added");
+        }
+    }
+}
+
+/// Whether the client has a broker from its properties or from the cluster's metadata.
+fn knows_brokers(statistics: &Statistics) -> bool {
+    let is_known = |broker: &Broker| matches!(broker.source.as_str(), "configured" | "learned");
+    statistics.brokers.values().any(is_known)
+}
+
+/// Implements the callbacks of a [`ClientContext`] for log lines, errors and OAuth tokens.
 macro_rules! client_callbacks {
     () => {
         const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
         fn log(&self, level: rdkafka::config::RDKafkaLogLevel, facility: &str, text: &str) {
-            self.access.log(level, facility, text);
+            self.client.access.log(level, facility, text);
         }
 
         fn error(&self, error: rdkafka::error::KafkaError, reason: &str) {
-            self.access.report(&error, reason);
+            self.client.access.report(&error, reason);
         }
 
         fn generate_oauth_token(
             &self,
             _: Option<&str>,
         ) -> Result<rdkafka::client::OAuthToken, Box<dyn std::error::Error>> {
-            self.access.token()
+            self.client.access.token()
         }
     };
 }
 pub(crate) use client_callbacks;
 
-/// The ear of a client that nobody polls for long: of the watch, and of the commands.
+/// The context of clients that are polled rarely: the topic watch, and those of the commands.
 pub struct UnpolledContext {
-    access: Arc<Access>,
-    /// The client knows no broker any more.
-    lost: AtomicBool,
+    pub client: ClientState,
 }
 
 impl UnpolledContext {
     pub fn new(access: &Arc<Access>) -> Self {
-        Self { access: Arc::clone(access), lost: AtomicBool::new(false) }
-    }
-
-    /// Whether the client was last seen to know no broker any more; says so once.
-    pub fn take_lost(&self) -> bool {
-        self.lost.swap(false, Ordering::Relaxed)
+        Self { client: ClientState::new(access) }
     }
 }
 
@@ -55,24 +86,19 @@ impl ClientContext for UnpolledContext {
     client_callbacks!();
 
     fn stats(&self, statistics: Statistics) {
-        self.lost.store(knows_none(&statistics), Ordering::Relaxed);
+        self.client.update(&statistics);
     }
 }
 
 impl ConsumerContext for UnpolledContext {}
 
-/// More events than wait at a time.
-pub const EVENTS: usize = 100;
+/// Upper bound on the events that are served at a time.
+pub(super) const MAX_EVENTS: usize = 100;
 
-/// Serves the errors, log lines, statistics and tokens of a client to which no record can come.
+/// Serves the pending errors, log lines, statistics and token requests of a client that fetches no
+/// records.
 pub fn drain_events(client: &BaseConsumer<UnpolledContext>) {
-    for _ in 0..EVENTS {
+    for _ in 0..MAX_EVENTS {
         let _ = client.poll(Duration::ZERO);
     }
-}
-
-/// Whether a client knows no broker, neither from its settings nor from the cluster.
-pub fn knows_none(statistics: &Statistics) -> bool {
-    let known = |broker: &Broker| matches!(broker.source.as_str(), "configured" | "learned");
-    !statistics.brokers.values().any(known)
 }

@@ -1,4 +1,4 @@
-//! The settings of librdkafka's clients: ours, each with its reason, then the operator's own on top.
+//! The properties of librdkafka clients: ours, each with its reason, then the operator's overrides.
 
 use std::ffi::CString;
 use std::sync::Arc;
@@ -9,22 +9,25 @@ use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
 use crate::config::{GroupProtocol, Guarantee, Settings};
-use crate::kafka::limits::MARGIN;
+use crate::kafka::limits::RECORD_OVERHEAD;
 use crate::kafka::security::access::Access;
 
-/// Makes the clients' settings.
+/// Beyond this the brokers abort a transaction by themselves.
+const TRANSACTION_TIMEOUT_MS: &str = "15000";
+
+/// Creates the properties of all clients of this process.
 pub struct Clients {
     settings: Settings,
-    /// What they share.
     pub access: Arc<Access>,
-    /// What distinguishes this instance's transactional ids.
+    /// Distinguishes the transactional ids of this instance from those of others.
     instance: String,
 }
 
 impl Clients {
     pub fn new(settings: &Settings) -> Self {
         let instance = settings.kafka.instance_id.clone().unwrap_or_else(|| {
-            // No name that is stable across restarts: a fresh one, so that no other instance is fenced.
+            // Without a stable name each process gets a new one, which cannot fence another
+            // instance.
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             format!("{:x}-{:x}", std::process::id(), since.as_nanos())
         });
@@ -35,7 +38,7 @@ impl Clients {
         }
     }
 
-    /// The consumer of a worker.
+    /// The properties of a worker's consumer.
     pub fn consumer(&self, worker: usize) -> ClientConfig {
         let kafka = &self.settings.kafka;
         let mut config = self.common();
@@ -47,66 +50,108 @@ impl Clients {
             .set("isolation.level", "read_committed")
             .set("auto.offset.reset", "earliest")
             .set("check.crcs", "true")
-            // The default of a second throttles a fast consumer about threefold.
+            // With the default of a second a fast consumer reads only a third as much.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "100")
-            // What waits for a worker: some 30 ms of its work, more than a fetch takes. A record costs some 450 bytes beside
-            // its own: the default of 100,000 took 120 MB more, for two workers, and made nothing faster.
+            // The prefetched records last a worker about 30 ms, longer than a fetch takes. Each
+            // costs about 450 bytes on top of its size: the default of 100,000 took 120 MB more for
+            // two workers and was not faster.
             .set("queued.min.messages", "10000")
             .set("queued.max.messages.kbytes", "16384")
-            // What one fetch brings beyond that: of a partition, and of all of them, however many there are.
+            // One fetch may exceed that by these bytes, per partition and in total.
             .set("fetch.message.max.bytes", "262144")
             .set("fetch.max.bytes", "1048576");
         match kafka.group_protocol {
             GroupProtocol::Classic => config
                 .set("partition.assignment.strategy", strategy(kafka))
                 .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
-                // Its default; librdkafka takes no session that is longer.
+                // The default, raised if need be: librdkafka rejects a session that is longer.
                 .set("max.poll.interval.ms", kafka.session_timeout_ms.max(300_000).to_string())
-                // How soon a member client_callbacks of another's leaving: it is what a takeover waits for.
+                // A member learns of a rebalance by its heartbeat, so takeovers wait for one.
                 .set("heartbeat.interval.ms", (kafka.session_timeout_ms / 4).min(500).to_string()),
             GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
         };
         if let Some(instance) = &kafka.instance_id {
             config.set("group.instance.id", format!("{instance}-{worker}"));
         }
-        overridden(config, [&kafka.librdkafka, &kafka.consumer])
+        with_overrides(config, [&kafka.librdkafka, &kafka.consumer])
     }
 
-    /// The producer of a worker.
+    /// The properties of a worker's producer.
     pub fn producer(&self, worker: usize) -> ClientConfig {
         let kafka = &self.settings.kafka;
-        let largest = self.settings.limits.result_bytes + MARGIN;
-        let mut config = self.common();
-        config
-            .set("enable.idempotence", "true")
-            .set("message.max.bytes", largest.to_string())
-            .set("compression.type", "lz4")
-            .set("partitioner", "murmur2_random")
-            .set("queue.buffering.max.messages", "200000")
-            // A batch goes when it is full, or with the flush at the epoch's end, which waits for no linger. Sooner it would go
-            // half empty; and a batch that is due while the one before it is on its way keeps librdkafka's thread spinning
-            // (2.12.1, `rd_kafka_broker_producer_serve`): with 5 ms the program took a quarter more CPU, busy as the machine was.
-            .set("linger.ms", "100")
-            // Only refusals are of interest: a flush tells that all else arrived.
-            .set("delivery.report.only.error", "true")
-            // After a commit the broker answers "concurrent transactions" until its markers are written.
-            .set("retry.backoff.ms", "10");
+        let mut config = self.output_producer();
         match self.settings.delivery.guarantee {
             Guarantee::ExactlyOnce => config
                 .set("transactional.id", format!("{}-{}-{worker}", kafka.group_id, self.instance))
-                .set("transaction.timeout.ms", "15000"),
+                .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
             Guarantee::AtLeastOnce => config.set("message.timeout.ms", "25000"),
         };
-        overridden(config, [&kafka.librdkafka, &kafka.producer])
+        self.with_producer_overrides(config)
     }
 
-    /// A reader outside of any group, for the commands: of what is committed, up to its end as it is.
+    /// The properties of the replay producer, which is transactional even if the service is not.
+    pub fn replay_producer(&self) -> ClientConfig {
+        let mut config = self.output_producer();
+        config.set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
+        let mut config = self.with_producer_overrides(config);
+        config
+            .set("transactional.id", self.replay_name())
+            .set("statistics.interval.ms", "0")
+            // The records came from the topic that they return to, so its own limit decides.
+            .set("message.max.bytes", "1000000000");
+        config
+    }
+
+    /// The properties of the producer of synthetic requests, which may be as large as the limits
+    /// allow.
+    pub fn request_producer(&self) -> ClientConfig {
+        let mut config = self.producer_base(self.settings.limits.request_bytes);
+        config.set("statistics.interval.ms", "0").set("linger.ms", "5");
+        self.with_producer_overrides(config)
+    }
+
+    /// The properties that all producers of outcomes share.
+    fn output_producer(&self) -> ClientConfig {
+        let mut config = self.producer_base(self.settings.limits.result_bytes);
+        config
+            .set("queue.buffering.max.messages", "200000")
+            // A batch is sent when it is full, or by the flush at the end of the epoch, which does
+            // not wait for the linger. A shorter linger sends batches half empty. Besides, while a
+            // due batch waits for the one in flight, librdkafka's thread spins (2.12.1,
+            // `rd_kafka_broker_producer_serve`): with 5 ms the program took a quarter more CPU on a
+            // busy machine.
+            .set("linger.ms", "100")
+            // A flush shows that all other records arrived.
+            .set("delivery.report.only.error", "true")
+            // After a commit the broker answers "concurrent transactions" until it has written the
+            // markers.
+            .set("retry.backoff.ms", "10");
+        config
+    }
+
+    fn producer_base(&self, largest_value: usize) -> ClientConfig {
+        let mut config = self.common();
+        config
+            .set("enable.idempotence", "true")
+            .set("message.max.bytes", (largest_value + RECORD_OVERHEAD).to_string())
+            .set("compression.type", "lz4")
+            .set("partitioner", "murmur2_random");
+        config
+    }
+
+    fn with_producer_overrides(&self, config: ClientConfig) -> ClientConfig {
+        let kafka = &self.settings.kafka;
+        with_overrides(config, [&kafka.librdkafka, &kafka.producer])
+    }
+
+    /// The properties of a command's reader: without a group, read-committed, up to the current
+    /// end.
     pub fn reader(&self) -> ClientConfig {
         let kafka = &self.settings.kafka;
         let mut config = self.common();
         config
-            // Never joined: whose positions are asked for.
+            // The reader never joins this group; it only fetches its committed offsets.
             .set("group.id", self.replay_name())
             .set("statistics.interval.ms", "0")
             .set("enable.auto.commit", "false")
@@ -116,54 +161,23 @@ impl Clients {
             .set("auto.offset.reset", "earliest")
             .set("check.crcs", "true")
             .set("fetch.queue.backoff.ms", "5")
-            // A jump waits for the fetch before it, and nobody waits for new records.
+            // A seek waits for the fetch in progress, and a reader does not wait for new records.
             .set("fetch.wait.max.ms", "5")
-            // It jumps from place to place: little is fetched ahead.
+            // The reader seeks often, so it prefetches little.
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "16384");
-        overridden(config, [&kafka.librdkafka, &kafka.consumer])
+        with_overrides(config, [&kafka.librdkafka, &kafka.consumer])
     }
 
-    /// The producer of replays: transactional whatever the guarantee of the service is.
-    pub fn replayer(&self) -> ClientConfig {
-        let mut clients = Self {
-            access: Arc::clone(&self.access),
-            settings: self.settings.clone(),
-            instance: String::new(),
-        };
-        clients.settings.delivery.guarantee = Guarantee::ExactlyOnce;
-        let mut config = clients.producer(0);
-        config
-            .set("transactional.id", self.replay_name())
-            .set("statistics.interval.ms", "0")
-            // The broker's limit counts, as these records stood in its topic before.
-            .set("message.max.bytes", "1000000000");
-        config
-    }
-
-    /// The producer of synthetic requests, the largest within the limits among them.
-    pub fn feeder(&self) -> ClientConfig {
-        let kafka = &self.settings.kafka;
-        let largest = self.settings.limits.request_bytes + MARGIN;
-        let mut config = self.common();
-        config
-            .set("statistics.interval.ms", "0")
-            .set("enable.idempotence", "true")
-            .set("message.max.bytes", largest.to_string())
-            .set("compression.type", "lz4")
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", "5");
-        overridden(config, [&kafka.librdkafka, &kafka.producer])
-    }
-
-    /// The group and the transactional id of replays: one for all of them, so that two at once fence each other.
+    /// The group and transactional id of replays. All share one, so that concurrent replays fence
+    /// each other.
     pub fn replay_name(&self) -> String {
         format!("{}-replay", self.settings.kafka.group_id)
     }
 
-    /// A client that only looks at metadata.
+    /// The properties of a client that only fetches metadata.
     pub fn watch(&self) -> ClientConfig {
-        overridden(self.common(), [&self.settings.kafka.librdkafka])
+        with_overrides(self.common(), [&self.settings.kafka.librdkafka])
     }
 
     fn common(&self) -> ClientConfig {
@@ -175,7 +189,7 @@ impl Clients {
             .set("client.id", "nik-stream")
             .set("statistics.interval.ms", "5000")
             .set("reconnect.backoff.max.ms", "2000")
-            // New partitions are picked up within this time.
+            // New partitions are noticed within this time.
             .set("topic.metadata.refresh.interval.ms", "10000");
         let security = &kafka.security;
         config.set("security.protocol", security.protocol.as_str());
@@ -206,14 +220,14 @@ impl Clients {
     }
 }
 
-/// Where a client's cluster is reached first.
+/// The bootstrap brokers of a client.
 pub fn bootstrap(config: &ClientConfig) -> CString {
     let servers = config.get("bootstrap.servers").unwrap_or_default();
-    CString::new(servers).unwrap_or_default() // with a NUL in it no client would have been made
+    CString::new(servers).unwrap_or_default() // a client cannot be created with a NUL in it
 }
 
-/// The finest lines of librdkafka's that are asked for: some say why no broker answers. (The wrapper asks another logger, which this
-/// program has not.)
+/// The log level of librdkafka. Some of its debug lines explain why brokers do not respond. (The
+/// wrapper derives the level from the `log` crate, which this program does not use.)
 fn log_level() -> RDKafkaLogLevel {
     if tracing::enabled!(target: "librdkafka", tracing::Level::DEBUG) {
         RDKafkaLogLevel::Debug
@@ -222,11 +236,12 @@ fn log_level() -> RDKafkaLogLevel {
     }
 }
 
-/// How the group's leader deals partitions out.
+/// The assignment strategy of the classic group protocol.
 ///
-/// A cooperative rebalance takes two rounds: a member that gave partitions up joins again to have them dealt out. A static
-/// member that crashes in between and comes back gets what it had, without that second round, and until the next
-/// rebalance nobody reads what it gave up. So static members take the eager way, of one round.
+/// A cooperative rebalance has two rounds: a member that revoked partitions rejoins so that they
+/// are assigned. If a static member crashes between the rounds and returns, it gets its old
+/// assignment without the second round, and the partitions that it revoked stay unassigned until
+/// the next rebalance. Static members therefore rebalance eagerly, in one round.
 fn strategy(kafka: &crate::config::Kafka) -> &'static str {
     match kafka.instance_id {
         Some(_) => "range",
@@ -234,8 +249,8 @@ fn strategy(kafka: &crate::config::Kafka) -> &'static str {
     }
 }
 
-/// The operator's own properties come last: those of one client over those of both.
-fn overridden<const N: usize>(
+/// Applies the operator's properties on top: later tables win.
+fn with_overrides<const N: usize>(
     mut config: ClientConfig,
     tables: [&crate::config::Properties; N],
 ) -> ClientConfig {
@@ -245,7 +260,7 @@ fn overridden<const N: usize>(
     config
 }
 
-/// What librdkafka itself says against a property of the operator's.
+/// Checks a property of the operator's; the error is librdkafka's.
 pub fn check_property(name: &str, value: &str) -> Result<(), String> {
     match ClientConfig::new().set(name, value).create_native_config() {
         Ok(_) => Ok(()),
@@ -257,7 +272,7 @@ pub fn check_property(name: &str, value: &str) -> Result<(), String> {
     }
 }
 
-/// librdkafka's version and the features it was built with.
+/// The version of librdkafka, and the features that it was built with.
 pub fn features() -> (String, String) {
     let (_, version) = rdkafka::util::get_rdkafka_version();
     let features = ClientConfig::new()
@@ -271,7 +286,7 @@ mod tests {
     use super::*;
     use crate::config::load_from;
 
-    /// The clients under these settings, given as the environment gives them.
+    /// The clients with these settings, passed like environment variables.
     fn clients(given: &[(&str, &str)]) -> Clients {
         let given = given
             .iter()
@@ -280,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_named_instance_keeps_its_ids_and_one_without_a_name_has_fresh_ones() {
+    fn a_named_instance_keeps_its_ids_and_an_unnamed_one_gets_new_ones() {
         let id = |clients: &Clients| clients.producer(3).get("transactional.id").map(str::to_owned);
         let named = || clients(&[("GROUP_ID", "checks"), ("INSTANCE_ID", "pod-5")]);
         assert_eq!(id(&named()).as_deref(), Some("checks-pod-5-3"));
@@ -293,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operators_properties_come_last_and_those_of_one_client_over_those_of_both() {
+    fn an_operators_properties_override_ours_and_those_of_one_client_those_of_both() {
         let own = clients(&[]);
         let both = clients(&[("LIBRDKAFKA__RECONNECT_BACKOFF_MAX_MS", "7")]);
         let one = clients(&[

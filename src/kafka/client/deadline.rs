@@ -1,48 +1,51 @@
-//! What may hang, a transactional call or the end of a client: each runs on a helper thread, with a deadline.
+//! Deadlines for operations that may hang: each runs on its own thread.
 //!
-//! A transactional call can hang far past its own timeout after a broker's restart (librdkafka #5456). The worker must
-//! not hang with it: it leaves the producer behind, on this thread, and starts anew with another.
+//! After a broker's restart a transactional call can hang far beyond its own timeout (librdkafka
+//! issue 5456). The worker then abandons the producer together with the thread, and restarts with a
+//! new one.
 
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::Duration;
 
+use super::fault::{Cause, Fault};
+use super::native::CallError;
 use super::spawn;
-use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::native::CallError;
 
-type Job = Box<dyn FnOnce() -> Result<(), CallError> + Send>;
+type Call = Box<dyn FnOnce() -> Result<(), CallError> + Send>;
 
-/// What a call may take beyond its own timeout.
+/// How far a call may exceed its own timeout.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// The helper thread of one producer. Dropped while a call hangs, it leaves the thread behind.
-pub struct Calls {
-    jobs: Sender<Job>,
+/// The thread that makes the transactional calls of one producer.
+///
+/// Dropping this value ends the thread, or abandons it if a call hangs.
+pub(super) struct CallThread {
+    calls: Sender<Call>,
     results: Receiver<Result<(), CallError>>,
 }
 
-impl Calls {
-    /// Starts the thread; it ends when this value is dropped.
-    pub fn start(worker: usize) -> Result<Self, Fault> {
-        let (jobs, todo) = mpsc::channel::<Job>();
+impl CallThread {
+    pub(super) fn start(worker: usize) -> Result<Self, Fault> {
+        let (calls, requested) = mpsc::channel::<Call>();
         let (done, results) = mpsc::channel();
         spawn(format!("calls-{worker}"), move || {
-            for job in todo {
-                if done.send(job()).is_err() {
+            for call in requested {
+                if done.send(call()).is_err() {
                     return;
                 }
             }
         })?;
-        Ok(Self { jobs, results })
+        Ok(Self { calls, results })
     }
 
-    /// Makes one call and waits for it; `timeout` is the call's own.
-    pub fn make(
+    /// Makes `call` and waits for its result. `timeout` is the call's own timeout.
+    pub(super) fn call(
         &self,
         timeout: Duration,
-        job: impl FnOnce() -> Result<(), CallError> + Send + 'static,
+        call: impl FnOnce() -> Result<(), CallError> + Send + 'static,
     ) -> Result<Result<(), CallError>, Cause> {
-        self.jobs.send(Box::new(job)).map_err(|_| Cause::CallThreadEnded)?;
+        self.calls.send(Box::new(call)).map_err(|_| Cause::CallThreadEnded)?;
         self.results.recv_timeout(timeout + GRACE).map_err(|error| match error {
             RecvTimeoutError::Timeout => Cause::CallHangs,
             RecvTimeoutError::Disconnected => Cause::CallThreadEnded,
@@ -50,14 +53,16 @@ impl Calls {
     }
 }
 
-/// Runs `work` on a thread of its own; `false` when it takes longer than `budget` and is left behind.
-pub fn finishes_within(budget: Duration, work: impl FnOnce() + Send + 'static) -> bool {
-    let thread = std::thread::spawn(work);
-    let deadline = Instant::now() + budget;
-    while !thread.is_finished() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(5));
-    }
-    thread.is_finished()
+/// Runs `work` on its own thread; `false` if it is abandoned because it takes longer than
+/// `timeout`.
+pub fn finishes_within(timeout: Duration, work: impl FnOnce() + Send + 'static) -> bool {
+    // The thread drops the sender when it ends, also by a panic.
+    let (running, ended) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        let _running = running;
+        work();
+    });
+    matches!(ended.recv_timeout(timeout), Err(RecvTimeoutError::Disconnected))
 }
 
 #[cfg(test)]
@@ -65,15 +70,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_call_that_hangs_ends_in_a_new_start_and_not_in_a_hanging_worker() {
-        let calls = Calls::start(0).unwrap();
-        assert!(calls.make(Duration::ZERO, || Ok(())).unwrap().is_ok());
+    fn a_call_that_hangs_is_abandoned() {
+        let thread = CallThread::start(0).unwrap();
+        assert!(thread.call(Duration::ZERO, || Ok(())).unwrap().is_ok());
         let (release, hang) = mpsc::channel::<()>();
-        let outcome = calls.make(Duration::ZERO, move || {
+        let result = thread.call(Duration::ZERO, move || {
             let _ = hang.recv();
             Ok(())
         });
-        assert!(matches!(outcome, Err(Cause::CallHangs)));
+        assert!(matches!(result, Err(Cause::CallHangs)));
+        drop(release);
+    }
+
+    #[test]
+    fn work_that_takes_too_long_is_abandoned() {
+        assert!(finishes_within(Duration::from_secs(10), || ()));
+        let (release, hang) = mpsc::channel::<()>();
+        let work = move || {
+            let _ = hang.recv();
+        };
+        assert!(!finishes_within(Duration::from_millis(10), work));
         drop(release);
     }
 }

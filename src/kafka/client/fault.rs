@@ -10,8 +10,8 @@ use crate::kafka::security::acl::Right;
 
 /// A fault, sorted by what the worker does about it. Only the conversion from [`Cause`] sorts.
 ///
-/// A fault never leads to a dead letter and is never ignored: the records of its epoch are processed
-/// again.
+/// A fault never leads to a dead letter and is never ignored: the records of its epoch are
+/// processed again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Fault {
     /// Abort the epoch, seek back to its first records and continue with the same clients.
@@ -52,7 +52,7 @@ pub enum Cause {
     NotAMember,
     #[error("offsets cannot be committed: {0}")]
     OffsetsNotCommitted(KafkaError),
-    #[error("stopped before the partition counts were known")]
+    #[error("stopped while the producer was connecting")]
     StoppedEarly,
     /// A transactional call failed in a way that neither a retry nor an abort repairs.
     #[error(transparent)]
@@ -101,7 +101,6 @@ const DENIED: &str = "denied";
 
 impl Cause {
     /// The values of the label `cause`: every one that [`Self::label`] returns.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the metric of faults follows"))]
     pub const LABELS: &[&str] = &[
         "producer_fenced",
         "member_fenced",

@@ -1,4 +1,5 @@
-//! A librdkafka client: its properties, its callbacks, its native calls, its deadlines.
+//! librdkafka clients: their properties, callbacks, native calls and deadlines, and the faults that
+//! they report.
 
 pub mod callbacks;
 pub mod config;
@@ -15,12 +16,12 @@ use std::thread::JoinHandle;
 
 use fault::{Cause, Fault};
 
-/// The name of a topic or a group, as librdkafka takes it.
+/// The name of a topic or group as a C string.
 pub fn c_string(name: &str) -> Result<CString, Fault> {
     Ok(CString::new(name)?)
 }
 
-/// Starts a thread.
+/// Starts a named thread.
 pub fn spawn(name: String, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Fault> {
     std::thread::Builder::new()
         .name(name)

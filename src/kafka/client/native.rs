@@ -1,17 +1,23 @@
-//! The direct librdkafka calls: the only module with `unsafe`.
+//! Direct calls of librdkafka: the only module with `unsafe`.
 //!
-//! Why the wrapper is not enough: its `commit_transaction` and `flush` poll in steps of 100 ms, it refuses header
-//! names that are not UTF-8 with a panic, and it hides the generation of a group's membership.
+//! The wrapper (rust-rdkafka 0.39) does not suffice: its `flush`, which `commit_transaction` calls
+//! too, polls in steps of 100 ms; it panics at header names that are not UTF-8; it neither shows
+//! the generation of a group's membership nor creates metadata of a group without members. As
+//! `send_offsets` therefore has to be called here, and the wrapper's error type cannot be created
+//! outside of it, all transactional calls are here and share [`CallError`].
 //!
-//! The safety argument, once for all calls here:
-//! - A `*mut rd_kafka_t` comes from a `&Client`, which keeps the handle alive for the call; librdkafka's handles may be
-//!   used from any thread.
-//! - What librdkafka allocates for us is owned by one wrapper type each ([`Headers`], [`GroupMetadata`], [`Offsets`],
-//!   [`CallError`] by value) and destroyed exactly once, in its `Drop` or where it is handed over.
-//! - Slices handed in are read during the call only (`RD_KAFKA_MSG_F_COPY`); slices handed out borrow the message.
+//! The safety argument for all calls of this module:
+//! - A `*mut rd_kafka_t` comes from a `&Client`, which keeps the handle alive during the call;
+//!   librdkafka's handles may be used from any thread.
+//! - Each object that librdkafka allocates for us is owned by one wrapper type ([`Headers`],
+//!   [`GroupMetadata`], [`Offsets`]; errors are copied into [`CallError`]) and destroyed exactly
+//!   once: in its `Drop`, or by librdkafka after ownership passed to it.
+//! - Slices passed in are only read during the call (`RD_KAFKA_MSG_F_COPY`); slices passed out
+//!   borrow from the message.
 #![allow(unsafe_code)]
 
 mod token;
+
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
@@ -25,17 +31,19 @@ use rdkafka::topic_partition_list::TopicPartitionList;
 use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
 pub use token::set_token;
 
-/// The error of a transactional call, with librdkafka's own sorting.
+use crate::pipeline::Position;
+
+/// The error of a transactional call, with the flags that librdkafka sets.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{call}: {text} ({code:?})")]
 pub struct CallError {
-    /// Which call failed.
+    /// The name of the call.
     pub call: &'static str,
     /// librdkafka's or the broker's code.
     pub code: RDKafkaErrorCode,
-    /// The client instance is of no more use.
+    /// The client instance is unusable.
     pub fatal: bool,
-    /// The same call may be made again.
+    /// The same call may be repeated.
     pub retriable: bool,
     /// The transaction must be aborted; then a new one may begin.
     pub requires_abort: bool,
@@ -43,7 +51,7 @@ pub struct CallError {
     pub text: String,
 }
 
-/// Takes ownership of what a transactional call returned.
+/// Converts the result of a transactional call, which it owns.
 fn checked(call: &'static str, error: *mut sys::rd_kafka_error_t) -> Result<(), CallError> {
     if error.is_null() {
         return Ok(());
@@ -67,18 +75,14 @@ fn millis(timeout: Duration) -> i32 {
     i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX)
 }
 
-/// Tells a client of `brokers` that it has forgotten.
-///
-/// A broker that has just come back may name no broker at all in its metadata. librdkafka then drops all it knows, those of
-/// `bootstrap.servers` included, and never connects again (2.12.1; its issue 5301).
-pub fn remind_of<C: ClientContext>(client: &Client<C>, brokers: &CStr) {
+/// Adds brokers to those that the client knows; returns how many.
+pub(super) fn add_brokers<C: ClientContext>(client: &Client<C>, brokers: &CStr) -> i32 {
     // SAFETY: see the module's argument; the text is copied.
-    let added = unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) };
-    tracing::warn!(added, "librdkafka knew no broker any more");
+    unsafe { sys::rd_kafka_brokers_add(client.native_ptr(), brokers.as_ptr()) }
 }
 
-/// Ends an earlier transaction of this transactional id and fences its other producers.
-pub fn init_transactions<C: ClientContext>(
+/// Ends an open transaction of this transactional id and fences its other producers.
+pub(super) fn init_transactions<C: ClientContext>(
     producer: &Client<C>,
     timeout: Duration,
 ) -> Result<(), CallError> {
@@ -88,14 +92,14 @@ pub fn init_transactions<C: ClientContext>(
     })
 }
 
-/// Begins a transaction (local: no request is sent).
-pub fn begin_transaction<C: ClientContext>(producer: &Client<C>) -> Result<(), CallError> {
+/// Begins a transaction. This sends no request.
+pub(super) fn begin_transaction<C: ClientContext>(producer: &Client<C>) -> Result<(), CallError> {
     // SAFETY: see the module's argument.
     checked("begin_transaction", unsafe { sys::rd_kafka_begin_transaction(producer.native_ptr()) })
 }
 
-/// Adds consumed offsets to the transaction, fenced by the group's membership.
-pub fn send_offsets<C: ClientContext>(
+/// Adds consumed offsets to the transaction. The group rejects those of an outdated `membership`.
+pub(super) fn send_offsets<C: ClientContext>(
     producer: &Client<C>,
     offsets: &Offsets,
     membership: &GroupMetadata,
@@ -113,7 +117,7 @@ pub fn send_offsets<C: ClientContext>(
 }
 
 /// Commits the transaction: its records and offsets become visible together.
-pub fn commit_transaction<C: ClientContext>(
+pub(super) fn commit_transaction<C: ClientContext>(
     producer: &Client<C>,
     timeout: Duration,
 ) -> Result<(), CallError> {
@@ -123,8 +127,8 @@ pub fn commit_transaction<C: ClientContext>(
     })
 }
 
-/// Aborts the transaction: no `read_committed` reader will ever see its records.
-pub fn abort_transaction<C: ClientContext>(
+/// Aborts the transaction: `read_committed` readers never see its records.
+pub(super) fn abort_transaction<C: ClientContext>(
     producer: &Client<C>,
     timeout: Duration,
 ) -> Result<(), CallError> {
@@ -134,25 +138,27 @@ pub fn abort_transaction<C: ClientContext>(
     })
 }
 
-/// Waits until no record is queued or in flight; `false` when `timeout` ended first.
+/// Waits until no record is queued or in flight; `false` if `timeout` ends first.
 ///
-/// Delivery reports must be served by another thread meanwhile (the `ThreadedProducer`'s).
-pub fn flush<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> bool {
+/// Another thread (that of `ThreadedProducer`) must serve the delivery reports meanwhile.
+pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> bool {
     // SAFETY: see the module's argument.
     unsafe { sys::rd_kafka_flush(producer.native_ptr(), millis(timeout)) == NO_ERROR }
 }
 
-/// A consumer's membership of its group at one moment: what lets the broker refuse a zombie's offsets.
+/// A consumer's membership of its group at one moment. By it the brokers reject the offsets of a
+/// zombie.
 pub struct GroupMetadata(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
 
-// SAFETY: a self-contained heap object, only read once made.
+// SAFETY: a self-contained heap object, never modified after its creation.
 unsafe impl Send for GroupMetadata {}
-// SAFETY: the same.
+// SAFETY: as for `Send`.
 unsafe impl Sync for GroupMetadata {}
 
 impl GroupMetadata {
-    /// The membership now; `None` without one. A metadata without generation would pass the broker's fencing
-    /// unchecked (it stands for "no group management"), so it is never handed out.
+    /// The current membership, `None` while the consumer is not a member. Metadata without a
+    /// generation (which means "no group management") would bypass the brokers' fencing, so it is
+    /// never returned.
     pub fn of<C: ClientContext>(consumer: &Client<C>) -> Option<Self> {
         // SAFETY: see the module's argument; the result is owned by us.
         let metadata = unsafe { sys::rd_kafka_consumer_group_metadata(consumer.native_ptr()) };
@@ -160,25 +166,25 @@ impl GroupMetadata {
         (metadata.generation() >= 0).then_some(metadata)
     }
 
-    /// A group without members: only the transactional id fences what is committed for it.
+    /// Metadata of a group without members, whose offsets only the transactional id fences.
     pub fn without_members(group: &CStr) -> Self {
         // SAFETY: the name is copied during the call; the result is owned by us.
         let metadata = unsafe { sys::rd_kafka_consumer_group_metadata_new(group.as_ptr()) };
         GroupMetadata(NonNull::new(metadata).expect("librdkafka aborts when out of memory"))
     }
 
-    /// Whether the group knows this member; a session that is over ends that at once.
+    /// Whether the group has given this member an id. The end of its session clears it at once.
     pub fn is_known(&self) -> bool {
-        // SAFETY: the metadata is alive, and so is its text as long as it is.
+        // SAFETY: the metadata is alive and owns the text.
         let member = unsafe {
             CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(self.0.as_ptr()))
         };
         !member.is_empty()
     }
 
-    /// The generation of the group; 0 while joining by the protocol "consumer".
+    /// The generation of the group; 0 while joining with the protocol "consumer".
     pub fn generation(&self) -> i32 {
-        // SAFETY: the metadata is alive, and only read.
+        // SAFETY: the metadata is alive and only read.
         unsafe { sys::rd_kafka_consumer_group_metadata_generation_id(self.0.as_ptr()) }
     }
 }
@@ -190,22 +196,23 @@ impl Drop for GroupMetadata {
     }
 }
 
-/// Positions to commit: (partition, next offset) of one topic.
+/// Positions to commit, of one topic.
 pub struct Offsets(NonNull<sys::rd_kafka_topic_partition_list_t>);
 
-// SAFETY: a self-contained heap object, only read once made.
+// SAFETY: a self-contained heap object, never modified after its creation.
 unsafe impl Send for Offsets {}
-// SAFETY: the same.
+// SAFETY: as for `Send`.
 unsafe impl Sync for Offsets {}
 
 impl Offsets {
     /// A list of `positions` in `topic`.
-    pub fn new(topic: &CStr, positions: impl Iterator<Item = (i32, i64)>) -> Self {
-        // SAFETY: the list is owned by us; `add` copies the name and returns an element that lives until the next add.
+    pub fn new(topic: &CStr, positions: impl Iterator<Item = Position>) -> Self {
+        // SAFETY: the list is owned by us; `add` copies the name and returns an element that lives
+        // until the next `add`.
         unsafe {
             let list = NonNull::new(sys::rd_kafka_topic_partition_list_new(8))
                 .expect("librdkafka aborts when out of memory");
-            for (partition, offset) in positions {
+            for Position { partition, offset } in positions {
                 (*sys::rd_kafka_topic_partition_list_add(
                     list.as_ptr(),
                     topic.as_ptr(),
@@ -217,7 +224,7 @@ impl Offsets {
         }
     }
 
-    /// A copy of `list`, with the notes that its positions carry.
+    /// A copy of `list`, including the metadata of its offsets.
     pub fn copy_of(list: &TopicPartitionList) -> Self {
         // SAFETY: the source is alive and only read; the copy is owned by us.
         let copy = unsafe { sys::rd_kafka_topic_partition_list_copy(list.ptr()) };
@@ -232,7 +239,7 @@ impl Drop for Offsets {
     }
 }
 
-/// Record headers, names and values as bytes.
+/// Record headers, with names and values as bytes.
 pub struct Headers(NonNull<sys::rd_kafka_headers_t>);
 
 impl Headers {
@@ -245,7 +252,7 @@ impl Headers {
         )
     }
 
-    /// An untouched copy of a message's headers, `None` when it has none.
+    /// An unchanged copy of a message's headers, `None` if it has none.
     pub fn copy_of(message: &BorrowedMessage<'_>) -> Option<Self> {
         // SAFETY: the source is borrowed from the message for the call; the copy is owned by us.
         NonNull::new(unsafe { sys::rd_kafka_headers_copy(borrowed(message)?.as_ptr()) })
@@ -255,8 +262,8 @@ impl Headers {
     /// Appends one header.
     pub fn push(&mut self, name: &[u8], value: Option<&[u8]>) {
         let (value, length) = raw(value);
-        // SAFETY: name and value are copied during the call, with their lengths given. The one error of `header_add`
-        // is a read-only list, which a list of our own is not.
+        // SAFETY: name and value are copied during the call, by their lengths. `header_add` only
+        // fails for read-only lists, and ours is not one.
         unsafe {
             sys::rd_kafka_header_add(
                 self.0.as_ptr(),
@@ -271,7 +278,8 @@ impl Headers {
 
 impl Drop for Headers {
     fn drop(&mut self) {
-        // SAFETY: owned by us; `produce` forgets the wrapper when librdkafka took the list over.
+        // SAFETY: owned by us; `produce` forgets the wrapper if librdkafka took ownership of the
+        // list.
         unsafe { sys::rd_kafka_headers_destroy(self.0.as_ptr()) }
     }
 }
@@ -290,7 +298,7 @@ pub fn each_header(message: &BorrowedMessage<'_>, mut visit: impl FnMut(&[u8], O
     };
     for index in 0.. {
         let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: `headers` lives as long as the message; past the last index an error is returned.
+        // SAFETY: `headers` lives as long as the message; an index past the end returns an error.
         let found = unsafe {
             sys::rd_kafka_header_get_all(
                 headers.as_ptr(),
@@ -303,7 +311,8 @@ pub fn each_header(message: &BorrowedMessage<'_>, mut visit: impl FnMut(&[u8], O
         if found != NO_ERROR {
             return;
         }
-        // SAFETY: name is NUL-terminated, value has `length` bytes; both live as long as the message.
+        // SAFETY: name is NUL-terminated, value has `length` bytes; both live as long as the
+        // message.
         unsafe {
             let value =
                 (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), length));
@@ -319,27 +328,28 @@ fn raw(bytes: Option<&[u8]>) -> (*const c_void, usize) {
 /// A record to be produced.
 pub struct Outgoing<'a> {
     pub topic: &'a CStr,
-    /// `None`: by murmur2 of the key, as Kafka's own clients do.
+    /// `None`: chosen by the murmur2 hash of the key, as in Kafka's own clients.
     pub partition: Option<i32>,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
-    /// Milliseconds since 1970; `None`: the clock. (librdkafka reads 0 as the clock, too.)
+    /// Milliseconds since 1970. `None` means the current time, as does 0 in librdkafka.
     pub timestamp: Option<i64>,
     pub headers: Option<Headers>,
-    /// Comes back with the delivery report.
+    /// Returned with the delivery report.
     pub tag: usize,
 }
 
-/// Queues one record; the error hands it back.
-pub fn produce<'a, C: ClientContext>(
+/// Queues one record; the error returns it.
+pub(super) fn produce<'a, C: ClientContext>(
     producer: &Client<C>,
     record: Outgoing<'a>,
 ) -> Result<(), (RDKafkaErrorCode, Outgoing<'a>)> {
     let (key, key_length) = raw(record.key);
     let (value, value_length) = raw(record.value);
     let headers = record.headers.as_ref().map_or(ptr::null_mut(), |headers| headers.0.as_ptr());
-    // SAFETY: the variadic list pairs each tag with the arguments rdkafka.h lists for it and ends with VTYPE_END; key
-    // and value are copied (MSG_F_COPY); on success librdkafka owns `headers`, on failure we still do.
+    // SAFETY: the variadic list pairs each tag with the arguments that rdkafka.h requires and ends
+    // with VTYPE_END; key and value are copied (MSG_F_COPY); librdkafka owns `headers` on success,
+    // and we own it on failure.
     let code = unsafe {
         sys::rd_kafka_producev(
             producer.native_ptr(),

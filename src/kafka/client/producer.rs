@@ -1,6 +1,6 @@
-//! Where outcomes go: a producer, and the transaction around an epoch.
+//! The producer of outcomes and replayed requests, and its transactions.
 
-use std::ffi::CStr;
+use std::ffi::CString;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,276 +8,291 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rdkafka::client::ClientContext;
+use rdkafka::client::{Client, ClientContext};
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
 use rdkafka::statistics::Statistics;
 
-use crate::kafka::client::callbacks::client_callbacks;
-use crate::kafka::client::deadline::{Calls, finishes_within};
-use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
-use crate::kafka::client::refusal::{Refused, is_for_good};
+use super::callbacks::{ClientState, client_callbacks};
+use super::config::bootstrap;
+use super::deadline::{CallThread, finishes_within};
+use super::fault::{Cause, Fault};
+use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
+use super::refusal::{Refused, is_permanent};
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 use crate::telemetry::metrics::Metrics;
 
-/// The longest a transactional call may take; beyond `transaction.timeout.ms` the broker has aborted by itself.
+/// How long a transactional call may take, retries included. After `transaction.timeout.ms` the
+/// brokers abort the transaction anyway.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
-/// How long `init_transactions` may take: it waits for the end of an earlier transaction.
+/// The same for `init_transactions`, which waits for the end of an earlier transaction.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long one try waits; the brokers' answers decide about the next.
-const TRY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a flush looks for refusals.
-const LOOK: Duration = Duration::from_millis(50);
-/// The longest the producer's queue may stay full, and a flush may take.
+/// How long one attempt of a call may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for `init_transactions`. librdkafka resumes the call where it was, and a stop is
+/// noticed between two attempts.
+const INIT_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(500);
+/// The pause between two attempts of a call.
+const RETRY_BACKOFF: Duration = Duration::from_millis(20);
+/// How often a flush checks for refused records.
+const REFUSAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
+/// How often a record is offered again to a full queue.
+const QUEUE_RETRY_INTERVAL: Duration = Duration::from_millis(1);
+/// How long the queue may stay full, and how long a flush may take.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// One worker's producer.
+type TransactionalCall =
+    Arc<dyn Fn(&Client<ProducerEvents>, Duration) -> Result<(), CallError> + Send + Sync>;
+
+/// The producer of a worker or of a replay.
 pub struct OutputProducer {
     producer: Arc<ThreadedProducer<ProducerEvents>>,
-    access: Arc<Access>,
-    /// The transactional id, where there is one.
-    id: String,
-    /// The group whose positions it commits.
+    bootstrap: CString,
+    /// Empty without transactions.
+    transactional_id: String,
+    /// The group whose offsets the transactions commit.
     group: String,
-    calls: Option<Calls>,
-    /// A transaction is open.
-    open: bool,
-    /// How many records were sent since it began.
-    sent: usize,
-    /// Its commit was asked for, and the answer is not known.
-    in_doubt: bool,
-    /// A sweep has begun.
-    sweeping: bool,
+    /// `None` without transactions.
+    calls: Option<CallThread>,
+    transaction: Transaction,
+}
+
+/// The state of the transaction. Without a transactional id it stays idle.
+#[derive(Clone, Copy, Debug)]
+enum Transaction {
+    /// Nothing was sent since the last commit.
+    Idle,
+    /// `sent` records were queued.
+    Open { sent: usize },
+    /// The transaction of these records was aborted.
+    Aborted { sent: usize },
+    /// The commit was requested, and its result is unknown.
+    InDoubt,
+}
+
+/// What became of a record that was handed to the producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    Queued,
+    /// The client itself refuses this record for good.
+    Refused(Code),
 }
 
 impl OutputProducer {
-    /// Connects. With a transactional id in `config`, ends what an earlier producer of that id left open: until then the
-    /// positions it committed are not stable, so this stands before the group is joined.
+    /// Creates the producer. With a transactional id in `config`, also ends the transaction that an
+    /// earlier producer of that id left open. The offsets in it are unstable until then, so connect
+    /// before joining the group.
     pub fn connect(
         config: &ClientConfig,
         access: &Arc<Access>,
         group: &str,
         worker: usize,
         metrics: Option<Arc<Metrics>>,
+        is_stopped: impl Fn() -> bool,
     ) -> Result<Self, Fault> {
+        let producer = config.create_with_context(ProducerEvents::new(access, metrics))?;
         let id = config.get("transactional.id");
-        let transactional = id.is_some();
-        let events = ProducerEvents::new(access, metrics);
-        let producer = Arc::new(config.create_with_context(events)?);
-        let calls = if transactional { Some(Calls::start(worker)?) } else { None };
-        let sink = Self {
-            producer,
-            access: Arc::clone(access),
-            id: id.unwrap_or_default().to_owned(),
+        let this = Self {
+            producer: Arc::new(producer),
+            bootstrap: bootstrap(config),
+            transactional_id: id.unwrap_or_default().to_owned(),
             group: group.to_owned(),
-            calls,
-            open: false,
-            sent: 0,
-            in_doubt: false,
-            sweeping: false,
+            calls: id.map(|_| CallThread::start(worker)).transpose()?,
+            transaction: Transaction::Idle,
         };
-        if transactional {
-            sink.call(INIT_TIMEOUT, native::init_transactions)?;
-        }
-        Ok(sink)
+        let init: TransactionalCall = Arc::new(native::init_transactions);
+        this.attempt_call(INIT_TIMEOUT, INIT_ATTEMPT_TIMEOUT, is_stopped, &init)?;
+        Ok(this)
     }
 
-    /// Begins a transaction, where there are any and none is open. (A record does that by itself; positions alone do not.)
+    /// Begins a transaction unless one is open. [`Self::send`] calls this by itself; committing
+    /// offsets alone requires a call.
     pub fn begin(&mut self) -> Result<(), Fault> {
-        if self.calls.is_some() && !self.open {
+        if self.calls.is_some() && !matches!(self.transaction, Transaction::Open { .. }) {
             native::begin_transaction(self.producer.client())?;
-            self.open = true;
-            self.sent = 0;
-            self.producer.context().lost.store(0, Ordering::SeqCst);
+            self.transaction = Transaction::Open { sent: 0 };
+            self.events().undelivered.store(0, Ordering::SeqCst);
         }
         Ok(())
     }
 
-    /// Queues one record. While the queue is full it waits: the consumer's queue fills, and the broker is asked for less.
-    ///
-    /// Returns the broker client's own refusal of this one record, if any.
-    pub fn send(&mut self, mut record: Outgoing<'_>) -> Result<Result<(), Code>, Fault> {
+    /// Queues one record. Waits while the queue is full: then the consumer's queue fills up too,
+    /// and the consumer fetches less.
+    pub fn send(&mut self, mut record: Outgoing<'_>) -> Result<Sent, Fault> {
         self.begin()?;
         let mut deadline = None;
         loop {
             match native::produce(self.producer.client(), record) {
                 Ok(()) => {
-                    self.sent += 1;
-                    return Ok(Ok(()));
+                    if let Transaction::Open { sent } = &mut self.transaction {
+                        *sent += 1;
+                    }
+                    return Ok(Sent::Queued);
                 }
-                // Full; or the producer has not seen a partition that was added just now.
+                // A partition that was just added may not be known yet.
                 Err((Code::QueueFull | Code::UnknownPartition, back)) => record = back,
-                Err((code, _)) if is_for_good(code) => return Ok(Err(code)),
+                Err((code, _)) if is_permanent(code) => return Ok(Sent::Refused(code)),
                 Err((code, _)) => return Err(Cause::NotQueued(code).into()),
             }
             if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + DELIVERY_TIMEOUT) {
                 return Err(Cause::QueueFull.into());
             }
-            sleep(Duration::from_millis(1));
+            sleep(QUEUE_RETRY_INTERVAL);
         }
     }
 
-    /// A right that was missing just now.
-    pub fn missing(&self) -> Option<String> {
-        self.access.missing().pop()
+    /// A right that the brokers denied a moment ago.
+    pub fn latest_denial(&self) -> Option<String> {
+        self.events().client.access.denied().pop()
     }
 
-    /// Waits until the broker has taken everything sent; returns what it refused.
-    pub fn settle(&self) -> Result<Vec<Refused>, Fault> {
+    /// Waits until the brokers have acknowledged all records; returns those that they refused.
+    pub fn flush(&self) -> Result<Vec<Refused>, Fault> {
         let deadline = Instant::now() + DELIVERY_TIMEOUT;
-        while !native::flush(self.producer.client(), LOOK) {
-            // A refusal breaks a transaction, and what still waits would wait until the transaction times out.
-            if self.calls.is_some() && self.producer.context().has_refused() {
+        while !native::flush(self.producer.client(), REFUSAL_CHECK_INTERVAL) {
+            // After a refusal the transaction can only be aborted, and the records that are still
+            // queued would wait for its timeout.
+            if self.calls.is_some() && self.events().has_refused() {
                 break;
             }
             if Instant::now() > deadline {
                 return Err(Cause::DeliveryTimeout.into());
             }
+            self.restore_brokers();
         }
-        Ok(self.producer.context().take_refused())
+        Ok(self.events().take_refused())
     }
 
-    /// Commits what was sent together with `positions`; `membership` is the group's fence against a zombie.
+    /// Commits the records sent since the last commit together with `positions`. By `membership`
+    /// the group rejects the commit of a zombie.
     pub fn commit(&mut self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
         self.send_offsets(positions, membership)?;
-        self.in_doubt = true;
-        let committed = self.call(CALL_TIMEOUT, native::commit_transaction);
-        self.in_doubt = matches!(committed, Err(Fault::Restart(_)));
-        self.open = committed.is_err();
+        let committed = self.call(native::commit_transaction);
+        match committed {
+            Ok(()) => self.transaction = Transaction::Idle,
+            Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
+            Err(_) => {}
+        }
         committed
     }
 
-    fn send_offsets(&self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
-        let fenced = Arc::new((positions, membership));
-        self.call(CALL_TIMEOUT, move |producer, timeout| {
-            native::send_offsets(producer, &fenced.0, &fenced.1, timeout)
+    /// Adds positions to the open transaction.
+    pub fn send_offsets(&self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
+        self.call(move |producer, timeout| {
+            native::send_offsets(producer, &positions, &membership, timeout)
         })
     }
 
-    /// Whether the last transaction, given up, needs a sweep: the brokers took some of it, and it was not committed.
-    ///
-    /// Where they took nothing, the one before may have been committed with its markers left out in the same way: then the
-    /// next commit puts that right, and a sweep would throw its outcomes away. (That they took some shows that the coordinator is
-    /// done with the one before. Had it left markers of that one out, the abort itself may have thrown its outcomes away already.)
-    pub fn needs_sweep(&self) -> bool {
+    /// Whether the brokers received records of the transaction that is open or was aborted last.
+    pub fn reached_brokers(&self) -> bool {
         let waiting = usize::try_from(self.producer.in_flight_count()).unwrap_or(0);
-        let lost = self.producer.context().lost.load(Ordering::SeqCst);
-        let taken = self.sent > waiting + lost;
-        self.calls.is_some() && !self.in_doubt && (taken || self.sweeping)
+        let undelivered = self.events().undelivered.load(Ordering::SeqCst);
+        match self.transaction {
+            Transaction::Open { sent } | Transaction::Aborted { sent } => {
+                sent > waiting + undelivered
+            }
+            Transaction::Idle | Transaction::InDoubt => false,
+        }
     }
 
-    /// Aborts once more: a transaction that holds a record of no meaning in each of `places`, and `positions` of `group`.
-    ///
-    /// A coordinator takes a partition that has no leader for deleted, and leaves the abort marker out (Kafka 4.3.1,
-    /// `TransactionMarkerChannelManager`: "likely deleted already"). What the aborted transaction left there would be committed
-    /// by the next one, and its positions would keep the group's from ever being stable. The marker of this one ends both.
-    pub fn sweep<'a>(
-        &mut self,
-        places: impl Iterator<Item = (&'a CStr, i32)>,
-        group: &CStr,
-        positions: Offsets,
-    ) -> Result<(), Fault> {
-        self.sweeping = true;
-        for (topic, partition) in places {
-            let refused = self.send(Outgoing {
-                topic,
-                partition: Some(partition),
-                key: Some(b"aborted"), // a compacted topic takes none without a key
-                value: Some(b""),
-                timestamp: None,
-                headers: None,
-                tag: 0,
-            })?;
-            refused.map_err(Cause::SweepRefused)?;
-        }
-        if let Some(refused) = self.settle()?.first() {
-            return Err(Cause::SweepRefused(refused.code).into());
-        }
-        // Refused or not: the group's partition is part of the transaction then.
-        match self.send_offsets(positions, GroupMetadata::without_members(group)) {
-            Ok(()) | Err(Fault::Abort(_)) => self.abort()?,
-            Err(fault) => return Err(fault),
-        };
-        self.sweeping = false;
-        Ok(())
-    }
-
-    /// Gives up what was sent since the last commit; returns what the broker refused of it. (Without transactions it stays sent.)
+    /// Aborts the open transaction; returns the records that the brokers refused. Without
+    /// transactions the records stay sent.
     pub fn abort(&mut self) -> Result<Vec<Refused>, Fault> {
-        if self.open {
-            self.call(CALL_TIMEOUT, native::abort_transaction)?;
-            self.open = false;
+        if let Transaction::Open { sent } = self.transaction {
+            self.call(native::abort_transaction)?;
+            self.transaction = Transaction::Aborted { sent };
         }
-        Ok(self.producer.context().take_refused())
+        Ok(self.events().take_refused())
     }
 
-    /// Makes a transactional call, again and again while librdkafka says it may be repeated.
-    fn call<J>(&self, limit: Duration, job: J) -> Result<(), Fault>
-    where
-        J: Fn(&rdkafka::client::Client<ProducerEvents>, Duration) -> Result<(), CallError>
-            + Clone
-            + Send
-            + 'static,
-    {
+    fn call(
+        &self,
+        call: impl Fn(&Client<ProducerEvents>, Duration) -> Result<(), CallError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<(), Fault> {
+        let call: TransactionalCall = Arc::new(call);
+        self.attempt_call(CALL_TIMEOUT, ATTEMPT_TIMEOUT, || false, &call)
+    }
+
+    /// Makes a transactional call, and retries it while librdkafka allows that, unless
+    /// `is_stopped`. Without transactions it does nothing.
+    fn attempt_call(
+        &self,
+        timeout: Duration,
+        attempt_timeout: Duration,
+        is_stopped: impl Fn() -> bool,
+        call: &TransactionalCall,
+    ) -> Result<(), Fault> {
         let Some(calls) = &self.calls else {
             return Ok(());
         };
-        let deadline = Instant::now() + limit;
+        let deadline = Instant::now() + timeout;
         loop {
-            let (producer, job) = (Arc::clone(&self.producer), job.clone());
-            match calls.make(TRY_TIMEOUT, move || job(producer.client(), TRY_TIMEOUT))? {
+            let (producer, call) = (Arc::clone(&self.producer), Arc::clone(call));
+            let attempt = move || call(producer.client(), attempt_timeout);
+            match calls.call(attempt_timeout, attempt)? {
                 Ok(()) => return Ok(()),
+                Err(_) if is_stopped() => return Err(Cause::StoppedEarly.into()),
                 Err(error) if error.retriable && Instant::now() < deadline => {
-                    tracing::debug!(%error, "made again");
-                    sleep(Duration::from_millis(20));
+                    tracing::debug!(%error, "transactional call is retried");
+                    self.restore_brokers();
+                    sleep(RETRY_BACKOFF);
                 }
-                Err(error) => {
-                    let right = match error.code {
-                        Code::TransactionalIdAuthorizationFailed => {
-                            Some(Right::of_transactions(&self.id))
-                        }
-                        Code::GroupAuthorizationFailed => Some(Right::of_group(&self.group)),
-                        _ => None,
-                    };
-                    return Err(right.map_or_else(
-                        || error.into(),
-                        |it| Cause::Denied(self.access.record_denied(it)).into(),
-                    ));
-                }
+                Err(error) => return Err(self.fault(error)),
             }
         }
     }
 
-    /// Lets the producer go, in at most `budget`: one whose brokers hang is left behind.
-    pub fn close(self, budget: Duration) {
-        if !finishes_within(budget, move || drop(self)) {
-            tracing::warn!("the producer could not be closed in time and is left behind");
+    fn fault(&self, error: CallError) -> Fault {
+        let right = match error.code {
+            Code::TransactionalIdAuthorizationFailed => {
+                Right::of_transactions(&self.transactional_id)
+            }
+            Code::GroupAuthorizationFailed => Right::of_group(&self.group),
+            _ => return error.into(),
+        };
+        Cause::Denied(self.events().client.access.record_denied(right)).into()
+    }
+
+    fn restore_brokers(&self) {
+        self.events().client.restore_brokers(self.producer.client(), &self.bootstrap);
+    }
+
+    fn events(&self) -> &ProducerEvents {
+        self.producer.context()
+    }
+
+    /// Closes the producer, or abandons it if that takes longer than `timeout`.
+    pub fn close(self, timeout: Duration) {
+        if !finishes_within(timeout, move || drop(self)) {
+            tracing::warn!("the producer could not be closed in time and is abandoned");
         }
     }
 }
 
-/// The producer's ear: it keeps what was not delivered.
-pub struct ProducerEvents {
-    access: Arc<Access>,
+/// The producer's callbacks. They collect the records that were not delivered.
+struct ProducerEvents {
+    client: ClientState,
     refused: Mutex<Vec<Refused>>,
-    /// How many records were not delivered since this was last set to 0.
-    pub lost: AtomicUsize,
-    /// The part of this producer in the metrics of all queues: records and bytes.
+    /// How many records of the transaction were not delivered.
+    undelivered: AtomicUsize,
+    /// This producer's share of the queue metrics: records and bytes.
     queued: Mutex<[i64; 2]>,
-    /// None: a command's producer, of which nobody asks.
+    /// `None` for the producers of commands, which export no metrics.
     metrics: Option<Arc<Metrics>>,
 }
 
 impl ProducerEvents {
-    pub fn new(access: &Arc<Access>, metrics: Option<Arc<Metrics>>) -> Self {
+    fn new(access: &Arc<Access>, metrics: Option<Arc<Metrics>>) -> Self {
         Self {
-            access: Arc::clone(access),
+            client: ClientState::new(access),
             refused: Mutex::default(),
-            lost: AtomicUsize::new(0),
+            undelivered: AtomicUsize::new(0),
             queued: Mutex::default(),
             metrics,
         }
@@ -291,13 +306,13 @@ impl ProducerEvents {
         }
     }
 
-    /// Whether anything was refused since the last call of [`Self::take_refused`].
-    pub fn has_refused(&self) -> bool {
+    /// Whether records were refused since the last call of [`Self::take_refused`].
+    fn has_refused(&self) -> bool {
         !self.refused.lock().is_empty()
     }
 
-    /// What was refused since the last call.
-    pub fn take_refused(&self) -> Vec<Refused> {
+    /// The records that were refused since the last call.
+    fn take_refused(&self) -> Vec<Refused> {
         mem::take(&mut *self.refused.lock())
     }
 }
@@ -306,6 +321,7 @@ impl ClientContext for ProducerEvents {
     client_callbacks!();
 
     fn stats(&self, statistics: Statistics) {
+        self.client.update(&statistics);
         let part = |count: u64| i64::try_from(count).unwrap_or(0);
         self.set_queued([statistics.msg_cnt, statistics.msg_size].map(part));
     }
@@ -322,11 +338,11 @@ impl ProducerContext for ProducerEvents {
 
     fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
         if let Err((error, message)) = result {
-            self.lost.fetch_add(1, Ordering::SeqCst);
+            self.undelivered.fetch_add(1, Ordering::SeqCst);
             let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
             if code == Code::TopicAuthorizationFailed {
                 let right = Right::on_topic(Operation::Write, message.topic());
-                self.access.record_denied(right);
+                self.client.access.record_denied(right);
             }
             self.refused.lock().push(Refused { tag, code });
         }

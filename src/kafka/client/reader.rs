@@ -1,6 +1,7 @@
-//! Reads topics for the commands: outside of any group, up to the end as it is, what is committed.
+//! A reader for commands: it joins no group, reads committed records, and stops at the current end
+//! of a partition.
 
-use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,28 +11,32 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::kafka::client::callbacks::{EVENTS, UnpolledContext, drain_events};
+use crate::kafka::client::callbacks::{MAX_EVENTS, UnpolledContext, drain_events};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
-use crate::kafka::dlq::progress::Progress;
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 
-/// How long the brokers may take to answer one question: who sits before a terminal waits for it.
-const PATIENCE: Duration = Duration::from_secs(15);
-/// How long no record may come before the end: a leader may change meanwhile.
-const SILENCE: Duration = Duration::from_secs(30);
-/// How long a replay that crashed may hold the positions back: its transaction's timeout, and the brokers' look at it.
-const STABLE: Duration = Duration::from_secs(40);
-/// How long one try may take.
-const TRY: Duration = Duration::from_secs(3);
+/// How long the brokers may take to answer a request: the operator waits at a terminal.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long one attempt of such a request may take.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long the next record may take to arrive; a change of the partition's leader fits in.
+const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long committed offsets may stay unstable: the transaction timeout of a replay that crashed,
+/// and the time until the brokers notice.
+const STABLE_OFFSETS_TIMEOUT: Duration = Duration::from_secs(40);
+/// A record at most this far ahead is reached by reading on, which is faster than a seek.
+const READ_AHEAD: i64 = 1000;
 
-/// A reader of one partition at a time.
+/// Reads one partition at a time.
 pub struct Reader {
     client: BaseConsumer<UnpolledContext>,
     access: Arc<Access>,
     servers: String,
     group: String,
+    /// The partition that the client reads, and the offset it delivers next.
+    at: Option<(String, i32, i64)>,
 }
 
 impl Reader {
@@ -40,7 +45,7 @@ impl Reader {
         let client: BaseConsumer<UnpolledContext> = config
             .create_with_context(UnpolledContext::new(&clients.access))
             .map_err(|error| CommandError::no_client(&error))?;
-        // The token, where there is one: what follows waits without listening.
+        // Sets the OAuth token if there is one: the requests that follow do not poll.
         let _ = client.poll(Duration::ZERO);
         let setting = |key| config.get(key).unwrap_or_default().to_owned();
         Ok(Self {
@@ -48,29 +53,31 @@ impl Reader {
             access: Arc::clone(&clients.access),
             servers: setting("bootstrap.servers"),
             group: setting("group.id"),
+            at: None,
         })
     }
 
-    /// What the cluster says of itself, and of `topic`.
+    /// The metadata of the cluster and of `topic`.
     pub fn metadata(&self, topic: &str) -> Result<Metadata, CommandError> {
-        let deadline = Instant::now() + PATIENCE;
-        let mut heard = None;
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        let mut failure = None;
         loop {
-            let error = match self.client.fetch_metadata(Some(topic), TRY) {
+            let error = match self.client.fetch_metadata(Some(topic), ATTEMPT_TIMEOUT) {
                 Ok(metadata) => return Ok(metadata),
                 Err(error) => error,
             };
             drain_events(&self.client);
-            heard = self.access.take_connection_failure().or(heard);
-            match &heard {
-                // A second look would find the same.
-                Some(complaint) if complaint.refusal => {
-                    return Err(CommandError::Refusal(complaint.line.clone()));
+            failure = self.access.take_connection_failure().or(failure);
+            match &failure {
+                Some(failure) if failure.permanent => {
+                    return Err(CommandError::Rejected(failure.message.clone()));
                 }
-                heard if Instant::now() >= deadline => {
+                failure if Instant::now() >= deadline => {
                     return Err(CommandError::Unreachable {
                         servers: self.servers.clone(),
-                        why: heard.as_ref().map_or_else(|| error.to_string(), |it| it.line.clone()),
+                        why: failure
+                            .as_ref()
+                            .map_or_else(|| error.to_string(), |it| it.message.clone()),
                     });
                 }
                 _ => {}
@@ -78,8 +85,8 @@ impl Reader {
         }
     }
 
-    /// How many partitions `topic` has; `need` is what the caller is about to do with it.
-    pub fn partitions(&self, topic: &str, need: Operation) -> Result<i32, CommandError> {
+    /// The number of partitions of `topic`; `needed` is what the caller is going to do with it.
+    pub fn partitions(&self, topic: &str, needed: Operation) -> Result<i32, CommandError> {
         let metadata = self.metadata(topic)?;
         let found = metadata.topics().first();
         let error = found.and_then(MetadataTopic::error).map(Code::from);
@@ -87,106 +94,182 @@ impl Reader {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
                 Err(CommandError::NoTopic(topic.to_owned()))
             }
-            Some(code) => {
-                let right = Right::on_topic(need, topic);
-                Err(CommandError::from_code(&right, code))
-            }
+            Some(code) => Err(CommandError::from_code(&Right::on_topic(needed, topic), code)),
             None => Ok(found.map_or(0, |it| i32::try_from(it.partitions().len()).unwrap_or(0))),
         }
     }
 
-    /// The first offset of a partition, and the one behind its last that is committed.
-    pub fn bounds(&self, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
-        self.client.fetch_watermarks(topic, partition, PATIENCE)
+    /// The offsets that a partition holds, up to its last committed record.
+    pub fn offsets(&self, topic: &str, partition: i32) -> Result<Range<i64>, KafkaError> {
+        let (low, high) = self.client.fetch_watermarks(topic, partition, REQUEST_TIMEOUT)?;
+        Ok(low..high)
     }
 
-    /// Goes to `offset`: what comes next is the first record from there on.
-    pub fn go_to(&self, topic: &str, partition: i32, offset: i64) -> Result<(), CommandError> {
-        let mut place = TopicPartitionList::new();
-        place
-            .add_partition_offset(topic, partition, Offset::Offset(offset))
-            .and_then(|()| self.client.assign(&place))
-            .map_err(|error| CommandError::of(&Right::on_topic(Operation::Read, topic), &error))
-    }
-
-    /// The next record of the partition gone to; `None` at its end.
-    pub fn next(
-        &self,
-        topic: &str,
-        partition: i32,
-    ) -> Result<Option<BorrowedMessage<'_>>, CommandError> {
-        let deadline = Instant::now() + SILENCE;
-        loop {
-            match self.client.poll(Duration::from_millis(200)) {
-                Some(Ok(message))
-                    if message.topic() == topic && message.partition() == partition =>
-                {
-                    return Ok(Some(message));
-                }
-                Some(Err(KafkaError::PartitionEOF(at))) if at == partition => return Ok(None),
-                Some(Err(error))
-                    if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) =>
-                {
-                    let right = Right::on_topic(Operation::Read, topic);
-                    return Err(CommandError::NotAllowed(right));
-                }
-                // It goes on by itself; and the right on the group, which librdkafka asks for, is not needed here.
-                Some(_) | None => {}
-            }
-            if Instant::now() > deadline {
-                return Err(CommandError::Brokers {
-                    doing: format!("read topic {topic}"),
-                    why: format!("no record for {} s", SILENCE.as_secs()),
-                });
-            }
+    /// The records of a partition in this range of offsets. An error ends the iteration.
+    pub fn records(&mut self, topic: &str, partition: i32, offsets: Range<i64>) -> Records<'_> {
+        let is_near = self.at.take().is_some_and(|(read, of, at)| {
+            read == topic && of == partition && (0..READ_AHEAD).contains(&(offsets.start - at))
+        });
+        Records {
+            client: &self.client,
+            at: &mut self.at,
+            topic: topic.to_owned(),
+            partition,
+            begun: (is_near.into(), offsets.start),
+            offsets,
         }
     }
 
-    /// What was replayed of these partitions. It waits for the transaction of a replay that crashed.
-    pub fn progress(
+    /// Makes the next [`Self::records`] fetch from the brokers what this reader may have fetched
+    /// already.
+    pub fn forget_fetched(&mut self) {
+        self.at = None;
+    }
+
+    /// The group whose committed offsets [`Self::committed`] returns.
+    pub fn group(&self) -> &str {
+        &self.group
+    }
+
+    /// The committed offsets of the group, with their metadata. Waits for the transaction of a
+    /// replay that crashed.
+    pub fn committed(
         &self,
         topic: &str,
         partitions: &[i32],
-    ) -> Result<BTreeMap<i32, Progress>, CommandError> {
+    ) -> Result<TopicPartitionList, CommandError> {
         let right = Right::of_group(&self.group);
         let mut list = TopicPartitionList::new();
         for &partition in partitions {
             list.add_partition(topic, partition);
         }
-        let deadline = Instant::now() + STABLE;
-        let committed = loop {
-            match self.client.committed_offsets(list.clone(), TRY) {
-                Ok(committed) => break committed,
-                Err(error) => {
-                    // A right that is missing is told beside the call, which only waits.
-                    let told = std::iter::from_fn(|| self.client.poll(Duration::ZERO));
-                    let told = told.take(EVENTS).filter_map(Result::err);
-                    for error in told.chain([error.clone()]) {
-                        if let refused @ CommandError::NotAllowed(_) =
-                            CommandError::of(&right, &error)
-                        {
-                            return Err(refused);
-                        }
+        let deadline = Instant::now() + STABLE_OFFSETS_TIMEOUT;
+        loop {
+            let error = match self.client.committed_offsets(list.clone(), ATTEMPT_TIMEOUT) {
+                Ok(committed) => {
+                    for element in committed.elements() {
+                        element.error().map_err(|error| CommandError::new(&right, &error))?;
                     }
-                    if Instant::now() > deadline {
-                        return Err(CommandError::of(&right, &error));
-                    }
+                    return Ok(committed);
                 }
-            }
-        };
-        let mut found = BTreeMap::new();
-        for element in committed.elements() {
-            element.error().map_err(|error| CommandError::of(&right, &error))?;
-            let mark = match element.offset() {
-                Offset::Offset(offset) => offset,
-                _ => 0,
+                Err(error) => error,
             };
-            let partition = element.partition();
-            let group = || self.group.clone();
-            let progress = Progress::read(mark, element.metadata())
-                .ok_or_else(|| CommandError::Notes { group: group(), partition })?;
-            found.insert(partition, progress);
+            // The call only times out if a right is missing: the denial is an event of the client.
+            let events = std::iter::from_fn(|| self.client.poll(Duration::ZERO)).take(MAX_EVENTS);
+            let mut errors = events.filter_map(Result::err).chain([error.clone()]);
+            let denial = errors.find_map(|error| match CommandError::new(&right, &error) {
+                denial @ CommandError::NotAllowed(_) => Some(denial),
+                _ => None,
+            });
+            if let Some(denial) = denial {
+                return Err(denial);
+            }
+            if Instant::now() > deadline {
+                return Err(CommandError::new(&right, &error));
+            }
         }
-        Ok(found)
+    }
+}
+
+/// Iterates over the committed records of a partition in a range of offsets.
+pub struct Records<'a> {
+    client: &'a BaseConsumer<UnpolledContext>,
+    at: &'a mut Option<(String, i32, i64)>,
+    topic: String,
+    partition: i32,
+    /// What is left to return.
+    offsets: Range<i64>,
+    /// How often reading has begun, and the offset at which it last began.
+    begun: (u32, i64),
+}
+
+impl<'a> Records<'a> {
+    fn seek(&mut self) -> Result<(), CommandError> {
+        let mut target = TopicPartitionList::new();
+        target
+            .add_partition_offset(&self.topic, self.partition, Offset::Offset(self.offsets.start))
+            .and_then(|()| self.client.assign(&target))
+            .map_err(|error| CommandError::new(&self.right(), &error))?;
+        *self.at = None;
+        self.begun = (self.begun.0 + 1, self.offsets.start);
+        Ok(())
+    }
+
+    fn right(&self) -> Right {
+        Right::on_topic(Operation::Read, &self.topic)
+    }
+
+    /// The next record of the partition, or `None` at its end.
+    fn poll(&self) -> Result<Option<BorrowedMessage<'a>>, CommandError> {
+        let deadline = Instant::now() + RECORD_TIMEOUT;
+        loop {
+            match self.client.poll(Duration::from_millis(200)) {
+                Some(Ok(message))
+                    if message.topic() == self.topic && message.partition() == self.partition =>
+                {
+                    return Ok(Some(message));
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) if partition == self.partition => {
+                    return Ok(None);
+                }
+                Some(Err(error))
+                    if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) =>
+                {
+                    return Err(CommandError::NotAllowed(self.right()));
+                }
+                // librdkafka retries by itself; and the right on the group, which it checks, is not
+                // needed to read.
+                Some(_) | None => {}
+            }
+            if Instant::now() > deadline {
+                return Err(CommandError::Brokers {
+                    action: format!("read topic {}", self.topic),
+                    why: format!("no record for {} s", RECORD_TIMEOUT.as_secs()),
+                });
+            }
+        }
+    }
+
+    fn read(&mut self) -> Result<Option<BorrowedMessage<'a>>, CommandError> {
+        while !self.offsets.is_empty() {
+            if self.begun.0 == 0 {
+                self.seek()?;
+            }
+            let Some(message) = self.poll()? else {
+                // This event may be left over from an earlier seek: the end counts when it directly
+                // follows a second one.
+                if self.begun.0 > 1 && self.begun.1 == self.offsets.start {
+                    *self.at = None;
+                    break;
+                }
+                self.seek()?;
+                continue;
+            };
+            let offset = message.offset();
+            let at = self.at.get_or_insert_with(|| (self.topic.clone(), self.partition, 0));
+            at.2 = offset + 1;
+            if offset >= self.offsets.end {
+                break;
+            }
+            if offset >= self.offsets.start {
+                self.offsets.start = offset + 1;
+                return Ok(Some(message));
+            }
+        }
+        self.offsets.start = self.offsets.end;
+        Ok(None)
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Result<BorrowedMessage<'a>, CommandError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.read().transpose();
+        if let Some(Err(_)) = next {
+            *self.at = None;
+            self.offsets.start = self.offsets.end;
+        }
+        next
     }
 }

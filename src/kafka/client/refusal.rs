@@ -1,17 +1,19 @@
-//! Records that a broker or the client itself refused.
+//! Records that a broker, or librdkafka itself, refused.
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-/// A record of ours that the broker did not take.
+/// A record that was not delivered.
 #[derive(Clone, Copy, Debug)]
 pub struct Refused {
-    /// What it was sent with.
+    /// The tag that the record was sent with.
     pub tag: usize,
     pub code: Code,
 }
 
-/// Whether a refusal concerns the record itself, for good. `InvalidRecord` is the code of each of several in a batch that
-/// were refused; sent alone, each gets the code that tells why.
-pub fn is_for_good(code: Code) -> bool {
+/// Whether `code` concerns the record itself, so that a retry would be refused too.
+///
+/// `InvalidRecord` is the code of each record of a batch of which several were refused. Sent alone,
+/// each gets its own code.
+pub fn is_permanent(code: Code) -> bool {
     matches!(code, Code::MessageSizeTooLarge | Code::InvalidTimestamp | Code::InvalidRecord)
 }

@@ -1,38 +1,40 @@
-//! Sends originals again, so many a second: a batch of them, and what was replayed by then, in one transaction.
+//! Sends originals in batches: each transaction holds a batch and the progress it makes.
 
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::client::c_string;
 use crate::kafka::client::error::CommandError;
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
-use crate::kafka::client::producer::OutputProducer;
-use crate::kafka::client::refusal::is_for_good;
-use crate::kafka::dlq::letter::{Choice, Place};
-use crate::kafka::dlq::originals::Request;
+use crate::kafka::client::producer::{OutputProducer, Sent};
+use crate::kafka::client::refusal::is_permanent;
+use crate::kafka::dlq::dead_letter::Filter;
+use crate::kafka::dlq::error::DlqError;
+use crate::kafka::dlq::originals::OriginalRecord;
 use crate::kafka::dlq::progress::{Cursor, Progress};
 use crate::kafka::dlq::scan::DeadLetterTopic;
+use crate::pipeline::Position;
 
 /// The most that one transaction holds.
 const BATCH_RECORDS: usize = 500;
 const BATCH_BYTES: usize = 8 << 20;
-/// How long the producer may take to go.
-const CLOSE_BUDGET: Duration = Duration::from_secs(5);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// An original on its way, and what is known once it is sent.
+/// An original to send, and the progress once it is sent.
 pub struct Ready {
-    /// Of the failure.
-    pub place: Place,
-    /// Where the request stood.
+    /// The position of the dead letter.
+    pub position: Position,
+    /// The partition that the request was in.
     pub partition: i32,
-    pub request: Request,
+    pub original: OriginalRecord,
     pub cursor: Cursor,
 }
 
-/// What the next transaction holds.
+/// The originals of the next transaction.
 #[derive(Default)]
 pub struct Batch {
     pub ready: Vec<Ready>,
@@ -41,7 +43,7 @@ pub struct Batch {
 
 impl Batch {
     pub fn add(&mut self, ready: Ready) {
-        self.bytes += ready.request.value.as_ref().map_or(0, Vec::len);
+        self.bytes += ready.original.value.as_ref().map_or(0, Vec::len);
         self.ready.push(ready);
     }
 
@@ -50,45 +52,53 @@ impl Batch {
     }
 }
 
-/// A partition, what was replayed of it before, and the choice of this run.
-pub type Note<'a> = (i32, &'a Progress, &'a Choice);
+/// What a replay does with one partition of the failures topic.
+#[derive(Clone, Copy)]
+pub struct Task<'a> {
+    pub partition: i32,
+    /// What earlier replays have sent.
+    pub progress: &'a Progress,
+    pub filter: &'a Filter,
+}
 
-/// Sends originals, so many a second.
+/// Sends originals at a limited rate.
 pub struct Sender {
-    sink: OutputProducer,
+    producer: OutputProducer,
     requests: CString,
     failures: String,
     group: CString,
     /// How many partitions the topic of requests has.
-    takes: i32,
-    /// How many records a transaction holds.
-    pub batch: usize,
+    partitions: i32,
+    /// How many records a transaction holds at most.
+    pub batch_records: usize,
     rate: u32,
-    /// When the next may go.
+    /// When the next batch may be sent.
     due: Instant,
     pub sent: u64,
 }
 
 impl Sender {
-    /// `takes`: how many partitions the topic of requests has.
-    pub fn connect(letters: &DeadLetterTopic, rate: u32, takes: i32) -> Result<Self, CommandError> {
-        let clients = &letters.clients;
+    /// Connects to a topic of requests with so many partitions.
+    pub fn connect(topic: &DeadLetterTopic, rate: u32, partitions: i32) -> Result<Self, DlqError> {
+        let clients = &topic.clients;
         let name = clients.replay_name();
-        let sink = OutputProducer::connect(&clients.replayer(), &clients.access, &name, 0, None);
-        let sink = sink.map_err(|fault| match fault {
+        let config = clients.replay_producer();
+        let producer = OutputProducer::connect(&config, &clients.access, &name, 0, None, || false);
+        let producer = producer.map_err(|fault| match fault {
             Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => CommandError::Brokers {
-                doing: format!("begin to send, by the transactional id {name}"),
+                action: format!("start the producer with the transactional id {name}"),
                 why: why.to_string(),
-            },
-            fault @ (Fault::Denied(_) | Fault::Fenced(_)) => fault.into(),
+            }
+            .into(),
+            fault @ (Fault::Denied(_) | Fault::Fenced(_)) => DlqError::from(fault),
         })?;
         Ok(Self {
-            sink,
-            requests: c_string(&letters.requests)?,
-            failures: letters.topic.clone(),
+            producer,
+            requests: c_string(&topic.requests)?,
+            failures: topic.name.clone(),
             group: c_string(&name)?,
-            takes,
-            batch: match rate {
+            partitions,
+            batch_records: match rate {
                 0 => BATCH_RECORDS,
                 rate => BATCH_RECORDS.min(rate as usize),
             },
@@ -98,99 +108,98 @@ impl Sender {
         })
     }
 
-    /// Sends these originals. One that the brokers refuse is looked for by halves: what stands before it goes.
-    pub fn deliver(&mut self, batch: &[Ready], note: Note<'_>) -> Result<(), CommandError> {
-        // A right that is missing breaks a transaction in ways of its own; it is known by its name.
-        self.send(batch, note).map_err(|trouble| {
-            let missing = self.sink.missing();
-            missing.map_or(trouble, CommandError::Refusal)
+    /// Sends these originals. If the brokers refuse one, everything before it is sent and the error
+    /// names it.
+    pub fn deliver(&mut self, batch: &[Ready], task: Task<'_>) -> Result<(), DlqError> {
+        self.send(batch, task).map_err(|error| {
+            // A missing ACL surfaces as various transaction errors: the recorded denial says more.
+            let denied = self.producer.latest_denial();
+            denied.map_or(error, |denied| CommandError::Rejected(denied).into())
         })
     }
 
-    fn send(&mut self, batch: &[Ready], note: Note<'_>) -> Result<(), CommandError> {
+    /// Halves a batch that the brokers refuse until the record is found.
+    fn send(&mut self, batch: &[Ready], task: Task<'_>) -> Result<(), DlqError> {
         let Some(last) = batch.last() else {
             return Ok(());
         };
-        self.pause(batch.len());
-        self.sink.begin()?;
+        self.wait_until_due(batch.len());
+        self.producer.begin()?;
         let mut refused = None;
         for (tag, ready) in batch.iter().enumerate() {
-            if let Err(code) = self.sink.send(outgoing(&self.requests, self.takes, ready, tag))? {
+            let record = outgoing(&self.requests, self.partitions, ready, tag);
+            if let Sent::Refused(code) = self.producer.send(record)? {
                 refused = Some(code);
                 break;
             }
         }
         if refused.is_none() {
-            // (What the abort takes along with the one that was refused is here, too.)
-            let codes = self.sink.settle()?.into_iter().map(|one| one.code);
-            refused = codes.reduce(|first, code| if is_for_good(code) { code } else { first });
+            // The codes of records that were only aborted with the refused one are here, too.
+            let codes = self.producer.flush()?.into_iter().map(|it| it.code);
+            refused = codes.reduce(|first, code| if is_permanent(code) { code } else { first });
         }
         let Some(code) = refused else {
-            self.commit(note, last.cursor)?;
+            self.commit(task, last.cursor)?;
             self.sent += batch.len() as u64;
             return Ok(());
         };
-        self.sink.abort()?;
+        self.producer.abort()?;
         if batch.len() > 1 {
             let (first, second) = batch.split_at(batch.len() / 2);
-            self.send(first, note)?;
-            return self.send(second, note);
+            self.send(first, task)?;
+            return self.send(second, task);
         }
-        Err(if is_for_good(code) {
-            CommandError::Refused { place: last.place, code }
+        Err(if is_permanent(code) {
+            DlqError::Refused { position: last.position, code }
         } else {
-            CommandError::Stopped(code.to_string())
+            DlqError::Stopped(Cause::Kafka(KafkaError::MessageProduction(code)))
         })
     }
 
-    /// Commits what was sent, and that the run has come to `cursor`.
-    pub fn commit(
-        &mut self,
-        (partition, progress, choice): Note<'_>,
-        cursor: Cursor,
-    ) -> Result<(), CommandError> {
-        self.sink.begin()?;
-        let progress = progress.after(cursor, choice);
+    /// Commits what was sent, and the progress at `cursor`.
+    pub fn commit(&mut self, task: Task<'_>, cursor: Cursor) -> Result<(), DlqError> {
+        self.producer.begin()?;
+        let progress = task.progress.advanced(cursor, task.filter);
         let mut list = TopicPartitionList::new();
-        let mut position = list.add_partition(&self.failures, partition);
+        let mut position = list.add_partition(&self.failures, task.partition);
         position
-            .set_offset(Offset::Offset(progress.mark))
-            .map_err(|error| CommandError::Stopped(error.to_string()))?;
-        position.set_metadata(progress.note());
-        let membership = GroupMetadata::without_members(&self.group);
-        Ok(self.sink.commit(Offsets::copy_of(&list), membership)?)
+            .set_offset(Offset::Offset(progress.committed))
+            .map_err(|error| DlqError::Stopped(error.into()))?;
+        position.set_metadata(progress.metadata());
+        let group = GroupMetadata::without_members(&self.group);
+        Ok(self.producer.commit(Offsets::copy_of(&list), group)?)
     }
 
-    /// Lets the producer go.
     pub fn close(self) {
-        self.sink.close(CLOSE_BUDGET);
+        self.producer.close(CLOSE_TIMEOUT);
     }
 
-    /// Waits until these may go: between two transactions, so that none stands open for it.
-    fn pause(&mut self, records: usize) {
+    /// Keeps to the rate by waiting between transactions: an open one would hold back the readers
+    /// of the topic.
+    fn wait_until_due(&mut self, records: usize) {
         std::thread::sleep(self.due.saturating_duration_since(Instant::now()));
         if self.rate > 0 {
             #[expect(clippy::cast_precision_loss, reason = "a duration")]
-            let takes = Duration::from_secs_f64(records as f64 / f64::from(self.rate));
-            self.due = Instant::now() + takes;
+            let seconds = records as f64 / f64::from(self.rate);
+            self.due = Instant::now() + Duration::from_secs_f64(seconds);
         }
     }
 }
 
-/// An original as it is sent: to the partition it stood in, if that is still there.
-fn outgoing<'a>(topic: &'a CString, takes: i32, ready: &'a Ready, tag: usize) -> Outgoing<'a> {
-    let Request { key, value, headers, timestamp } = &ready.request;
-    let mut own = Headers::with_capacity(headers.len());
+/// The original as it was, in the partition that it was in, if that still exists.
+fn outgoing<'a>(topic: &'a CString, partitions: i32, ready: &'a Ready, tag: usize) -> Outgoing<'a> {
+    let OriginalRecord { key, value, headers, timestamp } = &ready.original;
+    let mut copied = Headers::with_capacity(headers.len());
     for (name, value) in headers {
-        own.push(name, value.as_deref());
+        copied.push(name, value.as_deref());
     }
     Outgoing {
         topic,
-        partition: Some(ready.partition).filter(|it| (0..takes).contains(it)),
+        partition: Some(ready.partition).filter(|it| (0..partitions).contains(it)),
         key: key.as_deref(),
         value: value.as_deref(),
         timestamp: timestamp.filter(|&at| at > 0),
-        headers: (!headers.is_empty()).then_some(own),
+        headers: (!headers.is_empty()).then_some(copied),
         tag,
     }
 }

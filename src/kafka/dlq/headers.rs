@@ -1,9 +1,11 @@
-//! The headers of a failure record: why, whence, and the request itself where it fits. Written, and read again.
+//! The headers of a dead letter: the reason, the position of the request and, if it fits, the
+//! request itself.
 
 use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::kafka::client::native::{Headers, each_header};
-use crate::kafka::dlq::letter::{DeadLetter, Header, Place, Source};
+use crate::kafka::dlq::dead_letter::{DeadLetter, Header, TopicPosition};
+use crate::pipeline::Position;
 use nik_wire::Reason;
 
 const TOPIC: &str = "__dlq.errors.topic";
@@ -14,27 +16,30 @@ const MESSAGE: &str = "__dlq.errors.message";
 const REASON: &str = "nik-failure-reason";
 const ORIGINAL: &str = "nik-failure-original";
 
-/// The names this program gives; the first five are those of Kafka's own KIP-1191.
+/// The headers that this program writes; the names of the first five are those of KIP-1191.
 const NAMES: [&str; 7] = [TOPIC, PARTITION, OFFSET, GROUP, MESSAGE, REASON, ORIGINAL];
 
-/// The longest value, in bytes, of all but the original.
-const LONGEST: usize = 256;
-/// What a record costs beside its parts: lengths, attributes, the batch around it.
+/// The maximum length of these values, in bytes; the original may be longer.
+const MAX_VALUE_BYTES: usize = 256;
+/// The bytes that a record takes beside its key, value and headers: lengths, attributes, the batch
+/// header.
 const OVERHEAD: usize = 512;
 
-/// How much of a failure is sent: less, when the broker refused more.
+/// What is left out of a dead letter; more, each time that the broker refuses its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Truncation {
     Whole,
     WithoutOriginal,
+    /// Also without the list of NIKs in the value.
     WithoutList,
+    /// Also without the headers of the request.
     WithoutOwnHeaders,
 }
 
 impl Truncation {
-    /// The cut after `steps` refusals of the failure; `None` when nothing is left to cut.
-    pub fn after(steps: u8) -> Option<Self> {
-        match steps {
+    /// The truncation after so many refusals; `None` if nothing is left to leave out.
+    pub fn after(refusals: u8) -> Option<Self> {
+        match refusals {
             0 => Some(Self::Whole),
             1 => Some(Self::WithoutOriginal),
             2 => Some(Self::WithoutList),
@@ -44,8 +49,8 @@ impl Truncation {
     }
 }
 
-/// What a person reads in `__dlq.errors.message`.
-const fn sentence(reason: Reason) -> &'static str {
+/// The value of `__dlq.errors.message`. These bytes are part of the outcome.
+const fn description(reason: Reason) -> &'static str {
     match reason {
         Reason::Tombstone => "the record has no value",
         Reason::RequestTooLarge => "the request has more bytes than limits.request_bytes",
@@ -62,19 +67,20 @@ const fn sentence(reason: Reason) -> &'static str {
     }
 }
 
-/// The headers of the failure of `message`; `payload` bytes and `limit` decide whether the original comes along.
+/// The headers of the dead letter of `message`. The original is included if the record, whose value
+/// has `payload` bytes, then stays within `limit` bytes.
 pub fn headers(
     message: &BorrowedMessage<'_>,
     group: &str,
     reason: Reason,
-    cut: Truncation,
+    truncation: Truncation,
     payload: usize,
     limit: usize,
 ) -> Headers {
     let mut headers = Headers::with_capacity(16);
     let mut size = OVERHEAD + payload + message.key().map_or(0, <[u8]>::len);
     let mut add = |name: &str, value: &str| {
-        let value = &value[..value.floor_char_boundary(LONGEST)];
+        let value = &value[..value.floor_char_boundary(MAX_VALUE_BYTES)];
         size += name.len() + value.len();
         headers.push(name.as_bytes(), Some(value.as_bytes()));
     };
@@ -82,10 +88,10 @@ pub fn headers(
     add(PARTITION, &message.partition().to_string());
     add(OFFSET, &message.offset().to_string());
     add(GROUP, group);
-    add(MESSAGE, sentence(reason));
+    add(MESSAGE, description(reason));
     add(REASON, reason.as_str());
     let mut own = Vec::new();
-    if cut < Truncation::WithoutOwnHeaders {
+    if truncation < Truncation::WithoutOwnHeaders {
         each_header(message, |name, value| {
             if !NAMES.iter().any(|given| given.as_bytes() == name) {
                 size += name.len() + value.map_or(0, <[u8]>::len);
@@ -93,7 +99,7 @@ pub fn headers(
             }
         });
     }
-    if cut == Truncation::Whole
+    if truncation == Truncation::Whole
         && let Some(original) = message.payload()
         && size + ORIGINAL.len() + original.len() <= limit
     {
@@ -105,42 +111,53 @@ pub fn headers(
     headers
 }
 
-/// Reads the failure that `message` is; `None` if it has not the headers of one.
+/// The reason in the headers of a dead letter.
+pub fn reason(message: &BorrowedMessage<'_>) -> Option<String> {
+    let mut reason = None;
+    each_header(message, |name, value| {
+        if name == REASON.as_bytes() && reason.is_none() {
+            reason = value.and_then(|value| String::from_utf8(value.to_vec()).ok());
+        }
+    });
+    reason
+}
+
+/// Reads a dead letter; `None` if `message` lacks the headers of one.
 pub fn read(message: &BorrowedMessage<'_>) -> Option<DeadLetter> {
     let mut ours: [Option<Vec<u8>>; NAMES.len()] = Default::default();
     let mut headers: Vec<Header> = Vec::new();
     each_header(message, |name, value| {
         let value = value.map(<[u8]>::to_vec);
         match NAMES.iter().position(|given| given.as_bytes() == name) {
-            // Ours stand once, and first.
+            // The stream writes its headers once, before those of the request.
             Some(index) if ours[index].is_none() => ours[index] = value,
             Some(_) => {}
             None => headers.push((name.to_vec(), value)),
         }
     });
-    let [topic, partition, offset, group, sentence, reason, original] = ours;
+    let [topic, partition, offset, group, description, reason, original] = ours;
     let text = |value: Option<Vec<u8>>| String::from_utf8(value?).ok();
     let reason = text(reason)?;
     let is_reason = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
-    if !reason.bytes().all(is_reason) || reason.is_empty() || reason.len() > LONGEST {
+    if !reason.bytes().all(is_reason) || reason.is_empty() || reason.len() > MAX_VALUE_BYTES {
         return None;
     }
     Some(DeadLetter {
-        place: Place { partition: message.partition(), offset: message.offset() },
+        position: Position { partition: message.partition(), offset: message.offset() },
         timestamp: message.timestamp().to_millis(),
-        // What is longer is no failure of ours: what is shown of it stays short.
-        request: Source {
-            topic: text(topic).filter(|topic| topic.len() <= LONGEST)?,
-            place: Place {
+        // A foreign record may claim a topic of any length.
+        request: TopicPosition {
+            topic: text(topic).filter(|topic| topic.len() <= MAX_VALUE_BYTES)?,
+            position: Position {
                 partition: text(partition)?.parse().ok()?,
                 offset: text(offset)?.parse().ok()?,
             },
         },
         group: text(group)?,
-        sentence: text(sentence)?,
         reason,
+        message: text(description)?,
         key: message.key().map(<[u8]>::to_vec),
-        data: message.payload().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
         original,
         headers,
     })

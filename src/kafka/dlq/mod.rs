@@ -1,9 +1,11 @@
-//! Dead letters: their headers, and the commands that read and replay them.
+//! Dead letters: the headers that the stream writes, and the commands that read and replay them.
 
-mod batch;
+pub mod dead_letter;
+pub mod error;
 pub mod headers;
-pub mod letter;
 pub mod originals;
-pub mod progress;
 pub mod replay;
 pub mod scan;
+
+mod batch;
+mod progress;

@@ -1,197 +1,166 @@
-//! The request behind a failure: fetched from where it stood, else taken from the failure, else lost.
+//! The requests behind dead letters, read from the topic of requests or restored from the dead
+//! letter.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 
-use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::native::each_header;
 use crate::kafka::client::reader::Reader;
-use crate::kafka::dlq::letter::{DeadLetter, Header, Source};
+use crate::kafka::dlq::dead_letter::{DeadLetter, Header, TopicPosition};
 use crate::kafka::security::acl::{Operation, Right};
 use nik_wire::Reason;
 
-/// So many records are read over rather than gone around.
-const NEAR: i64 = 1000;
-
-/// How often, and how long after each other, the brokers are asked for a partition before it counts as gone.
-const LOOKS: usize = 3;
-const PAUSE: Duration = Duration::from_millis(500);
+/// How often the brokers are asked for a partition before it counts as deleted.
+const LOOKUP_ATTEMPTS: usize = 3;
+const LOOKUP_BACKOFF: Duration = Duration::from_millis(500);
 
 /// A request as it was sent.
-#[derive(Clone)]
-pub struct Request {
-    /// Its key.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OriginalRecord {
     pub key: Option<Vec<u8>>,
-    /// Its value.
     pub value: Option<Vec<u8>>,
-    /// Its headers.
     pub headers: Vec<Header>,
     /// Milliseconds since 1970.
     pub timestamp: Option<i64>,
 }
 
-/// What is left of a failure's request.
-#[derive(Clone)]
-pub enum Original {
-    /// It stands where it stood.
-    There(Request),
-    /// It is gone from there, and the failure holds it.
-    Kept(Request),
-    /// It is nowhere any more.
-    Lost,
-}
-
-/// How a failure's request could be had, without a look at the request itself.
+/// Where the request behind a dead letter can be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum OriginalLocation {
-    /// Its topic still holds this offset.
-    There,
-    /// The failure holds it.
-    Kept,
-    /// Nobody holds it.
-    Lost,
+    RequestTopic,
+    DeadLetter,
+    Gone,
 }
 
-/// Fetches originals. In the order of their places it reads on; else it jumps.
+/// Reads originals; fast, if they are asked for in the order of their positions.
 pub struct Originals {
     reader: Reader,
-    /// What the reader comes to next.
-    at: Option<Source>,
-    /// What each partition holds; none where the topic or the partition is gone.
-    bounds: HashMap<(String, i32), Option<(i64, i64)>>,
+    /// The offsets that each partition holds; `None` if it was deleted.
+    offsets: HashMap<(String, i32), Option<Range<i64>>>,
 }
 
 impl Originals {
-    pub fn connect(clients: &Clients) -> Result<Self, CommandError> {
-        Ok(Self { reader: Reader::connect(clients)?, at: None, bounds: HashMap::new() })
+    pub(super) fn new(reader: Reader) -> Self {
+        Self { reader, offsets: HashMap::new() }
     }
 
-    /// Whether the topic still holds the offset that the failure names.
-    fn is_held(&mut self, source: &Source) -> Result<bool, CommandError> {
-        let place = (source.topic.clone(), source.place.partition);
-        if !self.bounds.contains_key(&place) {
-            let found = self.look(source)?;
-            self.bounds.insert(place.clone(), found);
-        }
-        Ok(self.bounds[&place]
-            .is_some_and(|(low, high)| (low..high).contains(&source.place.offset)))
-    }
-
-    /// What the partition holds; none if it is gone. A broker that has just started knows of none, so it is asked again.
-    fn look(&self, source: &Source) -> Result<Option<(i64, i64)>, CommandError> {
-        for _ in 0..LOOKS {
-            match self.reader.bounds(&source.topic, source.place.partition) {
-                Ok(bounds) => return Ok(Some(bounds)),
-                Err(error) if error.rdkafka_error_code().is_some_and(is_absence) => {
-                    std::thread::sleep(PAUSE);
-                }
-                Err(error) => {
-                    let right = Right::on_topic(Operation::Read, &source.topic);
-                    return Err(CommandError::of(&right, &error));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    /// Where the original is to be had.
-    pub fn whereabouts(&mut self, letter: &DeadLetter) -> Result<OriginalLocation, CommandError> {
-        Ok(if self.is_held(&letter.request)? {
-            OriginalLocation::There
-        } else if kept(letter).is_some() {
-            OriginalLocation::Kept
+    /// Where the original is, judged by the offsets that its topic holds and without reading it.
+    pub fn locate(&mut self, dead_letter: &DeadLetter) -> Result<OriginalLocation, CommandError> {
+        Ok(if self.is_retained(&dead_letter.request)? {
+            OriginalLocation::RequestTopic
+        } else if restore(dead_letter).is_some() {
+            OriginalLocation::DeadLetter
         } else {
-            OriginalLocation::Lost
+            OriginalLocation::Gone
         })
     }
 
-    /// The original.
-    pub fn fetch(&mut self, letter: &DeadLetter) -> Result<Original, CommandError> {
-        if self.is_held(&letter.request)? {
-            // Once more from a fresh place before it counts as gone: what is lost is passed over for good.
+    /// Reads the original, unless it is gone.
+    pub fn fetch(
+        &mut self,
+        dead_letter: &DeadLetter,
+    ) -> Result<(OriginalLocation, Option<OriginalRecord>), CommandError> {
+        if self.is_retained(&dead_letter.request)? {
+            // A second time from the brokers before it counts as gone, since no later replay looks
+            // for it again.
             for _ in 0..2 {
-                match self.read(&letter.request)? {
-                    Some(request) if is_of(&request, letter) => {
-                        return Ok(Original::There(request));
+                match self.read(&dead_letter.request)? {
+                    Some(record) if is_original(&record, dead_letter) => {
+                        return Ok((OriginalLocation::RequestTopic, Some(record)));
                     }
-                    _ => self.at = None,
+                    _ => self.reader.forget_fetched(),
                 }
             }
         }
-        Ok(kept(letter).map_or(Original::Lost, Original::Kept))
+        Ok(match restore(dead_letter) {
+            Some(record) => (OriginalLocation::DeadLetter, Some(record)),
+            None => (OriginalLocation::Gone, None),
+        })
     }
 
-    fn read(&mut self, source: &Source) -> Result<Option<Request>, CommandError> {
-        let (topic, wanted) = (source.topic.as_str(), source.place);
-        let near = self.at.take().is_some_and(|at| {
-            at.topic == *topic
-                && at.place.partition == wanted.partition
-                && (0..NEAR).contains(&(wanted.offset - at.place.offset))
-        });
-        if !near {
-            self.reader.go_to(topic, wanted.partition, wanted.offset)?;
+    fn is_retained(&mut self, request: &TopicPosition) -> Result<bool, CommandError> {
+        let partition = (request.topic.clone(), request.position.partition);
+        if !self.offsets.contains_key(&partition) {
+            let offsets = self.look_up(request)?;
+            self.offsets.insert(partition.clone(), offsets);
         }
-        while let Some(message) = self.reader.next(topic, wanted.partition)? {
-            let offset = message.offset();
-            if offset < wanted.offset {
-                if near {
-                    continue;
+        let offsets = self.offsets[&partition].as_ref();
+        Ok(offsets.is_some_and(|offsets| offsets.contains(&request.position.offset)))
+    }
+
+    /// The offsets that the partition holds. A broker that has just started knows no partition yet,
+    /// hence the attempts.
+    fn look_up(&self, request: &TopicPosition) -> Result<Option<Range<i64>>, CommandError> {
+        for _ in 0..LOOKUP_ATTEMPTS {
+            match self.reader.offsets(&request.topic, request.position.partition) {
+                Ok(offsets) => return Ok(Some(offsets)),
+                Err(error) if error.rdkafka_error_code().is_some_and(is_unknown) => {
+                    std::thread::sleep(LOOKUP_BACKOFF);
                 }
-                return Ok(None); // the topic was made anew: this is its beginning
+                Err(error) => {
+                    let right = Right::on_topic(Operation::Read, &request.topic);
+                    return Err(CommandError::new(&right, &error));
+                }
             }
-            let request = (offset == wanted.offset).then(|| {
-                let mut headers = Vec::new();
-                each_header(&message, |name, value| {
-                    headers.push((name.to_vec(), value.map(<[u8]>::to_vec)));
-                });
-                Request {
-                    key: message.key().map(<[u8]>::to_vec),
-                    value: message.payload().map(<[u8]>::to_vec),
-                    headers,
-                    timestamp: message.timestamp().to_millis(),
-                }
-            });
-            let mut next = source.clone();
-            next.place.offset = offset + 1;
-            self.at = Some(next);
-            return Ok(request);
         }
         Ok(None)
     }
+
+    fn read(&mut self, request: &TopicPosition) -> Result<Option<OriginalRecord>, CommandError> {
+        let (partition, offset) = request.position.into();
+        let mut records = self.reader.records(&request.topic, partition, offset..offset + 1);
+        Ok(records.next().transpose()?.as_ref().map(OriginalRecord::of))
+    }
 }
 
-/// Whether what stands at the failure's reference is its request: offsets begin anew when a topic is made anew.
-fn is_of(request: &Request, letter: &DeadLetter) -> bool {
-    let same = match &letter.original {
-        // (The failure's timestamp is the clock's where the request's was none that its topic takes.)
-        Some(original) => request.value.as_ref() == Some(original),
-        None => request.timestamp == letter.timestamp,
-    };
-    same && request.key == letter.key
+impl OriginalRecord {
+    fn of(message: &BorrowedMessage<'_>) -> Self {
+        let mut headers = Vec::new();
+        each_header(message, |name, value| {
+            headers.push((name.to_vec(), value.map(<[u8]>::to_vec)));
+        });
+        Self {
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers,
+            timestamp: message.timestamp().to_millis(),
+        }
+    }
 }
 
-/// The request, from what the failure itself holds.
-fn kept(letter: &DeadLetter) -> Option<Request> {
-    let value = match &letter.original {
-        Some(original) => Some(original.clone()),
-        // Nothing is what there was.
-        None if letter.reason == Reason::Tombstone.as_str() => None,
-        None => return None,
+/// Whether the record is the request of the dead letter; it may not be, since a topic that is
+/// deleted and created again starts at offset 0.
+fn is_original(record: &OriginalRecord, dead_letter: &DeadLetter) -> bool {
+    let same = match &dead_letter.original {
+        // The timestamps may differ: the dead letter got the clock's if its topic refused that of
+        // the request.
+        Some(original) => record.value.as_ref() == Some(original),
+        None => record.timestamp == dead_letter.timestamp,
     };
-    Some(Request {
-        key: letter.key.clone(),
-        value,
-        headers: letter.headers.clone(),
-        timestamp: letter.timestamp,
+    same && record.key == dead_letter.key
+}
+
+/// The request, as far as the dead letter contains it.
+fn restore(dead_letter: &DeadLetter) -> Option<OriginalRecord> {
+    let is_tombstone = dead_letter.reason == Reason::Tombstone.as_str();
+    if dead_letter.original.is_none() && !is_tombstone {
+        return None;
+    }
+    Some(OriginalRecord {
+        key: dead_letter.key.clone(),
+        value: dead_letter.original.clone(),
+        headers: dead_letter.headers.clone(),
+        timestamp: dead_letter.timestamp,
     })
 }
 
-/// Whether the topic, or its partition, is gone.
-fn is_absence(code: Code) -> bool {
+/// Whether the topic or its partition does not exist.
+fn is_unknown(code: Code) -> bool {
     matches!(
         code,
         Code::UnknownTopic

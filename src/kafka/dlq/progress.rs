@@ -1,137 +1,170 @@
-//! What of a partition was replayed: a mark, and above it rules, as filters leave gaps.
+//! What was replayed of a partition of the failures topic.
 //!
-//! The mark is the group's committed offset: below it nothing is left to replay. The rules are the note that the offset carries.
+//! The replay group's committed offset is the offset below which nothing is left to replay. Filters
+//! leave gaps above it: its metadata lists, as rules, what was replayed there.
 
+use std::collections::BTreeMap;
+
+use rdkafka::topic_partition_list::Offset;
 use serde::{Deserialize, Serialize};
 
-use crate::kafka::dlq::letter::{Choice, DeadLetter};
+use crate::kafka::client::reader::Reader;
+use crate::kafka::dlq::dead_letter::{DeadLetter, Filter};
+use crate::kafka::dlq::error::DlqError;
 
-/// What a note may hold. By default the brokers let a position carry 4096 bytes (`offset.metadata.max.bytes`), and the numbers in it
-/// may grow on the way.
-pub const NOTE_LIMIT: usize = 4000;
+/// The longest metadata that is committed, in bytes. The brokers accept 4096 by default
+/// (`offset.metadata.max.bytes`); the rest is a reserve, as the offsets in it grow while a replay
+/// runs.
+pub const METADATA_LIMIT: usize = 4000;
 
-/// The failures in `from..to` that `choice` means were replayed.
+/// The dead letters in `from..to` that match the filter were replayed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rule {
     from: i64,
     to: i64,
-    choice: Choice,
+    #[serde(rename = "choice")]
+    filter: Filter,
 }
 
-/// What of one partition was replayed.
+/// What was replayed of one partition.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Progress {
-    /// Below it nothing is left to replay.
-    pub mark: i64,
+    /// Below this offset nothing is left to replay.
+    pub committed: i64,
     rules: Vec<Rule>,
 }
 
+/// Reads the progress of these partitions, with the reader's group. Waits for the transaction of a
+/// replay that crashed.
+pub fn load(
+    reader: &Reader,
+    topic: &str,
+    partitions: &[i32],
+) -> Result<BTreeMap<i32, Progress>, DlqError> {
+    let committed = reader.committed(topic, partitions)?;
+    let mut all = BTreeMap::new();
+    for element in committed.elements() {
+        let offset = match element.offset() {
+            Offset::Offset(offset) => offset,
+            _ => 0, // nothing is committed
+        };
+        let partition = element.partition();
+        let progress = Progress::parse(offset, element.metadata()).ok_or_else(|| {
+            DlqError::UnknownMetadata { group: reader.group().to_owned(), partition }
+        })?;
+        all.insert(partition, progress);
+    }
+    Ok(all)
+}
+
 impl Progress {
-    /// A committed position and its note; `None` if that is not one of ours.
-    pub fn read(mark: i64, note: &str) -> Option<Self> {
-        let rules = if note.is_empty() { Vec::new() } else { serde_json::from_str(note).ok()? };
-        Some(Self { mark, rules })
+    /// From a committed offset and its metadata; `None` if another program wrote the metadata.
+    fn parse(committed: i64, metadata: &str) -> Option<Self> {
+        let rules = match metadata {
+            "" => Vec::new(),
+            metadata => serde_json::from_str(metadata).ok()?,
+        };
+        Some(Self { committed, rules })
     }
 
-    /// The note that goes with the mark.
-    pub fn note(&self) -> String {
+    /// The metadata to commit with the offset.
+    pub fn metadata(&self) -> String {
         if self.rules.is_empty() {
             return String::new();
         }
-        serde_json::to_string(&self.rules).expect("numbers and texts are JSON")
+        serde_json::to_string(&self.rules).expect("numbers and strings are valid JSON")
     }
 
-    /// Whether this failure was replayed before.
-    pub fn has(&self, letter: &DeadLetter) -> bool {
-        self.has_at(letter.place.offset, &letter.reason, letter.timestamp)
+    pub fn is_replayed(&self, dead_letter: &DeadLetter) -> bool {
+        self.is_replayed_at(dead_letter.position.offset, &dead_letter.reason, dead_letter.timestamp)
     }
 
-    fn has_at(&self, offset: i64, reason: &str, timestamp: Option<i64>) -> bool {
-        offset < self.mark
+    fn is_replayed_at(&self, offset: i64, reason: &str, timestamp: Option<i64>) -> bool {
+        offset < self.committed
             || self.rules.iter().any(|rule| {
-                (rule.from..rule.to).contains(&offset) && rule.choice.holds(reason, timestamp)
+                (rule.from..rule.to).contains(&offset) && rule.filter.matches(reason, timestamp)
             })
     }
 
-    /// What is known once a run with `choice` has come to `cursor`.
-    pub fn after(&self, cursor: Cursor, choice: &Choice) -> Self {
-        let mut next = Self { mark: cursor.mark, rules: self.rules.clone() };
-        if cursor.next > cursor.mark {
-            next.rules.push(Rule { from: cursor.mark, to: cursor.next, choice: choice.clone() });
+    /// The progress once a run with this filter has reached `cursor`.
+    pub fn advanced(&self, cursor: Cursor, filter: &Filter) -> Self {
+        let mut next = Self { committed: cursor.done_below, rules: self.rules.clone() };
+        if cursor.next > cursor.done_below {
+            let (from, to, filter) = (cursor.done_below, cursor.next, filter.clone());
+            next.rules.push(Rule { from, to, filter });
         }
-        next.tidy();
+        next.compact();
         next
     }
 
-    /// What is known after a run with `choice` up to `end` that leaves the first failure.
-    pub fn after_gaps(&self, end: i64, choice: &Choice) -> Self {
-        let (mark, next) = (self.mark, end);
-        self.after(Cursor { mark, next }, choice)
+    /// The progress after a run up to `end` whose filter leaves out the first dead letter: the
+    /// longest metadata it can cause.
+    pub fn with_gaps_until(&self, end: i64, filter: &Filter) -> Self {
+        self.advanced(Cursor { done_below: self.committed, next: end }, filter)
     }
 
-    /// Lets go of what the mark or another rule covers; joins what touches.
-    fn tidy(&mut self) {
-        let mut kept: Vec<Rule> = Vec::new();
+    /// Removes rules that the committed offset or another rule covers, and joins adjacent ones.
+    fn compact(&mut self) {
+        let mut joined: Vec<Rule> = Vec::new();
         let mut rules = std::mem::take(&mut self.rules);
         for rule in &mut rules {
-            rule.from = rule.from.max(self.mark);
+            rule.from = rule.from.max(self.committed);
         }
         rules.retain(|rule| rule.to > rule.from);
         rules.sort_by_key(|rule| rule.from);
         for rule in rules {
-            match kept.iter_mut().find(|it| it.choice == rule.choice && it.to >= rule.from) {
-                Some(joined) => joined.to = joined.to.max(rule.to),
-                None => kept.push(rule),
+            match joined.iter_mut().find(|it| it.filter == rule.filter && it.to >= rule.from) {
+                Some(adjacent) => adjacent.to = adjacent.to.max(rule.to),
+                None => joined.push(rule),
             }
         }
-        let covered = |rule: &Rule| {
-            kept.iter().any(|it| {
-                it.choice != rule.choice
-                    && it.choice.covers(&rule.choice)
+        let is_covered = |rule: &Rule| {
+            joined.iter().any(|it| {
+                it.filter != rule.filter
+                    && it.filter.covers(&rule.filter)
                     && it.from <= rule.from
                     && it.to >= rule.to
             })
         };
-        self.rules = kept.iter().filter(|rule| !covered(rule)).cloned().collect();
+        self.rules = joined.iter().filter(|rule| !is_covered(rule)).cloned().collect();
     }
 }
 
 /// How far a run has come in one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// The first failure that is left, or `next`.
-    mark: i64,
-    /// What comes next.
+    /// The first dead letter that was left out, or `next` if there is none.
+    done_below: i64,
     next: i64,
 }
 
 impl Cursor {
-    /// At the beginning of a run.
+    /// At the start of a run.
     pub fn at(offset: i64) -> Self {
-        Self { mark: offset, next: offset }
+        Self { done_below: offset, next: offset }
     }
 
-    /// The record at `offset` is done: sent, sent before, or nothing that could ever be sent.
-    pub fn pass(&mut self, offset: i64) {
-        if self.mark == self.next {
-            self.mark = offset + 1;
+    /// The record at `offset` is done: it was sent, now or before, or it can never be.
+    pub fn mark_done(&mut self, offset: i64) {
+        if self.done_below == self.next {
+            self.done_below = offset + 1;
         }
         self.next = offset + 1;
     }
 
-    /// The failure at `offset` is left to another run.
-    pub fn leave(&mut self, offset: i64) {
-        if self.mark == self.next {
-            self.mark = offset;
+    /// The dead letter at `offset` is left to another run.
+    pub fn leave_out(&mut self, offset: i64) {
+        if self.done_below == self.next {
+            self.done_below = offset;
         }
         self.next = offset + 1;
     }
 
-    /// Nothing more stands before `end`.
+    /// No record is left before `end`.
     pub fn finish(&mut self, end: i64) {
         if end > self.next {
-            self.pass(end - 1);
+            self.mark_done(end - 1);
         }
     }
 }
@@ -142,74 +175,76 @@ mod tests {
 
     use super::*;
 
-    fn choice(reasons: &[&str]) -> Choice {
-        Choice {
+    fn filter(reasons: &[&str]) -> Filter {
+        Filter {
             reasons: reasons.iter().map(|&reason| reason.to_owned()).collect(),
-            ..Choice::default()
+            ..Filter::default()
         }
     }
 
     const REASONS: [&str; 3] = ["internal", "malformed_json", "tombstone"];
 
-    /// One run over a partition whose failure at offset n has reason n modulo 3 and time n; what it sends.
-    fn run(progress: &mut Progress, end: i64, limit: usize, choice: &Choice) -> Vec<i64> {
-        let mut cursor = Cursor::at(progress.mark);
+    /// Replays a partition whose dead letter at offset n has reason n modulo 3 and timestamp n;
+    /// returns what it sends.
+    fn run(progress: &mut Progress, end: i64, limit: usize, filter: &Filter) -> Vec<i64> {
+        let mut cursor = Cursor::at(progress.committed);
         let mut sent = Vec::new();
-        for offset in progress.mark..end {
+        for offset in progress.committed..end {
             let reason = REASONS[usize::try_from(offset % 3).unwrap()];
-            if progress.has_at(offset, reason, Some(offset)) {
-                cursor.pass(offset);
-            } else if choice.holds(reason, Some(offset)) {
+            if progress.is_replayed_at(offset, reason, Some(offset)) {
+                cursor.mark_done(offset);
+            } else if filter.matches(reason, Some(offset)) {
                 if sent.len() == limit {
                     break;
                 }
                 sent.push(offset);
-                cursor.pass(offset);
+                cursor.mark_done(offset);
             } else {
-                cursor.leave(offset);
+                cursor.leave_out(offset);
             }
         }
-        *progress = progress.after(cursor, choice);
-        // It comes back from the brokers as a text.
-        *progress = Progress::read(progress.mark, &progress.note()).unwrap();
+        *progress = progress.advanced(cursor, filter);
+        // The brokers store it as a string.
+        *progress = Progress::parse(progress.committed, &progress.metadata()).unwrap();
         sent
     }
 
     #[test]
-    fn without_a_filter_the_mark_says_it_all() {
+    fn without_a_filter_the_committed_offset_is_enough() {
         let mut progress = Progress::default();
-        assert_eq!(run(&mut progress, 9, 5, &Choice::default()).len(), 5);
-        assert_eq!((progress.mark, progress.note().as_str()), (5, ""));
-        run(&mut progress, 9, 99, &choice(&["tombstone"]));
-        run(&mut progress, 9, 99, &Choice::default());
-        assert_eq!((progress.mark, progress.note().as_str()), (9, ""));
+        assert_eq!(run(&mut progress, 9, 5, &Filter::default()).len(), 5);
+        assert_eq!((progress.committed, progress.metadata().as_str()), (5, ""));
+        run(&mut progress, 9, 99, &filter(&["tombstone"]));
+        run(&mut progress, 9, 99, &Filter::default());
+        assert_eq!((progress.committed, progress.metadata().as_str()), (9, ""));
     }
 
     #[test]
-    fn a_filter_is_noted_and_forgotten_once_the_mark_has_passed_it() {
+    fn a_rule_is_dropped_once_the_committed_offset_has_passed_it() {
         let mut progress = Progress::default();
-        assert_eq!(run(&mut progress, 9, 99, &choice(&["tombstone"])), [2, 5, 8]);
-        let note = r#"[{"from":0,"to":9,"choice":{"reasons":["tombstone"]}}]"#;
-        assert_eq!((progress.mark, progress.note().as_str()), (0, note));
-        assert_eq!(run(&mut progress, 12, 99, &choice(&["tombstone"])), [11]);
-        let note = r#"[{"from":0,"to":12,"choice":{"reasons":["tombstone"]}}]"#;
-        assert_eq!(progress.note(), note);
-        assert_eq!(run(&mut progress, 9, 99, &choice(&["internal"])), [0, 3, 6]);
-        let others = choice(&["malformed_json", "internal"]);
+        assert_eq!(run(&mut progress, 9, 99, &filter(&["tombstone"])), [2, 5, 8]);
+        let metadata = r#"[{"from":0,"to":9,"choice":{"reasons":["tombstone"]}}]"#;
+        assert_eq!((progress.committed, progress.metadata().as_str()), (0, metadata));
+        assert_eq!(run(&mut progress, 12, 99, &filter(&["tombstone"])), [11]);
+        let metadata = r#"[{"from":0,"to":12,"choice":{"reasons":["tombstone"]}}]"#;
+        assert_eq!(progress.metadata(), metadata);
+        assert_eq!(run(&mut progress, 9, 99, &filter(&["internal"])), [0, 3, 6]);
+        let others = filter(&["malformed_json", "internal"]);
         assert_eq!(run(&mut progress, 12, 99, &others), [1, 4, 7, 9, 10]);
-        assert_eq!((progress.mark, progress.note().as_str()), (12, ""));
+        assert_eq!((progress.committed, progress.metadata().as_str()), (12, ""));
     }
 
     #[test]
-    fn a_note_of_somebody_else_is_told_apart() {
-        for note in ["x", "{}", r#"[{"from":0}]"#, r#"[{"from":0,"to":1,"choice":{},"new":2}]"#] {
-            assert_eq!(Progress::read(3, note), None, "{note}");
+    fn metadata_of_another_program_is_recognized() {
+        for metadata in ["x", "{}", r#"[{"from":0}]"#, r#"[{"from":0,"to":1,"choice":{},"new":2}]"#]
+        {
+            assert_eq!(Progress::parse(3, metadata), None, "{metadata}");
         }
     }
 
     proptest! {
         #[test]
-        fn whatever_filters_come_after_each_other_nothing_is_sent_twice_and_all_in_the_end(
+        fn any_sequence_of_filters_sends_everything_once(
             runs in prop::collection::vec(
                 (1..40_i64, 0..12_usize, 0..8_usize, prop::option::of(0..40_i64), prop::option::of(0..40_i64)),
                 0..12,
@@ -220,13 +255,13 @@ mod tests {
             for (end, limit, mask, since, until) in runs {
                 let reasons = (0..3).filter(|bit| mask & (1 << bit) != 0);
                 let reasons = reasons.map(|bit| REASONS[bit].to_owned()).collect();
-                let choice = Choice { reasons, since, until };
-                sent.extend(run(&mut progress, end, limit, &choice));
+                let filter = Filter { reasons, since, until };
+                sent.extend(run(&mut progress, end, limit, &filter));
             }
-            sent.extend(run(&mut progress, 40, 99, &Choice::default()));
+            sent.extend(run(&mut progress, 40, 99, &Filter::default()));
             sent.sort_unstable();
             prop_assert_eq!(sent, (0..40).collect::<Vec<_>>());
-            prop_assert_eq!(progress.note(), "");
+            prop_assert_eq!(progress.metadata(), "");
         }
     }
 }

@@ -1,101 +1,115 @@
-//! Dead letters sent again, each exactly once.
+//! Replays dead letters: sends their originals again, each exactly once.
 //!
-//! Originals and what was replayed are committed in one transaction. What was replayed is a position of a group of its own in the
-//! topic of failures, see `progress`; the group has no members, so the one transactional id is what keeps a second replay out.
+//! The originals and the progress are committed in one transaction. The progress is an offset that
+//! a group without members commits in the failures topic (see `progress`); all replays share one
+//! transactional id, which fences a second one.
 
-use std::ops::ControlFlow;
+use std::ops::Range;
 
-use crate::kafka::client::error::CommandError;
-use crate::kafka::dlq::batch::{Batch, Note, Ready, Sender};
-use crate::kafka::dlq::letter::{Choice, DeadLetter, Place};
-use crate::kafka::dlq::originals::Original;
-use crate::kafka::dlq::progress::{Cursor, NOTE_LIMIT, Progress};
-use crate::kafka::dlq::scan::{DeadLetterTopic, Seen};
+use crate::kafka::dlq::batch::{Batch, Ready, Sender, Task};
+use crate::kafka::dlq::dead_letter::{DeadLetter, Filter};
+use crate::kafka::dlq::error::DlqError;
+use crate::kafka::dlq::originals::Originals;
+use crate::kafka::dlq::progress::{self, Cursor, METADATA_LIMIT, Progress};
+use crate::kafka::dlq::scan::{DeadLetterTopic, Scanned};
 use crate::kafka::security::acl::Operation;
+use crate::pipeline::Position;
 
-/// What a replay is to do.
 #[derive(Clone, Debug)]
 pub struct ReplayOptions {
-    /// Which failures.
-    pub choice: Choice,
-    /// Of which partitions; of all, if none is named.
+    pub filter: Filter,
+    /// Partitions of the failures topic; empty: all.
     pub partitions: Vec<i32>,
-    /// The most to send.
+    /// How many requests are sent at most.
     pub limit: Option<u64>,
-    /// The most to send in a second; 0: no limit.
+    /// Requests per second at most; 0: unlimited.
     pub rate: u32,
 }
 
-/// What a replay did, in failures.
+/// How many records of the failures topic a replay has dealt with, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplaySummary {
-    /// Originals sent; at a dry run those that would be.
+    /// In a dry run: would be sent.
     pub sent: u64,
-    /// Meant, and dealt with by a replay before: sent, or told to be lost.
-    pub before: u64,
-    /// Originals that nobody holds any more.
+    /// Match the filter, and an earlier replay has sent them or reported them as lost.
+    pub already_replayed: u64,
+    /// The original is gone.
     pub lost: u64,
-    /// Records that are no failures.
+    /// Written by another program.
     pub foreign: u64,
-    /// Not meant by the filters.
-    pub left: u64,
+    pub filtered_out: u64,
 }
 
-/// What a replay tells of.
 pub enum ReplayEvent<'a> {
-    /// The original of this failure goes along with the next transaction; at a dry run, it would be sent.
+    /// The next transaction will contain the original; in a dry run: would contain it.
     Sending(&'a DeadLetter),
-    /// The original of this failure is lost.
+    /// The original is gone.
     Lost(&'a DeadLetter),
-    /// This record is no failure.
-    Foreign(Place),
-    /// So many originals are sent by now.
+    /// This record is not a dead letter.
+    Foreign(Position),
+    /// So many originals have been sent so far.
     Committed(u64),
 }
 
-/// Replays; without `send` it only tells what would be done.
+/// Receives what happens during a replay; its error ends the replay.
+pub type Observer<'a> = dyn FnMut(ReplayEvent<'_>) -> std::io::Result<()> + 'a;
+
+/// Replays, or only reports what a replay would do if `dry_run` is set.
 pub fn replay(
-    letters: &mut DeadLetterTopic,
-    order: &ReplayOptions,
-    send: bool,
-    tell: &mut dyn FnMut(ReplayEvent<'_>) -> Result<(), CommandError>,
-) -> Result<ReplaySummary, CommandError> {
-    let partitions = letters.chosen(&order.partitions)?;
-    let takes = letters.reader.partitions(&letters.requests, Operation::Write)?;
-    // The producer first: it ends a transaction that a crash left open, and from here on no other replay commits.
-    let mut sender = send.then(|| Sender::connect(letters, order.rate, takes)).transpose()?;
-    let mut run = Run { order, sender: sender.as_mut(), account: ReplaySummary::default(), tell };
-    let done = run.all(letters, &partitions).map(|()| run.account);
+    topic: &mut DeadLetterTopic,
+    options: &ReplayOptions,
+    dry_run: bool,
+    observer: &mut Observer<'_>,
+) -> Result<ReplaySummary, DlqError> {
+    let partitions = topic.select(&options.partitions)?;
+    let request_partitions = topic.reader.partitions(&topic.requests, Operation::Write)?;
+    // The producer first: it aborts the transaction of a replay that crashed, and fences every
+    // other replay.
+    let mut sender = if dry_run {
+        None
+    } else {
+        Some(Sender::connect(topic, options.rate, request_partitions)?)
+    };
+    let originals = topic.originals()?;
+    let summary = ReplaySummary::default();
+    let mut run = Run { options, sender: sender.as_mut(), originals, summary, observer };
+    let outcome = run.run(topic, &partitions).map(|()| run.summary);
     if let Some(sender) = sender {
         sender.close();
     }
-    done
+    outcome
+}
+
+/// Whether a replay has reached its limit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flow {
+    Continue,
+    LimitReached,
 }
 
 struct Run<'a> {
-    order: &'a ReplayOptions,
+    options: &'a ReplayOptions,
+    /// `None` in a dry run.
     sender: Option<&'a mut Sender>,
-    account: ReplaySummary,
-    tell: &'a mut dyn FnMut(ReplayEvent<'_>) -> Result<(), CommandError>,
+    originals: Originals,
+    summary: ReplaySummary,
+    observer: &'a mut Observer<'a>,
 }
 
 impl Run<'_> {
-    fn all(
-        &mut self,
-        letters: &mut DeadLetterTopic,
-        partitions: &[i32],
-    ) -> Result<(), CommandError> {
-        let known = letters.reader.progress(&letters.topic, partitions)?;
+    fn run(&mut self, topic: &mut DeadLetterTopic, partitions: &[i32]) -> Result<(), DlqError> {
         let mut plan = Vec::new();
-        // What can be refused is refused before anything is sent, and what comes while this runs is left to the next run.
-        for (partition, progress) in known {
-            let (low, end) = letters.bounds(partition)?;
-            self.check(letters, partition, &progress, end)?;
-            plan.push((partition, progress, low, end));
+        // All partitions are checked before anything is sent; and what arrives from now on is left
+        // to the next replay.
+        for (partition, progress) in progress::load(&topic.reader, &topic.name, partitions)? {
+            let offsets = topic.offsets(partition)?;
+            self.check(topic, partition, &progress, offsets.end)?;
+            plan.push((partition, progress, offsets));
         }
-        for (partition, progress, low, end) in plan {
-            let place = (partition, &progress, &self.order.choice);
-            if self.partition(letters, place, low, end)?.is_break() {
+        let filter = &self.options.filter;
+        for (partition, progress, offsets) in &plan {
+            let task = Task { partition: *partition, progress, filter };
+            if self.partition(topic, task, offsets.clone())? == Flow::LimitReached {
                 break;
             }
         }
@@ -104,110 +118,104 @@ impl Run<'_> {
 
     fn check(
         &self,
-        letters: &DeadLetterTopic,
+        topic: &DeadLetterTopic,
         partition: i32,
         progress: &Progress,
         end: i64,
-    ) -> Result<(), CommandError> {
-        if progress.mark > end {
-            return Err(CommandError::Ahead {
-                topic: letters.topic.clone(),
-                partition,
-                mark: progress.mark,
-                end,
-                group: letters.clients.replay_name(),
-            });
+    ) -> Result<(), DlqError> {
+        let committed = progress.committed;
+        if committed > end {
+            let (topic, group) = (topic.name.clone(), topic.clients.replay_name());
+            return Err(DlqError::BeyondEnd { topic, partition, committed, end, group });
         }
-        let choice = &self.order.choice;
-        if !choice.is_everything() && progress.after_gaps(end, choice).note().len() > NOTE_LIMIT {
-            return Err(CommandError::TooManyRules { partition, limit: NOTE_LIMIT });
+        let filter = &self.options.filter;
+        let metadata = progress.with_gaps_until(end, filter).metadata();
+        if !filter.matches_all() && metadata.len() > METADATA_LIMIT {
+            return Err(DlqError::TooManyFilters { partition, limit: METADATA_LIMIT });
         }
         Ok(())
     }
 
     fn partition(
         &mut self,
-        letters: &mut DeadLetterTopic,
-        note: Note<'_>,
-        low: i64,
-        end: i64,
-    ) -> Result<ControlFlow<()>, CommandError> {
-        let (partition, progress, _) = note;
-        let mut cursor = Cursor::at(progress.mark.max(low));
+        topic: &mut DeadLetterTopic,
+        task: Task<'_>,
+        offsets: Range<i64>,
+    ) -> Result<Flow, DlqError> {
+        let committed = task.progress.committed;
+        let end = offsets.end;
+        let mut cursor = Cursor::at(committed.max(offsets.start));
         let mut batch = Batch::default();
-        let flow = letters.read(partition, low, end, |seen, letters| {
-            match seen {
-                Seen::DeadLetter(letter) => {
-                    return self.letter(letters, &letter, note, &mut cursor, &mut batch);
+        let mut flow = Flow::Continue;
+        for record in topic.records(task.partition, offsets) {
+            match record? {
+                Scanned::DeadLetter(dead_letter) => {
+                    flow = self.dead_letter(&dead_letter, task, &mut cursor, &mut batch)?;
                 }
-                Seen::Foreign(place) if place.offset >= progress.mark => {
-                    self.account.foreign += 1;
-                    cursor.pass(place.offset);
-                    (self.tell)(ReplayEvent::Foreign(place))?;
+                Scanned::Foreign(position) if position.offset >= committed => {
+                    self.summary.foreign += 1;
+                    cursor.mark_done(position.offset);
+                    (self.observer)(ReplayEvent::Foreign(position))?;
                 }
-                Seen::Foreign(_) => {}
+                Scanned::Foreign(_) => {}
             }
-            Ok(ControlFlow::Continue(()))
-        })?;
+            if flow == Flow::LimitReached {
+                break;
+            }
+        }
         if let Some(sender) = &mut self.sender {
-            sender.deliver(&batch.ready, note)?;
-            if flow.is_continue() {
+            sender.deliver(&batch.ready, task)?;
+            if flow == Flow::Continue {
                 cursor.finish(end);
             }
-            // Also where nothing is new: brokers forget the positions of a group that nobody renews.
-            sender.commit(note, cursor)?;
-            (self.tell)(ReplayEvent::Committed(sender.sent))?;
+            // Even without progress: the brokers delete committed offsets that are not renewed.
+            sender.commit(task, cursor)?;
+            (self.observer)(ReplayEvent::Committed(sender.sent))?;
         }
         Ok(flow)
     }
 
-    fn letter(
+    fn dead_letter(
         &mut self,
-        letters: &mut DeadLetterTopic,
-        letter: &DeadLetter,
-        note: Note<'_>,
+        dead_letter: &DeadLetter,
+        task: Task<'_>,
         cursor: &mut Cursor,
         batch: &mut Batch,
-    ) -> Result<ControlFlow<()>, CommandError> {
-        let (_, progress, choice) = note;
-        let (place, account) = (letter.place, &mut self.account);
-        let is_meant = choice.holds(&letter.reason, letter.timestamp);
-        if progress.has(letter) {
-            account.before += u64::from(is_meant);
-            if place.offset >= progress.mark {
-                cursor.pass(place.offset);
+    ) -> Result<Flow, DlqError> {
+        let (position, summary) = (dead_letter.position, &mut self.summary);
+        let is_selected = task.filter.matches(&dead_letter.reason, dead_letter.timestamp);
+        if task.progress.is_replayed(dead_letter) {
+            summary.already_replayed += u64::from(is_selected);
+            if position.offset >= task.progress.committed {
+                cursor.mark_done(position.offset);
             }
-            return Ok(ControlFlow::Continue(()));
+            return Ok(Flow::Continue);
         }
-        if !is_meant {
-            account.left += 1;
-            cursor.leave(place.offset);
-            return Ok(ControlFlow::Continue(()));
+        if !is_selected {
+            summary.filtered_out += 1;
+            cursor.leave_out(position.offset);
+            return Ok(Flow::Continue);
         }
-        if self.order.limit.is_some_and(|limit| account.sent >= limit) {
-            return Ok(ControlFlow::Break(()));
+        if self.options.limit.is_some_and(|limit| summary.sent >= limit) {
+            return Ok(Flow::LimitReached);
         }
-        cursor.pass(place.offset);
-        let (Original::There(request) | Original::Kept(request)) = letters.original(letter)? else {
-            // What nobody holds today nobody will hold tomorrow: it is told once, and stands in no replay's way.
-            account.lost += 1;
-            (self.tell)(ReplayEvent::Lost(letter))?;
-            return Ok(ControlFlow::Continue(()));
+        cursor.mark_done(position.offset);
+        let (_, Some(original)) = self.originals.fetch(dead_letter)? else {
+            // It counts as done: a later replay could not find the original either.
+            summary.lost += 1;
+            (self.observer)(ReplayEvent::Lost(dead_letter))?;
+            return Ok(Flow::Continue);
         };
-        account.sent += 1;
-        (self.tell)(ReplayEvent::Sending(letter))?;
+        summary.sent += 1;
+        (self.observer)(ReplayEvent::Sending(dead_letter))?;
         if let Some(sender) = &mut self.sender {
-            batch.add(Ready {
-                place,
-                partition: letter.request.place.partition,
-                request,
-                cursor: *cursor,
-            });
-            if batch.is_full(sender.batch) {
-                sender.deliver(&std::mem::take(batch).ready, note)?;
-                (self.tell)(ReplayEvent::Committed(sender.sent))?;
+            let partition = dead_letter.request.position.partition;
+            batch.add(Ready { position, partition, original, cursor: *cursor });
+            if batch.is_full(sender.batch_records) {
+                sender.deliver(&std::mem::take(batch).ready, task)?;
+                (self.observer)(ReplayEvent::Committed(sender.sent))?;
             }
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(Flow::Continue)
     }
 }

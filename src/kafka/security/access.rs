@@ -1,40 +1,38 @@
-//! The way to the brokers, the same for all clients of the program: the token they show, and what is held against them.
+//! Authentication state that all clients of the program share: the OAuth token, and the connection
+//! and authorization failures seen so far.
 //!
-//! Several clients meet the same refusal again and again. It is told once a minute, in one line, and the program
-//! is not ready meanwhile.
+//! Several clients run into the same failure repeatedly. It is logged once a minute in one line,
+//! and the program is not ready meanwhile.
 
-use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rdkafka::client::OAuthToken;
 use rdkafka::config::RDKafkaLogLevel as Level;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::acl::{Operation, Right, is_denial};
+use super::diagnosis::{ConnectionFailure, diagnose};
+use super::token::{NoToken, Tokens};
 use crate::config::Security;
-use crate::kafka::security::acl::{Operation, Right, is_denial};
-use crate::kafka::security::certificate::why_untrusted;
-use crate::kafka::security::diagnosis::{self, ConnectionFailure};
-use crate::kafka::security::token::{NoToken, Tokens};
+use crate::telemetry::logging::RepeatLimit;
 
-/// How long a line is not said again.
-const AGAIN: Duration = Duration::from_mins(1);
-/// How long a right counts as missing that is not asked for again: a worker that misses it starts anew more often.
-const MISSING: Duration = Duration::from_secs(20);
-/// More different lines than come about.
-const LINES: usize = 100;
+/// How often the same line is logged.
+const LOG_INTERVAL: Duration = Duration::from_mins(1);
+/// How long a denial is remembered. A worker that misses a right restarts, and asks again, more
+/// often.
+const DENIAL_TTL: Duration = Duration::from_secs(20);
 
-/// See the module.
+/// The shared authentication state.
 #[derive(Debug)]
 pub struct Access {
     security: Security,
     tokens: Tokens,
-    complaint: Mutex<Option<ConnectionFailure>>,
-    said: Mutex<BTreeMap<String, Instant>>,
-    missing: Mutex<BTreeMap<String, Instant>>,
-    /// What was found at the certificates of brokers, by their addresses.
-    found: Mutex<BTreeMap<String, (Instant, Option<String>)>>,
+    connection_failure: Mutex<Option<ConnectionFailure>>,
+    lines: RepeatLimit<String>,
+    denied: Mutex<BTreeMap<String, Instant>>,
 }
 
 impl Access {
@@ -42,19 +40,18 @@ impl Access {
         Self {
             security: security.clone(),
             tokens: Tokens::new(security),
-            complaint: Mutex::default(),
-            said: Mutex::default(),
-            missing: Mutex::default(),
-            found: Mutex::default(),
+            connection_failure: Mutex::default(),
+            lines: RepeatLimit::new(1, LOG_INTERVAL),
+            denied: Mutex::default(),
         }
     }
 
-    /// The token of this program.
+    /// The OAuth token.
     pub fn token(&self) -> Result<OAuthToken, Box<dyn Error>> {
         Ok(self.tokens.get()?)
     }
 
-    /// The same, where tokens are the way in.
+    /// The OAuth token, `None` if the settings name no source of tokens.
     pub fn token_if_any(&self) -> Result<Option<OAuthToken>, NoToken> {
         match self.tokens.get() {
             Ok(token) => Ok(Some(token)),
@@ -63,13 +60,14 @@ impl Access {
         }
     }
 
-    /// What stood in the way last.
+    /// The latest connection failure since the last call.
     pub fn take_connection_failure(&self) -> Option<ConnectionFailure> {
-        self.complaint.lock().take()
+        self.connection_failure.lock().take()
     }
 
-    /// An error of a client as a whole: librdkafka goes on by itself; what it means for a record shows elsewhere. A broker's
-    /// absence comes here many times a second from every client; the watch over the topics says it once.
+    /// Handles an error of a whole client. librdkafka retries by itself, and the effect on a record
+    /// is reported with the record. Every client reports an unreachable broker many times a second,
+    /// so that goes to the debug log; the topic watch logs it once.
     pub fn report(&self, error: &KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             Some(Code::AllBrokersDown | Code::OperationTimedOut) => {
@@ -79,9 +77,9 @@ impl Access {
                 Code::BrokerTransportFailure | Code::Resolve | Code::SSL | Code::Authentication,
             ) => {
                 tracing::debug!(target: "librdkafka", %error, "{reason}");
-                self.complain(reason);
+                self.record_connection_failure(reason);
             }
-            // Whoever needed the right says which.
+            // The caller that needs the right reports which one it is.
             Some(code) if is_denial(code) => {
                 tracing::debug!(target: "librdkafka", %error, "{reason}");
             }
@@ -89,27 +87,21 @@ impl Access {
         }
     }
 
-    fn complain(&self, reason: &str) {
-        let complaint = diagnosis::read(reason, &self.security, |at| self.why_untrusted(at));
-        if complaint.refusal {
-            self.log_once(&complaint.line);
+    fn record_connection_failure(&self, reason: &str) {
+        let failure = diagnose(reason, &self.security);
+        if failure.permanent {
+            self.log_once(&failure.message);
         }
-        *self.complaint.lock() = Some(complaint);
+        *self.connection_failure.lock() = Some(failure);
     }
 
-    fn why_untrusted(&self, address: &str) -> Option<String> {
-        let mut found = self.found.lock();
-        found.retain(|_, (at, _)| at.elapsed() < AGAIN);
-        let look = || (Instant::now(), why_untrusted(address, &self.security));
-        found.entry(address.to_owned()).or_insert_with(look).1.clone()
-    }
-
-    /// librdkafka's log line, into ours. It writes of brokers, topics and groups, never of a record's content.
+    /// Forwards a log line of librdkafka's. Its lines name brokers, topics and groups, never the
+    /// content of records.
     pub fn log(&self, level: Level, facility: &str, text: &str) {
         match level {
-            // They come as errors, too; only the name of a topic that takes nothing stands here alone.
-            _ if is_told_elsewhere(facility, text) => {
-                if let Some(topic) = unwritable(text) {
+            _ if is_reported_as_error(facility, text) => {
+                // Only this line has the name of the topic.
+                if let Some(topic) = denied_topic(text) {
                     self.record_denied(Right::on_topic(Operation::Write, topic));
                 }
                 tracing::debug!(target: "librdkafka", facility, "{text}");
@@ -119,8 +111,9 @@ impl Access {
             }
             Level::Warning => tracing::warn!(target: "librdkafka", facility, "{text}"),
             Level::Notice | Level::Info => {
-                if facility == "FAIL" && self.complaint.lock().is_none() {
-                    self.complain(text); // the only sign of a listener of another protocol
+                // The only sign of a listener with another protocol.
+                if facility == "FAIL" && self.connection_failure.lock().is_none() {
+                    self.record_connection_failure(text);
                 }
                 tracing::info!(target: "librdkafka", facility, "{text}");
             }
@@ -128,53 +121,49 @@ impl Access {
         }
     }
 
-    /// Says that the brokers denied what needs `right`.
+    /// Logs and remembers that the brokers denied `right`; returns it.
     pub fn record_denied(&self, right: Right) -> Right {
         let line = right.to_string();
         self.log_once(&line);
-        self.missing.lock().insert(line, Instant::now());
+        self.denied.lock().insert(line, Instant::now());
         right
     }
 
-    /// Whether this right was missing just now.
+    /// Whether the brokers denied `right` a moment ago.
     pub fn is_denied(&self, right: &Right) -> bool {
-        self.missing().contains(&right.to_string())
+        self.denied().contains(&right.to_string())
     }
 
-    /// The rights that were missing just now.
-    pub fn missing(&self) -> Vec<String> {
-        let mut missing = self.missing.lock();
-        missing.retain(|_, at| at.elapsed() < MISSING);
-        missing.keys().cloned().collect()
+    /// The rights that the brokers denied a moment ago, each as a line.
+    pub fn denied(&self) -> Vec<String> {
+        let mut denied = self.denied.lock();
+        denied.retain(|_, at| at.elapsed() < DENIAL_TTL);
+        denied.keys().cloned().collect()
     }
 
-    /// An error that somebody has to see to, said once a minute.
+    /// Logs an error that an operator has to act on, at most once a minute.
     pub fn log_once(&self, line: &str) {
-        let mut said = self.said.lock();
-        if said.len() >= LINES {
-            said.clear();
-        }
-        if said.get(line).is_none_or(|at| at.elapsed() >= AGAIN) {
-            said.insert(line.to_owned(), Instant::now());
+        if self.lines.allows(line.to_owned()) {
             tracing::error!("{line}");
         }
     }
 
-    /// All is well: what comes from here on is new.
+    /// Forgets which lines were logged, so that each is logged again at once.
     pub fn reset(&self) {
-        self.said.lock().clear();
+        self.lines.reset();
     }
 }
 
-/// Whether this line is of a refused connection, of a denied right, or of the end of a producer.
-fn is_told_elsewhere(facility: &str, text: &str) -> bool {
+/// Whether librdkafka reports the same event as an error too: a rejected connection, a denied
+/// right, a producer that ended.
+fn is_reported_as_error(facility: &str, text: &str) -> bool {
     ["SSL", "TXNERR", "FATAL"].contains(&facility)
         || text.contains("authorization failed")
         || (facility == "FAIL" && ["SSL ", "SASL "].iter().any(|it| text.contains(it)))
 }
 
-/// The topic that a transaction may not write to: librdkafka names it in this line, and nowhere else.
-fn unwritable(text: &str) -> Option<&str> {
+/// The topic that a transaction may not write to.
+fn denied_topic(text: &str) -> Option<&str> {
     let (_, rest) = text.split_once("Failed to add partition \"")?;
     let (topic, why) = rest.split_once('"')?;
     why.contains("Topic authorization failed").then_some(topic)
@@ -185,13 +174,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_topic_that_a_transaction_may_not_write_to_is_read_from_its_line() {
+    fn the_denied_topic_is_read_from_the_log_line() {
         let line = |why: &str| {
             format!(
                 "TxnCoordinator/1: Failed to add partition \"nik.results\" [0] to transaction: Broker: {why}"
             )
         };
-        assert_eq!(unwritable(&line("Topic authorization failed")), Some("nik.results"));
-        assert_eq!(unwritable(&line("Operation not attempted")), None);
+        assert_eq!(denied_topic(&line("Topic authorization failed")), Some("nik.results"));
+        assert_eq!(denied_topic(&line("Operation not attempted")), None);
     }
 }

@@ -1,58 +1,49 @@
-//! What the brokers may deny: an operation on a resource, by Kafka's own names.
+//! The rights that brokers grant or deny: an operation on a resource, in Kafka's own terms.
 
 use std::fmt;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-/// An operation, as ACLs name it.
+/// An operation, named as in ACLs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
-    /// To see that it is there.
     Describe,
-    /// To see its settings.
     DescribeConfigs,
-    /// To take records, or part in a group.
     Read,
-    /// To put records, or to send under an id.
     Write,
-    /// To make it.
     Create,
 }
 
-/// A right: what an ACL allows.
+/// What one ACL allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Right {
-    /// What is done.
     pub operation: Operation,
-    /// The kind of what it is done with.
+    /// The type of the resource.
     pub kind: &'static str,
-    /// Its name.
     pub name: String,
 }
 
 impl Right {
-    /// An operation on a topic.
     pub fn on_topic(operation: Operation, name: &str) -> Self {
         Self { operation, kind: "topic", name: name.to_owned() }
     }
 
-    /// An operation on the cluster as a whole.
     pub fn on_cluster(operation: Operation) -> Self {
         Self { operation, kind: "cluster", name: "kafka-cluster".to_owned() }
     }
 
-    /// To take part in a group, to see its positions and to commit them.
+    /// The right to join a group, and to read and commit its offsets.
     pub fn of_group(name: &str) -> Self {
         Self { operation: Operation::Read, kind: "group", name: name.to_owned() }
     }
 
-    /// To send under a transactional id.
+    /// The right to produce with a transactional id.
     pub fn of_transactions(id: &str) -> Self {
         Self { operation: Operation::Write, kind: "transactional id", name: id.to_owned() }
     }
 
-    /// What whoever has it does, in words.
-    pub fn deed(&self) -> String {
+    /// The action that this right allows, in words.
+    pub fn action(&self) -> String {
         let verb = match self.operation {
             Operation::Describe => "describe",
             Operation::DescribeConfigs => "describe the configuration of",
@@ -74,7 +65,7 @@ impl fmt::Display for Right {
     }
 }
 
-/// Whether the brokers deny a right.
+/// Whether `code` says that a right is missing.
 pub fn is_denial(code: Code) -> bool {
     matches!(
         code,

@@ -1,69 +1,67 @@
-//! What librdkafka says of a connection that fails, as one line for people that names the setting to look at.
+//! Translates librdkafka's text about a failed connection into one line that names the setting to
+//! check.
 
 use crate::config::Security;
-use crate::kafka::security::certificate::why_out_of_date;
 
-/// What stands in the way of a connection.
+/// Why a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectionFailure {
-    /// One line, the same as often as it comes.
-    pub line: String,
-    /// The brokers are there: it is for who runs the program, or them, to mend.
-    pub refusal: bool,
+    /// One line, identical for each occurrence of the same failure.
+    pub message: String,
+    /// The broker answered and rejected the connection: an operator has to act.
+    pub permanent: bool,
 }
 
-/// What `text` of librdkafka's means. `why_untrusted` looks closer at the certificate of the broker at an address.
-pub fn read(
-    text: &str,
-    security: &Security,
-    why_untrusted: impl FnOnce(&str) -> Option<String>,
-) -> ConnectionFailure {
-    let refusal = |line| ConnectionFailure { line, refusal: true };
+/// Reads an error text of librdkafka's.
+pub fn diagnose(text: &str, security: &Security) -> ConnectionFailure {
+    let permanent = |message| ConnectionFailure { message, permanent: true };
     if let Some((_, why)) = text.split_once("Failed to acquire SASL OAUTHBEARER token: ") {
-        return refusal(format!("no token for the brokers: {why}"));
+        return permanent(format!("no token for the brokers: {why}"));
     }
-    let (at, why) = split(text);
-    let broker = format!("the broker at {at}");
+    let (address, why) = split(text);
+    let broker = format!("the broker at {address}");
     if why.contains("certificate verify failed") {
-        let why = why_untrusted(at).unwrap_or_else(|| "it cannot be verified".to_owned());
-        let trusted = match &security.ca_file {
-            Some(_) => "kafka.security.ca_file",
-            None => "kafka.security.ca_file is not set: the system's authorities are trusted",
+        let check = match &security.ca_file {
+            Some(_) => "check its issuer against kafka.security.ca_file, its host names and dates",
+            None => {
+                "kafka.security.ca_file is not set, so the system's authorities apply; check its issuer, host names and dates"
+            }
         };
-        return refusal(format!("the certificate of {broker} is not trusted: {why} ({trusted})"));
+        return permanent(format!(
+            "the certificate of {broker} is not trusted: certificate verify failed ({check})"
+        ));
     }
     if let Some(alert) = between(why, "alert ", ":")
         && (alert.contains("certificate") || alert.contains("unknown ca"))
     {
-        return refusal(if let Some(file) = &security.certificate_file {
-            let why = why_out_of_date(file).unwrap_or(alert);
-            format!(
-                "{broker} does not take this program's certificate: {why} (kafka.security.certificate_file)"
-            )
-        } else {
-            format!(
-                "{broker} asks for a certificate, and kafka.security.certificate_file names none ({alert})"
-            )
+        return permanent(match &security.certificate_file {
+            Some(_) => format!(
+                "{broker} rejects this program's certificate: {alert} (check issuer and dates of kafka.security.certificate_file)"
+            ),
+            None => format!(
+                "{broker} requires a certificate, and kafka.security.certificate_file is not set ({alert})"
+            ),
         });
     }
     if let Some((_, why)) = why.split_once("SASL authentication error: ") {
-        return refusal(format!("{broker} refuses the user of kafka.security: {why}"));
+        return permanent(format!("{broker} refuses the user of kafka.security: {why}"));
     }
     if let Some((_, why)) = why.split_once("mechanism handshake failed: ") {
-        return refusal(format!("{broker} refuses kafka.security.sasl_mechanism: {why}"));
+        return permanent(format!("{broker} refuses kafka.security.sasl_mechanism: {why}"));
     }
     if why.contains("SSL ") {
-        return refusal(format!("{broker} and kafka.security do not agree: {why}"));
+        return permanent(format!("no TLS connection to {broker} (check kafka.security): {why}"));
     }
     let hint = if text.contains("in state APIVERSION_QUERY") || text.contains("in state UP") {
         " (is kafka.security.protocol that of its listener?)"
     } else {
         ""
     };
-    ConnectionFailure { line: format!("{broker}: {why}{hint}"), refusal: false }
+    ConnectionFailure { message: format!("{broker}: {why}{hint}"), permanent: false }
 }
 
-/// The broker's address and what is said of it, less what changes from time to time: its name, the state and the count behind.
+/// The broker's address and the error, without the parts that vary between occurrences: the thread
+/// name, the connection state and the number of suppressed errors.
 fn split(text: &str) -> (&str, &str) {
     let text = text
         .strip_prefix("[thrd:")
@@ -73,7 +71,7 @@ fn split(text: &str) -> (&str, &str) {
         return ("", text);
     };
     if !name.contains(':') && !name.contains('/') {
-        // A role of a broker, its address behind it.
+        // A logical broker such as `GroupCoordinator`: the address follows its name.
         return rest.split_once(": ").unwrap_or((name, rest));
     }
     let address = name.split_once("://").map_or(name, |(_, address)| address);
@@ -90,15 +88,14 @@ mod tests {
     use super::*;
     use crate::config::load_from;
 
-    fn line(text: &str) -> String {
+    fn message(text: &str) -> String {
         let loaded = load_from(&[], [], |_, _| Ok(())).unwrap();
         let security = &loaded.settings.kafka.security;
-        let looked = |at: &str| Some(format!("looked at {at}"));
-        read(text, security, looked).line
+        diagnose(text, security).message
     }
 
     #[test]
-    fn a_complaint_loses_what_changes_from_one_time_to_the_next() {
+    fn the_message_omits_what_varies_between_occurrences() {
         let refused = "the broker at [::1]:9093 refuses the user of kafka.security: no such user";
         for text in [
             "sasl_ssl://[::1]:9093/bootstrap: SASL authentication error: no such user (after 312ms in state AUTH_REQ, 1 identical \
@@ -107,26 +104,27 @@ mod tests {
             "GroupCoordinator: [::1]:9093: SASL authentication error: no such user (after 2ms in state AUTH_REQ)",
             "[thrd:sasl_ssl://[::1]:9093/1]: sasl_ssl://[::1]:9093/1: SASL authentication error: no such user (after 2ms in state X)",
         ] {
-            assert_eq!(line(text), refused);
+            assert_eq!(message(text), refused);
         }
     }
 
     #[test]
-    fn a_broker_that_is_not_there_is_no_refusal() {
+    fn an_unreachable_broker_is_not_a_permanent_failure() {
         let text = "127.0.0.1:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)";
-        let told =
+        let expected =
             "the broker at 127.0.0.1:1: Connect to ipv4#127.0.0.1:1 failed: Connection refused";
-        assert_eq!(line(text), told);
+        assert_eq!(message(text), expected);
         let text = "127.0.0.1:1/1: Disconnected: connection closed by peer (after 0ms in state APIVERSION_QUERY)";
-        assert!(line(text).ends_with("(is kafka.security.protocol that of its listener?)"));
+        assert!(message(text).ends_with("(is kafka.security.protocol that of its listener?)"));
     }
 
     #[test]
-    fn an_untrusted_certificate_is_looked_at() {
+    fn an_untrusted_certificate_names_the_setting_to_check() {
         let text = "ssl://a:9093/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: verify \
                     that (after 10ms in state SSL_HANDSHAKE)";
-        let told = "the certificate of the broker at a:9093 is not trusted: looked at a:9093 (kafka.security.ca_file is not set: the \
-                    system's authorities are trusted)";
-        assert_eq!(line(text), told);
+        let expected = "the certificate of the broker at a:9093 is not trusted: certificate verify failed \
+                        (kafka.security.ca_file is not set, so the system's authorities apply; check its issuer, host names \
+                        and dates)";
+        assert_eq!(message(text), expected);
     }
 }

@@ -1,7 +1,6 @@
-//! What this program shows the brokers, and what they refuse it.
+//! How the program authenticates to the brokers, and what they deny it.
 
 pub mod access;
 pub mod acl;
-mod certificate;
-pub mod diagnosis;
-pub mod token;
+mod diagnosis;
+mod token;

@@ -1,4 +1,4 @@
-//! The consumer's callbacks: statistics, and changes of the assignment, which the worker follows between two polls.
+//! The consumer's callbacks, and the calls that change its assignment.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,59 +12,51 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::kafka::client::callbacks::{client_callbacks, knows_none};
+use crate::kafka::client::callbacks::{ClientState, client_callbacks};
 use crate::kafka::security::access::Access;
-use crate::telemetry::lag::Seen;
+use crate::telemetry::lag::Watermarks;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::now_ms;
 
-/// A change of the assignment that the worker has yet to follow.
+/// A rebalance event that the worker has yet to answer.
 #[derive(Debug)]
-pub enum Change {
+pub enum Rebalance {
     Assigned(Vec<i32>),
     Revoked(Vec<i32>),
 }
 
-/// The consumer's ear. It only notes changes of the assignment: the worker follows them between two polls, where it can
-/// first commit what it has done. (librdkafka waits with the group's next step until the worker has answered.)
+/// The consumer's context. It only queues rebalance events: the worker answers them between two
+/// polls, after it has committed its open epoch. (librdkafka continues the rebalance when the
+/// worker has answered.)
 pub struct ConsumerEvents {
-    access: Arc<Access>,
+    pub client: ClientState,
     topic: String,
     worker: usize,
     metrics: Arc<Metrics>,
-    changes: Mutex<VecDeque<Change>>,
-    /// Nothing is read, for now.
+    rebalances: Mutex<VecDeque<Rebalance>>,
     pub paused: AtomicBool,
     closing: AtomicBool,
-    /// The client knows no broker any more.
-    lost: AtomicBool,
 }
 
 impl ConsumerEvents {
     pub fn new(access: &Arc<Access>, topic: &str, worker: usize, metrics: Arc<Metrics>) -> Self {
         Self {
-            access: Arc::clone(access),
+            client: ClientState::new(access),
             topic: topic.to_owned(),
             worker,
             metrics,
-            changes: Mutex::default(),
+            rebalances: Mutex::default(),
             paused: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            lost: AtomicBool::new(false),
         }
     }
 
-    /// Whether the client was last seen to know no broker any more; says so once.
-    pub fn take_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed) && self.lost.swap(false, Ordering::Relaxed)
+    /// Takes the oldest rebalance event that was not answered.
+    pub fn next_rebalance(&self) -> Option<Rebalance> {
+        self.rebalances.lock().pop_front()
     }
 
-    /// The oldest change not yet followed.
-    pub fn next_change(&self) -> Option<Change> {
-        self.changes.lock().pop_front()
-    }
-
-    /// From now on changes are followed at once: what was to be committed has been.
+    /// From now on revocations are answered at once: there is nothing left to commit.
     pub fn close(&self) {
         self.closing.store(true, Ordering::SeqCst);
     }
@@ -74,21 +66,22 @@ impl ClientContext for ConsumerEvents {
     client_callbacks!();
 
     fn stats(&self, statistics: Statistics) {
-        self.lost.store(knows_none(&statistics), Ordering::Relaxed);
-        // A pause stops what these numbers come from.
-        let reads = !self.paused.load(Ordering::Relaxed);
-        let Some(topic) = statistics.topics.get(&self.topic).filter(|_| reads) else {
+        self.client.update(&statistics);
+        // Without fetches these numbers are stale.
+        let fetches = !self.paused.load(Ordering::Relaxed);
+        let Some(topic) = statistics.topics.get(&self.topic).filter(|_| fetches) else {
             return;
         };
-        // librdkafka's own lag ignores transactional commits, so it is counted from our own positions.
+        // librdkafka's own lag ignores transactional commits, so we compute it from our positions.
         for partition in topic.partitions.values().filter(|it| it.desired) {
             let end =
                 if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
             let (begin, next) = (partition.lo_offset, partition.next_offset);
             if end >= 0 && begin >= 0 {
-                let seen = Seen { begin, end, next: (partition.fetchq_cnt == 0).then_some(next) };
+                let watermarks =
+                    Watermarks { begin, end, next: (partition.fetchq_cnt == 0).then_some(next) };
                 let lag = &self.metrics.lag;
-                lag.seen(Some(self.worker), partition.partition, seen, now_ms());
+                lag.observed(Some(self.worker), partition.partition, watermarks, now_ms());
             }
         }
     }
@@ -106,14 +99,14 @@ impl ConsumerContext for ConsumerEvents {
             return;
         }
         let partitions = list.elements().iter().map(TopicPartitionListElem::partition).collect();
-        self.changes.lock().push_back(match err {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Change::Assigned(partitions),
-            _ => Change::Revoked(partitions),
+        self.rebalances.lock().push_back(match err {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(partitions),
+            _ => Rebalance::Revoked(partitions),
         });
     }
 }
 
-/// Takes `list` into the assignment, as the group's protocol wants it.
+/// Adds `list` to the assignment, by the call that the group's protocol requires.
 pub fn assign(
     consumer: &BaseConsumer<ConsumerEvents>,
     list: &TopicPartitionList,
@@ -124,28 +117,28 @@ pub fn assign(
     }
 }
 
-/// Whether the group's protocol lets partitions be added to the assignment one after the other.
-pub fn takes_more(consumer: &BaseConsumer<ConsumerEvents>) -> bool {
+/// Whether partitions can be added to the assignment one after the other.
+pub fn is_incremental(consumer: &BaseConsumer<ConsumerEvents>) -> bool {
     matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
-/// Gives `list` up, as the group's protocol wants it. Partitions of it that were never taken are passed over: librdkafka
-/// would refuse the whole list.
+/// Removes `list` from the assignment, by the call that the group's protocol requires. Partitions
+/// that are not in the assignment are skipped, because librdkafka would reject the whole list.
 pub fn unassign(consumer: &BaseConsumer<ConsumerEvents>, list: &TopicPartitionList) {
     let done = match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.assignment().and_then(|taken| {
-            let mut given_up = TopicPartitionList::new();
+        RebalanceProtocol::Cooperative => consumer.assignment().and_then(|assigned| {
+            let mut removed = TopicPartitionList::new();
             for element in list.elements() {
                 let (topic, partition) = (element.topic(), element.partition());
-                if taken.find_partition(topic, partition).is_some() {
-                    given_up.add_partition(topic, partition);
+                if assigned.find_partition(topic, partition).is_some() {
+                    removed.add_partition(topic, partition);
                 }
             }
-            consumer.incremental_unassign(&given_up)
+            consumer.incremental_unassign(&removed)
         }),
         RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
     };
     if let Err(error) = done {
-        tracing::warn!(%error, "partitions could not be given up");
+        tracing::warn!(%error, "partitions could not be unassigned");
     }
 }

@@ -1,27 +1,28 @@
-//! The flood breaker as workers, operators and `/readyz` share it: each change of it is one line in the log.
+//! The flood breaker as the workers share it. Every state change is logged once.
 
-use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use chrono::{SecondsFormat, Utc};
+use parking_lot::Mutex;
 
-use crate::pipeline::breaker::{Breaker, Policy, State};
+use crate::pipeline::breaker::{Breaker, BreakerState as State, Policy};
+use crate::pipeline::epoch::Tally;
 use crate::telemetry::health::FloodBreaker;
 use crate::telemetry::metrics::Metrics;
 
-/// One breaker for all workers of an instance, so that a flood costs an instance one window and not one for each worker.
+/// One breaker for all workers of an instance, so that a flood costs an instance one window of dead
+/// letters and not one per worker.
 pub struct SharedBreaker {
     policy: Policy,
     breaker: Mutex<Breaker>,
-    /// What a worker looks at before each record.
+    /// Read by every worker before every record.
     open: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
 impl SharedBreaker {
-    /// A closed one.
     pub fn new(policy: Policy, metrics: Arc<Metrics>) -> Self {
         Self {
             policy,
@@ -31,35 +32,17 @@ impl SharedBreaker {
         }
     }
 
-    /// Whether workers must pause.
-    pub fn is_open(&self) -> bool {
+    /// Whether the workers must pause.
+    fn is_open(&self) -> bool {
         self.open.load(Ordering::Relaxed) && self.remaining().is_some()
     }
 
-    /// How long it stays open; `None` when it is not.
+    /// How long the breaker stays open; `None` if it is not.
     fn remaining(&self) -> Option<Duration> {
         self.with(|breaker, now| match breaker.state(now) {
             State::Open { until } => Some(until - now),
             State::Closed | State::HalfOpen | State::Accepted { .. } => None,
         })
-    }
-
-    /// Whether one more dead letter may go out, after so many `results` that were not told of yet.
-    pub fn allows(&self, results: usize) -> bool {
-        self.with(|breaker, now| {
-            breaker.succeeded(results, now);
-            breaker.allows(now)
-        })
-    }
-
-    /// Notes results.
-    pub fn succeeded(&self, results: usize) {
-        self.with(|breaker, now| breaker.succeeded(results, now));
-    }
-
-    /// Takes failures back whose epoch was given up.
-    pub fn take_back(&self, failures: usize) {
-        self.with(|breaker, _| breaker.take_back(failures));
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Breaker, Instant) -> T) -> T {
@@ -72,27 +55,34 @@ impl SharedBreaker {
             let open = matches!(after, State::Open { .. });
             self.open.store(open, Ordering::Relaxed);
             self.metrics.breaker_open.set(i64::from(open));
-            self.tell(after);
+            self.log(after);
         }
         done
     }
 
-    fn tell(&self, state: State) {
+    fn log(&self, state: State) {
         match state {
             State::Open { .. } => tracing::error!(
+                breaker = "open",
                 max_failure_ratio = self.policy.ratio,
                 failure_window = self.policy.window,
                 failure_cool_down_ms =
                     u64::try_from(self.policy.cool_down.as_millis()).unwrap_or(u64::MAX),
-                "flood breaker opens: too many of the latest requests would be dead letters; the workers pause"
+                "flood breaker opened: too many of the latest requests would be dead letters; the workers pause"
             ),
             State::HalfOpen => {
-                tracing::warn!("flood breaker half-opens: the workers try again");
+                tracing::warn!(
+                    breaker = "half_open",
+                    "flood breaker half-open: the workers continue on trial"
+                );
             }
             State::Accepted { .. } => tracing::warn!(
-                "flood breaker resumed by an operator: dead letters go out until the flood is over"
+                breaker = "accepted",
+                "flood breaker resumed by an operator: dead letters are written until the flood is over"
             ),
-            State::Closed => tracing::info!("flood breaker closes: the flood is over"),
+            State::Closed => {
+                tracing::info!(breaker = "closed", "flood breaker closed: the flood is over");
+            }
         }
     }
 }
@@ -110,5 +100,52 @@ impl FloodBreaker for SharedBreaker {
              /breaker/resume accepts them",
             self.policy.ratio, self.policy.window
         ))
+    }
+}
+
+/// One worker's access to the breaker. It reports the worker's results only together with a dead
+/// letter or at a commit, so the lock is uncontended in the normal case.
+pub struct WorkerBreaker {
+    shared: Arc<SharedBreaker>,
+    /// How many results of the open epoch were reported.
+    reported: u64,
+}
+
+impl WorkerBreaker {
+    pub fn new(shared: &Arc<SharedBreaker>) -> Self {
+        Self { shared: Arc::clone(shared), reported: 0 }
+    }
+
+    /// Whether the workers must pause.
+    pub fn is_open(&self) -> bool {
+        self.shared.is_open()
+    }
+
+    /// Whether one more dead letter may be written after the outcomes in `epoch`.
+    pub fn allows(&mut self, epoch: &Tally) -> bool {
+        let results = self.take_unreported(epoch);
+        self.shared.with(|breaker, now| {
+            breaker.succeeded(results, now);
+            breaker.allows(now)
+        })
+    }
+
+    pub fn committed(&mut self, epoch: &Tally) {
+        let results = self.take_unreported(epoch);
+        self.shared.with(|breaker, now| breaker.succeeded(results, now));
+        self.reported = 0;
+    }
+
+    /// Takes back the failures of an aborted epoch: they will be processed again.
+    pub fn aborted(&mut self, epoch: &Tally) {
+        let failures = usize::try_from(epoch.failed()).unwrap_or(usize::MAX);
+        self.shared.with(|breaker, _| breaker.uncount(failures));
+        self.reported = 0;
+    }
+
+    fn take_unreported(&mut self, epoch: &Tally) -> usize {
+        let results = epoch.answered();
+        let unreported = results - std::mem::replace(&mut self.reported, results);
+        usize::try_from(unreported).unwrap_or(usize::MAX)
     }
 }

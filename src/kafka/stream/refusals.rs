@@ -1,154 +1,198 @@
-//! Records whose outcomes a broker refused, and what is tried instead when their epoch is processed again.
+//! Records whose outcomes were refused, and what is sent instead when they are processed again.
 
 use std::collections::HashMap;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use crate::kafka::client::refusal::{Refused, is_for_good};
+use crate::kafka::client::refusal::{Refused, is_permanent};
 use crate::kafka::dlq::headers::Truncation;
+use crate::pipeline::Position;
 use nik_wire::Reason;
 use nik_wire::process::Outcome;
 
-/// A record's place in the requests: partition and offset.
-pub type Place = (i32, i64);
+/// How a record's outcome is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// Batched with others, and unchanged.
+    Normal,
+    /// Alone in its batch, so that a refusal concerns no other record, and with these changes.
+    Alone(Changes),
+    /// Not at all: no change would help.
+    Impossible,
+}
 
-/// What became of a result that was to go to a topic for replies.
+/// What is changed about an outcome that was refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Reply {
-    /// It was none, or not sent alone.
+pub struct Changes {
+    /// It gets the clock's time, because the record's was refused.
+    clock: bool,
+    size_refusals: u8,
+    reply: Reply,
+}
+
+/// What is known about the reply topic of a result that is sent alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Reply {
+    /// The result was not sent there yet.
     #[default]
-    No,
-    /// It was sent there alone: a refusal is that topic's.
+    Untried,
+    /// It was sent there, so the next refusal is that topic's.
     Sent,
-    /// That topic refused it: it goes to the results.
+    /// The topic refused it: it goes to the results.
     Refused,
 }
 
-/// What is tried with a record that was refused. It is sent alone, so that a refusal concerns no other.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Refusal {
-    /// Its timestamp was refused: the clock's instead.
-    pub clock: bool,
-    /// How often its size was refused.
-    shrunk: u8,
-    pub reply: Reply,
-    /// It was refused alone, and not for its size or timestamp: nothing that could be changed would help.
-    invalid: bool,
-}
-
-/// What is sent instead of an outcome.
+/// What is sent in place of an outcome, as its size was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fallback {
     /// The outcome itself.
-    Nothing,
+    None,
     /// A smaller failure.
     Smaller(Reason, Truncation),
-    /// Nothing smaller is left.
+    /// Even the smallest failure was refused.
     Exhausted,
-    /// The topic takes no such record, whatever its size.
-    Invalid,
 }
 
-impl Refusal {
-    /// What is sent instead of `outcome`.
-    pub fn instead(self, outcome: &Outcome) -> Fallback {
-        let (reason, steps) = match *outcome {
-            _ if self.invalid => return Fallback::Invalid,
-            _ if self.shrunk == 0 => return Fallback::Nothing,
-            Outcome::Result { .. } => (Reason::ResultTooLarge, self.shrunk - 1),
-            Outcome::Failure { reason, .. } => (reason, self.shrunk),
-        };
-        Truncation::after(steps).map_or(Fallback::Exhausted, |cut| Fallback::Smaller(reason, cut))
+/// Who refused an outcome.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The client: the refusal certainly concerns this record.
+    Client,
+    /// A broker. It may have refused the whole batch because of another record.
+    Broker,
+}
+
+impl Attempt {
+    pub fn is_alone(self) -> bool {
+        matches!(self, Self::Alone(_))
     }
 
-    fn escalate(&mut self, code: Code) {
-        match code {
-            // (A topic for replies may refuse the clock's time, too.)
-            Code::InvalidTimestamp if !self.clock || self.reply != Reply::Sent => self.clock = true,
-            _ if self.reply == Reply::Sent => {
-                self.reply = Reply::Refused;
-                self.clock = false; // the results may take its own time
-            }
-            Code::MessageSizeTooLarge => self.shrunk = self.shrunk.saturating_add(1),
-            _ => self.invalid = true,
+    /// Whether the outcome gets the clock's time in place of the record's.
+    pub fn uses_clock(self) -> bool {
+        self.changes().clock
+    }
+
+    /// Whether a result may go to the topic that its request names.
+    pub fn allows_reply(self) -> bool {
+        self.changes().reply != Reply::Refused
+    }
+
+    /// What is sent in place of `outcome`.
+    pub fn fallback(self, outcome: &Outcome) -> Fallback {
+        let refusals = self.changes().size_refusals;
+        if refusals == 0 {
+            return Fallback::None;
+        }
+        let (reason, steps) = match *outcome {
+            Outcome::Result { .. } => (Reason::ResultTooLarge, refusals - 1),
+            Outcome::Failure { reason, .. } => (reason, refusals),
+        };
+        Truncation::after(steps)
+            .map_or(Fallback::Exhausted, |truncation| Fallback::Smaller(reason, truncation))
+    }
+
+    fn changes(self) -> Changes {
+        match self {
+            Self::Alone(changes) => changes,
+            Self::Normal | Self::Impossible => Changes::default(),
         }
     }
+
+    /// The attempt after this one was refused with `code`.
+    fn after(self, code: Code, by: By) -> Self {
+        let mut changes = match self {
+            Self::Impossible => return self,
+            Self::Normal if by == By::Broker => return Self::Alone(Changes::default()),
+            Self::Normal | Self::Alone(_) => self.changes(),
+        };
+        let sent_to_reply = changes.reply == Reply::Sent;
+        match code {
+            // (A reply topic may refuse the clock's time, too.)
+            Code::InvalidTimestamp if !changes.clock || !sent_to_reply => changes.clock = true,
+            _ if sent_to_reply => {
+                changes.reply = Reply::Refused;
+                changes.clock = false; // the results may accept the record's time
+            }
+            Code::MessageSizeTooLarge => {
+                changes.size_refusals = changes.size_refusals.saturating_add(1);
+            }
+            _ => return Self::Impossible,
+        }
+        Self::Alone(changes)
+    }
 }
 
-/// The exceptions among the records that are to come again: next to always none.
+/// The refused records that are to be processed again, nearly always none.
 #[derive(Debug, Default)]
-pub struct RefusedRecords(HashMap<Place, Refusal>);
+pub struct Refusals {
+    /// The next attempt of each, never [`Attempt::Normal`].
+    attempts: HashMap<Position, Attempt>,
+    /// The records sent since the last commit or abort. A record's tag is its index here plus
+    /// `first_tag`, so that a late delivery report of an older epoch matches none of them.
+    sent: Vec<Position>,
+    first_tag: usize,
+}
 
-impl RefusedRecords {
+impl Refusals {
     /// Whether no record is known to be refused.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.attempts.is_empty()
     }
 
-    /// What is known of a record.
-    pub fn of(&self, place: Place) -> Option<Refusal> {
-        self.0.get(&place).copied()
+    /// How the outcome of this record is to be sent.
+    pub fn attempt(&self, position: Position) -> Attempt {
+        self.attempts.get(&position).copied().unwrap_or(Attempt::Normal)
     }
 
-    /// Notes that a record which is sent alone goes to a topic for replies.
-    pub fn sent_as_reply(&mut self, place: Place) {
-        if let Some(exception) = self.0.get_mut(&place) {
-            exception.reply = Reply::Sent;
+    /// The tag by which a delivery report names this record.
+    pub fn tag(&mut self, position: Position) -> usize {
+        self.sent.push(position);
+        self.first_tag + self.sent.len() - 1
+    }
+
+    /// Notes that a result that is sent alone goes to a reply topic.
+    pub fn note_reply(&mut self, position: Position) {
+        if let Some(Attempt::Alone(changes)) = self.attempts.get_mut(&position) {
+            changes.reply = Reply::Sent;
         }
     }
 
-    /// Notes the client's own refusal: it concerns this record without doubt.
-    pub fn refused_here(&mut self, place: Place, code: Code) {
-        self.0.entry(place).or_default().escalate(code);
+    /// Notes a refusal. A broker's first refusal of a record may be due to another record of the
+    /// batch; from then on the record is sent alone, so that its second refusal is its own.
+    pub fn note(&mut self, position: Position, code: Code, by: By) {
+        let attempt = self.attempts.entry(position).or_insert(Attempt::Normal);
+        *attempt = attempt.after(code, by);
     }
 
-    /// Notes a broker's refusal. A record's first may be a neighbour's of the same batch; from then on it is sent alone,
-    /// so that its second is its own.
-    pub fn refused_there(&mut self, refused: Refused) {
-        if is_for_good(refused.code) {
-            self.0
-                .entry(untag(refused.tag))
-                .and_modify(|exception| exception.escalate(refused.code))
-                .or_default();
+    /// Notes the refusals in delivery reports, except those that say nothing about the record.
+    pub fn note_reports(&mut self, reports: &[Refused]) {
+        for report in reports.iter().filter(|report| is_permanent(report.code)) {
+            let index = report.tag.checked_sub(self.first_tag);
+            if let Some(&position) = index.and_then(|index| self.sent.get(index)) {
+                self.note(position, report.code, By::Broker);
+            }
         }
     }
 
-    /// Forgets the records before `positions`: they are committed.
-    pub fn committed(&mut self, positions: impl Iterator<Item = Place>) {
-        if !self.0.is_empty() {
-            let next: HashMap<i32, i64> = positions.collect();
-            self.0.retain(|(partition, offset), _| {
-                next.get(partition).is_none_or(|next| offset >= next)
-            });
+    /// Starts a new epoch: tags given out so far become invalid.
+    pub fn forget_tags(&mut self) {
+        self.first_tag += self.sent.len();
+        self.sent.clear();
+    }
+
+    /// Forgets the records before `positions`, which are committed.
+    pub fn committed(&mut self, positions: impl Iterator<Item = Position>) {
+        if !self.attempts.is_empty() {
+            let next: HashMap<i32, i64> = positions.map(Into::into).collect();
+            self.attempts
+                .retain(|it, _| next.get(&it.partition).is_none_or(|&next| it.offset >= next));
         }
     }
 
-    /// Forgets the records of `partitions`: they go to another worker, or come again as new ones.
+    /// Forgets the records of `partitions`: another worker will process them, or this one as new.
     pub fn revoked(&mut self, partitions: &[i32]) {
-        self.0.retain(|(partition, _), _| !partitions.contains(partition));
+        self.attempts.retain(|it, _| !partitions.contains(&it.partition));
     }
-}
-
-const OFFSET_BITS: u32 = 48;
-
-/// A record's place as one number: 16 bits of partition, 48 of offset.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "places are not negative, and usize has 64 bits"
-)]
-pub fn tag((partition, offset): Place) -> usize {
-    const { assert!(usize::BITS == 64, "a record's place is packed into 64 bits") };
-    (partition as usize) << OFFSET_BITS | (offset as usize & ((1 << OFFSET_BITS) - 1))
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_possible_wrap,
-    reason = "the inverse of `tag`"
-)]
-fn untag(tag: usize) -> Place {
-    ((tag >> OFFSET_BITS) as i32, (tag & ((1 << OFFSET_BITS) - 1)) as i64)
 }
 
 #[cfg(test)]
@@ -157,109 +201,134 @@ mod tests {
     use nik::Summary;
     use nik_wire::Process;
 
+    const RECORD: Position = Position { partition: 3, offset: 42 };
+    const OTHER: Position = Position { partition: 5, offset: 7 };
+    const FAILURE: Outcome = Outcome::Failure { reason: Reason::TooManyNiks, process: None };
+
     fn result() -> Outcome {
         Outcome::Result { process: Process::Full, summary: Summary::default() }
     }
 
-    const FAILURE: Outcome = Outcome::Failure { reason: Reason::TooManyNiks, process: None };
+    #[test]
+    fn a_delivery_report_names_a_record_of_any_partition_by_its_tag() {
+        let mut refusals = Refusals::default();
+        let far = Position { partition: i32::MAX, offset: i64::MAX };
+        let tags = [RECORD, far, OTHER].map(|position| refusals.tag(position));
+        refusals.note_reports(&[Refused { tag: tags[1], code: Code::InvalidRecord }]);
+        assert!(refusals.attempt(far).is_alone());
+        assert_eq!(refusals.attempt(RECORD), Attempt::Normal);
+    }
 
     #[test]
-    fn a_records_place_survives_the_way_through_a_delivery_report() {
-        for place in [(0, 0), (3, 42), (65_535, (1 << 48) - 1)] {
-            assert_eq!(untag(tag(place)), place);
-        }
+    fn a_late_report_of_an_earlier_epoch_names_no_record() {
+        let mut refusals = Refusals::default();
+        let tag = refusals.tag(RECORD);
+        refusals.forget_tags();
+        refusals.tag(OTHER);
+        refusals.note_reports(&[Refused { tag, code: Code::InvalidRecord }]);
+        assert!(refusals.is_empty());
     }
 
     #[test]
     fn the_first_refusal_by_a_broker_only_sends_a_record_alone() {
-        let mut exceptions = RefusedRecords::default();
-        let refused = Refused { tag: tag((3, 42)), code: Code::MessageSizeTooLarge };
-        exceptions.refused_there(refused);
-        assert_eq!(exceptions.of((3, 42)).unwrap().instead(&result()), Fallback::Nothing);
-        exceptions.refused_there(refused);
-        let instead = exceptions.of((3, 42)).unwrap().instead(&result());
-        assert_eq!(instead, Fallback::Smaller(Reason::ResultTooLarge, Truncation::Whole));
-        assert_eq!(exceptions.of((3, 43)), None);
+        let mut refusals = Refusals::default();
+        refusals.note(RECORD, Code::MessageSizeTooLarge, By::Broker);
+        assert!(refusals.attempt(RECORD).is_alone());
+        assert_eq!(refusals.attempt(RECORD).fallback(&result()), Fallback::None);
+        refusals.note(RECORD, Code::MessageSizeTooLarge, By::Broker);
+        let fallback = refusals.attempt(RECORD).fallback(&result());
+        assert_eq!(fallback, Fallback::Smaller(Reason::ResultTooLarge, Truncation::Whole));
+        assert_eq!(refusals.attempt(Position { offset: 43, ..RECORD }), Attempt::Normal);
     }
 
     #[test]
-    fn a_failure_that_is_refused_loses_its_original_its_list_and_its_own_headers_in_turn() {
-        let mut exceptions = RefusedRecords::default();
+    fn a_refused_failure_loses_its_original_then_its_list_then_its_own_headers() {
+        let mut refusals = Refusals::default();
         let mut next = || {
-            exceptions.refused_here((3, 42), Code::MessageSizeTooLarge);
-            exceptions.of((3, 42)).unwrap().instead(&FAILURE)
+            refusals.note(RECORD, Code::MessageSizeTooLarge, By::Client);
+            refusals.attempt(RECORD).fallback(&FAILURE)
         };
-        for cut in
+        for truncation in
             [Truncation::WithoutOriginal, Truncation::WithoutList, Truncation::WithoutOwnHeaders]
         {
-            assert_eq!(next(), Fallback::Smaller(Reason::TooManyNiks, cut));
+            assert_eq!(next(), Fallback::Smaller(Reason::TooManyNiks, truncation));
         }
         assert_eq!(next(), Fallback::Exhausted);
     }
 
     #[test]
-    fn a_refused_timestamp_becomes_the_clocks_and_the_outcome_stays() {
-        let mut exceptions = RefusedRecords::default();
-        exceptions.refused_here((3, 42), Code::InvalidTimestamp);
-        let exception = exceptions.of((3, 42)).unwrap();
-        assert!(exception.clock);
-        assert_eq!(exception.instead(&result()), Fallback::Nothing);
+    fn a_refused_timestamp_is_replaced_by_the_clocks_and_the_outcome_stays() {
+        let mut refusals = Refusals::default();
+        refusals.note(RECORD, Code::InvalidTimestamp, By::Client);
+        let attempt = refusals.attempt(RECORD);
+        assert!(attempt.uses_clock());
+        assert_eq!(attempt.fallback(&result()), Fallback::None);
     }
 
     #[test]
-    fn a_reply_that_is_refused_alone_goes_to_the_results_as_it_is() {
-        let mut exceptions = RefusedRecords::default();
-        let refused = Refused { tag: tag((3, 42)), code: Code::MessageSizeTooLarge };
-        exceptions.refused_there(refused);
-        exceptions.sent_as_reply((3, 42));
-        exceptions.refused_there(refused);
-        let exception = exceptions.of((3, 42)).unwrap();
-        assert_eq!(exception.reply, Reply::Refused);
-        assert_eq!(exception.instead(&result()), Fallback::Nothing);
-        // There it is refused like any other.
-        exceptions.refused_there(refused);
-        let instead = exceptions.of((3, 42)).unwrap().instead(&result());
-        assert_eq!(instead, Fallback::Smaller(Reason::ResultTooLarge, Truncation::Whole));
+    fn a_record_that_is_refused_alone_for_another_reason_is_impossible() {
+        let mut refusals = Refusals::default();
+        refusals.note(RECORD, Code::InvalidRecord, By::Broker);
+        refusals.note(RECORD, Code::InvalidRecord, By::Broker);
+        assert_eq!(refusals.attempt(RECORD), Attempt::Impossible);
+    }
+
+    #[test]
+    fn a_reply_that_is_refused_alone_goes_to_the_results_unchanged() {
+        let mut refusals = Refusals::default();
+        let mut refuse = |is_reply: bool| {
+            if is_reply {
+                refusals.note_reply(RECORD);
+            }
+            refusals.note(RECORD, Code::MessageSizeTooLarge, By::Broker);
+            refusals.attempt(RECORD)
+        };
+        assert!(refuse(false).allows_reply());
+        let attempt = refuse(true);
+        assert!(!attempt.allows_reply());
+        assert_eq!(attempt.fallback(&result()), Fallback::None);
+        // The results may refuse it like any other.
+        let fallback = refuse(false).fallback(&result());
+        assert_eq!(fallback, Fallback::Smaller(Reason::ResultTooLarge, Truncation::Whole));
     }
 
     #[test]
     fn a_reply_whose_topic_refuses_the_clocks_time_too_goes_to_the_results_with_its_own() {
-        let mut exceptions = RefusedRecords::default();
-        for next in [(false, Reply::No), (true, Reply::Sent), (false, Reply::Refused)] {
-            exceptions.refused_there(Refused { tag: tag((3, 42)), code: Code::InvalidTimestamp });
-            let exception = exceptions.of((3, 42)).unwrap();
-            assert_eq!((exception.clock, exception.reply), next);
-            exceptions.sent_as_reply((3, 42));
+        let mut refusals = Refusals::default();
+        for (uses_clock, allows_reply) in [(false, true), (true, true), (false, false)] {
+            refusals.note(RECORD, Code::InvalidTimestamp, By::Broker);
+            let attempt = refusals.attempt(RECORD);
+            assert_eq!((attempt.uses_clock(), attempt.allows_reply()), (uses_clock, allows_reply));
+            refusals.note_reply(RECORD);
         }
     }
 
     #[test]
-    fn one_of_several_refused_in_a_batch_is_sent_alone_to_be_told_why() {
-        let mut exceptions = RefusedRecords::default();
+    fn one_of_several_records_refused_in_a_batch_is_sent_alone_to_learn_why() {
+        let mut refusals = Refusals::default();
         for code in [Code::InvalidRecord, Code::InvalidTimestamp] {
-            let tag = tag((3, 42));
-            exceptions.refused_there(Refused { tag, code });
+            refusals.note(RECORD, code, By::Broker);
         }
-        assert!(exceptions.of((3, 42)).unwrap().clock);
+        assert!(refusals.attempt(RECORD).uses_clock());
     }
 
     #[test]
-    fn exceptions_end_with_the_commit_of_their_record() {
-        let mut exceptions = RefusedRecords::default();
-        exceptions.refused_here((3, 42), Code::InvalidTimestamp);
-        exceptions.refused_here((5, 7), Code::InvalidTimestamp);
-        exceptions.committed([(3, 43)].into_iter());
-        assert_eq!(exceptions.of((3, 42)), None);
-        assert!(exceptions.of((5, 7)).is_some());
+    fn a_refusal_is_forgotten_when_its_record_is_committed() {
+        let mut refusals = Refusals::default();
+        refusals.note(RECORD, Code::InvalidTimestamp, By::Client);
+        refusals.note(OTHER, Code::InvalidTimestamp, By::Client);
+        refusals.committed([Position { offset: 43, ..RECORD }].into_iter());
+        assert_eq!(refusals.attempt(RECORD), Attempt::Normal);
+        assert!(refusals.attempt(OTHER).is_alone());
     }
 
     #[test]
-    fn exceptions_end_with_the_assignment_of_their_partition() {
-        let mut exceptions = RefusedRecords::default();
-        exceptions.refused_here((3, 42), Code::InvalidTimestamp);
-        exceptions.refused_here((5, 7), Code::InvalidTimestamp);
-        exceptions.revoked(&[3, 4]);
-        assert_eq!(exceptions.of((3, 42)), None);
-        assert!(exceptions.of((5, 7)).is_some());
+    fn a_refusal_is_forgotten_when_its_partition_is_revoked() {
+        let mut refusals = Refusals::default();
+        refusals.note(RECORD, Code::InvalidTimestamp, By::Client);
+        refusals.note(OTHER, Code::InvalidTimestamp, By::Client);
+        refusals.revoked(&[3, 4]);
+        assert_eq!(refusals.attempt(RECORD), Attempt::Normal);
+        assert!(refusals.attempt(OTHER).is_alone());
     }
 }

@@ -1,214 +1,205 @@
-//! Whether brokers and topics are there: a watch over the cluster's metadata.
+//! The topic watch: looks at brokers and topics regularly, and publishes what it sees.
 
 use std::ffi::CString;
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::metadata::MetadataTopic;
 
+use super::outputs::KnownTopic;
+use super::shared::Shared;
+use super::shutdown::Stop;
 use crate::kafka::client::callbacks::{UnpolledContext, drain_events};
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::fault::Fault;
-use crate::kafka::client::native;
-use crate::kafka::security::access::Access;
-use crate::kafka::security::acl::{Operation, Right};
-use crate::kafka::stream::partitions::Counts;
-use crate::telemetry::health::Health;
-use crate::telemetry::lag::Seen;
-use crate::telemetry::metrics::Metrics;
+use crate::kafka::roles::{PerTopic, Role};
+use crate::telemetry::lag::Watermarks;
 use crate::telemetry::now_ms;
 
-/// Looks at the cluster's metadata again and again.
 pub struct Watch {
+    shared: Arc<Shared>,
     client: BaseConsumer<UnpolledContext>,
-    access: Arc<Access>,
     bootstrap: CString,
-    topics: [String; 3],
-    /// Those for replies, each with how often in a row it was not there.
-    replies: Vec<(String, u32)>,
-    counts: Arc<Counts>,
-    health: Arc<Health>,
-    metrics: Arc<Metrics>,
-    said: Vec<String>,
-    /// When to look at the ends of the partitions next.
-    next_ends: Instant,
+    /// How often in a row each reply topic was missing.
+    reply_misses: Vec<u32>,
+    last_counts: PerTopic<i32>,
+    last_problems: Vec<String>,
+    /// When to fetch the watermarks again.
+    next_watermarks: Instant,
 }
 
-/// So often in a row a topic for replies is not there before it counts as gone: a broker that has just started knows of none.
-const GONE: u32 = 3;
-/// How often to look: soon while something is wrong, or a topic may be about to follow another in partitions.
-const CALM: Duration = Duration::from_secs(5);
-const EAGER: Duration = Duration::from_millis(500);
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// A broker that has just started knows no topic, so a reply topic counts as gone only after it was
+/// missing this often in a row.
+const MISSES_BEFORE_GONE: u32 = 3;
+const INTERVAL: Duration = Duration::from_secs(5);
+/// The interval while there is a problem, or the partition counts differ: the other topics may be
+/// about to get as many partitions.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// No broker answered: why.
+struct Unreachable(String);
+
+/// What a topic's metadata says.
+enum TopicMetadata {
+    Partitions(i32),
+    Problem(String),
+}
 
 impl Watch {
-    /// A watch over `topics`: requests, results, failures; and over those for replies, without which the stream goes on.
-    pub fn new(
-        config: &ClientConfig,
-        access: &Arc<Access>,
-        topics: [String; 3],
-        replies: Vec<String>,
-        counts: Arc<Counts>,
-        health: Arc<Health>,
-        metrics: Arc<Metrics>,
-    ) -> Result<Self, Fault> {
-        let client = config.create_with_context(UnpolledContext::new(access))?;
+    pub fn new(shared: &Arc<Shared>) -> Result<Self, Fault> {
+        let config = shared.clients.watch();
+        let context = UnpolledContext::new(&shared.clients.access);
         Ok(Self {
-            client,
-            access: Arc::clone(access),
-            bootstrap: bootstrap(config),
-            topics,
-            replies: replies.into_iter().map(|topic| (topic, 0)).collect(),
-            counts,
-            health,
-            metrics,
-            said: Vec::new(),
-            next_ends: Instant::now(),
+            client: config.create_with_context(context)?,
+            bootstrap: bootstrap(&config),
+            reply_misses: vec![0; shared.outputs.replies.len()],
+            last_counts: PerTopic::default(),
+            last_problems: Vec::new(),
+            next_watermarks: Instant::now(),
+            shared: Arc::clone(shared),
         })
     }
 
-    /// Looks until `stopped`.
-    pub fn run(mut self, stopped: impl Fn() -> bool) {
-        while !stopped() {
-            let problems = self.look();
-            let calm = problems.is_empty() && self.counts.agree();
-            let pause = Instant::now() + if calm { CALM } else { EAGER };
-            if problems != self.said {
-                for problem in &problems {
-                    self.access.log_once(problem);
-                }
-                if problems.is_empty() && !self.said.is_empty() {
-                    self.access.reset();
-                    tracing::info!("brokers and topics are well again");
-                }
-                self.said.clone_from(&problems);
-            }
-            self.health.set_cluster(problems);
-            while Instant::now() < pause && !stopped() {
-                if self.counts.wanted.swap(false, Ordering::Relaxed) {
-                    self.next_ends = Instant::now();
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
+    pub fn run(mut self, stop: &Stop) {
+        while !stop.requested() {
+            let problems = self.refresh().unwrap_or_else(|Unreachable(reason)| vec![reason]);
+            let calm = problems.is_empty() && self.shared.outputs.counts_agree();
+            self.log_changes(&problems);
+            self.last_problems.clone_from(&problems);
+            self.shared.telemetry.health.set_cluster(problems);
+            let (shared, interval) = (&self.shared, if calm { INTERVAL } else { RETRY_INTERVAL });
+            shared.refresh.wait(interval, |wanted| stop.requested() || mem::take(wanted));
         }
     }
 
-    /// What is wrong with brokers and topics.
-    fn look(&mut self) -> Vec<String> {
-        drain_events(&self.client);
-        if self.client.context().take_lost() {
-            native::remind_of(self.client.client(), &self.bootstrap);
+    fn log_changes(&self, problems: &[String]) {
+        if problems == self.last_problems {
+            return;
         }
-        let mut problems = Vec::new();
-        let mut found = [0; 3];
-        // Each of the two brings Describe along.
-        let needs = [Operation::Read, Operation::Write, Operation::Write];
-        for ((topic, found), need) in self.topics.iter().zip(&mut found).zip(needs) {
-            match self.count(topic, need) {
-                Ok(Ok(count)) => *found = count,
-                Ok(Err(problem)) => problems.push(problem),
-                Err(absence) => return vec![absence],
-            }
-        }
-        let mut beside = Vec::new();
-        for place in 0..self.replies.len() {
-            let (topic, misses) = &self.replies[place];
-            let (count, misses) = match self.count(topic, Operation::Write) {
-                Ok(Ok(count)) => (Some(count), 0),
-                Ok(Err(problem)) => {
-                    beside.push(format!("{problem} (topics.reply_allowed)"));
-                    ((misses + 1 >= GONE).then_some(0), misses + 1)
-                }
-                Err(absence) => return vec![absence],
-            };
-            self.replies[place].1 = misses;
-            if let Some(count) = count {
-                self.counts.replies[place].store(count, Ordering::Relaxed);
-            }
+        let access = &self.shared.clients.access;
+        for problem in problems {
+            access.log_once(problem);
         }
         if problems.is_empty() {
-            self.note(found);
-            // Topics that differ for good are looked at often, and nobody waits for the ends.
-            if Instant::now() >= self.next_ends {
-                self.next_ends = Instant::now() + CALM;
-                self.look_at_ends();
-            }
+            access.reset();
+            tracing::info!("cluster healthy again");
         }
-        problems.extend(beside);
-        for missing in self.access.missing() {
-            if !problems.contains(&missing) {
-                problems.push(missing);
-            }
-        }
-        problems
     }
 
-    /// How many partitions a topic has, or what is wrong with it; the error is that no broker answers.
-    fn count(&self, topic: &str, need: Operation) -> Result<Result<i32, String>, String> {
-        let metadata = match self.client.fetch_metadata(Some(topic), TIMEOUT) {
+    /// Publishes the state of brokers and topics; returns what is wrong with them.
+    fn refresh(&mut self) -> Result<Vec<String>, Unreachable> {
+        drain_events(&self.client);
+        let state = &self.client.context().client;
+        state.restore_brokers(self.client.client(), &self.bootstrap);
+        let shared = Arc::clone(&self.shared);
+        let outputs = &shared.outputs;
+        let mut problems = Vec::new();
+        for (_, topic) in outputs.topics.iter() {
+            match self.metadata(topic)? {
+                TopicMetadata::Partitions(count) => topic.set_partitions(count),
+                TopicMetadata::Problem(problem) => problems.push(problem),
+            }
+        }
+        let mut reply_problems = Vec::new();
+        for (index, topic) in outputs.replies.iter().enumerate() {
+            match self.metadata(topic)? {
+                TopicMetadata::Partitions(count) => {
+                    self.reply_misses[index] = 0;
+                    topic.set_partitions(count);
+                }
+                TopicMetadata::Problem(problem) => {
+                    reply_problems.push(format!("{problem} (topics.reply_allowed)"));
+                    self.reply_misses[index] += 1;
+                    if self.reply_misses[index] >= MISSES_BEFORE_GONE {
+                        topic.set_partitions(0);
+                    }
+                }
+            }
+        }
+        self.publish_counts();
+        if problems.is_empty() && Instant::now() >= self.next_watermarks {
+            self.next_watermarks = Instant::now() + INTERVAL;
+            self.fetch_watermarks();
+        }
+        problems.extend(reply_problems);
+        for denied in shared.clients.access.denied() {
+            if !problems.contains(&denied) {
+                problems.push(denied);
+            }
+        }
+        Ok(problems)
+    }
+
+    fn metadata(&self, topic: &KnownTopic) -> Result<TopicMetadata, Unreachable> {
+        let shared = &self.shared;
+        let metadata = match self.client.fetch_metadata(Some(&topic.name), METADATA_TIMEOUT) {
             Ok(metadata) => metadata,
             Err(error) => {
-                self.metrics.brokers_up.set(0);
-                self.counts.outages.fetch_add(1, Ordering::Relaxed);
+                shared.telemetry.metrics.brokers_up.set(0);
+                shared.outages.fetch_add(1, Ordering::Relaxed);
                 drain_events(&self.client);
-                return Err(match self.access.take_connection_failure() {
-                    Some(complaint) if complaint.refusal => complaint.line,
-                    Some(complaint) => format!("no broker answers: {}", complaint.line),
+                return Err(Unreachable(match shared.clients.access.take_connection_failure() {
+                    Some(failure) if failure.permanent => failure.message,
+                    Some(failure) => format!("no broker answers: {}", failure.message),
                     None => format!("no broker answers: {error}"),
-                });
+                }));
             }
         };
         let brokers = i64::try_from(metadata.brokers().len()).unwrap_or(0);
-        self.metrics.brokers_up.set(brokers);
-        let seen = metadata.topics().first();
-        let error = seen.and_then(MetadataTopic::error).map(Code::from);
+        shared.telemetry.metrics.brokers_up.set(brokers);
+        let found = metadata.topics().first();
+        let error = found.and_then(MetadataTopic::error).map(Code::from);
         Ok(match error {
             Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                Err(format!("topic {topic} does not exist"))
+                TopicMetadata::Problem(format!("topic {} does not exist", topic.name))
             }
-            Some(Code::TopicAuthorizationFailed) => Err(Right::on_topic(need, topic).to_string()),
-            Some(code) => Err(format!("topic {topic}: {code}")),
+            Some(Code::TopicAuthorizationFailed) => TopicMetadata::Problem(topic.right.to_string()),
+            Some(code) => TopicMetadata::Problem(format!("topic {}: {code}", topic.name)),
             None => {
-                let count = seen.map_or(0, |topic| topic.partitions().len());
-                Ok(i32::try_from(count).unwrap_or(i32::MAX))
+                let count = found.map_or(0, |topic| topic.partitions().len());
+                TopicMetadata::Partitions(i32::try_from(count).unwrap_or(i32::MAX))
             }
         })
     }
 
-    /// Where the partitions end that are assigned here: a worker that pauses or hangs does not tell.
-    fn look_at_ends(&self) {
-        let lag = &self.metrics.lag;
-        for partition in lag.partitions() {
-            let Ok((begin, end)) =
-                self.client.fetch_watermarks(&self.topics[0], partition, TIMEOUT)
-            else {
-                return; // what is wrong shows at the next look
-            };
-            let seen = Seen { begin, end, next: None };
-            lag.seen(None, partition, seen, now_ms());
+    /// Makes the partition counts known to workers and metrics.
+    fn publish_counts(&mut self) {
+        let outputs = &self.shared.outputs;
+        outputs.update_routable();
+        let mut counts = PerTopic::default();
+        for role in Role::ALL {
+            counts[role] = outputs.topics[role].partitions();
         }
-    }
-
-    fn note(&self, [requests, results, failures]: [i32; 3]) {
-        self.metrics.lag.known(requests);
-        let counts = &self.counts;
-        let before = [
-            counts.requests.swap(requests, Ordering::Relaxed),
-            counts.results.swap(results, Ordering::Relaxed),
-            counts.failures.swap(failures, Ordering::Relaxed),
-        ];
-        if before != [requests, results, failures] && (results, failures) != (requests, requests) {
+        let PerTopic { requests, results, failures } = counts;
+        self.shared.telemetry.metrics.lag.known(requests);
+        let all_known = outputs.can_route(0);
+        if all_known && counts != self.last_counts && !outputs.counts_agree() {
             tracing::warn!(
                 requests,
                 results,
                 failures,
-                "partition counts differ: outcomes go by their key, so order holds within a key only"
+                "partition counts differ: outcomes are partitioned by key, so order is kept only within a key"
             );
+        }
+        self.last_counts = counts;
+    }
+
+    /// Fetches the watermarks of the assigned partitions: a worker that pauses or hangs does not
+    /// report them.
+    fn fetch_watermarks(&self) {
+        let (lag, topics) = (&self.shared.telemetry.metrics.lag, &self.shared.outputs.topics);
+        for partition in lag.partitions() {
+            let watermarks =
+                self.client.fetch_watermarks(&topics.requests.name, partition, METADATA_TIMEOUT);
+            let Ok((begin, end)) = watermarks else {
+                return; // the next refresh reports the problem
+            };
+            lag.observed(None, partition, Watermarks { begin, end, next: None }, now_ms());
         }
     }
 }

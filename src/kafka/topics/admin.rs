@@ -1,4 +1,4 @@
-//! The three topics: how they are, and made where they are missing.
+//! Describes the three topics, and creates those that are missing.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,74 +15,90 @@ use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::native;
 use crate::kafka::client::reader::Reader;
-use crate::kafka::limits::MARGIN;
+use crate::kafka::limits::RECORD_OVERHEAD;
+use crate::kafka::roles::{PerTopic, Role};
 use crate::kafka::security::acl::{Operation, Right};
 
-/// The cleanup policy of a topic whose records end by retention.
-pub const DELETED: &str = "delete";
-/// From so many replicas on, two must be in sync.
-pub const NEEDS_TWO: usize = 3;
-/// How long one question to the controller may take.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How many replicas are enough.
-const ENOUGH: usize = 3;
+/// The `cleanup.policy` that the topics need: records are deleted by retention only.
+pub const CLEANUP_POLICY: &str = "delete";
+/// How long the controller may take to answer a request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+/// How many replicas a partition gets if there are enough brokers.
+const DEFAULT_REPLICAS: usize = 3;
+/// With this many replicas or more, two must be in sync.
+const REPLICAS_FOR_TWO_IN_SYNC: usize = 3;
 
-/// The cluster, as far as this program rests on it.
-#[derive(Clone, Debug, Default)]
-pub struct Layout {
-    /// Requests, results, failures; none where it is missing.
-    pub topics: [Option<Topic>; 3],
-    /// Those of `topics.reply_allowed`, by name; none where it is missing.
-    pub replies: Vec<(String, Option<Topic>)>,
-    /// For how long the brokers keep the positions of a group without members, in minutes; none where they do not say.
-    pub positions_minutes: Option<i64>,
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error(
+        "{wanted} replicas need {wanted} brokers, but the cluster has {brokers}: see --replication"
+    )]
+    TooFewBrokers { wanted: usize, brokers: usize },
+    #[error("could not start the runtime of the admin client: {0}")]
+    Runtime(#[from] std::io::Error),
 }
 
-/// One topic.
+/// What the program relies on in the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Layout {
+    /// `None`: the topic is missing.
+    pub topics: PerTopic<Option<Topic>>,
+    /// The topics of `topics.reply_allowed` by name.
+    pub replies: Vec<(String, Option<Topic>)>,
+    /// How long the brokers keep the committed offsets of a group without members, in minutes;
+    /// `None` if they do not say.
+    pub offsets_retention_minutes: Option<i64>,
+}
+
 #[derive(Clone, Debug, Default)]
 pub struct Topic {
-    /// How many there are.
     pub partitions: usize,
     /// Of the partition that has the fewest.
     pub replicas: usize,
-    /// Partitions that nobody leads.
+    /// The partitions that have no leader.
     pub without_leader: Vec<i32>,
-    /// Its settings in force.
+    /// The settings in force, defaults of the brokers included.
     pub config: BTreeMap<String, String>,
 }
 
-/// How missing topics are to be made.
+/// How missing topics are created.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// Of each topic.
     pub partitions: i32,
-    /// Of each partition; three, or as many as there are brokers.
+    /// `None`: three, or as many as there are brokers.
     pub replicas: Option<usize>,
     /// Of requests and of results.
     pub retention: Duration,
-    /// Of failures.
     pub failures_retention: Duration,
 }
 
 impl Plan {
-    /// The replicas of each partition with so many brokers, and `min.insync.replicas`: of two one must be able to go without stopping
-    /// its partitions.
+    /// The replicas of each partition in a cluster of so many brokers, and `min.insync.replicas`,
+    /// which with two replicas is one, so that the absence of one broker does not stop the
+    /// partition.
     fn replicas(&self, brokers: usize) -> (usize, &'static str) {
-        let replicas = self.replicas.unwrap_or(brokers.clamp(1, ENOUGH));
-        (replicas, if replicas >= NEEDS_TWO { "2" } else { "1" })
+        let replicas = self.replicas.unwrap_or(brokers.clamp(1, DEFAULT_REPLICAS));
+        (replicas, if replicas >= REPLICAS_FOR_TWO_IN_SYNC { "2" } else { "1" })
+    }
+
+    pub fn retention(&self, role: Role) -> Duration {
+        match role {
+            Role::Requests | Role::Results => self.retention,
+            Role::Failures => self.failures_retention,
+        }
     }
 }
 
-/// One topic after `create`.
+/// What [`Admin::create`] did with one topic.
 #[derive(Debug)]
-pub struct Made {
-    /// Its name.
-    pub topic: String,
-    /// Its replicas, if it was made; else it was there.
-    pub replicas: Option<usize>,
+pub enum Created {
+    New { replicas: usize },
+    AlreadyExists,
 }
 
-/// A client for the topics of these settings.
+/// An admin client for the topics of the settings.
 pub struct Admin {
     client: AdminClient<UnpolledContext>,
     reader: Reader,
@@ -91,18 +107,16 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Connects.
-    pub fn connect(settings: &Settings) -> Result<Self, CommandError> {
+    pub fn connect(settings: &Settings) -> Result<Self, AdminError> {
         let clients = Clients::new(settings);
         let client: AdminClient<UnpolledContext> = clients
             .watch()
             .create_with_context(UnpolledContext::new(&clients.access))
             .map_err(|error| CommandError::no_client(&error))?;
-        // It is never polled, so that nobody would hear that it asks for a token.
-        let token = clients
-            .access
-            .token_if_any()
-            .map_err(|none| CommandError::Refusal(format!("no token for the brokers: {none}")))?;
+        // An admin client is never polled, so its callback that asks for a token is never called.
+        let token = clients.access.token_if_any().map_err(|error| {
+            CommandError::Rejected(format!("no token for the brokers: {error}"))
+        })?;
         if let Some(token) = token {
             native::set_token(client.inner(), token);
         }
@@ -110,25 +124,23 @@ impl Admin {
         Ok(Self { client, reader: Reader::connect(&clients)?, runtime, settings: settings.clone() })
     }
 
-    fn names(&self) -> [&str; 3] {
-        let topics = &self.settings.topics;
-        [&topics.requests, &topics.results, &topics.failures]
+    fn names(&self) -> PerTopic<&str> {
+        PerTopic::names(&self.settings.topics)
     }
 
-    /// Looks at the three topics.
-    pub fn look(&self) -> Result<Layout, CommandError> {
-        let mut layout = Layout::default();
-        for (found, name) in layout.topics.iter_mut().zip(self.names()) {
-            *found = self.topic(name)?;
-        }
+    pub fn describe(&self) -> Result<Layout, CommandError> {
+        let mut layout = Layout {
+            topics: self.names().try_map(|_, name| self.topic(name))?,
+            ..Layout::default()
+        };
         for name in self.settings.topics.replies() {
             layout.replies.push((name.to_owned(), self.topic(name)?));
         }
-        let metadata = self.reader.metadata(self.names()[0])?;
+        let metadata = self.reader.metadata(self.names().requests)?;
         if let Some(broker) = metadata.brokers().first() {
-            // A right of its own, that is not always given: then nothing is said of it.
+            // This needs another right, which is optional.
             let config = self.config(&ResourceSpecifier::Broker(broker.id()));
-            layout.positions_minutes = config
+            layout.offsets_retention_minutes = config
                 .ok()
                 .and_then(|config| config.get("offsets.retention.minutes")?.parse().ok());
         }
@@ -138,7 +150,7 @@ impl Admin {
     fn topic(&self, name: &str) -> Result<Option<Topic>, CommandError> {
         match self.reader.partitions(name, Operation::Describe) {
             Err(CommandError::NoTopic(_)) => return Ok(None),
-            Err(trouble) => return Err(trouble),
+            Err(error) => return Err(error),
             Ok(_) => {}
         }
         let metadata = self.reader.metadata(name)?;
@@ -159,15 +171,18 @@ impl Admin {
         }))
     }
 
-    fn config(&self, of: &ResourceSpecifier<'_>) -> Result<BTreeMap<String, String>, CommandError> {
-        let right = match of {
+    fn config(
+        &self,
+        resource: &ResourceSpecifier<'_>,
+    ) -> Result<BTreeMap<String, String>, CommandError> {
+        let right = match resource {
             ResourceSpecifier::Topic(name) => Right::on_topic(Operation::DescribeConfigs, name),
             _ => Right::on_cluster(Operation::DescribeConfigs),
         };
         let options = options();
-        let asked = self.client.describe_configs([of], &options);
+        let request = self.client.describe_configs([resource], &options);
         let answers =
-            self.runtime.block_on(asked).map_err(|error| CommandError::of(&right, &error))?;
+            self.runtime.block_on(request).map_err(|error| CommandError::new(&right, &error))?;
         let mut entries = Vec::new();
         for answer in answers {
             let resource: ConfigResource =
@@ -175,76 +190,76 @@ impl Admin {
             entries.extend(resource.entries);
         }
         if entries.is_empty() {
-            // The wrapper hides the refusal behind an empty answer.
+            // rust-rdkafka turns a denial into an empty answer.
             return Err(CommandError::NotAllowed(right));
         }
         let entries = entries.into_iter();
         Ok(entries.filter_map(|entry| Some((entry.name, entry.value?))).collect())
     }
 
-    /// Makes the topics that are missing; leaves the others as they are.
-    pub fn create(&self, plan: &Plan) -> Result<Vec<Made>, CommandError> {
-        let brokers = self.reader.metadata(self.names()[0])?.brokers().len();
+    /// Creates the topics that are missing, and leaves the others unchanged.
+    pub fn create(&self, plan: &Plan) -> Result<PerTopic<Created>, AdminError> {
+        let brokers = self.reader.metadata(self.names().requests)?.brokers().len();
         let (replicas, in_sync) = plan.replicas(brokers);
         if replicas > brokers {
-            return Err(CommandError::TooFewBrokers { wanted: replicas, brokers });
+            return Err(AdminError::TooFewBrokers { wanted: replicas, brokers });
         }
         let limits = &self.settings.limits;
-        let sizes = [limits.request_bytes, limits.result_bytes, limits.result_bytes]
-            .map(|bytes| (bytes + MARGIN).to_string());
-        let retentions = [plan.retention, plan.retention, plan.failures_retention]
-            .map(|retention| retention.as_millis().to_string());
-        let mut made = Vec::new();
-        for ((name, size), retention) in self.names().into_iter().zip(&sizes).zip(&retentions) {
-            let is_new = self.make(
-                &NewTopic::new(
-                    name,
-                    plan.partitions,
-                    TopicReplication::Fixed(replica_count(replicas)),
-                )
-                .set("max.message.bytes", size)
-                .set("retention.ms", retention)
+        let created = self.names().try_map(|role, name| {
+            let largest_value = match role {
+                Role::Requests => limits.request_bytes,
+                Role::Results | Role::Failures => limits.result_bytes,
+            };
+            let max_message_bytes = (largest_value + RECORD_OVERHEAD).to_string();
+            let retention_ms = plan.retention(role).as_millis().to_string();
+            let replication = TopicReplication::Fixed(replica_count(replicas));
+            let topic = NewTopic::new(name, plan.partitions, replication)
+                .set("max.message.bytes", &max_message_bytes)
+                .set("retention.ms", &retention_ms)
                 .set("min.insync.replicas", in_sync)
-                .set("cleanup.policy", DELETED)
-                // The program's producers compress; brokers keep what they are given.
+                .set("cleanup.policy", CLEANUP_POLICY)
+                // The brokers keep what this program's producers have compressed.
                 .set("compression.type", "producer")
-                .set("message.timestamp.type", "CreateTime"),
-            )?;
-            made.push(Made { topic: name.to_owned(), replicas: is_new.then_some(replicas) });
-        }
-        self.wait();
-        Ok(made)
+                .set("message.timestamp.type", "CreateTime");
+            self.create_if_missing(&topic, replicas)
+        })?;
+        self.wait_until_known();
+        Ok(created)
     }
 
-    /// Makes one topic; `false` if it was there.
-    fn make(&self, topic: &NewTopic<'_>) -> Result<bool, CommandError> {
+    fn create_if_missing(
+        &self,
+        topic: &NewTopic<'_>,
+        replicas: usize,
+    ) -> Result<Created, CommandError> {
         let name = topic.name;
         if self.reader.partitions(name, Operation::Describe).is_ok() {
-            return Ok(false);
+            return Ok(Created::AlreadyExists);
         }
         let right = Right::on_topic(Operation::Create, name);
-        let options = options().operation_timeout(Some(PATIENCE));
-        let asked = self.client.create_topics([topic], &options);
+        let options = options().operation_timeout(Some(REQUEST_TIMEOUT));
+        let request = self.client.create_topics([topic], &options);
         let answers =
-            self.runtime.block_on(asked).map_err(|error| CommandError::of(&right, &error))?;
+            self.runtime.block_on(request).map_err(|error| CommandError::new(&right, &error))?;
         for answer in answers {
             match answer {
-                Err((_, Code::TopicAlreadyExists)) => return Ok(false),
+                Err((_, Code::TopicAlreadyExists)) => return Ok(Created::AlreadyExists),
                 Err((_, code)) => return Err(CommandError::from_code(&right, code)),
                 Ok(_) => {}
             }
         }
-        Ok(true)
+        Ok(Created::New { replicas })
     }
 
-    /// Waits until every broker's metadata may know the topics: they learn of them in their own time.
-    fn wait(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        let is_there = |name: &str| {
+    /// Waits until the topics have leaders, or at most for a request's time. The controller
+    /// announces them asynchronously.
+    fn wait_until_known(&self) {
+        let deadline = Instant::now() + REQUEST_TIMEOUT;
+        let is_known = |name: &str| {
             let topic = self.topic(name).ok().flatten();
             topic.is_some_and(|topic| topic.partitions > 0 && topic.without_leader.is_empty())
         };
-        while !self.names().into_iter().all(is_there) && Instant::now() < deadline {
+        while !self.names().iter().all(|(_, name)| is_known(name)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
@@ -255,7 +270,7 @@ fn replica_count(replicas: usize) -> i32 {
 }
 
 fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(PATIENCE))
+    AdminOptions::new().request_timeout(Some(REQUEST_TIMEOUT))
 }
 
 #[cfg(test)]
@@ -263,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn three_replicas_are_enough_and_from_three_on_two_must_be_in_sync() {
+    fn three_replicas_are_the_default_and_from_three_on_two_must_be_in_sync() {
         let replicas = |replicas, brokers| {
             let retention = Duration::ZERO;
             let plan = Plan { partitions: 6, replicas, retention, failures_retention: retention };

@@ -1,4 +1,4 @@
-//! The three topics: made where they are missing, judged where they are wrong.
+//! The three topics: created if they are missing, verified if they exist.
 
 pub mod admin;
 pub mod verify;

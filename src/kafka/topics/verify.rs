@@ -1,258 +1,295 @@
-//! What is wrong with the three topics, all at once.
+//! Verifies the topics: everything that is wrong with them, at once.
 
 use std::time::Duration;
 
 use crate::config::Settings;
-use crate::kafka::limits::{AHEAD_MS, MARGIN};
-use crate::kafka::topics::admin::{DELETED, Layout, Topic};
+use crate::kafka::limits::{MAX_AHEAD_MS, RECORD_OVERHEAD};
+use crate::kafka::roles::{PerTopic, Role};
+use crate::kafka::topics::admin::{CLEANUP_POLICY, Layout, Topic};
 
-/// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Requests or outcomes are lost, or nothing works.
+    /// Requests or outcomes are lost, or the service cannot work.
     Error,
-    /// It works, with a consequence that should be wanted.
+    /// The service works, with a consequence that the operator should want.
     Warning,
 }
 
-/// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// How bad it is.
     pub severity: Severity,
-    /// What, and what follows.
+    /// What is wrong, and its consequence.
     pub text: String,
 }
 
-/// Everything that is wrong, errors first.
+/// Runs all checks. Errors come first.
 pub fn findings(layout: &Layout, settings: &Settings) -> Vec<Finding> {
-    let mut found = Findings(Vec::new());
-    let topics = &settings.topics;
-    let names = [&topics.requests, &topics.results, &topics.failures];
-    for (name, topic) in names.into_iter().zip(&layout.topics) {
-        match topic {
-            None => found
-                .error(format!("topic {name} does not exist: `nik-stream topics create` makes it")),
-            Some(topic) => found.alone(name, topic),
-        }
-    }
-    for (name, topic) in &layout.replies {
-        match topic {
-            None => found.error(format!(
-                "topic {name} of topics.reply_allowed does not exist: results for it go to {}",
-                topics.results
-            )),
-            Some(topic) => found.alone(name, topic),
-        }
-    }
-    found.sizes(layout, settings);
-    if let [Some(requests), outcomes @ ..] = &layout.topics {
-        for (name, topic) in names[1..].iter().zip(outcomes) {
-            if let Some(topic) = topic {
-                found.beside(names[0], requests, name, topic);
+    let names = PerTopic::names(&settings.topics);
+    let mut findings = Vec::new();
+    let mut verify = |name: &str, topic: Option<&Topic>, role: Option<Role>| {
+        let Some(topic) = topic else {
+            let text = match role {
+                Some(_) => {
+                    format!("topic {name} does not exist: `nik-stream topics create` creates it")
+                }
+                None => format!(
+                    "topic {name} of topics.reply_allowed does not exist: its results go to {}",
+                    names.results
+                ),
+            };
+            findings.push(Finding { severity: Severity::Error, text });
+            return;
+        };
+        let subject = Subject { topic, role, names, layout, settings };
+        for Check { key, severity, consequence } in CHECKS {
+            if let Some(consequence) = consequence(&subject) {
+                let value = subject.value(key);
+                let text = format!("topic {name}: {key} = {value}: {consequence}");
+                findings.push(Finding { severity, text });
             }
         }
-        if let Some(failures) = &outcomes[1] {
-            found.retention(names[0], requests, names[2], failures);
-        }
-        found.requests(names[0], requests);
+    };
+    for (role, topic) in layout.topics.iter() {
+        verify(names[role], topic.as_ref(), Some(role));
     }
-    if let (Some(failures), Some(minutes)) = (&layout.topics[2], layout.positions_minutes) {
-        found.positions(names[2], failures, minutes);
+    for (name, topic) in &layout.replies {
+        verify(name, topic.as_ref(), None);
     }
-    found.0.sort_by_key(|finding| finding.severity);
-    found.0
+    findings.sort_by_key(|finding| finding.severity);
+    findings
 }
 
-struct Findings(Vec<Finding>);
+/// One check of a topic.
+struct Check {
+    /// A setting of the topic, or `partitions`, `replicas`, `leader`.
+    key: &'static str,
+    severity: Severity,
+    /// What follows from the value, and the value that is expected; `None` if nothing is wrong.
+    consequence: fn(&Subject<'_>) -> Option<String>,
+}
 
-impl Topic {
-    fn number(&self, key: &str) -> Option<i64> {
-        self.config.get(key)?.parse().ok()
+const fn error(key: &'static str, consequence: fn(&Subject<'_>) -> Option<String>) -> Check {
+    Check { key, severity: Severity::Error, consequence }
+}
+
+const fn warning(key: &'static str, consequence: fn(&Subject<'_>) -> Option<String>) -> Check {
+    Check { key, severity: Severity::Warning, consequence }
+}
+
+const CHECKS: [Check; 16] = [
+    error("leader", |it| {
+        when(
+            !it.topic.without_leader.is_empty(),
+            "nothing can be written to or read from such a partition",
+        )
+    }),
+    error("cleanup.policy", |it| {
+        when(
+            it.value("cleanup.policy").contains("compact"),
+            format!(
+                "records without a key are rejected, and only the last record of each key is kept; expected {CLEANUP_POLICY}"
+            ),
+        )
+    }),
+    error("min.insync.replicas", |it| {
+        let replicas = it.topic.replicas;
+        when(it.in_sync() > replicas, format!("with replicas = {replicas} no write succeeds"))
+    }),
+    warning("replicas", |it| {
+        when(
+            it.topic.replicas == 1 && it.in_sync() == 1,
+            "the loss of a broker loses records, and its absence stops its partitions",
+        )
+    }),
+    warning("min.insync.replicas", |it| {
+        let replicas = it.topic.replicas;
+        when(
+            replicas > 1 && it.in_sync() == replicas,
+            format!("with replicas = {replicas} the absence of one broker stops its partitions"),
+        )
+    }),
+    warning("min.insync.replicas", |it| {
+        let replicas = it.topic.replicas;
+        when(
+            replicas > 1 && it.in_sync() == 1,
+            format!(
+                "with replicas = {replicas} an acknowledged record may exist on one broker only, and be lost with it"
+            ),
+        )
+    }),
+    warning("compression.type", |it| {
+        let kind = it.topic.config.get("compression.type")?;
+        when(kind != "producer", "the brokers compress all records again; expected producer")
+    }),
+    warning("message.timestamp.before.max.ms", |it| {
+        let before = format_duration(it.bound("message.timestamp.before.max.ms")?);
+        Some(format!(
+            "timestamps older than {before} are rejected: the outcome of an old request gets the current time, and its dead \
+             letter cannot be replayed"
+        ))
+    }),
+    error("max.message.bytes", |it| {
+        let (room, (key, limit)) = (it.max_message_bytes()?, it.limit()?);
+        let consequence = match it.role? {
+            Role::Requests => "larger requests cannot be sent",
+            Role::Results => "a larger result becomes a failure, result_too_large",
+            Role::Failures => "larger failures lose their original, then their list",
+        };
+        let expected = limit + RECORD_OVERHEAD;
+        let text = format!("less than {key} = {limit}: {consequence}; expected {expected}");
+        when(room < limit, text)
+    }),
+    warning("max.message.bytes", |it| {
+        let (room, (key, limit)) = (it.max_message_bytes()?, it.limit()?);
+        let expected = limit + RECORD_OVERHEAD;
+        let text =
+            format!("{key} = {limit} leaves little room for key and headers; expected {expected}");
+        when((limit..expected).contains(&room), text)
+    }),
+    warning("partitions", |it| {
+        let requests = it.output_of()?;
+        when(
+            it.topic.partitions != requests.partitions,
+            format!(
+                "{} has {}: outcomes are partitioned by key, and keep their order within a key only",
+                it.names.requests, requests.partitions
+            ),
+        )
+    }),
+    warning("message.timestamp.type", |it| {
+        it.output_of()?;
+        when(
+            it.has_append_time(),
+            "outcomes do not carry the timestamp of their request; expected CreateTime",
+        )
+    }),
+    warning("message.timestamp.after.max.ms", |it| {
+        it.output_of()?;
+        let bound = it.bound("message.timestamp.after.max.ms")?;
+        let ahead = format_duration(bound);
+        when(
+            // Beyond `MAX_AHEAD_MS` the first attempt already carries the current time.
+            bound < Duration::from_millis(MAX_AHEAD_MS.unsigned_abs()),
+            format!(
+                "outcomes more than {ahead} ahead of the clock are rejected, and sent again with the current time"
+            ),
+        )
+    }),
+    warning("message.timestamp.type", |it| {
+        when(
+            it.role == Some(Role::Requests) && it.has_append_time(),
+            "ages are computed for the day a request arrived, after a replay for the day of the replay; expected CreateTime",
+        )
+    }),
+    warning("retention.ms", |it| {
+        let kept = it.layout.topics.requests.as_ref().and_then(retention)?;
+        let (longer, requests) = (it.failures_outlive(kept)?, it.names.requests);
+        let kept = format_duration(kept);
+        Some(format!(
+            "dead letters are kept {longer}, requests in {requests} for {kept}: after that, an original that was too large \
+             for its dead letter is lost"
+        ))
+    }),
+    warning("retention.ms", |it| {
+        let minutes = u64::try_from(it.layout.offsets_retention_minutes?).unwrap_or(0);
+        let kept = Duration::from_mins(minutes);
+        let longer = it.failures_outlive(kept)?;
+        let kept = format_duration(kept);
+        Some(format!(
+            "dead letters are kept {longer}, but the brokers forget what was replayed {kept} after the last replay \
+             (offsets.retention.minutes): replay at least that often, or the next replay sends them again"
+        ))
+    }),
+];
+
+fn when(wrong: bool, consequence: impl Into<String>) -> Option<String> {
+    wrong.then(|| consequence.into())
+}
+
+/// What a check sees.
+struct Subject<'a> {
+    topic: &'a Topic,
+    /// `None`: a topic of `topics.reply_allowed`.
+    role: Option<Role>,
+    names: PerTopic<&'a str>,
+    layout: &'a Layout,
+    settings: &'a Settings,
+}
+
+impl<'a> Subject<'a> {
+    fn value(&self, key: &str) -> String {
+        match key {
+            "leader" => {
+                let partitions = self.topic.without_leader.iter().map(i32::to_string);
+                format!("none for partition {}", partitions.collect::<Vec<_>>().join(", "))
+            }
+            "partitions" => self.topic.partitions.to_string(),
+            "replicas" => self.topic.replicas.to_string(),
+            key => self.topic.config.get(key).cloned().unwrap_or_default(),
+        }
     }
 
-    /// For how long records are kept; none: for ever.
-    fn retention(&self) -> Option<Duration> {
-        let ms = self.number("retention.ms")?;
+    fn in_sync(&self) -> usize {
+        number(self.topic, "min.insync.replicas").unwrap_or(1)
+    }
+
+    fn max_message_bytes(&self) -> Option<usize> {
+        number(self.topic, "max.message.bytes")
+    }
+
+    /// A bound in milliseconds; `None` if the topic has no bound.
+    fn bound(&self, key: &str) -> Option<Duration> {
+        let ms: i64 = number(self.topic, key)?;
+        if ms == i64::MAX {
+            return None;
+        }
         u64::try_from(ms).ok().map(Duration::from_millis)
     }
 
-    fn is_of_append_time(&self) -> bool {
-        self.config.get("message.timestamp.type").map(String::as_str) == Some("LogAppendTime")
-    }
-}
-
-impl Findings {
-    fn error(&mut self, text: String) {
-        self.0.push(Finding { severity: Severity::Error, text });
+    fn has_append_time(&self) -> bool {
+        self.value("message.timestamp.type") == "LogAppendTime"
     }
 
-    fn warn(&mut self, text: String) {
-        self.0.push(Finding { severity: Severity::Warning, text });
+    /// The limit of the values that the topic must have room for, with its setting.
+    fn limit(&self) -> Option<(&'static str, usize)> {
+        let limits = &self.settings.limits;
+        Some(match self.role? {
+            Role::Requests => ("limits.request_bytes", limits.request_bytes),
+            Role::Results | Role::Failures => ("limits.result_bytes", limits.result_bytes),
+        })
     }
 
-    /// What one topic tells by itself.
-    fn alone(&mut self, name: &str, topic: &Topic) {
-        for partition in &topic.without_leader {
-            self.error(format!(
-                "topic {name}: partition {partition} has no leader: nothing can be written to it or read from it"
-            ));
-        }
-        let policy = topic.config.get("cleanup.policy");
-        if policy.is_some_and(|policy| policy.contains("compact")) {
-            self.error(format!(
-                "topic {name}: cleanup.policy has compact: records without a key are refused, and of one key only the last is \
-                 kept; expected {DELETED}"
-            ));
-        }
-        let in_sync = topic.number("min.insync.replicas").unwrap_or(1);
-        let replicas = i64::try_from(topic.replicas).unwrap_or(i64::MAX);
-        if in_sync > replicas {
-            self.error(format!(
-                "topic {name}: min.insync.replicas is {in_sync}, with {replicas} replicas: no write is ever taken"
-            ));
-        } else if replicas == 1 {
-            self.warn(format!(
-                "topic {name}: 1 replica: the loss of one broker loses records, and its absence stops their partitions"
-            ));
-        } else if in_sync == replicas {
-            self.warn(format!(
-                "topic {name}: min.insync.replicas is {in_sync}, with {replicas} replicas: the absence of one broker stops its \
-                 partitions"
-            ));
-        } else if in_sync == 1 {
-            self.warn(format!(
-                "topic {name}: min.insync.replicas is 1, with {replicas} replicas: a record that was taken may be on one broker \
-                 only, and lost with it"
-            ));
-        }
-        let kind = topic.config.get("compression.type");
-        if let Some(kind) = kind.filter(|kind| *kind != "producer") {
-            self.warn(format!(
-                "topic {name}: compression.type is {kind}: the brokers compress anew what they are given; expected producer"
-            ));
-        }
-        if let Some(before) = topic.number("message.timestamp.before.max.ms")
-            && let Some(before) = bounded(before)
-        {
-            let before = span(before);
-            self.warn(format!(
-                "topic {name}: message.timestamp.before.max.ms: what is older than {before} is refused. Of an old request the \
-                 outcome gets the clock's time, and a failure cannot be replayed"
-            ));
-        }
+    /// The topic of requests, if this is a topic of their outcomes.
+    fn output_of(&self) -> Option<&'a Topic> {
+        let is_output = self.role.is_some_and(|role| Role::OUTPUTS.contains(&role));
+        self.layout.topics.requests.as_ref().filter(|_| is_output)
     }
 
-    /// Room for the largest records.
-    fn sizes(&mut self, layout: &Layout, settings: &Settings) {
-        let topics = &settings.topics;
-        let (request, result) = (settings.limits.request_bytes, settings.limits.result_bytes);
-        let results = "a larger result becomes a failure, result_too_large";
-        let failures = "larger failures lose their original, then their list";
-        for (name, topic, key, limit, follows) in [
-            (
-                &topics.requests,
-                &layout.topics[0],
-                "request_bytes",
-                request,
-                "larger requests cannot be sent",
-            ),
-            (&topics.results, &layout.topics[1], "result_bytes", result, results),
-            (&topics.failures, &layout.topics[2], "result_bytes", result, failures),
-        ] {
-            let room = topic.as_ref().and_then(|it| it.number("max.message.bytes"));
-            let Some(room) = room.and_then(|room| usize::try_from(room).ok()) else {
-                continue;
-            };
-            let expected = limit + MARGIN;
-            if room < limit {
-                self.error(format!(
-                    "topic {name}: max.message.bytes is {room}, below limits.{key} = {limit}: {follows}; expected {expected}"
-                ));
-            } else if room < expected {
-                self.warn(format!(
-                    "topic {name}: max.message.bytes is {room}: beside limits.{key} = {limit} it leaves little room for key and \
-                     headers; expected {expected}"
-                ));
-            }
+    /// For how long failures are kept, if that is longer than `bound`.
+    fn failures_outlive(&self, bound: Duration) -> Option<String> {
+        if self.role != Some(Role::Failures) {
+            return None;
         }
-    }
-
-    /// What an output tells beside the requests.
-    fn beside(&mut self, requests: &str, from: &Topic, name: &str, to: &Topic) {
-        if to.partitions != from.partitions {
-            self.warn(format!(
-                "topic {name}: {} partitions, and {requests} has {}: outcomes go by their key, so order holds within a key only",
-                to.partitions, from.partitions
-            ));
-        }
-        if to.is_of_append_time() {
-            self.warn(format!(
-                "topic {name}: message.timestamp.type is LogAppendTime: outcomes do not carry their request's time; expected \
-                 CreateTime"
-            ));
-        }
-        let ahead = to.number("message.timestamp.after.max.ms").and_then(bounded);
-        // (A request that is further ahead gets the clock's time at once.)
-        let at_once = Duration::from_millis(AHEAD_MS.unsigned_abs());
-        if let Some(ahead) = ahead.filter(|ahead| *ahead < at_once) {
-            let ahead = span(ahead);
-            self.warn(format!(
-                "topic {name}: message.timestamp.after.max.ms: what is more than {ahead} ahead of the clock is refused: such \
-                 outcomes are sent twice, the second time with the clock's time"
-            ));
-        }
-    }
-
-    fn requests(&mut self, name: &str, topic: &Topic) {
-        if topic.is_of_append_time() {
-            self.warn(format!(
-                "topic {name}: message.timestamp.type is LogAppendTime: ages are counted at the day a request arrived, of a \
-                 replayed one at the day of its replay; expected CreateTime"
-            ));
-        }
-    }
-
-    fn retention(&mut self, requests: &str, from: &Topic, failures: &str, to: &Topic) {
-        let Some(kept) = from.retention() else {
-            return;
-        };
-        if to.retention().is_none_or(|failures| failures > kept) {
-            let kept = span(kept);
-            let longer = long(to);
-            self.warn(format!(
-                "topic {requests}: records are kept for {kept}, those of {failures} {longer}: in between, an original that \
-                 was too large for its failure is lost (retention.ms)"
-            ));
-        }
-    }
-
-    fn positions(&mut self, failures: &str, topic: &Topic, minutes: i64) {
-        let kept = Duration::from_secs(u64::try_from(minutes).unwrap_or(0) * 60);
-        if topic.retention().is_none_or(|failures| failures > kept) {
-            let kept = span(kept);
-            let longer = long(topic);
-            self.warn(format!(
-                "the brokers forget what was replayed {kept} after the last replay (offsets.retention.minutes), and failures in \
-                 {failures} are kept {longer}: replay at least that often, or the next replay sends them again"
-            ));
+        match retention(self.topic) {
+            Some(kept) => (kept > bound).then(|| format!("for {}", format_duration(kept))),
+            None => Some("forever".to_owned()),
         }
     }
 }
 
-/// For how long a topic keeps its records.
-fn long(topic: &Topic) -> String {
-    let bound = topic.retention().map(span);
-    bound.map_or("for ever".to_owned(), |span| format!("for {span}"))
+fn number<T: std::str::FromStr>(topic: &Topic, key: &str) -> Option<T> {
+    topic.config.get(key)?.parse().ok()
 }
 
-/// A number of milliseconds that stands for a bound.
-fn bounded(ms: i64) -> Option<Duration> {
-    (ms != i64::MAX).then(|| u64::try_from(ms).ok()).flatten().map(Duration::from_millis)
+/// How long records are kept; `None`: forever.
+fn retention(topic: &Topic) -> Option<Duration> {
+    let ms: i64 = number(topic, "retention.ms")?;
+    u64::try_from(ms).ok().map(Duration::from_millis)
 }
 
-/// A duration in its largest unit that gives a whole number.
-pub fn span(duration: Duration) -> String {
+/// A duration in the largest unit that gives a whole number. (A crate would count in months of
+/// 30.44 days.)
+pub fn format_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
     match units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit)) {

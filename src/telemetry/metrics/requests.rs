@@ -1,15 +1,15 @@
-//! Requests answered, by outcome, process and reason: those of the stream, and those over HTTP.
+//! Counters of answered requests by outcome, process and reason, for the stream and for HTTP.
 
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
 
-use super::made;
+use super::register;
 use crate::pipeline::epoch::Tally;
 use nik_wire::process::Outcome;
 use nik_wire::{Process, Reason};
 
-/// Requests answered.
+/// The counters of answered requests.
 pub(super) struct Requests {
     results: [IntCounter; Process::ALL.len()],
     failures: [IntCounter; Process::ALL.len()],
@@ -18,7 +18,7 @@ pub(super) struct Requests {
 }
 
 impl Requests {
-    /// `requests` have the labels `outcome` and `process`, `reasons` the label `reason`.
+    /// `requests` has the labels `outcome` and `process`, `reasons` has the label `reason`.
     pub(super) fn new(requests: &IntCounterVec, reasons: &IntCounterVec) -> Self {
         let request = |outcome, process| requests.with_label_values(&[outcome, process]);
         Self {
@@ -43,10 +43,11 @@ impl Requests {
     }
 }
 
-/// The statuses of [`ApiRequests::refused`], so that each is there from the start at 0.
+/// The statuses of [`ApiRequests::refused`], each of which is exported from the start at 0.
 const REFUSALS: [u16; 4] = [400, 408, 415, 503];
 
-/// Requests over HTTP. No reader of the topics can see them, so they count apart from those of the stream.
+/// Requests over HTTP. They are counted apart from those of the stream, since no consumer of the
+/// topics can see them.
 pub struct ApiRequests {
     requests: Requests,
     refused: IntCounterVec,
@@ -56,16 +57,16 @@ pub struct ApiRequests {
 impl ApiRequests {
     pub(super) fn new(registry: &Registry) -> Self {
         let counters = |name, help, labels: &[&str]| {
-            made(registry, IntCounterVec::new(Opts::new(name, help), labels))
+            register(registry, IntCounterVec::new(Opts::new(name, help), labels))
         };
         let seconds = vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
         let duration = HistogramOpts::new(
             "nik_api_duration_seconds",
-            "Seconds from a request over HTTP, read in full, to its answer.",
+            "Seconds from a fully received HTTP request to its response.",
         );
         let refused = counters(
             "nik_api_refused_total",
-            "Requests over HTTP that were not judged, by the status of the answer.",
+            "HTTP requests refused without validation, by response status.",
             &["status"],
         );
         for status in REFUSALS {
@@ -75,21 +76,21 @@ impl ApiRequests {
             requests: Requests::new(
                 &counters(
                     "nik_api_requests_total",
-                    "Requests answered over HTTP, by outcome and by the process asked for.",
+                    "HTTP requests answered, by outcome and requested process.",
                     &["outcome", "process"],
                 ),
                 &counters(
                     "nik_api_failures_total",
-                    "Failures answered over HTTP, by reason.",
+                    "HTTP requests answered with a failure, by reason.",
                     &["reason"],
                 ),
             ),
             refused,
-            duration: made(registry, Histogram::with_opts(duration.buckets(seconds))),
+            duration: register(registry, Histogram::with_opts(duration.buckets(seconds))),
         }
     }
 
-    /// Counts an answer, and how long it took.
+    /// Counts an answered request and the time it took.
     pub fn answered(&self, outcome: &Outcome, duration: Duration) {
         let mut tally = Tally::default();
         tally.add(outcome);
@@ -97,7 +98,7 @@ impl ApiRequests {
         self.duration.observe(duration.as_secs_f64());
     }
 
-    /// Counts a request that was not judged.
+    /// Counts a request that was refused without validation.
     pub fn refused(&self, status: u16) {
         self.refused.with_label_values(&[&status.to_string()]).inc();
     }

@@ -1,4 +1,4 @@
-//! A token for a client that nobody polls. The safety argument is that of [`super`].
+//! Sets the OAuth token of a client that is not polled. For the safety argument see [`super`].
 
 use std::ffi::{CString, c_char};
 use std::ptr;
@@ -8,14 +8,15 @@ use rdkafka::client::{Client, ClientContext, OAuthToken};
 
 use super::NO_ERROR;
 
-/// Gives the client its token; `false` if it takes none.
+/// Sets the client's token; `false` if librdkafka rejects it.
 pub fn set_token<C: ClientContext>(client: &Client<C>, token: OAuthToken) -> bool {
     let (Ok(text), Ok(name)) = (CString::new(token.token), CString::new(token.principal_name))
     else {
         return false;
     };
     let mut error: [c_char; 1] = [0];
-    // SAFETY: see the module's argument; the texts are copied, there are no extensions, and the error's text is cut to its buffer.
+    // SAFETY: see the module's argument; the texts are copied, extensions are not passed, and the
+    // error text is truncated to its buffer.
     let code = unsafe {
         sys::rd_kafka_oauthbearer_set_token(
             client.native_ptr(),

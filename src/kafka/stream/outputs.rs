@@ -1,0 +1,276 @@
+//! Where an outcome goes: the output topics, their partition counts and the routing rules.
+//!
+//! A request may name the topic of its result (request-reply), by the headers of Spring Kafka.
+
+use std::ffi::{CStr, CString};
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use rdkafka::message::{BorrowedMessage, Message};
+
+use crate::config::Topics;
+use crate::kafka::client::c_string;
+use crate::kafka::client::fault::Fault;
+use crate::kafka::client::native::each_header;
+use crate::kafka::roles::{PerTopic, Role};
+use crate::kafka::security::access::Access;
+use crate::kafka::security::acl::{Operation, Right};
+use nik_wire::process::Outcome;
+
+/// The name of the topic that the result is to go to.
+const REPLY_TOPIC: &[u8] = b"kafka_replyTopic";
+/// Its partition: four bytes, big-endian.
+const REPLY_PARTITION: &[u8] = b"kafka_replyPartition";
+
+/// A topic, and what the watch knows about it.
+pub struct KnownTopic {
+    pub name: String,
+    c_name: CString,
+    /// The right that the stream needs on it.
+    pub right: Right,
+    /// 0 until the topic was seen.
+    partitions: AtomicI32,
+}
+
+impl KnownTopic {
+    fn new(name: &str, needed: Operation) -> Result<Self, Fault> {
+        Ok(Self {
+            name: name.to_owned(),
+            c_name: c_string(name)?,
+            right: Right::on_topic(needed, name),
+            partitions: AtomicI32::new(0),
+        })
+    }
+
+    pub fn c_name(&self) -> &CStr {
+        &self.c_name
+    }
+
+    pub fn partitions(&self) -> i32 {
+        self.partitions.load(Ordering::Relaxed)
+    }
+
+    pub fn set_partitions(&self, count: i32) {
+        self.partitions.store(count, Ordering::Relaxed);
+    }
+}
+
+/// The requests and all topics that outcomes go to.
+pub struct Outputs {
+    pub topics: PerTopic<KnownTopic>,
+    /// The topics of `topics.reply_allowed`.
+    pub replies: Box<[KnownTopic]>,
+    /// Outcomes of requests in the partitions below this one can be routed: the partition counts of
+    /// requests, results and failures are known.
+    routable: AtomicI32,
+    access: Arc<Access>,
+}
+
+/// Where one outcome goes.
+pub struct Destination<'a> {
+    pub topic: &'a CStr,
+    /// `None`: by the key.
+    pub partition: Option<i32>,
+    pub is_reply: bool,
+}
+
+/// What a request asks for.
+enum ReplyTarget<'a> {
+    None,
+    NotAllowed,
+    Topic(&'a KnownTopic),
+}
+
+impl Outputs {
+    pub fn new(topics: &Topics, access: &Arc<Access>) -> Result<Self, Fault> {
+        let names = PerTopic::names(topics);
+        let replies = topics.replies().map(|name| KnownTopic::new(name, Operation::Write));
+        Ok(Self {
+            topics: names.try_map(|role, name| KnownTopic::new(name, role.operation()))?,
+            replies: replies.collect::<Result<_, _>>()?,
+            routable: AtomicI32::new(0),
+            access: Arc::clone(access),
+        })
+    }
+
+    /// Publishes to the workers what the watch has stored.
+    pub fn update_routable(&self) {
+        let known = Role::ALL.iter().all(|&role| self.topics[role].partitions() > 0);
+        let routable = if known { self.topics.requests.partitions() } else { 0 };
+        self.routable.store(routable, Ordering::Relaxed);
+    }
+
+    /// Whether the outcome of a request in `partition` can be routed yet.
+    pub fn can_route(&self, partition: i32) -> bool {
+        partition < self.routable.load(Ordering::Relaxed)
+    }
+
+    /// Whether requests, results and failures have the same number of partitions.
+    pub fn counts_agree(&self) -> bool {
+        let requests = self.topics.requests.partitions();
+        Role::OUTPUTS.iter().all(|&role| self.topics[role].partitions() == requests)
+    }
+
+    /// Where `outcome` goes. A result goes to the topic that its request names, if possible and
+    /// `reply_allowed`, otherwise to the results: a requester's topic never stops the stream, and
+    /// no result is lost. (The name is part of the request, so it is never logged.)
+    pub fn route(
+        &self,
+        record: &BorrowedMessage<'_>,
+        outcome: &Outcome,
+        reply_allowed: bool,
+    ) -> Destination<'_> {
+        let (topic, named, is_reply) = match outcome {
+            Outcome::Failure { .. } => (&self.topics.failures, None, false),
+            Outcome::Result { .. } => match self.reply(record, reply_allowed) {
+                Some((topic, partition)) => (topic, partition, true),
+                None => (&self.topics.results, None, false),
+            },
+        };
+        let named = named.filter(|named| (0..topic.partitions()).contains(named));
+        let routed = || self.partition(topic, record.partition(), record.key().is_some());
+        Destination { topic: topic.c_name(), partition: named.or_else(routed), is_reply }
+    }
+
+    /// The partition for the outcome of a request in `partition`: the same one if the topics have
+    /// the same number of partitions, otherwise the key's (`None`: librdkafka's murmur2, as in
+    /// Kafka's Java client), or without a key `partition` modulo the number of partitions.
+    fn partition(&self, topic: &KnownTopic, partition: i32, has_key: bool) -> Option<i32> {
+        let count = topic.partitions();
+        if count == self.topics.requests.partitions() || count == 0 {
+            Some(partition)
+        } else if has_key {
+            None
+        } else {
+            Some(partition % count)
+        }
+    }
+
+    /// All partitions that may hold outcomes of requests in `partition`.
+    pub fn reach(&self, partition: i32) -> impl Iterator<Item = (&CStr, i32)> {
+        let outputs = Role::OUTPUTS.into_iter().map(move |role| {
+            let topic = &self.topics[role];
+            let range = match self.partition(topic, partition, true) {
+                Some(partition) => partition..partition + 1,
+                None => all_partitions(topic),
+            };
+            (topic, range)
+        });
+        // A request may name any partition of its reply topic.
+        let replies = self.replies.iter().filter(|topic| self.is_writable(topic));
+        let replies = replies.map(|topic| (topic, all_partitions(topic)));
+        outputs
+            .chain(replies)
+            .flat_map(|(topic, range)| range.map(|partition| (topic.c_name(), partition)))
+    }
+
+    /// The reply topic that a result goes to, and the partition if the request names one.
+    fn reply(
+        &self,
+        record: &BorrowedMessage<'_>,
+        reply_allowed: bool,
+    ) -> Option<(&KnownTopic, Option<i32>)> {
+        let (target, partition) = self.reply_target(record);
+        let reason = match target {
+            ReplyTarget::None => return None,
+            ReplyTarget::NotAllowed => "topics.reply_allowed does not list the topic",
+            ReplyTarget::Topic(_) if !reply_allowed => "the topic refuses the record",
+            ReplyTarget::Topic(topic) if self.is_writable(topic) => {
+                return Some((topic, partition));
+            }
+            ReplyTarget::Topic(_) => "the topic does not exist, or writing to it is denied",
+        };
+        tracing::warn!(
+            partition = record.partition(),
+            offset = record.offset(),
+            reason,
+            "a reply goes to the results instead of the topic that the request names"
+        );
+        None
+    }
+
+    /// The topic and the partition that the request names.
+    fn reply_target(&self, record: &BorrowedMessage<'_>) -> (ReplyTarget<'_>, Option<i32>) {
+        let (mut target, mut partition) = (ReplyTarget::None, None);
+        if self.replies.is_empty() {
+            return (target, partition);
+        }
+        // Of repeated headers the last one counts, as in Kafka's Java client.
+        each_header(record, |name, value| match name {
+            REPLY_TOPIC => {
+                let named = self.replies.iter().find(|it| Some(it.name.as_bytes()) == value);
+                target = named.map_or(ReplyTarget::NotAllowed, ReplyTarget::Topic);
+            }
+            REPLY_PARTITION => {
+                let bytes = value.and_then(|value| value.try_into().ok());
+                partition = bytes.map(i32::from_be_bytes);
+            }
+            _ => {}
+        });
+        (target, partition)
+    }
+
+    /// Whether a reply topic exists and may be written to, as far as is known.
+    fn is_writable(&self, topic: &KnownTopic) -> bool {
+        topic.partitions() > 0 && !self.access.is_denied(&topic.right)
+    }
+}
+
+fn all_partitions(topic: &KnownTopic) -> Range<i32> {
+    0..topic.partitions()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_from;
+
+    /// Topics with these partition counts; 0: not seen yet.
+    fn outputs(requests: i32, results: i32, failures: i32) -> Outputs {
+        let settings = load_from(&[], std::iter::empty(), |_, _| Ok(())).unwrap().settings;
+        let access = Arc::new(Access::new(&settings.kafka.security));
+        let outputs = Outputs::new(&settings.topics, &access).unwrap();
+        let counts = PerTopic { requests, results, failures };
+        for (role, count) in counts.iter() {
+            outputs.topics[role].set_partitions(*count);
+        }
+        outputs.update_routable();
+        outputs
+    }
+
+    #[test]
+    fn an_outcome_keeps_its_partition_if_the_counts_agree() {
+        let outputs = outputs(6, 6, 4);
+        let results = &outputs.topics.results;
+        assert_eq!(outputs.partition(results, 5, true), Some(5));
+        assert_eq!(outputs.partition(results, 5, false), Some(5));
+    }
+
+    #[test]
+    fn if_the_counts_differ_the_key_decides_or_else_the_partition_modulo_the_count() {
+        let outputs = outputs(6, 6, 4);
+        let failures = &outputs.topics.failures;
+        assert_eq!(outputs.partition(failures, 5, true), None);
+        assert_eq!(outputs.partition(failures, 5, false), Some(1));
+        assert!(!outputs.counts_agree());
+    }
+
+    #[test]
+    fn the_reach_of_a_partition_is_wherever_its_outcomes_may_be() {
+        let outputs = outputs(6, 6, 4);
+        let names = &outputs.topics;
+        let reach: Vec<_> = outputs.reach(5).collect();
+        let mut expected = vec![(names.results.c_name(), 5)];
+        expected.extend((0..4).map(|partition| (names.failures.c_name(), partition)));
+        assert_eq!(reach, expected);
+    }
+
+    #[test]
+    fn outcomes_are_routed_once_the_counts_of_all_three_topics_are_known() {
+        assert!(!outputs(6, 0, 6).can_route(0), "results are missing");
+        assert!(!outputs(0, 6, 6).can_route(0));
+        assert!(outputs(6, 4, 5).can_route(5));
+        assert!(!outputs(6, 6, 6).can_route(6), "a partition that was just added");
+    }
+}

@@ -1,0 +1,161 @@
+//! From a record to its outcome, and from the outcome to the producer.
+
+use std::time::Instant;
+
+use rdkafka::message::{BorrowedMessage, Message};
+
+use super::{OpenBatch, Processed};
+use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::client::native::{Headers, Outgoing};
+use crate::kafka::client::producer::Sent;
+use crate::kafka::dlq::headers::{self, Truncation};
+use crate::kafka::limits::MAX_AHEAD_MS;
+use crate::kafka::stream::refusals::{Attempt, Fallback};
+use crate::pipeline::Position;
+use crate::telemetry::metrics::Committed;
+use crate::telemetry::now_ms;
+use nik_wire::process::Outcome;
+
+/// A record to process. Times are milliseconds since 1970.
+pub struct Input<'a> {
+    pub record: &'a BorrowedMessage<'a>,
+    pub position: Position,
+    /// The record's timestamp, if it has one.
+    pub timestamp: Option<i64>,
+    /// The clock.
+    pub now_ms: i64,
+}
+
+impl<'a> Input<'a> {
+    pub fn of(record: &'a BorrowedMessage<'a>) -> Self {
+        Self {
+            record,
+            position: Position { partition: record.partition(), offset: record.offset() },
+            timestamp: record.timestamp().to_millis().filter(|&timestamp| timestamp >= 0),
+            now_ms: now_ms(),
+        }
+    }
+
+    /// The timestamp of the outcome; `None`: the clock's.
+    fn outcome_timestamp(&self) -> Option<i64> {
+        let now = self.now_ms;
+        self.timestamp.map(|timestamp| if timestamp > now + MAX_AHEAD_MS { now } else { timestamp })
+    }
+}
+
+impl OpenBatch {
+    /// Writes the outcome into `payload`: the record's own, or if that was refused a smaller one.
+    pub fn transform(
+        &mut self,
+        input: &Input<'_>,
+        attempt: Attempt,
+    ) -> Result<(Outcome, Truncation), Fault> {
+        let value = input.record.payload();
+        let date = self.shared.policy.date(input.timestamp, input.now_ms);
+        let outcome = self.processor.process(value, date, &mut self.payload);
+        if attempt == Attempt::Impossible {
+            return Err(self.invalid(input.position, &outcome).into());
+        }
+        match attempt.fallback(&outcome) {
+            Fallback::None => Ok((outcome, Truncation::Whole)),
+            Fallback::Smaller(reason, truncation) => {
+                let with_list = truncation < Truncation::WithoutList;
+                let failure = self.processor.refuse(value, reason, with_list, &mut self.payload);
+                Ok((failure, truncation))
+            }
+            Fallback::Exhausted => {
+                let topic = self.shared.outputs.topics.failures.name.clone();
+                let Position { partition, offset } = input.position;
+                Err(Cause::FailureRefused { topic, partition, offset }.into())
+            }
+        }
+    }
+
+    fn invalid(&self, position: Position, outcome: &Outcome) -> Cause {
+        let topics = &self.shared.outputs.topics;
+        let topic = match outcome {
+            Outcome::Result { .. } => &topics.results,
+            Outcome::Failure { .. } => &topics.failures,
+        };
+        let Position { partition, offset } = position;
+        Cause::OutcomeInvalid { topic: topic.name.clone(), partition, offset }
+    }
+
+    /// Hands the outcome in `payload` to the producer.
+    pub fn produce(
+        &mut self,
+        input: &Input<'_>,
+        outcome: &Outcome,
+        truncation: Truncation,
+        attempt: Attempt,
+    ) -> Result<Sent, Fault> {
+        let record = input.record;
+        let destination = self.shared.outputs.route(record, outcome, attempt.allows_reply());
+        if destination.is_reply {
+            self.refusals.note_reply(input.position);
+        }
+        let headers = match *outcome {
+            Outcome::Result { .. } => Headers::copy_of(record),
+            Outcome::Failure { reason, .. } => {
+                let (size, limit) = (self.payload.len(), self.processor.settings().result_bytes);
+                let group = &self.shared.group;
+                Some(headers::headers(record, group, reason, truncation, size, limit))
+            }
+        };
+        self.producer.send(Outgoing {
+            topic: destination.topic,
+            partition: destination.partition,
+            key: record.key(),
+            value: Some(&self.payload),
+            timestamp: input.outcome_timestamp().filter(|_| !attempt.uses_clock()),
+            headers,
+            tag: self.refusals.tag(input.position),
+        })
+    }
+
+    /// Waits until the broker has acknowledged every outcome. If it refused some, the epoch must be
+    /// aborted; the refusals decide how these records are processed again.
+    pub fn settle(&mut self) -> Result<(), Fault> {
+        let refused = self.producer.flush()?;
+        let Some(first) = refused.first() else {
+            return Ok(());
+        };
+        self.refusals.note_reports(&refused);
+        Err(Cause::OutcomesRefused { count: refused.len(), first: first.code }.into())
+    }
+
+    /// Reports to the lag that a record was read and is not committed.
+    pub fn note_read(&self, input: &Input<'_>) {
+        let Position { partition, offset } = input.position;
+        let timestamp = input.timestamp.unwrap_or(input.now_ms);
+        self.shared.telemetry.metrics.lag.taken(partition, offset, timestamp);
+    }
+
+    pub fn hold_back(&mut self, input: &Input<'_>) -> Processed {
+        self.note_read(input);
+        self.unfinished = None;
+        Processed::HeldBack
+    }
+
+    /// Counts the committed epoch, and starts the next.
+    pub fn committed(&mut self, started: Instant) {
+        self.now = Instant::now();
+        self.last_duration = self.now - started;
+        self.last_commit = self.now;
+        self.aborts_in_a_row = 0;
+        self.shared.telemetry.metrics.committed(&Committed {
+            tally: self.epoch.tally(),
+            timestamps: self.epoch.timestamps(),
+            now_ms: now_ms(),
+            duration: self.last_duration,
+        });
+        self.refusals.committed(self.epoch.positions());
+        self.breaker.committed(self.epoch.tally());
+        self.start_epoch();
+    }
+
+    pub fn start_epoch(&mut self) {
+        self.epoch.clear();
+        self.refusals.forget_tags();
+    }
+}

@@ -1,0 +1,130 @@
+//! The worker's exceptional paths: rebalances, aborted epochs, pauses.
+
+use std::time::Duration;
+
+use super::{OpenBatch, Worker};
+use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::stream::assignment::Rebalance;
+
+/// The pause after the first of several aborts in a row; it doubles up to the longest.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+impl Worker {
+    /// Pauses while the breaker is open or a record cannot be routed, after committing the open
+    /// epoch, and resumes afterwards. A paused worker continues to poll, so it stays a member of
+    /// the group and answers rebalances.
+    pub fn pause_or_resume(&mut self) -> Result<(), Fault> {
+        let pause = self.batch.must_pause();
+        if pause == self.consumer.is_paused() {
+            return Ok(());
+        }
+        if pause {
+            self.commit()?;
+        }
+        self.consumer.set_paused(pause)
+    }
+
+    /// Answers a rebalance, after committing the open epoch unless the assignment was lost.
+    ///
+    /// An assignment starts a new generation of the group, to which the epoch's group metadata does
+    /// not belong. The group waits for this answer, so the partitions are still ours, and current
+    /// group metadata may commit them. Nothing of a lost assignment may be committed, because
+    /// another member may have read the same records.
+    pub fn rebalance(&mut self, rebalance: &Rebalance) -> Result<(), Fault> {
+        tracing::info!(worker = self.batch.index, change = ?rebalance, "rebalance");
+        let lost = matches!(rebalance, Rebalance::Revoked(_)) && self.consumer.assignment_lost();
+        let committed = if lost {
+            Err(Cause::AssignmentLost.into())
+        } else {
+            self.batch.group_metadata = self.consumer.group_metadata();
+            self.commit()
+        };
+        match committed {
+            Ok(()) => self.consumer.answer(rebalance)?,
+            Err(Fault::Abort(cause)) => {
+                self.abort_transaction()?;
+                self.consumer.answer(rebalance)?;
+                // Of a lost assignment there may be nothing to abort.
+                if !self.batch.epoch.is_empty() {
+                    self.abort_epoch(&cause)?;
+                }
+            }
+            Err(fault) => return Err(fault),
+        }
+        self.batch.unroutable = None; // it may be another worker's partition now
+        if let Rebalance::Revoked(partitions) = rebalance {
+            self.batch.refusals.revoked(partitions);
+        }
+        self.batch.set_joined(!lost);
+        // So that the lag of the new partitions is known before the next statistics.
+        self.batch.shared.refresh_soon();
+        Ok(())
+    }
+
+    /// Aborts the epoch if `done` is a fault that requires it; returns other faults.
+    pub fn recover(&mut self, done: Result<(), Fault>) -> Result<(), Fault> {
+        match done {
+            Err(Fault::Abort(cause)) => {
+                self.abort_transaction()?;
+                self.abort_epoch(&cause)
+            }
+            done => done,
+        }
+    }
+
+    fn abort_transaction(&mut self) -> Result<(), Fault> {
+        // A refusal fails the transaction, and any later call may be the first to report it.
+        let refused = self.batch.producer.abort()?;
+        self.batch.refusals.note_reports(&refused);
+        Ok(())
+    }
+
+    /// Seeks back to every record without a committed outcome, after the transaction was aborted.
+    fn abort_epoch(&mut self, cause: &Cause) -> Result<(), Fault> {
+        let Self { consumer, batch } = self;
+        batch.shared.telemetry.metrics.fault(cause.label());
+        tracing::warn!(
+            worker = batch.index,
+            records = batch.epoch.records(),
+            cause = cause.label(),
+            detail = %cause,
+            "epoch aborted"
+        );
+        let unfinished = batch.unfinished.take();
+        let unfinished = unfinished.filter(|it| batch.epoch.has_none_of(it.partition));
+        consumer.seek(batch.epoch.starts().chain(unfinished))?;
+        // Refused outcomes explain the abort; there is no broker failure to clean up after.
+        if batch.refusals.is_empty() {
+            batch.unswept.add(&batch.producer, batch.epoch.starts());
+            batch.unswept.sweep(&batch.shared, &mut batch.producer)?;
+        }
+        batch.abandon_epoch();
+        let pause = SHORTEST_PAUSE * (1 << batch.aborts_in_a_row.min(8));
+        std::thread::sleep(pause.min(LONGEST_PAUSE));
+        batch.aborts_in_a_row += 1;
+        Ok(())
+    }
+}
+
+impl OpenBatch {
+    fn must_pause(&mut self) -> bool {
+        if let Some(partition) = self.unroutable {
+            if self.shared.outputs.can_route(partition) {
+                self.unroutable = None;
+            } else {
+                self.shared.refresh_soon();
+            }
+        }
+        self.unroutable.is_some() || self.breaker.is_open()
+    }
+
+    /// Drops an epoch whose records will be processed again.
+    pub fn abandon_epoch(&mut self) {
+        if !self.epoch.is_empty() {
+            self.shared.telemetry.metrics.aborts.inc();
+        }
+        self.breaker.aborted(self.epoch.tally());
+        self.start_epoch();
+    }
+}

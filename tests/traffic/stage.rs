@@ -1,0 +1,164 @@
+//! The three topics and the consumer group of one test, and the program's settings for them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::reader::Reader;
+use crate::cluster::{KafkaCluster, Program, ProgramSettings, Record, unique};
+
+/// How long a test waits for something that normally takes a moment; other work shares the machine.
+pub const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// The settings of every topic of a stage: the largest result fits, and records with old timestamps are kept.
+pub const TOPIC: [(&str, &str); 3] = [
+    ("max.message.bytes", "6000000"),
+    ("retention.ms", "-1"),
+    ("segment.ms", "1000000000000000"), // timestamps that are years apart would each begin a segment
+];
+
+/// A dynamic member that is killed keeps its partitions for this long: short, as tests wait for it.
+const SESSION_TIMEOUT_MS: &str = "2000";
+/// The broker aborts a transaction after this time; until then, one that a crash left open hides what follows it.
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Ends a thread when it is dropped, so that a test that fails leaves none behind.
+#[derive(Default)]
+pub struct End(Arc<AtomicBool>);
+
+impl End {
+    /// True once the thread has to end.
+    pub fn flag(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.0)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// The topics and the group of one test.
+pub struct Stage {
+    pub requests: String,
+    pub results: String,
+    pub failures: String,
+    pub group: String,
+    settings: ProgramSettings,
+}
+
+impl Stage {
+    /// The names only: the test creates the topics.
+    pub fn named(cluster: &KafkaCluster, name: &str) -> Stage {
+        let name = unique(name);
+        let [requests, results, failures] =
+            ["requests", "results", "failures"].map(|topic| format!("{name}.{topic}"));
+        let settings = ProgramSettings::new(cluster)
+            .set("topics.requests", &requests)
+            .set("topics.results", &results)
+            .set("topics.failures", &failures)
+            .set("kafka.group_id", &name);
+        Stage { requests, results, failures, group: name, settings }
+    }
+
+    /// A stage whose three topics have this many partitions each.
+    pub fn new(cluster: &KafkaCluster, name: &str, partitions: usize) -> Stage {
+        Self::with(cluster, name, [partitions; 3])
+    }
+
+    /// A stage whose requests, results and failures have these numbers of partitions.
+    pub fn with(cluster: &KafkaCluster, name: &str, partitions: [usize; 3]) -> Stage {
+        let stage = Self::named(cluster, name);
+        for (topic, partitions) in stage.topics().into_iter().zip(partitions) {
+            cluster.create_topic(topic, partitions, &TOPIC);
+        }
+        stage
+    }
+
+    pub fn topics(&self) -> [&str; 3] {
+        [&self.requests, &self.results, &self.failures]
+    }
+
+    /// Settings for an instance: two workers, a dynamic member unless the test says otherwise, and timeouts that suit a test.
+    pub fn settings(&self) -> ProgramSettings {
+        self.settings_without_session().set("kafka.session_timeout_ms", SESSION_TIMEOUT_MS)
+    }
+
+    /// The same without a session timeout, which the brokers set in the group protocol "consumer".
+    pub fn settings_without_session(&self) -> ProgramSettings {
+        let transaction_timeout_ms = TRANSACTION_TIMEOUT.as_millis().to_string();
+        self.default_settings()
+            .set("kafka.workers", "2")
+            .set("kafka.producer.transaction_timeout_ms", &transaction_timeout_ms)
+            .set("kafka.librdkafka.statistics_interval_ms", "500")
+            .set("kafka.librdkafka.topic_metadata_refresh_interval_ms", "1000")
+            // Most tests have a larger share of dead letters than a healthy stream.
+            .set("delivery.max_failure_ratio", "1")
+    }
+
+    /// The names of topics and group; everything else is the default.
+    pub fn default_settings(&self) -> ProgramSettings {
+        self.settings.clone()
+    }
+
+    /// Starts an instance and waits until it has its partitions.
+    pub fn run(&self) -> Program {
+        ready(&self.settings())
+    }
+
+    /// The committed results and failures, once no transaction is open.
+    pub fn outcomes(&self, cluster: &KafkaCluster) -> (Vec<Record>, Vec<Record>) {
+        wait_until("open transactions end", || {
+            cluster.is_settled(&[&self.results, &self.failures])
+        });
+        self.committed(cluster)
+    }
+
+    fn committed(&self, cluster: &KafkaCluster) -> (Vec<Record>, Vec<Record>) {
+        (cluster.read_committed(&self.results), cluster.read_committed(&self.failures))
+    }
+
+    /// Waits for `count` outcomes and reads them; asserts that there are no more.
+    pub fn wait_for_outcomes(
+        &self,
+        cluster: &KafkaCluster,
+        count: usize,
+    ) -> (Vec<Record>, Vec<Record>) {
+        // The reader counts them as they arrive: polling by reading all of them again would be most of a test's work.
+        Reader::start(cluster, self).wait_for(count);
+        let (results, failures) = self.committed(cluster);
+        assert_eq!(results.len() + failures.len(), count, "outcomes");
+        (results, failures)
+    }
+}
+
+/// Starts an instance and waits until it has its partitions.
+pub fn ready(settings: &ProgramSettings) -> Program {
+    let mut program = settings.run();
+    program.wait_ready(WAIT_TIMEOUT);
+    program
+}
+
+/// The number of partitions assigned to an instance, by its metrics.
+pub fn assigned(program: &Program) -> usize {
+    let metrics = program.metrics();
+    let is_assigned =
+        |(name, value): &(&String, &f64)| name.starts_with("nik_stream_assigned{") && **value > 0.0;
+    metrics.iter().filter(is_assigned).count()
+}
+
+/// Waits until `holds`, at most [`WAIT_TIMEOUT`].
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WAIT_TIMEOUT;
+    while !holds() {
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Stops the program by SIGTERM; asserts that it exits with 0 in time.
+pub fn stop(mut program: Program) {
+    let code = program.stop(Duration::from_secs(15));
+    assert_eq!(code, Some(0), "{}", program.stderr());
+}
