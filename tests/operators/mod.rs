@@ -125,7 +125,7 @@ fn requests(stage: &Stage) -> Vec<Record> {
 fn delete_records(topic: &str, partitions: &[i32]) {
     let mut offsets = TopicPartitionList::new();
     for &partition in partitions {
-        offsets.add_partition_offset(topic, partition, Offset::End).expect("an offset");
+        offsets.add_partition_offset(topic, partition, Offset::End).expect("a place");
     }
     let options = AdminOptions::new().operation_timeout(Some(WAIT_TIMEOUT));
     let admin: AdminClient<DefaultClientContext> =

@@ -39,7 +39,7 @@ fn overlapping_filters_neither_double_nor_miss_anything() {
     let stage = failed("overlap", 30);
     let settings = stage.settings();
     let until = ["--until", "2025-06-01T00:15:00Z"];
-    // Each reason has 10 of the 30; 15 are from the first quarter of an hour.
+    // Of 30, each reason has ten; 15 are of the first quarter of an hour.
     assert_eq!(replayed(&settings, &until)[..2], [15, 0]);
     let reason = ["--reason", "malformed_json"];
     let [sent, before, ..] = replayed(&settings, &reason);
@@ -67,7 +67,7 @@ fn a_killed_replay_continues_without_doubling_or_losing_anything() {
             .stdout(Stdio::null())
             .spawn()
             .expect("it runs");
-        wait_until("some requests are sent", || requests(&stage).len() >= 60 + share);
+        wait_until("a part is sent", || requests(&stage).len() >= 60 + share);
         slow.kill().expect("it ran");
         slow.wait().expect("it ended");
         let sent = requests(&stage).len() - 60;
@@ -88,7 +88,7 @@ fn of_two_concurrent_replays_the_first_exits_with_75_and_nothing_is_doubled() {
         .stderr(Stdio::piped())
         .spawn()
         .expect("it runs");
-    wait_until("some requests are sent", || requests(&stage).len() > 60);
+    wait_until("a part is sent", || requests(&stage).len() > 60);
     assert_eq!(replayed(&settings, &[])[2..], [0, 0, 0]);
     let ended = slow.wait_with_output().expect("it ended");
     let words = String::from_utf8_lossy(&ended.stderr);
@@ -98,7 +98,7 @@ fn of_two_concurrent_replays_the_first_exits_with_75_and_nothing_is_doubled() {
 }
 
 #[test]
-fn no_transaction_has_more_records_than_the_rate_allows_in_a_second() {
+fn no_transaction_holds_more_than_the_rate_allows_in_a_second() {
     let stage = failed("rate", 21);
     let before = shared().end_offsets(&stage.requests);
     assert_eq!(replayed(&stage.settings(), &["--rate", "3"])[0], 21);
@@ -148,7 +148,7 @@ fn an_original_that_the_brokers_refuse_is_named_and_everything_before_it_is_sent
     let request = |number: u8, length| NewRecord {
         partition: Some(0),
         key: Some(vec![number]),
-        // Text that compression cannot shrink.
+        // Nothing that a compression makes small.
         value: Some(
             (0..length).map(|at: u32| at.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect(),
         ),
@@ -173,22 +173,22 @@ fn an_original_that_the_brokers_refuse_is_named_and_everything_before_it_is_sent
 fn too_many_different_filters_are_refused_before_anything_is_sent() {
     let stage = failed("rules", 6);
     let settings = stage.settings();
-    let mut refused = None;
-    // With all reasons each filter is long, so that few of them fit.
+    let mut told = None;
+    // All reasons are named, as a long rule is one of few.
     let reasons = Reason::ALL.map(|reason| ["--reason", reason.as_str()]);
     for minute in 0..60 {
-        // None of the filters covers another.
+        // Each leaves out what another holds, and none covers another.
         let since = format!("2025-06-01T00:00:{minute:02}Z");
         let until = format!("2025-06-01T00:00:{minute:02}.5Z");
         let filter = ["--partition", "0", "--since", &since, "--until", &until];
         let replay = [&["dlq", "replay"], &filter[..], reasons.as_flattened()];
         let said = say(&settings, &replay.concat());
         if said.code != Some(0) {
-            refused = Some(said.words);
+            told = Some(said.words);
             break;
         }
     }
-    let words = refused.expect("a limit");
+    let words = told.expect("a limit");
     assert!(words.contains("once without a filter for this partition (--partition 0)"), "{words}");
     assert_eq!(replayed(&settings, &[])[2..], [0, 0, 0]);
     assert_each(&stage, 6, 2);
@@ -219,7 +219,7 @@ fn a_replay_after_a_fix_gets_its_results() {
         let of_it = |request: &&NewRecord| request.key == result.key;
         let request = sent.iter().find(of_it).expect("its request");
         assert_eq!((result.timestamp, &result.headers), (request.timestamp, &request.headers));
-        let age = br#""age":35"#; // on the day of the record, not today
+        let age = br#""age":35"#; // that day, not today
         let value = result.value.as_deref().expect("text");
         assert!(value.windows(age.len()).any(|window| window == age));
     }

@@ -52,7 +52,7 @@ fn dead_letters(stage: &Stage) -> usize {
     shared().read_committed(&stage.failures).len()
 }
 
-/// How often the breaker changed to this state, by the log.
+/// The number of changes of the breaker to this state, by the log.
 fn changes(program: &Program, state: &str) -> usize {
     program.stderr().matches(&format!(r#""breaker":"{state}""#)).count()
 }

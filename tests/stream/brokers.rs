@@ -26,7 +26,12 @@ fn each_of_three_brokers_is_killed_and_restarted() {
     let stage = Stage::new(&cluster, "three", PARTITIONS);
     let load = Load::start(&cluster, &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(&cluster, &stage);
-    let mut program = stage.run();
+    // The usual timeouts: three brokers that start one after the other keep a small machine busy.
+    let settings = stage
+        .settings()
+        .set("kafka.session_timeout_ms", "6000")
+        .set("kafka.producer.transaction_timeout_ms", "15000");
+    let mut program = ready(&settings);
     for broker in 1..=3 {
         load.wait_for(RATE as usize);
         cluster.kill(broker);

@@ -12,7 +12,7 @@ use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, ready, stop, wait_unt
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
 
-/// How many faults a program has met; being fenced is one.
+/// The number of faults that a program has counted; being fenced is one.
 fn faults(program: &Program) -> f64 {
     let metrics = program.metrics();
     let faults = metrics.iter().filter(|(name, _)| name.starts_with("nik_stream_faults_total"));
@@ -33,8 +33,8 @@ fn freeze(zombie: &Program, other: &Program, absence: Duration) -> bool {
     wait_until("the other has all partitions", || assigned(other) == PARTITIONS);
     std::thread::sleep(absence);
     zombie.signal("CONT");
-    // (It needs a moment to see what it lost.)
-    wait_until("the zombie knows it", || {
+    // It needs a moment to notice that it lost its partitions.
+    wait_until("the zombie notices", || {
         faults(zombie) > faults_before || rebalances() > rebalances_before
     });
     wait_until("both have partitions again", both_have_partitions);
@@ -113,9 +113,8 @@ fn a_worker_that_is_fenced_during_a_rebalance_leaves_the_group() {
         });
     }
     let log = first.stderr();
-    let mut lines = log.lines();
-    let next = lines.find(|line| line.contains("worker restarts"));
-    assert!(next.is_some_and(|line| line.contains("fenced")), "{log}");
+    let fault = log.lines().find(|line| line.contains(r#""cause":""#));
+    assert!(fault.is_some_and(|line| line.contains(r#"_fenced""#)), "{log}");
     stop(first);
     stop(second);
 }

@@ -18,9 +18,9 @@ pub const TOPIC: [(&str, &str); 3] = [
 ];
 
 /// A dynamic member that is killed keeps its partitions for this long: short, as tests wait for it.
-const SESSION_TIMEOUT_MS: &str = "2000";
+const SESSION_TIMEOUT_MS: &str = "3000";
 /// The broker aborts a transaction after this time; until then, one that a crash left open hides what follows it.
-pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(3);
+pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Ends a thread when it is dropped, so that a test that fails leaves none behind.
 #[derive(Default)]
