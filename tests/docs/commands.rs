@@ -1,23 +1,23 @@
-//! Every command that a page shows can be given as it stands: it is, to a running instance on a real Kafka.
+//! Every command on a page works: this runs them, beside a running instance on a real Kafka.
 
 use std::process::Command;
 
-use super::pages::{blocks, file, pages};
+use super::pages::{blocks, column, file, pages};
 use crate::cluster::{NewRecord, shared};
 use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop};
 
-/// The programs whose commands are not given here, and who gives them.
-const ELSEWHERE: [(&str, &str); 7] = [
-    ("script/demo", "a release build; `demo` has tests of its own"),
-    ("script/test", "it runs this"),
+/// The programs whose commands are not run here, and why.
+const SKIPPED: [(&str, &str); 7] = [
+    ("script/demo", "it makes a release build; `demo` has its own tests"),
+    ("script/test", "it runs this test"),
     ("script/tool", "the advisories need a network"),
-    ("docker", "no container engine"),
-    ("helm", "no cluster"),
-    ("systemctl", "no systemd"),
-    ("install", "writes to the system"),
+    ("docker", "there is no container engine"),
+    ("helm", "there is no cluster"),
+    ("systemctl", "there is no systemd"),
+    ("install", "it writes to the system"),
 ];
 
-/// The commands of the blocks of a page, without comments, each on one line.
+/// The commands in the blocks of a page, without comments, one per line.
 fn commands(page: &str) -> Vec<String> {
     let blocks = blocks(page).into_iter();
     let shell = blocks.filter(|(language, _)| *language == "sh");
@@ -31,7 +31,7 @@ fn commands(page: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_command_that_a_page_shows_is_taken() {
+fn every_command_that_a_page_shows_works() {
     let stage = Stage::named(shared(), "pages");
     let program = stage.settings().set("http.api", "true");
     let directory = tempfile::TempDir::new().expect("a directory");
@@ -42,8 +42,8 @@ fn every_command_that_a_page_shows_is_taken() {
         binary.parent().expect("a directory").display(),
         std::env::var("PATH").expect("a path")
     );
-    let given = |line: &str| {
-        // As a failure of the status it is told by curl only if asked to.
+    let run = |line: &str| {
+        // Without --fail curl ignores the status of the answer.
         let line =
             format!("curl() {{ command curl --silent --show-error --fail \"$@\"; }}\n{line}");
         let mut shell = Command::new("sh");
@@ -55,11 +55,11 @@ fn every_command_that_a_page_shows_is_taken() {
     };
 
     let all: Vec<String> = pages().iter().flat_map(|(_, page)| commands(page)).collect();
-    let making = |line: &&String| line.starts_with("nik-stream topics create");
-    let (make, rest): (Vec<_>, Vec<_>) = all.iter().partition(making);
-    assert!(!make.is_empty() && rest.len() > 15, "{all:?}");
-    for line in make {
-        given(line);
+    let creates = |line: &&String| line.starts_with("nik-stream topics create");
+    let (create, rest): (Vec<_>, Vec<_>) = all.iter().partition(creates);
+    assert!(!create.is_empty() && rest.len() > 15, "{all:?}");
+    for line in create {
+        run(line);
     }
     let mut instance = program.run();
     instance.wait_ready(WAIT_TIMEOUT);
@@ -69,6 +69,9 @@ fn every_command_that_a_page_shows_is_taken() {
     };
     shared().produce(&stage.requests, &[request]);
     let failures = stage.wait_for_outcomes(shared(), 1).1;
+    let names = failures[0].headers.iter().map(|(name, _)| String::from_utf8_lossy(name));
+    let headers: Vec<_> = names.collect();
+    assert_eq!(headers, column("| header | holds |"));
     let place = format!("{}:{}", failures[0].partition, failures[0].offset);
     let address = instance.url("");
     let address = address.trim_start_matches("http://");
@@ -78,8 +81,8 @@ fn every_command_that_a_page_shows_is_taken() {
         if word.starts_with("script/") {
             assert!(file(word).exists(), "{line}");
         }
-        let is_run = line.starts_with("nik-stream run "); // as the instance above
-        if is_run || ELSEWHERE.iter().any(|(name, _)| *name == word) {
+        let is_run = line.starts_with("nik-stream run "); // the instance above runs
+        if is_run || SKIPPED.iter().any(|(name, _)| *name == word) {
             continue;
         }
         let mut words: Vec<&str> = line.split(' ').collect();
@@ -87,7 +90,7 @@ fn every_command_that_a_page_shows_is_taken() {
             words[at + 1] = "my.toml"; // the settings are in the environment
         }
         let line = words.join(" ").replace("0:5120", &place);
-        given(&line.replace("localhost:9464", address));
+        run(&line.replace("localhost:9464", address));
     }
     stop(instance);
 }

@@ -1,42 +1,42 @@
-//! The pages as tables, blocks and names; the sources as doc comments. Read by lines and backticks, as these pages are written
-//! plainly: no library for Markdown.
+//! The pages as tables, blocks and names. Lines and backticks are enough to read them, so there is no Markdown library.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 pub const README: &str = include_str!("../../README.md");
 pub const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
+pub const CONTRIBUTING: &str = include_str!("../../CONTRIBUTING.md");
 pub const CHANGELOG: &str = include_str!("../../CHANGELOG.md");
 
-/// Every page, by its name from the root.
+/// Every page, by its path from the root.
 pub fn pages() -> Vec<(String, String)> {
     let mut names = [files("docs"), files("examples")].concat();
-    names
-        .extend(["README.md", "ARCHITECTURE.md", "CHANGELOG.md", "SECURITY.md"].map(str::to_owned));
+    let root = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"];
+    names.extend(root.map(str::to_owned));
     names.retain(|name| file(name).extension().is_some_and(|it| it == "md"));
     names.into_iter().map(|name| (name.clone(), read(&name))).collect()
 }
 
-/// The rows of the table whose header is `header`, on whichever page it stands, cell by cell.
+/// The rows of the table with this header, on whichever page it is, cell by cell.
 pub fn table(header: &str) -> Vec<Vec<String>> {
     let text = pages().into_iter().map(|(_, page)| page).collect::<String>();
     let mut lines = text.lines().skip_while(|line| *line != header);
     assert!(lines.next().is_some(), "no page has a table {header}");
     let rows = lines.skip(1).take_while(|line| line.starts_with('|'));
-    let cells = |row: &str| row.trim_matches('|').split('|').map(cell).collect();
+    let cells =
+        |row: &str| row.trim_matches('|').split('|').map(|it| it.trim().to_owned()).collect();
     rows.map(cells).collect()
 }
 
-fn cell(text: &str) -> String {
-    text.trim().to_owned()
+/// The first two cells of each row, without backticks.
+pub fn pairs(header: &str) -> Vec<(String, String)> {
+    let rows = table(header).into_iter();
+    rows.map(|row| (row[0].replace('`', ""), row[1].replace('`', ""))).collect()
 }
 
-/// The first two cells of each row, without the marks of code.
-pub fn pairs(header: &str) -> Vec<(String, String)> {
-    table(header)
-        .into_iter()
-        .map(|row| (row[0].replace('`', ""), row[1].replace('`', "")))
-        .collect()
+/// The first cell of each row, without backticks.
+pub fn column(header: &str) -> Vec<String> {
+    pairs(header).into_iter().map(|(first, _)| first).collect()
 }
 
 /// The fenced blocks of a page: language and text.
@@ -50,7 +50,7 @@ pub fn blocks(page: &str) -> Vec<(&str, &str)> {
     blocks
 }
 
-/// What stands as code in the text of a page, outside of its blocks.
+/// The code in the text of a page, outside of its blocks.
 pub fn names(page: &str) -> Vec<&str> {
     let text = page.split("\n```").step_by(2);
     text.flat_map(|text| text.split('`').skip(1).step_by(2)).collect()
@@ -65,7 +65,7 @@ pub fn read(path: &str) -> String {
     fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Every file in a directory of this repository, by its name from the root.
+/// Every file in a directory of this repository, by its path from the root.
 pub fn files(directory: &str) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(file(directory)).expect(directory) {
@@ -79,21 +79,4 @@ pub fn files(directory: &str) -> Vec<String> {
     }
     found.sort();
     found
-}
-
-/// The doc comment above the line that begins with `item`: one text a paragraph.
-pub fn doc(path: &str, item: &str) -> Vec<String> {
-    let text = read(path);
-    let mut lines: Vec<&str> = Vec::new();
-    for line in text.lines().map(str::trim) {
-        if let Some(line) = line.strip_prefix("///") {
-            lines.push(line.trim());
-        } else if line.starts_with(item) {
-            let paragraphs = lines.split(|line| line.is_empty());
-            return paragraphs.map(|lines| lines.join(" ")).collect();
-        } else if !line.starts_with("#[") {
-            lines.clear();
-        }
-    }
-    panic!("{path} has no {item}")
 }

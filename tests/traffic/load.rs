@@ -122,7 +122,7 @@ impl Load {
             let (sent, burst) = (Arc::clone(&sent), Arc::clone(&burst));
             let (end, topic) = (end.flag(), topic.to_owned());
             move || {
-                let mut send = || {
+                let mut send_next = || {
                     let request = requests.next().expect("an endless iterator");
                     producer.send(&topic, &request);
                     sent.lock().expect("no panic").push(request);
@@ -136,13 +136,13 @@ impl Load {
                         refreshed = Instant::now();
                     }
                     for _ in 0..burst.swap(0, Ordering::Relaxed) {
-                        send();
+                        send_next();
                     }
                     if start.elapsed() < due {
                         std::thread::sleep(Duration::from_millis(2));
                     } else {
                         due += Duration::from_secs(1) / rate;
-                        send();
+                        send_next();
                     }
                 }
                 producer

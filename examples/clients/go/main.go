@@ -1,4 +1,4 @@
-// Asks nik-stream three things and reads the outcomes, with franz-go. BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default.
+// Sends three requests to nik-stream and reads the outcomes, with franz-go. BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default.
 package main
 
 import (
@@ -15,23 +15,23 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// NIKs are text: an any holds a number as a float64, exact up to 2^53 only, and 0123 in a source is 83.
+// Send NIKs as strings: an `any` holds a number as a float64, which is exact up to 2^53 only, and 0123 in Go source is 83.
 var asked = []struct {
 	NIK     []string `json:"nik"`
 	Process string   `json:"process"`
 }{
 	{[]string{"3273010101900001", "1234567891234567"}, "limited"},
 	{[]string{"3273010101900001"}, "full"},
-	{[]string{"3273010101900001"}, "fast"}, // there is no such process
+	{[]string{"3273010101900001"}, "fast"}, // an unknown process
 }
 
 func main() {
-	client, err := kgo.NewClient( // its producer is idempotent: a retry never becomes a second request
+	client, err := kgo.NewClient( // its producer is idempotent: a retry does not create a second request
 		kgo.SeedBrokers(strings.Split(cmp.Or(os.Getenv("BOOTSTRAP_SERVERS"), "localhost:9092"), ",")...),
 		kgo.ConsumerGroup("client-go"),
 		kgo.ConsumeTopics("nik.results", "nik.failures"),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // not the default: what was not committed is no outcome
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), // not the default; uncommitted records are not outcomes
 		kgo.DisableAutoCommit(),
 	)
 	check(err)
@@ -41,7 +41,7 @@ func main() {
 
 	number := map[string]int{} // by key
 	for at, request := range asked {
-		key := rand.Text() // yours: the id of an application, say. The outcome carries the same one.
+		key := rand.Text() // your own, such as an application id; the outcome has the same key
 		number[key] = at
 		value, err := json.Marshal(request)
 		check(err)
@@ -52,11 +52,11 @@ func main() {
 		fetches := client.PollFetches(ctx)
 		check(fetches.Err())
 		for _, record := range fetches.Records() {
-			if at, mine := number[string(record.Key)]; mine { // others ask, too
+			if at, mine := number[string(record.Key)]; mine { // other clients have outcomes here too
 				outcomes[at] = record
 			}
 		}
-		// Once they are dealt with: a crash before brings them again, so deal with a key twice alike.
+		// After processing: a crash before this repeats the outcomes, so process them idempotently.
 		check(client.CommitUncommittedOffsets(ctx))
 	}
 	for at := range asked {
@@ -73,7 +73,7 @@ func tell(at int, outcome *kgo.Record) {
 	}
 	var result struct{ Data map[string]json.RawMessage }
 	check(json.Unmarshal(outcome.Value, &result))
-	for _, nik := range asked[at].NIK { // a map has no order, the list that was sent has
+	for _, nik := range asked[at].NIK { // in the order of the request, since a map has none
 		var valid bool
 		if json.Unmarshal(result.Data[nik], &valid) == nil {
 			fmt.Println(at+1, nik, map[bool]string{true: "valid", false: "not valid"}[valid])

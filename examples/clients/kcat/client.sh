@@ -1,22 +1,22 @@
 #!/bin/sh
-# Asks nik-stream three things and reads the outcomes, with kcat and jq.
+# Sends three requests to nik-stream and reads the outcomes, with kcat and jq.
 #
 #     sh client.sh
 #
 # BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default.
 set -eu
 brokers=${BOOTSTRAP_SERVERS:-localhost:9092}
-run=$(date +%s)-$$ # a key of yours: the id of an application, say. The outcome carries the same one.
+run=$(date +%s)-$$ # your own key, such as an application id; the outcome has the same key
 
-# Key, a tab, the request. NIKs are text: jq and many others read a number beyond 2^53 as another one, and a number that
-# begins with 0 is no JSON: the whole request fails.
+# Each line is a key, a tab and a request. Send NIKs as strings: jq and many others change numbers beyond 2^53, and a number with a
+# leading zero is not valid JSON, so the whole request fails.
 kcat -b "$brokers" -P -t nik.requests -K "$(printf '\t')" -X enable.idempotence=true <<REQUESTS
 $run-1	{"nik":["3273010101900001","1234567891234567"],"process":"limited"}
 $run-2	{"nik":["3273010101900001"],"process":"full"}
 $run-3	{"nik":["3273010101900001"],"process":"fast"}
 REQUESTS
 
-# Every outcome there is now, of both topics (what was not committed is no outcome), and of those ours.
+# Prints our outcomes among all committed records of both topics.
 outcomes() {
   for topic in nik.results nik.failures; do
     kcat -b "$brokers" -C -q -e -o beginning -t "$topic" -X isolation.level=read_committed -J

@@ -1,15 +1,15 @@
-// Asks nik-stream three things and reads the outcomes, with KafkaJS.
+// Sends three requests to nik-stream and reads the outcomes, with KafkaJS.
 //
 //     npm ci
 //     node client.js
 //
-// BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default. KafkaJS gets no releases any more;
-// @confluentinc/kafka-javascript has the same interface over librdkafka, and is built when it is installed.
+// BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default. KafkaJS is not maintained;
+// @confluentinc/kafka-javascript has the same interface on librdkafka and is compiled when it is installed.
 import { randomUUID } from 'node:crypto'
 import kafkajs from 'kafkajs'
 import { compressFrame, decompressFrame } from 'lz4-napi'
 
-// Outcomes are compressed by LZ4, which KafkaJS leaves to its users.
+// Outcomes are compressed with LZ4, and KafkaJS has no codec for it.
 kafkajs.CompressionCodecs[kafkajs.CompressionTypes.LZ4] = () => ({
   compress: ({ buffer }) => compressFrame(buffer),
   decompress: (buffer) => decompressFrame(buffer)
@@ -17,31 +17,31 @@ kafkajs.CompressionCodecs[kafkajs.CompressionTypes.LZ4] = () => ({
 const brokers = (process.env.BOOTSTRAP_SERVERS ?? 'localhost:9092').split(',')
 const kafka = new kafkajs.Kafka({ brokers, logLevel: kafkajs.logLevel.ERROR })
 
-// NIKs are text. A number of JavaScript is exact up to 2^53 = 9007199254740992: JSON.stringify([9171010101900003]) is
+// Send NIKs as strings. A JavaScript number is exact up to 2^53 = 9007199254740992 only: JSON.stringify([9171010101900003]) is
 // [9171010101900004], another NIK, without an error. And 0123 is 83.
 const asked = [
   { nik: ['3273010101900001', '1234567891234567'], process: 'limited' },
   { nik: ['3273010101900001'], process: 'full' },
-  { nik: ['3273010101900001'], process: 'fast' } // there is no such process
+  { nik: ['3273010101900001'], process: 'fast' } // an unknown process
 ]
-const keys = asked.map(() => randomUUID()) // yours: the id of an application, say. The outcome carries the same one.
+const keys = asked.map(() => randomUUID()) // your own, such as application ids; outcomes have the same keys
 
-const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 }) // a retry never becomes a second request
+const producer = kafka.producer({ idempotent: true, maxInFlightRequests: 1 }) // a retry does not create a second request
 await producer.connect()
 const messages = asked.map((request, at) => ({ key: keys[at], value: JSON.stringify(request) }))
 await producer.send({ topic: 'nik.requests', messages })
 await producer.disconnect()
 
-const consumer = kafka.consumer({ groupId: 'client-node', readUncommitted: false }) // what was not committed is no outcome
+const consumer = kafka.consumer({ groupId: 'client-node', readUncommitted: false }) // uncommitted records are not outcomes
 await consumer.connect()
 await consumer.subscribe({ topics: ['nik.results', 'nik.failures'], fromBeginning: true })
 const outcomes = new Map()
 const all = new Promise((resolve, reject) => {
   setTimeout(() => reject(new Error('no outcome after a minute')), 60_000).unref()
-  // Once this returns the outcome counts as dealt with: a crash before brings it again, so deal with a key twice alike.
+  // The offset is committed after this returns. A crash before that repeats the outcome, so process it idempotently.
   const eachMessage = async ({ topic, message }) => {
     const key = message.key?.toString()
-    if (keys.includes(key)) outcomes.set(key, { topic, message }) // others ask, too
+    if (keys.includes(key)) outcomes.set(key, { topic, message }) // other clients have outcomes here too
     if (outcomes.size === keys.length) resolve()
   }
   consumer.run({ eachMessage }).catch(reject)

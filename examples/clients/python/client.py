@@ -1,4 +1,4 @@
-"""Asks nik-stream three things and reads the outcomes, with confluent-kafka.
+"""Sends three requests to nik-stream and reads the outcomes, with confluent-kafka.
 
     pip install --require-hashes -r requirements.txt
     python client.py
@@ -16,26 +16,26 @@ from confluent_kafka import Consumer, Producer
 
 SERVERS = {"bootstrap.servers": os.environ.get("BOOTSTRAP_SERVERS", "localhost:9092")}
 
-# NIKs are text. As a number one of province 91 or later passes 2^53, which many readers of JSON on the way do not hold; and a
-# code that begins with 0 is no JSON at all: the whole request fails.
+# Send NIKs as strings. As numbers, those of province 91 or later exceed 2^53, which many JSON parsers cannot represent. A number with a
+# leading zero is not valid JSON, so the whole request fails.
 asked = [
     {"nik": ["3273010101900001", "1234567891234567"], "process": "limited"},
     {"nik": ["3273010101900001"], "process": "full"},
-    {"nik": ["3273010101900001"], "process": "fast"},  # there is no such process
+    {"nik": ["3273010101900001"], "process": "fast"},  # an unknown process
 ]
-keys = [uuid.uuid4().hex for _ in asked]  # yours: the id of an application, say. The outcome carries the same one.
+keys = [uuid.uuid4().hex for _ in asked]  # your own, such as an application id; the outcome has the same key
 
-producer = Producer(SERVERS | {"enable.idempotence": True})  # a retry never becomes a second request
+producer = Producer(SERVERS | {"enable.idempotence": True})  # a retry does not create a second request
 for key, request in zip(keys, asked):
     producer.produce("nik.requests", json.dumps(request), key)
 if producer.flush(30):
-    sys.exit("the brokers did not take the requests")
+    sys.exit("the brokers did not acknowledge the requests")
 
 consumer = Consumer(SERVERS | {
     "group.id": "client-python",
     "auto.offset.reset": "earliest",
     "enable.auto.commit": False,
-    "isolation.level": "read_committed",  # what was not committed is no outcome
+    "isolation.level": "read_committed",  # uncommitted records are not outcomes
 })
 consumer.subscribe(["nik.results", "nik.failures"])
 outcomes, deadline = {}, time.monotonic() + 60
@@ -44,9 +44,9 @@ while len(outcomes) < len(keys) and time.monotonic() < deadline:
     if record is None or record.error():
         continue
     key = (record.key() or b"").decode()
-    if key in keys:  # others ask, too
+    if key in keys:  # other clients have outcomes here too
         outcomes[key] = record
-    consumer.commit(record)  # once the outcome is dealt with: a crash before brings it again, so deal with a key twice alike
+    consumer.commit(record)  # after processing the outcome: a crash before this repeats it, so process it idempotently
 consumer.close()
 
 for number, key in enumerate(keys, 1):

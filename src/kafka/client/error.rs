@@ -13,7 +13,7 @@ pub enum CommandError {
         /// The last connection failure that librdkafka reported.
         why: String,
     },
-    /// The brokers reject the connection, or there is no token to authenticate with.
+    /// The brokers reject the connection, or the token to authenticate with is missing.
     #[error("{0}")]
     Rejected(String),
     #[error("topic {0} does not exist: `nik-stream topics create` creates it")]

@@ -103,12 +103,8 @@ impl OutputProducer {
             calls: id.map(|_| CallThread::start(worker)).transpose()?,
             transaction: Transaction::Idle,
         };
-        this.attempt_call(
-            INIT_TIMEOUT,
-            INIT_ATTEMPT_TIMEOUT,
-            is_stopped,
-            Arc::new(native::init_transactions),
-        )?;
+        let init: TransactionalCall = Arc::new(native::init_transactions);
+        this.attempt_call(INIT_TIMEOUT, INIT_ATTEMPT_TIMEOUT, is_stopped, &init)?;
         Ok(this)
     }
 
@@ -174,7 +170,7 @@ impl OutputProducer {
     /// the group rejects the commit of a zombie.
     pub fn commit(&mut self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
         self.send_offsets(positions, membership)?;
-        let committed = self.call(Arc::new(native::commit_transaction));
+        let committed = self.call(native::commit_transaction);
         match committed {
             Ok(()) => self.transaction = Transaction::Idle,
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
@@ -185,9 +181,9 @@ impl OutputProducer {
 
     /// Adds positions to the open transaction.
     pub fn send_offsets(&self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
-        self.call(Arc::new(move |producer, timeout| {
+        self.call(move |producer, timeout| {
             native::send_offsets(producer, &positions, &membership, timeout)
-        }))
+        })
     }
 
     /// Whether the brokers received records of the transaction that is open or was aborted last.
@@ -206,14 +202,21 @@ impl OutputProducer {
     /// transactions the records stay sent.
     pub fn abort(&mut self) -> Result<Vec<Refused>, Fault> {
         if let Transaction::Open { sent } = self.transaction {
-            self.call(Arc::new(native::abort_transaction))?;
+            self.call(native::abort_transaction)?;
             self.transaction = Transaction::Aborted { sent };
         }
         Ok(self.events().take_refused())
     }
 
-    fn call(&self, call: TransactionalCall) -> Result<(), Fault> {
-        self.attempt_call(CALL_TIMEOUT, ATTEMPT_TIMEOUT, || false, call)
+    fn call(
+        &self,
+        call: impl Fn(&Client<ProducerEvents>, Duration) -> Result<(), CallError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Result<(), Fault> {
+        let call: TransactionalCall = Arc::new(call);
+        self.attempt_call(CALL_TIMEOUT, ATTEMPT_TIMEOUT, || false, &call)
     }
 
     /// Makes a transactional call, and retries it while librdkafka allows that, unless
@@ -223,14 +226,14 @@ impl OutputProducer {
         timeout: Duration,
         attempt_timeout: Duration,
         is_stopped: impl Fn() -> bool,
-        call: TransactionalCall,
+        call: &TransactionalCall,
     ) -> Result<(), Fault> {
         let Some(calls) = &self.calls else {
             return Ok(());
         };
         let deadline = Instant::now() + timeout;
         loop {
-            let (producer, call) = (Arc::clone(&self.producer), Arc::clone(&call));
+            let (producer, call) = (Arc::clone(&self.producer), Arc::clone(call));
             let attempt = move || call(producer.client(), attempt_timeout);
             match calls.call(attempt_timeout, attempt)? {
                 Ok(()) => return Ok(()),

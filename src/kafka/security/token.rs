@@ -28,7 +28,7 @@ const DEFAULT_LIFETIME_MS: i64 = 5 * 60 * 1000;
 /// Upper bound on the output of a command, in bytes.
 const MAX_OUTPUT: u64 = 1 << 20;
 
-/// Why there is no token. The message never quotes what was read, which may be a secret.
+/// Why a token could not be obtained. The message never quotes what was read, which may be secret.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoToken {
     #[error("{path} cannot be read: {why} (kafka.security.oauth_token_file)")]

@@ -81,7 +81,7 @@ impl SharedBreaker {
                 "flood breaker resumed by an operator: dead letters are written until the flood is over"
             ),
             State::Closed => {
-                tracing::info!(breaker = "closed", "flood breaker closed: the flood is over")
+                tracing::info!(breaker = "closed", "flood breaker closed: the flood is over");
             }
         }
     }

@@ -1,4 +1,4 @@
-{{/* The release's name for everything. */}}
+{{/* The name of all objects. */}}
 {{- define "nik-stream.name" -}}
 {{- if .Values.fullnameOverride -}}
 {{- .Values.fullnameOverride | trunc 52 | trimSuffix "-" -}}
@@ -34,7 +34,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* One value of the settings as text. Helm reads whole numbers as floats, and would write 1e+06. */}}
+{{/* A value of the settings as text. Helm reads integers as floats and would write 1e+06. */}}
 {{- define "nik-stream.text" -}}
 {{- if kindIs "slice" . -}}
 {{ join "," . }}
@@ -45,7 +45,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 
-{{/* A table of settings as variables: `table`, and `path`, the beginning of their names. */}}
+{{/* A table of settings as environment variables: `table`, and `path`, the prefix of their names. */}}
 {{- define "nik-stream.variables" -}}
 {{- range $key, $value := .table -}}
 {{- $name := printf "%s__%s" $.path ($key | upper | replace "." "_") -}}
@@ -58,7 +58,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end -}}
 
-{{/* The variables of a container of the program. */}}
+{{/* The environment variables of a container of the program. */}}
 {{- define "nik-stream.environment" -}}
 {{- $kafka := .Values.settings.kafka -}}
 {{- if not $kafka.bootstrap_servers -}}
@@ -83,7 +83,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end -}}
 
-{{/* Of the pod: nobody's user, no token of Kubernetes. */}}
+{{/* The pod: an unprivileged user, and no Kubernetes token. */}}
 {{- define "nik-stream.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -120,7 +120,7 @@ volumes:
 {{- end }}
 {{- end -}}
 
-{{/* Of each container: the program, which writes no file. */}}
+{{/* Each container: the program with a read-only file system. */}}
 {{- define "nik-stream.container" -}}
 image: {{ include "nik-stream.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}

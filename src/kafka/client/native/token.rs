@@ -15,7 +15,7 @@ pub fn set_token<C: ClientContext>(client: &Client<C>, token: OAuthToken) -> boo
         return false;
     };
     let mut error: [c_char; 1] = [0];
-    // SAFETY: see the module's argument; the texts are copied, there are no extensions, and the
+    // SAFETY: see the module's argument; the texts are copied, extensions are not passed, and the
     // error text is truncated to its buffer.
     let code = unsafe {
         sys::rd_kafka_oauthbearer_set_token(

@@ -23,27 +23,27 @@ public class Ask {
     public static void main(String[] arguments) throws Exception {
         var servers = System.getenv().getOrDefault("BOOTSTRAP_SERVERS", "localhost:9092");
         var answers = new ContainerProperties(System.getenv("REPLIES"));
-        answers.setGroupId("ask-" + UUID.randomUUID()); // each asker reads all answers and keeps its own
+        answers.setGroupId("ask-" + UUID.randomUUID()); // each client reads all answers and keeps its own
         var listener = new ConcurrentMessageListenerContainer<String, String>(new DefaultKafkaConsumerFactory<>(Map.of(
                 "bootstrap.servers", servers,
-                "isolation.level", "read_committed", // not the default: what was not committed is no outcome
+                "isolation.level", "read_committed", // not the default; uncommitted records are not outcomes
                 "key.deserializer", StringDeserializer.class,
                 "value.deserializer", StringDeserializer.class)), answers);
         var requests = new DefaultKafkaProducerFactory<String, String>(Map.of(
                 "bootstrap.servers", servers, "key.serializer", StringSerializer.class, "value.serializer", StringSerializer.class));
         var template = new ReplyingKafkaTemplate<>(requests, listener); // sets kafka_replyTopic and kafka_correlationId
-        template.setSharedReplyTopic(true); // the others' answers are no errors
+        template.setSharedReplyTopic(true); // answers to other clients are not errors
         template.start();
         try {
             template.waitForAssignment(Duration.ofSeconds(30));
             var request = new JsonMapper().writeValueAsString(new Request(List.of("3273010101900001"), "limited"));
-            // A failure stands in nik.failures and is no answer: then this ends with the timeout.
+            // A failure goes to nik.failures, so this call then ends with a timeout.
             var answer = template.sendAndReceive(
                     new ProducerRecord<>("nik.requests", UUID.randomUUID().toString(), request), Duration.ofSeconds(30));
             System.out.println(answer.get(60, TimeUnit.SECONDS).value());
         } finally {
             template.stop();
-            template.destroy(); // its timer
+            template.destroy(); // stops its timer
             requests.destroy();
         }
     }

@@ -19,15 +19,15 @@ import tools.jackson.databind.json.JsonMapper;
 public class Client {
     static final JsonMapper JSON = new JsonMapper();
 
-    // NIKs are text, never long: a source's 0123L is 83, and readers of JSON on the way may not hold numbers beyond 2^53.
+    // Send NIKs as strings, not as long: 0123L in Java source is 83, and many JSON parsers cannot represent numbers beyond 2^53.
     record Request(List<String> nik, String process) {}
 
     public static void main(String[] arguments) throws Exception {
         var asked = List.of(
                 new Request(List.of("3273010101900001", "1234567891234567"), "limited"),
                 new Request(List.of("3273010101900001"), "full"),
-                new Request(List.of("3273010101900001"), "fast")); // there is no such process
-        // Yours: the id of an application, say. The outcome carries the same one.
+                new Request(List.of("3273010101900001"), "fast")); // an unknown process
+        // Use your own key, such as an application id. The outcome has the same key.
         var keys = asked.stream().map(request -> UUID.randomUUID().toString()).toList();
         var outcomes = new ConcurrentHashMap<String, CompletableFuture<ConsumerRecord<String, String>>>();
         keys.forEach(key -> outcomes.put(key, new CompletableFuture<>()));
@@ -35,17 +35,17 @@ public class Client {
         var servers = System.getenv().getOrDefault("BOOTSTRAP_SERVERS", "localhost:9092");
         var read = new ContainerProperties("nik.results", "nik.failures");
         read.setGroupId("client-java");
-        // Once this returns the outcome counts as dealt with: a crash before brings it again, so deal with a key twice alike.
+        // The offset is committed after this returns. A crash before that repeats the outcome, so process it idempotently.
         read.setMessageListener((MessageListener<String, String>) record -> {
-            if (record.key() != null && outcomes.containsKey(record.key())) outcomes.get(record.key()).complete(record); // others ask, too
+            if (record.key() != null && outcomes.containsKey(record.key())) outcomes.get(record.key()).complete(record); // other clients have outcomes here too
         });
         var listener = new KafkaMessageListenerContainer<>(new DefaultKafkaConsumerFactory<String, String>(Map.of(
                 "bootstrap.servers", servers,
                 "auto.offset.reset", "earliest",
-                "isolation.level", "read_committed", // not the default: what was not committed is no outcome
+                "isolation.level", "read_committed", // not the default; uncommitted records are not outcomes
                 "key.deserializer", StringDeserializer.class,
                 "value.deserializer", StringDeserializer.class)), read);
-        var producers = new DefaultKafkaProducerFactory<String, String>(Map.of( // idempotent: a retry never becomes a second request
+        var producers = new DefaultKafkaProducerFactory<String, String>(Map.of( // idempotent: a retry does not create a second request
                 "bootstrap.servers", servers, "key.serializer", StringSerializer.class, "value.serializer", StringSerializer.class));
         var template = new KafkaTemplate<>(producers);
         listener.start();
