@@ -68,9 +68,9 @@ fn the_containers_settings_start_broker_topics_program_and_generator() {
     wait_until("the broker listens", || std::net::TcpStream::connect(("127.0.0.1", free)).is_ok());
 
     let topics = environment(&services["topics"], &ports);
-    let made = written(&mut program(&texts(&services["topics"]["command"]), &topics));
+    let created = written(&mut program(&texts(&services["topics"]["command"]), &topics));
     for topic in ["nik.requests", "nik.results", "nik.failures"] {
-        assert!(made.contains(&format!("created {topic}: ")), "{made}");
+        assert!(created.contains(&format!("created {topic}: ")), "{created}");
     }
 
     assert_eq!(texts(&services["nik-stream"]["command"]), ["run"]);
