@@ -16,12 +16,14 @@
 //!   borrow from the message.
 #![allow(unsafe_code)]
 
+mod describe;
 mod token;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
+pub use describe::{fetched_high_watermark, topic_id};
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
