@@ -75,6 +75,7 @@ impl Known {
         };
         match &self.group {
             None => true,
+            Some(group) if !self.is_of_this_topic(group) => true,
             // What an operator set since then overrides.
             Some(group) => (group.reset_ms, group.offset) < (own.reset_ms, own.offset),
         }
@@ -176,9 +177,9 @@ mod tests {
             assert_eq!(position.topic_id, known.topic_id, "{context}");
             let Some(own) = own else { continue };
             // Only an operator's later word, or a topic that replaced this one, leads back.
-            let word = known.group.as_ref().is_some_and(|group| group.reset_ms > own.reset_ms);
-            assert!(word || position.offset >= own.offset, "{context}");
-            assert!(group.is_none() || !word || position.offset >= group.unwrap().offset);
+            let word = group.filter(|group| group.reset_ms > own.reset_ms);
+            let expected = word.map_or(own.offset, |group| group.offset);
+            assert!(position.offset >= expected, "{context}");
         }
     }
 
