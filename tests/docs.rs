@@ -113,8 +113,8 @@ fn every_endpoint_of_the_reference_answers() {
 #[test]
 fn the_reference_lists_every_exit_code() {
     let help = printed(&["run", "--help"]);
-    let codes = help.lines().find_map(|line| line.strip_prefix("Exit: ")).unwrap();
-    let codes = codes.split(", ").filter_map(|code| code.split(' ').next());
+    let (_, codes) = help.split_once("\nExit codes: ").unwrap();
+    let codes = codes.split(", ").filter_map(|code| code.split_whitespace().next());
     let usage = program(&["no-such-command"]).status.code().unwrap().to_string();
     let mut codes: Vec<&str> = codes.chain([usage.as_str()]).collect();
     codes.sort_by_key(|code| code.parse::<u8>().unwrap());
@@ -127,8 +127,10 @@ fn commands(above: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     assert!(help.contains("\nExample"), "{above:?} --help: no example");
     let below = help.split("\nCommands:\n").nth(1).and_then(|it| it.split("\n\n").next());
     let Some(below) = below else {
-        let options = help.lines().filter_map(|line| line.trim_start().strip_prefix("--"));
-        let options = options.filter_map(|option| option.split([' ', '\n']).next());
+        let (_, options) = help.split_once("\nOptions:\n").unwrap();
+        // Options are less indented than the second line of a description, which may begin with one.
+        let options = options.lines().filter_map(|line| line.strip_prefix("      --"));
+        let options = options.filter_map(|option| option.split(' ').next());
         let options = options.map(|option| format!("--{option}")).collect();
         return BTreeMap::from([(format!("nik-stream {}", above.join(" ")), options)]);
     };

@@ -230,7 +230,7 @@ fn data_goes_to_standard_output_and_messages_to_standard_error_without_colours()
     for (arguments, code, data, words) in [
         (&["check", "3273010101900001"][..], 0, "{\"message\":", ""),
         (&["regions", "lookup", "32"], 0, "32 province", ""),
-        (&["regions", "lookup", "99"], 1, "", "99: no such province"),
+        (&["regions", "lookup", "99"], 1, "", "99: no province has this code"),
         (&["config", "check"], 0, "ok", ""),
         (&["config", "check", "--config", "/nonexistent"], 64, "", "/nonexistent: "),
         (&["dlq", "list", "--config", "/nonexistent"], 64, "", "/nonexistent: "),

@@ -46,7 +46,8 @@ impl Fields {
 
     /// Writes one field a line, with the values aligned.
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        let width = self.0.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        let longest = self.0.iter().map(|(label, _)| label.len()).max().unwrap_or(0);
+        let width = longest.max(11); // the same in all blocks of a lookup
         self.0.iter().try_for_each(|(label, value)| writeln!(out, "  {label:<width$} {value}"))
     }
 }

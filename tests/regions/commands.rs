@@ -89,9 +89,9 @@ fn lookup_shows_a_retired_code_with_its_successor_and_its_provenance() {
 #[test]
 fn lookup_shows_unknown_names_and_successors_as_unknown() {
     let (out, ..) = regions(&["lookup", "740308"]);
-    assert!(out.contains("  name       unknown\n"), "{out}");
-    assert!(out.contains("  successor  unknown\n"), "{out}");
-    assert!(out.contains("  confidence code high / name unknown\n"), "{out}");
+    assert!(out.contains("  name        unknown\n"), "{out}");
+    assert!(out.contains("  successor   unknown\n"), "{out}");
+    assert!(out.contains("  confidence  code high / name unknown\n"), "{out}");
 }
 
 #[test]

@@ -29,8 +29,7 @@ pub(super) struct ShowArgs {
     #[arg(long)]
     reveal: bool,
 
-    /// The position of the dead letter in the topic of failures, PARTITION:OFFSET as `dlq list
-    /// --each` prints it
+    /// Position of the dead letter, PARTITION:OFFSET, as printed by `dlq list --each`
     #[arg(value_name = "PLACE")]
     position: Position,
 }
