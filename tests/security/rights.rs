@@ -78,9 +78,7 @@ fn users(secured: &Secured, rights: &[Right]) -> (usize, Vec<(usize, String)>) {
 /// Runs a command as each of `lacking`; asserts that it names the missing right.
 fn assert_named(secured: &Secured, stage: &Stage, lacking: &[(usize, String)], arguments: &[&str]) {
     for (user, needs) in lacking {
-        // The default of commands: an event with statistics can hide the one with the denial.
         let settings = settings_of(secured, stage, *user);
-        let settings = settings.set("kafka.consumer.statistics_interval_ms", "0");
         let said = settings.command(arguments).output().expect("runs");
         let words = String::from_utf8(said.stderr).expect("text");
         assert_eq!(words.trim_end(), format!("nik-stream: {needs}"), "{arguments:?}");
