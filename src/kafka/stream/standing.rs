@@ -16,11 +16,24 @@ pub enum Standing {
     Truncated { offset: i64 },
     /// A record arrived whose offset is not above that of the record before it.
     OffsetsJumpBack { last: i64, offset: i64 },
+    /// The group's position is beyond the ledger's: nobody answered the records in between, or the
+    /// ledger lost entries.
+    AheadOfLedger { group: i64, ledger: i64 },
+    /// The ledger's entry belongs to another topic of the same name, and nothing shows to which
+    /// topic the group's position belongs.
+    LedgerOtherTopic { group: i64, ledger: i64 },
 }
 
 impl Standing {
-    pub const LABELS: &[&str] =
-        &["corrupt", "undecodable", "beyond_end", "truncated", "offsets_jump_back"];
+    pub const LABELS: &[&str] = &[
+        "corrupt",
+        "undecodable",
+        "beyond_end",
+        "truncated",
+        "offsets_jump_back",
+        "ahead_of_ledger",
+        "ledger_other_topic",
+    ];
 
     /// The name in metrics and logs.
     pub fn label(&self) -> &'static str {
@@ -30,6 +43,8 @@ impl Standing {
             Self::BeyondEnd { .. } => "beyond_end",
             Self::Truncated { .. } => "truncated",
             Self::OffsetsJumpBack { .. } => "offsets_jump_back",
+            Self::AheadOfLedger { .. } => "ahead_of_ledger",
+            Self::LedgerOtherTopic { .. } => "ledger_other_topic",
         }
     }
 
@@ -41,6 +56,18 @@ impl Standing {
             | Self::Truncated { offset } => offset,
             Self::BeyondEnd { committed, .. } => committed,
             Self::OffsetsJumpBack { last, .. } => last + 1,
+            Self::AheadOfLedger { ledger, .. } | Self::LedgerOtherTopic { ledger, .. } => ledger,
+        }
+    }
+}
+
+impl Standing {
+    /// The kind under which a difference between the group and the ledger is counted.
+    pub fn ledger_difference(&self) -> Option<&'static str> {
+        match self {
+            Self::AheadOfLedger { .. } => Some("ahead"),
+            Self::LedgerOtherTopic { .. } => Some("other_topic"),
+            _ => None,
         }
     }
 }
@@ -63,6 +90,14 @@ impl Display for Standing {
             Self::OffsetsJumpBack { last, offset } => {
                 write!(f, "offset {offset} came after offset {last}")
             }
+            Self::AheadOfLedger { group, ledger } => {
+                write!(f, "the group's position {group} is ahead of the ledger's, {ledger}")
+            }
+            Self::LedgerOtherTopic { group, ledger } => write!(
+                f,
+                "the ledger's position {ledger} belongs to another topic of this name, and nothing \
+                 shows to which the group's, {group}, belongs"
+            ),
         }
     }
 }
@@ -80,6 +115,8 @@ mod tests {
             Standing::BeyondEnd { committed, end },
             Standing::Truncated { offset },
             Standing::OffsetsJumpBack { last, offset },
+            Standing::AheadOfLedger { group: 5, ledger: 3 },
+            Standing::LedgerOtherTopic { group: 5, ledger: 3 },
         ];
         assert_eq!(all.each_ref().map(Standing::label).as_slice(), Standing::LABELS);
     }
