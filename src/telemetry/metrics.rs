@@ -38,7 +38,6 @@ pub struct Metrics {
     pub rebalances: IntCounter,
     faults: IntCounterVec,
     worker_restarts: IntCounterVec,
-    ledger_differences: IntCounterVec,
     commit_duration: Histogram,
     latency: Histogram,
     epoch_records: Histogram,
@@ -61,9 +60,6 @@ struct Partitions {
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
 }
-
-/// How a group's position may differ from the ledger's.
-const LEDGER_DIFFERENCES: [&str; 4] = ["behind", "ahead", "missing", "other_topic"];
 
 const SECTIONS: [&str; 5] = ["length", "area", "dob", "gender", "computerized"];
 
@@ -140,14 +136,6 @@ impl Metrics {
             faults.with_label_values(&[cause]);
             worker_restarts.with_label_values(&[cause]);
         }
-        let ledger_differences = counters(
-            "nik_stream_ledger_differences_total",
-            "Partitions that were assigned while the group's position and the ledger's differed, by how the group's did.",
-            &["kind"],
-        );
-        for kind in LEDGER_DIFFERENCES {
-            ledger_differences.with_label_values(&[kind]);
-        }
         let sections =
             counters("nik_summary_valid_section_total", "NIKs valid in one section.", &["section"]);
         Self {
@@ -192,7 +180,6 @@ impl Metrics {
             ),
             faults,
             worker_restarts,
-            ledger_differences,
             commit_duration: histogram(
                 "nik_stream_commit_duration_seconds",
                 "Seconds from the end of an epoch to its commit.",
@@ -290,11 +277,6 @@ impl Metrics {
     /// to [`Self::new`].
     pub fn worker_restarted(&self, cause: &'static str) {
         self.worker_restarts.with_label_values(&[cause]).inc();
-    }
-
-    /// Counts a partition whose position in the group differs from the ledger's.
-    pub fn ledger_difference(&self, kind: &'static str) {
-        self.ledger_differences.with_label_values(&[kind]).inc();
     }
 
     /// The current values of all metrics.
