@@ -106,6 +106,8 @@ pub fn decide(known: &Known) -> Start {
     let mut position = match latest {
         Some(position) if known.is_of_this_topic(&position) => position,
         other => {
+            // Kafka deletes the positions together with the topic.
+            let other = other.or_else(|| known.own.clone());
             notices.extend(other.map(|it| Notice::OtherTopic { committed: it.offset }));
             Committed { offset: low, leader_epoch: None, topic_id: None, reset_ms: 0 }
         }
@@ -207,7 +209,11 @@ mod tests {
                 notices.is_empty(),
                 {
                     let same_topic = usable(&known, &known.group) == known.group;
-                    position.offset == expected && same_topic && !known.group_is_behind()
+                    let only_own = known.group.is_none() && known.own.is_some();
+                    position.offset == expected
+                        && same_topic
+                        && !known.group_is_behind()
+                        && !only_own
                 },
                 "{known:?} {notices:?}"
             );
@@ -220,7 +226,8 @@ mod tests {
                         );
                     }
                     Notice::OtherTopic { committed } => {
-                        assert_eq!((Some(committed), position.offset), (group, LOW));
+                        let own = known.own.as_ref().map(|it| it.offset);
+                        assert_eq!((Some(committed), position.offset), (group.or(own), LOW));
                     }
                     Notice::LostToRetention { from, to } => {
                         assert!(from < to && to == position.offset && to == LOW);

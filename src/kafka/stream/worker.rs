@@ -22,7 +22,7 @@ use super::shutdown::Stop;
 use super::sweep::Unswept;
 use crate::config::Guarantee;
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::native::{GroupMetadata, Offsets};
+use crate::kafka::client::native::GroupMetadata;
 use crate::kafka::client::producer::{OutputProducer, Sent};
 use crate::pipeline::Position;
 use crate::pipeline::epoch::{Cadence, Epoch};
@@ -101,6 +101,11 @@ impl Worker {
                 }
             }
             Event::Rebalance(rebalance) => return self.rebalance(&rebalance),
+            Event::Failure(failure) => {
+                // What was read of the partition is fine.
+                self.commit()?;
+                return self.consumer.fail(failure);
+            }
             Event::Idle if consumer.is_standby() => batch.set_joined(true),
             Event::Idle => {}
         }
@@ -118,8 +123,7 @@ impl Worker {
         match batch.shared.policy.guarantee {
             Guarantee::ExactlyOnce => {
                 let metadata = batch.group_metadata.take().ok_or(Cause::NotAMember)?;
-                let topic = batch.shared.outputs.topics.requests.c_name();
-                let positions = Offsets::new(topic, batch.epoch.positions());
+                let positions = consumer.to_commit(batch.epoch.positions());
                 batch.producer.commit(positions, metadata)?;
             }
             Guarantee::AtLeastOnce => consumer.commit(batch.epoch.positions())?,
