@@ -194,11 +194,13 @@ fn an_entry_far_behind_the_end_of_the_ledger_is_found() {
     it.answer(30);
     // Other groups' entries, and aborted ones of this group.
     let noise = |key: &str, count| -> Vec<NewRecord> {
-        let record = |partition| NewRecord {
+        let record = |partition| {
+            NewRecord {
             partition: Some(partition),
             key: Some(key.as_bytes().to_vec()),
             value: Some(b"{\"next\":1,\"topic_id\":null,\"leader_epoch\":null,\"transactional_id\":\"\",\"time\":0}".to_vec()),
             ..NewRecord::default()
+        }
         };
         (0..3).flat_map(|partition| vec![record(partition); count]).collect()
     };

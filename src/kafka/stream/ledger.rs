@@ -20,13 +20,16 @@ use crate::telemetry::now_ms;
 /// Longer than any transaction lasts that the brokers end: what is hidden after this time stays so
 /// until someone ends its transaction.
 const HIDDEN_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long the client stays open after its last use.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The tag of entries in delivery reports, which is no record's.
 const TAG: usize = usize::MAX;
 
 /// Asks the ledger for the latest entries. It has a client only while partitions are starting.
 pub struct LedgerLookup {
     shared: Arc<Shared>,
-    reader: RefCell<Option<LedgerReader>>,
+    /// The client, and when it was last used.
+    reader: RefCell<Option<(LedgerReader, Instant)>>,
     /// Since when the end of a partition has been hidden.
     hidden: RefCell<BTreeMap<i32, Instant>>,
 }
@@ -67,7 +70,8 @@ impl LedgerLookup {
     ) -> Option<BTreeMap<i32, LedgerAnswer>> {
         let outputs = &self.shared.outputs;
         let not_kept = LedgerAnswer { ledger: Ledger::NotKept, is_hidden: false };
-        let mut answers: BTreeMap<_, _> = partitions.iter().map(|&it| (it, not_kept.clone())).collect();
+        let mut answers: BTreeMap<_, _> =
+            partitions.iter().map(|&it| (it, not_kept.clone())).collect();
         let Some(topic) = &outputs.ledger else {
             return Some(answers);
         };
@@ -76,7 +80,8 @@ impl LedgerLookup {
         }
         let kept: Vec<_> =
             partitions.iter().copied().filter(|&it| outputs.ledger_of(it).is_some()).collect();
-        let found = self.read(&topic.name, &kept, timeout).map_err(|error| self.note(&error)).ok()?;
+        let found =
+            self.read(&topic.name, &kept, timeout).map_err(|error| self.note(&error)).ok()?;
         for (partition, Found { entry, is_hidden }) in found {
             let is_hidden = is_hidden && self.is_still_hidden(partition);
             if !is_hidden {
@@ -94,12 +99,14 @@ impl LedgerLookup {
         partitions: &[i32],
         timeout: Duration,
     ) -> Result<BTreeMap<i32, Found>, KafkaError> {
-        let mut reader = self.reader.borrow_mut();
-        if reader.is_none() {
-            let shared = &self.shared;
-            *reader = Some(LedgerReader::connect(&shared.clients, topic, &shared.group)?);
-        }
-        reader.as_ref().map_or(Ok(BTreeMap::new()), |reader| reader.latest(partitions, timeout))
+        let (shared, now) = (&self.shared, Instant::now());
+        let reader = match self.reader.take() {
+            Some((reader, _)) => reader,
+            None => LedgerReader::connect(&shared.clients, topic, &shared.group)?,
+        };
+        let found = reader.latest(partitions, timeout);
+        self.reader.replace(Some((reader, now)));
+        found
     }
 
     /// Whether to wait for what is hidden.
@@ -126,9 +133,21 @@ impl LedgerLookup {
         tracing::debug!(%error, "the ledger of positions cannot be read yet");
     }
 
-    /// Closes the client: all partitions have started.
-    pub fn rest(&self) {
-        if let Some(reader) = self.reader.borrow_mut().take() {
+    /// Closes the client if no partition has started for a while.
+    pub fn close_idle(&self) {
+        let mut reader = self.reader.borrow_mut();
+        let is_idle = |used: Instant| used.elapsed() > IDLE_TIMEOUT;
+        if reader.as_ref().is_some_and(|(_, used)| is_idle(*used))
+            && let Some((reader, _)) = reader.take()
+        {
+            reader.close();
+        }
+    }
+}
+
+impl Drop for LedgerLookup {
+    fn drop(&mut self) {
+        if let Some((reader, _)) = self.reader.take() {
             reader.close();
         }
     }
@@ -145,7 +164,7 @@ impl From<Entry> for Committed {
 pub fn send_entries(
     shared: &Shared,
     producer: &mut OutputProducer,
-    positions: impl Iterator<Item = (i32, Committed)>,
+    positions: Vec<(i32, Committed)>,
     value: &mut Vec<u8>,
 ) -> Result<(), Fault> {
     for (partition, position) in positions {

@@ -7,11 +7,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use rdkafka::message::{BorrowedMessage, Message};
-
 use crate::config::Topics;
 use crate::kafka::client::c_string;
 use crate::kafka::client::fault::Fault;
+use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::each_header;
 use crate::kafka::roles::{PerTopic, Role};
 use crate::kafka::security::access::Access;
@@ -124,7 +123,7 @@ impl Outputs {
     /// no result is lost. (The name is part of the request, so it is never logged.)
     pub fn route(
         &self,
-        record: &BorrowedMessage<'_>,
+        record: &Record<'_>,
         outcome: &Outcome,
         reply_allowed: bool,
     ) -> Destination<'_> {
@@ -184,7 +183,7 @@ impl Outputs {
     /// The reply topic that a result goes to, and the partition if the request names one.
     fn reply(
         &self,
-        record: &BorrowedMessage<'_>,
+        record: &Record<'_>,
         reply_allowed: bool,
     ) -> Option<(&KnownTopic, Option<i32>)> {
         let (target, partition) = self.reply_target(record);
@@ -207,7 +206,7 @@ impl Outputs {
     }
 
     /// The topic and the partition that the request names.
-    fn reply_target(&self, record: &BorrowedMessage<'_>) -> (ReplyTarget<'_>, Option<i32>) {
+    fn reply_target(&self, record: &Record<'_>) -> (ReplyTarget<'_>, Option<i32>) {
         let (mut target, mut partition) = (ReplyTarget::None, None);
         if self.replies.is_empty() {
             return (target, partition);

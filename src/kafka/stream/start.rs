@@ -90,14 +90,12 @@ impl Notice {
     /// The kind under which a difference between the group and the ledger is counted.
     pub fn ledger_difference(&self) -> Option<&'static str> {
         match self {
-            Self::BehindLedger { group: Some(_), .. } => Some("behind"),
-            Self::BehindLedger { group: None, .. } => Some("missing"),
+            Self::GroupBehind { group, .. } | Self::BehindLedger { group, .. } => {
+                Some(if group.is_some() { "behind" } else { "missing" })
+            }
             Self::LedgerBehindOwn { .. } => Some("ahead"),
             Self::LedgerOtherTopic { .. } => Some("other_topic"),
-            Self::GroupBehind { .. }
-            | Self::OtherTopic { .. }
-            | Self::Adopted { .. }
-            | Self::LostToRetention { .. } => None,
+            Self::OtherTopic { .. } | Self::Adopted { .. } | Self::LostToRetention { .. } => None,
         }
     }
 }
@@ -203,6 +201,8 @@ pub fn decide(known: &Known) -> Start {
     let mut position = match latest {
         Some(position) if known.is_of_this_topic(&position) => position,
         other => {
+            // Kafka deletes the positions together with the topic.
+            let other = other.or_else(|| known.own.clone());
             notices.extend(other.map(|it| Notice::OtherTopic { committed: it.offset }));
             Committed { offset: low, leader_epoch: None, topic_id: None, reset_ms: 0 }
         }
@@ -305,7 +305,11 @@ mod tests {
                 notices.is_empty(),
                 {
                     let same_topic = usable(&known, &known.group) == known.group;
-                    position.offset == expected && same_topic && !known.group_is_behind()
+                    let only_own = known.group.is_none() && known.own.is_some();
+                    position.offset == expected
+                        && same_topic
+                        && !known.group_is_behind()
+                        && !only_own
                 },
                 "{known:?} {notices:?}"
             );
@@ -318,7 +322,8 @@ mod tests {
                         );
                     }
                     Notice::OtherTopic { committed } => {
-                        assert_eq!((Some(committed), position.offset), (group, LOW));
+                        let own = known.own.as_ref().map(|it| it.offset);
+                        assert_eq!((Some(committed), position.offset), (group.or(own), LOW));
                     }
                     Notice::LostToRetention { from, to } => {
                         assert!(from < to && to == position.offset && to == LOW);
