@@ -121,7 +121,8 @@ fn positions_that_expired_are_taken_from_the_ledger() {
     it.send(90);
     it.wait();
     assert_eq!(it.differences(), Differences::default());
-    assert!((counted(&program, "missing") - 3.0).abs() < 0.5);
+    // More if a partition changed its worker before anything was committed.
+    assert!(counted(&program, "missing") > 2.5);
     assert!(program.stderr().contains("ERROR"), "{}", program.stderr());
     stop(program);
     it.assert_ledgers_agree();

@@ -32,6 +32,9 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this time no transaction of a crashed member can be open. If the committed offsets are
 /// still unknown, the worker logs a warning or restarts.
 const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long to wait for a ledger that the watch has not seen. The worker restarts until it exists,
+/// because this wait notices no stop.
+const MISSING_LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a rebalance may delay a commit. With the embedded broker one takes nearly a session.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(12);
@@ -270,7 +273,12 @@ impl GroupConsumer {
                 return Ok(starts);
             }
             let is_member = self.group_metadata().is_some_and(|metadata| metadata.is_known());
-            if !is_member || started.elapsed() > COMMITTED_OFFSETS_TIMEOUT {
+            let timeout = if self.lookup.ledger.is_missing() {
+                MISSING_LEDGER_TIMEOUT
+            } else {
+                COMMITTED_OFFSETS_TIMEOUT
+            };
+            if !is_member || started.elapsed() > timeout {
                 return Err(Cause::OffsetsUnknown.into());
             }
         }
