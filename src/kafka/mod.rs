@@ -6,6 +6,7 @@ pub(crate) mod dlq;
 pub(crate) mod embedded;
 pub(crate) mod ledger;
 mod limits;
+pub mod positions;
 pub(crate) mod request_producer;
 pub mod roles;
 mod security;

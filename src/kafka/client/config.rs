@@ -104,6 +104,13 @@ impl Clients {
         config
     }
 
+    /// The properties of the producer that sets positions for an operator.
+    pub fn positions_producer(&self) -> ClientConfig {
+        let mut config = self.replay_producer();
+        config.set("transactional.id", format!("{}-positions", self.settings.kafka.group_id));
+        config
+    }
+
     /// The properties of the producer of synthetic requests, which may be as large as the limits
     /// allow.
     pub fn request_producer(&self) -> ClientConfig {
@@ -152,7 +159,7 @@ impl Clients {
         let kafka = &self.settings.kafka;
         let mut config = self.common();
         config
-            // The reader never joins this group; it only fetches its committed offsets.
+            // Required by librdkafka; a reader never joins it.
             .set("group.id", self.replay_name())
             .set("statistics.interval.ms", "0")
             .set("enable.auto.commit", "false")

@@ -40,8 +40,15 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// A reader that knows the committed offsets of replays.
     pub fn connect(clients: &Clients) -> Result<Self, CommandError> {
-        let config = clients.reader();
+        Self::with_group(clients, &clients.replay_name())
+    }
+
+    /// A reader that knows the committed offsets of `group`, which it never joins.
+    pub fn with_group(clients: &Clients, group: &str) -> Result<Self, CommandError> {
+        let mut config = clients.reader();
+        config.set("group.id", group);
         let client: BaseConsumer<UnpolledContext> = config
             .create_with_context(UnpolledContext::new(&clients.access))
             .map_err(|error| CommandError::no_client(&error))?;
