@@ -17,7 +17,7 @@ pub struct Manifest {
     /// The decree that publishes the current codes.
     pub decree: String,
     pub source: Source,
-    /// Of `current.tsv` followed by `retired.tsv`.
+    /// SHA-256 of `current.tsv` followed by `retired.tsv`.
     pub sha256: String,
     /// SHA-256 by file name.
     pub files: BTreeMap<String, String>,
@@ -32,7 +32,7 @@ pub struct Manifest {
 pub struct Source {
     /// The Python package with its version.
     pub package: String,
-    /// The file in the package.
+    /// The file of codes in the package.
     pub file: String,
     pub sha256: String,
     pub licence: String,

@@ -1,7 +1,7 @@
 //! Masks long numbers: what may be a NIK is not printed unless the operator asks for it.
 //!
-//! A regular expression cannot do this: whether a JSON escape is a digit of some script shows only
-//! when it is decoded.
+//! A regular expression cannot do this, because JSON escapes have to be decoded to find digits of
+//! all scripts.
 
 /// The fewest digits of a long number. The first six of a NIK are the code of an area and do not
 /// identify a person.

@@ -29,7 +29,7 @@ fn answer(kind: &str, text: &'static str) -> Response {
         (header::CONTENT_SECURITY_POLICY, POLICY.to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
         (header::REFERRER_POLICY, "no-referrer".to_owned()),
-        // An upgrade of the program brings another page.
+        // An upgrade of the program may change the page.
         (header::CACHE_CONTROL, "no-cache".to_owned()),
     ];
     (headers, text).into_response()

@@ -72,7 +72,7 @@ impl Tally {
 struct OffsetRange {
     partition: i32,
     first: i64,
-    /// One past the last record.
+    /// The offset after the last record: the one to commit.
     next: i64,
 }
 

@@ -1,9 +1,10 @@
-//! The position of a record in its topic.
+//! A partition and an offset in it.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The position of a record in its topic, or of the next one to read; written `partition:offset`.
+/// The position of a record in its topic, or of the next record to read; written
+/// `partition:offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     pub partition: i32,

@@ -268,13 +268,13 @@ impl Metrics {
         latency.flush();
     }
 
-    /// Counts a worker's fault by its cause, one of those given to [`Self::new`].
+    /// Counts a worker's fault. `cause` must be one of those given to [`Self::new`].
     pub fn fault(&self, cause: &'static str) {
         self.faults.with_label_values(&[cause]).inc();
     }
 
-    /// Counts the restart of a worker by the cause of the fault that ended it, one of those given
-    /// to [`Self::new`].
+    /// Counts the restart of a worker after a fault. `cause` must be one of those given to
+    /// [`Self::new`].
     pub fn worker_restarted(&self, cause: &'static str) {
         self.worker_restarts.with_label_values(&[cause]).inc();
     }
@@ -327,8 +327,8 @@ pub struct RegionsInfo<'a> {
 }
 
 impl RegionsInfo<'_> {
-    /// The release's date in seconds since 1970, at most half a year off, since its name gives only
-    /// the year. Without a year it is 0, which is old enough for the alert.
+    /// The middle of the release's year, in seconds since 1970, since its name gives no exact date.
+    /// Without a year it is 0, which is old enough for the alert.
     fn middle_of_year(&self) -> i64 {
         let year = self.release.split('.').next().and_then(|it| it.parse().ok());
         let day = year.and_then(|year| NaiveDate::from_ymd_opt(year, 7, 1));

@@ -13,7 +13,7 @@ use crate::{Limits, Process, Reason};
 use nik::Date;
 use nik::region::Regions;
 
-/// One in so many broken requests is as large as the limits (a megabyte).
+/// One broken request in this many is as large as the limits (a megabyte).
 const LARGE_EVERY: usize = 40;
 
 /// Properties of the generated requests. Generating panics if a share is outside 0 to 1.

@@ -32,9 +32,9 @@ impl Default for Settings {
 /// The kind of an outcome; its payload is in the output buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// A result, for the topic of results.
+    /// A result, for the results topic.
     Result { process: Process, summary: Summary },
-    /// A failure, for the topic of failures.
+    /// A failure, for the failures topic.
     Failure {
         reason: Reason,
         /// The process, if it could be read.

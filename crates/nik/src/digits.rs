@@ -1,8 +1,8 @@
 //! Sixteen digits, the length of nearly every NIK, read at once.
 //!
 //! Every NIK passes through this code. Crates that parse digits (such as `atoi_simd`) give one
-//! number, from which each part would have to be divided out again. Here each digit keeps its own
-//! byte of a `u128`, without `unsafe` and on every processor.
+//! number, which would have to be divided into its parts again. Here each digit keeps its own byte
+//! of a `u128`.
 
 /// The values of sixteen ASCII digits, the first one in the lowest byte.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -22,8 +22,8 @@ fn days(from: (i32, u32, u32), to: (i32, u32, u32)) -> impl Iterator<Item = Naiv
     day(from).iter_days().take_while(move |today| *today <= day(to))
 }
 
-/// The birth date for all six-digit numbers on the reference date, derived from chrono's days
-/// alone: every day claims the digits of a man and of a woman, and a later day replaces an earlier
+/// The birth date that each six-digit number means on the reference date, from chrono alone: each
+/// day is entered under its digits for a man and for a woman, and a later day replaces an earlier
 /// one.
 fn birth_dates(reference: NaiveDate) -> Vec<Option<NaiveDate>> {
     let mut dates = vec![None; 1_000_000];

@@ -40,7 +40,7 @@ impl Snapshot {
         })
     }
 
-    /// The same for counters, as whole numbers.
+    /// As [`Self::by_label`], as whole numbers.
     pub fn counts(&self, name: &str, label: &str) -> BTreeMap<&str, u64> {
         self.by_label(name, label).map(|(label, value)| (label, whole(value))).collect()
     }
