@@ -8,12 +8,10 @@ use axum::response::{IntoResponse, Response};
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src 'self'; script-src 'self'; style-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
-/// Serves the page.
 pub async fn page() -> Response {
     answer("text/html", include_str!("page/index.html"))
 }
 
-/// Serves a part of the page.
 pub async fn part(Path(name): Path<String>) -> Response {
     match name.as_str() {
         "style.css" => answer("text/css", include_str!("page/style.css")),

@@ -56,11 +56,8 @@ impl Default for HttpTimeouts {
 /// What the endpoints use.
 #[derive(Clone)]
 pub struct View {
-    /// The content of the live page.
     pub status: Arc<Status>,
-    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The readiness, and the flood breaker.
     pub health: Arc<Health>,
     /// Whether the breaker may be resumed from another machine.
     pub resume_from_anywhere: bool,

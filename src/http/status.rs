@@ -22,7 +22,6 @@ const LATENCY_WINDOW: Duration = Duration::from_mins(5);
 
 /// What does not change while the program runs.
 #[derive(Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "the names are those of the settings and metrics")]
 pub struct About {
     pub version: &'static str,
     pub revision: &'static str,
@@ -65,7 +64,6 @@ impl Sample {
 }
 
 impl Status {
-    /// Starts the history.
     pub fn new(about: About, metrics: Arc<Metrics>, health: Arc<Health>) -> Self {
         let status = Self { about, metrics, health, history: Mutex::default() };
         status.record();

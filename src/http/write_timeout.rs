@@ -9,7 +9,6 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// See the module.
 pub(super) struct WriteTimeout {
     stream: TcpStream,
     timeout: Duration,

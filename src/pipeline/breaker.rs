@@ -55,7 +55,6 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// A closed breaker with an empty window.
     pub fn new(policy: &Policy) -> Self {
         #[expect(
             clippy::cast_possible_truncation,

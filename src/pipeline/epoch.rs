@@ -52,12 +52,10 @@ impl Tally {
         }
     }
 
-    /// The number of results.
     pub fn answered(&self) -> u64 {
         self.results.iter().sum()
     }
 
-    /// The number of failures.
     pub fn failed(&self) -> u64 {
         self.reasons.iter().sum()
     }

@@ -17,7 +17,6 @@ impl fmt::Display for Position {
     }
 }
 
-/// The text is not a position.
 #[derive(Debug, thiserror::Error)]
 #[error("expected PARTITION:OFFSET as `nik-stream dlq list --each` prints it, such as 3:42")]
 pub struct InvalidPosition;

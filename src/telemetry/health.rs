@@ -20,7 +20,6 @@ pub struct Health {
     stopping: AtomicBool,
     /// Problems with the brokers and topics; `None` until they were checked for the first time.
     cluster: Mutex<Option<Vec<String>>>,
-    /// The flood breaker.
     pub breaker: Arc<dyn FloodBreaker>,
 }
 

@@ -34,7 +34,6 @@ struct Partition {
 /// The offsets of a partition at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Watermarks {
-    /// The first offset.
     pub begin: i64,
     /// The last stable offset.
     pub end: i64,
@@ -42,10 +41,8 @@ pub struct Watermarks {
     pub next: Option<i64>,
 }
 
-/// The lag of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionLag {
-    /// The partition's number.
     pub partition: i32,
     /// The number of records, and the age of the oldest in milliseconds; `None` if another instance
     /// consumes the partition.
@@ -143,14 +140,12 @@ impl Lag {
         }
     }
 
-    /// The partitions that are assigned to this instance.
     pub fn partitions(&self) -> Vec<i32> {
         let all = self.0.lock();
         let assigned = all.iter().filter(|(_, it)| it.worker.is_some());
         assigned.map(|(partition, _)| *partition).collect()
     }
 
-    /// The lag of every partition at `now`.
     pub fn read(&self, now: i64) -> Vec<PartitionLag> {
         let lag = |(&partition, it): (&i32, &Partition)| {
             let records = it.records();

@@ -33,7 +33,6 @@ impl Text {
     }
 }
 
-/// The kind of a value.
 #[derive(Debug, PartialEq)]
 pub(super) enum Value {
     Text(Text),

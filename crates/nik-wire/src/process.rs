@@ -13,7 +13,6 @@ use nik::{Date, Nik, Summary, assess};
 /// Rules and limits, set by the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// The limits of a request.
     pub limits: Limits,
     /// The largest result, in bytes.
     pub result_bytes: usize,
@@ -135,7 +134,6 @@ impl Processor {
     }
 }
 
-/// The rules for all NIKs of a request.
 struct Judgement<'a> {
     regions: &'a Regions,
     min_age: u8,

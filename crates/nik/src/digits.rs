@@ -31,7 +31,7 @@ impl Digits {
         Self(u128::from_le_bytes(*text) ^ (ONES * 0x30))
     }
 
-    /// A number that is different for any other sixteen digits.
+    /// A number that no other sixteen digits have.
     #[inline]
     pub fn key(self) -> u64 {
         let [first, second] = self.halves();

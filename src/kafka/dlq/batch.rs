@@ -26,7 +26,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An original to send, and the progress once it is sent.
 pub struct Ready {
-    /// The position of the dead letter.
     pub position: Position,
     /// The partition that the request was in.
     pub partition: i32,
@@ -34,7 +33,6 @@ pub struct Ready {
     pub cursor: Cursor,
 }
 
-/// The originals of the next transaction.
 #[derive(Default)]
 pub struct Batch {
     pub ready: Vec<Ready>,

@@ -64,9 +64,9 @@ impl Access {
         self.connection_failure.lock().take()
     }
 
-    /// Handles an error of a whole client. librdkafka retries by itself, and the effect on a record
-    /// is reported with the record. Every client reports an unreachable broker many times a second,
-    /// so that goes to the debug log; the topic watch logs it once.
+    /// Handles an error that concerns a client, not a record. librdkafka retries by itself. Every
+    /// client reports an unreachable broker many times a second, so that goes to the debug log; the
+    /// topic watch logs it once.
     pub fn report(&self, error: &KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             Some(Code::AllBrokersDown | Code::OperationTimedOut) => {

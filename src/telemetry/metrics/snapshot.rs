@@ -1,5 +1,5 @@
-//! The values of all metrics at one moment. The live page and the text of `/metrics` are made from
-//! the same snapshot type, so they cannot differ.
+//! The values of all metrics at one moment. The live page and `/metrics` are both made from it, so
+//! they agree.
 
 use std::collections::BTreeMap;
 
