@@ -79,7 +79,7 @@ mod tests {
         for text in ["", r"\u", r"\u00", r"\u00é", "\\", "123456 123456", "é\u{1}"] {
             assert_eq!(mask(text), text);
         }
-        // The end of an escape may count as digits: one star too many is safer.
+        // The last digits of an escape may be masked too: a star too many is safer.
         assert_eq!(mask(r"\u0041123"), r"\u*******");
     }
 }

@@ -71,8 +71,7 @@ fn every_day_from_1900_to_2100_is_a_birth_date_on_that_day_and_not_the_day_befor
                 assert_eq!(same_day, Some((to_date(day), 0)), "{day}");
                 assert_ne!(before, Some(to_date(day)), "{day}");
             } else {
-                // Two digits reach only 2099: the day is read a century earlier, if it exists
-                // there.
+                // The digits of a day in 2100 mean the same day in 2000.
                 let earlier = day.with_year(2000).map(|day| (to_date(day), 100));
                 assert_eq!(same_day, earlier, "{day}");
             }

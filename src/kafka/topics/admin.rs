@@ -55,7 +55,7 @@ pub struct Layout {
 #[derive(Clone, Debug, Default)]
 pub struct Topic {
     pub partitions: usize,
-    /// Of the partition that has the fewest.
+    /// The number of replicas of the partition with the fewest.
     pub replicas: usize,
     /// The partitions that have no leader.
     pub without_leader: Vec<i32>,
