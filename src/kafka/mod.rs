@@ -1,5 +1,10 @@
+<<<<<<< HEAD
 //! Everything that depends on Kafka. This module only re-exports; its six parts import each other
 //! one way: `security <- client <- dlq <- stream`, `client <- ledger <- stream` and `client <- topics`.
+=======
+//! Everything that depends on Kafka. Its parts import each other one way:
+//! `security <- client <- dlq <- stream` and `client <- topics`.
+>>>>>>> main
 
 mod client;
 pub(crate) mod dlq;

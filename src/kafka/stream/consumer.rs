@@ -36,7 +36,8 @@ const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_mins(1);
 /// because this wait notices no stop.
 const MISSING_LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a rebalance may delay a commit. With the embedded broker one takes nearly a session.
+/// How long a rebalance may delay a commit. With the embedded broker it takes nearly a session
+/// timeout.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(12);
 const COMMIT_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -69,10 +70,14 @@ pub struct GroupConsumer {
     assigned: Vec<i32>,
     /// Those assigned partitions that are not fetched yet.
     pending: PendingPartitions,
+<<<<<<< HEAD
     /// The other assigned partitions. Changed by the polls, whose records borrow the consumer.
     tracks: RefCell<Tracks>,
     lookup: Lookup,
     /// Whether the group's protocol reports no assignment instead of an empty one.
+=======
+    /// Whether the group's protocol sends no event for an empty assignment.
+>>>>>>> main
     hides_empty: bool,
     /// Whether the member has a `group.instance.id`; then it does not leave the group.
     is_static: bool,
@@ -181,7 +186,7 @@ impl GroupConsumer {
         GroupMetadata::of(self.consumer.client())
     }
 
-    /// Whether the worker is a member that the group gave no partition, and was not told so.
+    /// Whether the worker is a member without partitions that got no event about it.
     pub fn is_standby(&self) -> bool {
         self.hides_empty
             && self.assigned.is_empty()
@@ -292,10 +297,17 @@ impl GroupConsumer {
         let Some((partition, timeout)) = self.pending.take_due(Instant::now()) else {
             return Ok(());
         };
+<<<<<<< HEAD
         match self.look_up(&[partition], timeout) {
             // (To assign a partition would hide from `assignment_lost` that all were lost.)
             Some(starts) if !self.assignment_lost() => {
                 self.begin(starts)?;
+=======
+        match self.committed_offsets(&[partition], timeout)? {
+            // (Assigning a partition would hide from `assignment_lost` that all were lost.)
+            Some(list) if !self.assignment_lost() => {
+                self.fetch_from(&list)?;
+>>>>>>> main
                 self.pending.found();
             }
             _ => {
