@@ -11,11 +11,7 @@ const MODULES: [&str; 8] =
 
 /// The modules of `src/kafka`, and the two files that they share, with what each may import of the others. The other files directly
 /// in `src/kafka` may import everything.
-<<<<<<< HEAD
-const KAFKA_ROOMS: [(&str, &[&str]); 8] = [
-=======
-const KAFKA_MODULES: [(&str, &[&str]); 7] = [
->>>>>>> main
+const KAFKA_MODULES: [(&str, &[&str]); 8] = [
     ("limits", &[]),
     ("security", &["limits"]),
     ("roles", &["security"]),
