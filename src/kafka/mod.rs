@@ -1,10 +1,5 @@
-<<<<<<< HEAD
-//! Everything that depends on Kafka. This module only re-exports; its six parts import each other
-//! one way: `security <- client <- dlq <- stream`, `client <- ledger <- stream` and `client <- topics`.
-=======
 //! Everything that depends on Kafka. Its parts import each other one way:
-//! `security <- client <- dlq <- stream` and `client <- topics`.
->>>>>>> main
+//! `security <- client <- dlq <- stream`, `client <- ledger <- stream` and `client <- topics`.
 
 mod client;
 pub(crate) mod dlq;

@@ -21,12 +21,8 @@ pub struct Health {
     stopping: AtomicBool,
     /// Problems with the brokers and topics; `None` until they were checked for the first time.
     cluster: Mutex<Option<Vec<String>>>,
-<<<<<<< HEAD
     /// Partitions that are not read, and why.
     standing: Mutex<BTreeMap<i32, String>>,
-    /// The flood breaker.
-=======
->>>>>>> main
     pub breaker: Arc<dyn FloodBreaker>,
 }
 

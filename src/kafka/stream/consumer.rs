@@ -70,14 +70,10 @@ pub struct GroupConsumer {
     assigned: Vec<i32>,
     /// Those assigned partitions that are not fetched yet.
     pending: PendingPartitions,
-<<<<<<< HEAD
     /// The other assigned partitions. Changed by the polls, whose records borrow the consumer.
     tracks: RefCell<Tracks>,
     lookup: Lookup,
-    /// Whether the group's protocol reports no assignment instead of an empty one.
-=======
     /// Whether the group's protocol sends no event for an empty assignment.
->>>>>>> main
     hides_empty: bool,
     /// Whether the member has a `group.instance.id`; then it does not leave the group.
     is_static: bool,
@@ -297,17 +293,10 @@ impl GroupConsumer {
         let Some((partition, timeout)) = self.pending.take_due(Instant::now()) else {
             return Ok(());
         };
-<<<<<<< HEAD
         match self.look_up(&[partition], timeout) {
-            // (To assign a partition would hide from `assignment_lost` that all were lost.)
+            // (Assigning a partition would hide from `assignment_lost` that all were lost.)
             Some(starts) if !self.assignment_lost() => {
                 self.begin(starts)?;
-=======
-        match self.committed_offsets(&[partition], timeout)? {
-            // (Assigning a partition would hide from `assignment_lost` that all were lost.)
-            Some(list) if !self.assignment_lost() => {
-                self.fetch_from(&list)?;
->>>>>>> main
                 self.pending.found();
             }
             _ => {
