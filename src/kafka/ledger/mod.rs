@@ -1,4 +1,4 @@
-//! The ledger of positions: a second record of how far the group has read, in a topic of its own.
+//! The ledger of positions: a second record of how far the group has read, in a separate topic.
 //!
 //! A group coordinator can answer with old positions and without an error (Kafka 4.3.1, an only
 //! broker killed twice), positions expire, and a broker restored from an older disk brings old ones

@@ -65,7 +65,7 @@ impl LedgerReader {
         Ok(Self {
             client,
             topic: topic.to_owned(),
-            // A name with a NUL is no topic's: the brokers know no such partition.
+            // No topic has a NUL in its name, so an empty one is as unknown to the brokers.
             topic_c: CString::new(topic).unwrap_or_default(),
             group: group.to_owned(),
         })
@@ -87,7 +87,7 @@ impl LedgerReader {
         }
         while !steps.is_empty() {
             let read = self.read(&mut steps, deadline);
-            // So that nothing that this step fetched is taken for the next one's.
+            // So that nothing that this step fetched counts as the next one's.
             self.client.unassign()?;
             read?;
             for (partition, mut step) in std::mem::take(&mut steps) {

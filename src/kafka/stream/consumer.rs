@@ -27,7 +27,7 @@ use crate::pipeline::Position;
 
 /// The timeout of a lookup of committed offsets, after which partitions that can wait do so.
 const FIRST_LOOKUP_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long one lookup may take for partitions that cannot wait.
+/// The timeout of one lookup for partitions that cannot wait.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this time no transaction of a crashed member can be open. If the committed offsets are
 /// still unknown, the worker logs a warning or restarts.

@@ -22,7 +22,7 @@ use crate::telemetry::now_ms;
 const HIDDEN_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the client stays open after its last use.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The tag of entries in delivery reports, which is no record's.
+/// The tag of entries in delivery reports. No record has it.
 const TAG: usize = usize::MAX;
 
 /// Asks the ledger for the latest entries. It has a client only while partitions are starting.
