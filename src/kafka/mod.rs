@@ -15,5 +15,6 @@ pub use client::config::{check_property, features};
 pub(crate) use client::fault::{Cause, Fault};
 pub use security::acl::Operation;
 pub use stream::breaker::SharedBreaker;
+pub(crate) use stream::operator;
 pub use stream::shutdown::Stop;
 pub(crate) use stream::{Running, start};

@@ -16,3 +16,4 @@ mod records;
 mod refused;
 mod replies;
 mod stops;
+mod unreadable;

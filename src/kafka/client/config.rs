@@ -170,6 +170,20 @@ impl Clients {
         with_overrides(config, [&kafka.librdkafka, &kafka.consumer])
     }
 
+    /// As [`Self::reader`], for the committed offsets of the service's own group.
+    pub fn service_reader(&self) -> ClientConfig {
+        let mut config = self.reader();
+        config.set("group.id", &self.settings.kafka.group_id);
+        config
+    }
+
+    /// The properties of the producer that commits positions for an operator.
+    pub fn positions_producer(&self) -> ClientConfig {
+        let mut config = self.replay_producer();
+        config.set("transactional.id", format!("{}-positions", self.settings.kafka.group_id));
+        config
+    }
+
     /// The group and transactional id of replays. All share one, so that concurrent replays fence
     /// each other.
     pub fn replay_name(&self) -> String {

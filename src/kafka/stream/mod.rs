@@ -4,6 +4,7 @@ mod assignment;
 pub mod breaker;
 mod consumer;
 mod lookup;
+pub(crate) mod operator;
 mod outputs;
 mod pending;
 mod positions;
