@@ -134,6 +134,8 @@ impl Clients {
         let mut config = self.common();
         config
             .set("enable.idempotence", "true")
+            // A deleted topic would come back with the brokers' default number of partitions.
+            .set("allow.auto.create.topics", "false")
             .set("message.max.bytes", (largest_value + RECORD_OVERHEAD).to_string())
             .set("compression.type", "lz4")
             .set("partitioner", "murmur2_random");
