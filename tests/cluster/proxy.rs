@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::{KafkaCluster, ports};
 
 /// Keys of Kafka's protocol.
+pub const INIT_PRODUCER_ID: i16 = 22;
 pub const ADD_OFFSETS_TO_TXN: i16 = 25;
 pub const END_TXN: i16 = 26;
 pub const TXN_OFFSET_COMMIT: i16 = 28;
@@ -29,6 +30,8 @@ pub enum Verdict {
     Hold,
     /// Everything that is held is delivered first.
     AfterHeld,
+    /// It gets no answer.
+    Swallow,
 }
 
 /// A request of the program.
@@ -182,6 +185,7 @@ fn forward_requests(
         match request(&frame).map_or(Verdict::Forward, |request| state.judge(&request)) {
             Verdict::Forward => {}
             Verdict::AfterHeld => state.deliver(),
+            Verdict::Swallow => continue,
             Verdict::Hold => {
                 // First held, then cut off: the client repeats it at once.
                 state.held.lock().expect("no panic").push(Held { frame, broker, answers });

@@ -1,13 +1,16 @@
 //! Transactional requests whose first attempt gets no answer and reaches the broker late: it never changes a later transaction.
 
+use std::collections::BTreeMap;
 use std::process::Output;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use crate::cluster::proxy::{ADD_OFFSETS_TO_TXN, END_TXN, Proxy, TXN_OFFSET_COMMIT, Verdict};
+use crate::cluster::proxy::{
+    ADD_OFFSETS_TO_TXN, END_TXN, INIT_PRODUCER_ID, Proxy, TXN_OFFSET_COMMIT, Verdict,
+};
 use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::{Load, Requests};
@@ -61,11 +64,15 @@ impl<'a> OneByOne<'a> {
     }
 
     /// Sends a request, and waits for its outcome.
+    fn answered(&mut self) {
+        self.send();
+        self.reader.wait_for(self.sent.len());
+    }
+
     fn send(&mut self) {
         let request = self.requests.next().expect("an endless iterator");
         self.cluster.produce(&self.stage.requests, std::slice::from_ref(&request));
         self.sent.push(request);
-        self.reader.wait_for(self.sent.len());
     }
 }
 
@@ -80,11 +87,11 @@ fn a_late_commit_does_not_end_the_next_transaction() {
         let mut requests = OneByOne::new(cluster, &stage, &reader);
         proxy.reset();
         proxy.delay(|request| request.api_key == END_TXN, TXN_OFFSET_COMMIT);
-        requests.send();
+        requests.answered();
         assert_eq!(proxy.held(), 1);
-        requests.send();
+        requests.answered();
         wait_until("the late commit is answered", || !proxy.delivered().is_empty());
-        requests.send();
+        requests.answered();
         let replaced = replaced(&program);
         stop(program);
         let found = differences(&requests.sent, &stage.outcomes(cluster));
@@ -173,19 +180,50 @@ fn late_positions_do_not_set_the_group_back() {
         let mut requests = OneByOne::new(cluster, &stage, &reader);
         proxy.reset();
         proxy.delay(|request| request.api_key == TXN_OFFSET_COMMIT, END_TXN);
-        requests.send();
+        requests.answered();
         assert_eq!(proxy.held(), 1);
-        requests.send();
+        requests.answered();
         wait_until("the late positions are answered", || !proxy.delivered().is_empty());
         let replaced = replaced(&program);
         program.kill9();
         let program = ready(settings);
-        requests.send();
+        requests.answered();
         stop(program);
         let found = differences(&requests.sent, &stage.outcomes(cluster));
         assert_eq!(found, Differences::default());
         assert!(replaced > 0.5, "{replaced}");
     }
+}
+
+#[test]
+fn a_stop_is_noticed_while_the_producer_is_replaced() {
+    let guard = behind_proxy();
+    let (proxy, cluster) = &*guard;
+    let stage = Stage::new(cluster, "late-stop", 1);
+    let [settings, _] = memberships(&stage);
+    let reader = Reader::start(cluster, &stage);
+    let mut program = ready(&settings);
+    let mut requests = OneByOne::new(cluster, &stage, &reader);
+    proxy.delay(|request| request.api_key == END_TXN, END_TXN);
+    requests.answered();
+    assert_eq!(proxy.held(), 1);
+    let (swallowed, seen) = mpsc::channel();
+    proxy.judge(move |request| {
+        if request.api_key != INIT_PRODUCER_ID {
+            return Verdict::Forward;
+        }
+        let _ = swallowed.send(());
+        Verdict::Swallow
+    });
+    requests.send();
+    seen.recv_timeout(DRAIN_TIMEOUT).expect("the producer is replaced");
+    assert_eq!(program.stop(Duration::from_secs(5)), Some(0), "{}", program.stderr());
+    proxy.reset();
+    let program = ready(&settings);
+    requests.answered();
+    stop(program);
+    let found = differences(&requests.sent, &stage.outcomes(cluster));
+    assert_eq!(found, Differences::default());
 }
 
 #[test]
