@@ -15,7 +15,7 @@ use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, TRANSACTION_TIMEOUT, ready, stop, wait_until};
 
 const PARTITIONS: usize = 2;
 const RATE: u32 = 400;
@@ -23,6 +23,8 @@ const RATE: u32 = 400;
 const REPLACED: &str = r#"nik_stream_faults_total{cause="request_unanswered"}"#;
 /// Kafka's codes INVALID_PRODUCER_EPOCH and PRODUCER_FENCED.
 const REFUSED: [i16; 2] = [47, 90];
+/// The pause between two kills in the long run.
+const KILL_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the last outcomes may take. Lost ones are not waited for any longer.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -261,7 +263,7 @@ fn a_replay_whose_commit_was_not_answered_stops_and_continues_when_it_is_run_aga
 #[test]
 fn of_late_ends_at_random_none_loses_or_doubles_anything() {
     let seed = u64::from(std::process::id());
-    at_random(Duration::from_secs(6), seed);
+    at_random(Duration::from_secs(4), seed);
 }
 
 #[test]
@@ -276,15 +278,18 @@ fn late_requests_at_random_for_long() {
     );
 }
 
-/// Holds every fifth `EndTxn` and every eleventh `TxnOffsetCommit`, delivers them up to a second later, and kills the program now
-/// and then; as long for a dynamic member as for a static one.
+/// Holds every fifth `EndTxn` and every eleventh `TxnOffsetCommit`, delivers them up to a second later, and kills the program every
+/// [`KILL_INTERVAL`]; as long for a dynamic member as for a static one.
 fn at_random(time: Duration, seed: u64) {
     let guard = behind_proxy();
     let (proxy, cluster) = &*guard;
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     for membership in 0..2 {
         let stage = Stage::new(cluster, "late-random", PARTITIONS);
-        let settings = &memberships(&stage)[membership];
+        let timeout_ms = TRANSACTION_TIMEOUT.as_millis().to_string();
+        let settings = &memberships(&stage)[membership]
+            .clone()
+            .set("kafka.producer.transaction_timeout_ms", &timeout_ms);
         let load = Load::start(cluster, &stage.requests, PARTITIONS, RATE);
         let reader = Reader::start(cluster, &stage);
         let mut program = ready(settings);
@@ -300,15 +305,14 @@ fn at_random(time: Duration, seed: u64) {
             if *count % every == 0 { Verdict::Hold } else { Verdict::Forward }
         });
         let started = Instant::now();
-        let kill_every = time.min(Duration::from_secs(20)) / 2;
-        let mut next_kill = kill_every;
+        let mut next_kill = KILL_INTERVAL;
         let (mut late, mut times_replaced) = (0, 0.0);
         while started.elapsed() < time {
             std::thread::sleep(Duration::from_millis(random.random_range(20..1_000)));
             late += proxy.held();
             proxy.deliver();
             if started.elapsed() > next_kill {
-                next_kill += kill_every;
+                next_kill += KILL_INTERVAL;
                 times_replaced += replaced(&program);
                 program.kill9();
                 program = settings.run();

@@ -9,7 +9,7 @@
 //!
 //! - An `EndTxn` ends it. A late commit publishes outcomes whose requests are processed again; after
 //!   a late abort the rest is committed, with positions whose outcomes are gone.
-//! - A `TxnOffsetCommit` adds the positions of its own epoch. If it overtakes newer ones, the
+//! - A `TxnOffsetCommit` adds the positions of its epoch. If it overtakes newer ones, the
 //!   commit sets the group back; if it follows an abort, the commit sets the group beyond requests
 //!   that have no outcome.
 //! - `AddPartitionsToTxn` and `AddOffsetsToTxn` begin or widen a transaction, and thereby let the
