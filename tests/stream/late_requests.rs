@@ -21,7 +21,7 @@ const PARTITIONS: usize = 2;
 const RATE: u32 = 400;
 /// The metric of producers that were replaced.
 const REPLACED: &str = r#"nik_stream_faults_total{cause="request_unanswered"}"#;
-/// Kafka's codes INVALID_PRODUCER_EPOCH and PRODUCER_FENCED.
+/// Kafka's codes `INVALID_PRODUCER_EPOCH` and `PRODUCER_FENCED`.
 const REFUSED: [i16; 2] = [47, 90];
 /// The pause between two kills in the long run.
 const KILL_INTERVAL: Duration = Duration::from_secs(10);

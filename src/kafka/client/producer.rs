@@ -9,24 +9,25 @@
 //!
 //! - An `EndTxn` ends it. A late commit publishes outcomes whose requests are processed again; after
 //!   a late abort the rest is committed, with positions whose outcomes are gone.
-//! - A `TxnOffsetCommit` adds the positions of its epoch. If it overtakes newer ones, the
-//!   commit sets the group back; if it follows an abort, the commit sets the group beyond requests
-//!   that have no outcome.
+//! - A `TxnOffsetCommit` adds old positions to it. The commit then sets the group back if they
+//!   arrive after newer ones, and beyond requests without an outcome if their own transaction was
+//!   aborted.
 //! - `AddPartitionsToTxn` and `AddOffsetsToTxn` begin or widen a transaction, and thereby let the
 //!   broker accept a late `TxnOffsetCommit`.
 //!
 //! Therefore a client with such a request never begins another transaction. A new client of the
-//! same transactional id replaces it ([`OutputProducer::begin`]): `init_transactions` raises the
-//! producer epoch. From then on the transaction coordinator refuses the older epoch in the first,
-//! third and fourth request. It also refuses it for a `TxnOffsetCommit`: before the group
-//! coordinator adds positions to a transaction that it does not know to be open, it lets the
-//! transaction coordinator verify producer and epoch (KIP-890, Kafka 3.6); in one that it knows to
-//! be open, it has seen the newer epoch itself. Until the new client begins, there is no
-//! transaction that a late request could change, apart from one that it begins itself, which
-//! `init_transactions` aborts.
+//! same transactional id replaces it ([`OutputProducer::begin`]), and its `init_transactions` raises
+//! the producer epoch. From then on a late request is refused for its older epoch:
 //!
-//! The open transaction of such a client may still be committed or aborted: whatever arrives late
-//! is then part of it or repeats its end.
+//! - The transaction coordinator checks `AddPartitionsToTxn`, `AddOffsetsToTxn` and `EndTxn`.
+//! - The group coordinator checks a `TxnOffsetCommit` itself if it has seen the new epoch in the
+//!   open transaction. Otherwise it has the transaction coordinator verify the request (KIP-890,
+//!   Kafka 3.6).
+//!
+//! Between the last transaction of the old client and the first of the new one, a late request can
+//! only change a transaction that another late request has begun; `init_transactions` aborts it.
+//! The transaction that is open when a request gets no answer may still be committed or aborted:
+//! what arrives late belongs to it or repeats its end.
 
 mod events;
 
