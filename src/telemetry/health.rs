@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-/// The flood breaker, as readiness and operators use it.
+/// What readiness shows of the flood breaker, and what operators can do to it.
 pub trait FloodBreaker: Send + Sync {
     /// Why the breaker is open and until when; `None` while it is closed.
     fn problem(&self) -> Option<String>;
-    /// An operator accepts the dead letters. Returns `false` if the breaker is not open.
+    /// Lets an operator accept the dead letters. Returns `false` if the breaker is not open.
     fn accept(&self) -> bool;
 }
 
@@ -20,7 +20,6 @@ pub struct Health {
     stopping: AtomicBool,
     /// Problems with the brokers and topics; `None` until they were checked for the first time.
     cluster: Mutex<Option<Vec<String>>>,
-    /// The flood breaker.
     pub breaker: Arc<dyn FloodBreaker>,
 }
 
