@@ -86,8 +86,8 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Exits with the error in the arguments, or with the help text. Long numbers are masked: a misplaced
-/// argument may be a NIK, and this output may end up in logs.
+/// Prints the error in the arguments, or the help text, and exits. Long numbers are masked: a
+/// misplaced argument may be a NIK, and this output may end up in logs.
 fn exit_with_usage(error: &clap::Error) -> ! {
     let text = error.render().to_string();
     let masked = mask(&text);

@@ -1,5 +1,5 @@
-//! Everything that depends on Kafka. This module only re-exports; its five parts import each other
-//! one way: `security <- client <- dlq <- stream` and `client <- topics`.
+//! Everything that depends on Kafka. Its parts import each other one way:
+//! `security <- client <- dlq <- stream` and `client <- topics`.
 
 mod client;
 pub(crate) mod dlq;

@@ -134,8 +134,7 @@ impl Reader {
         }
     }
 
-    /// Makes the next [`Self::records`] fetch from the brokers what this reader may have fetched
-    /// already.
+    /// Discards what was fetched, so that the next [`Self::records`] asks the brokers.
     pub fn forget_fetched(&mut self) {
         self.at = None;
     }
@@ -194,7 +193,7 @@ pub struct Records<'a> {
     partition: i32,
     /// What is left to return.
     offsets: Range<i64>,
-    /// How often reading has begun, and the offset at which it last began.
+    /// How many times reading was started, and the offset of the last start.
     begun: (u32, i64),
 }
 

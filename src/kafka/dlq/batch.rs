@@ -1,6 +1,7 @@
-//! Sends originals in batches: each transaction holds a batch and the progress it makes.
+//! Sends originals in batches: each transaction holds a batch and the progress after it.
 
 use std::ffi::CString;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
@@ -10,7 +11,7 @@ use crate::kafka::client::c_string;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
-use crate::kafka::client::producer::{OutputProducer, Sent};
+use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
 use crate::kafka::client::refusal::is_permanent;
 use crate::kafka::dlq::dead_letter::Filter;
 use crate::kafka::dlq::error::DlqError;
@@ -26,7 +27,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An original to send, and the progress once it is sent.
 pub struct Ready {
-    /// The position of the dead letter.
     pub position: Position,
     /// The partition that the request was in.
     pub partition: i32,
@@ -34,7 +34,6 @@ pub struct Ready {
     pub cursor: Cursor,
 }
 
-/// The originals of the next transaction.
 #[derive(Default)]
 pub struct Batch {
     pub ready: Vec<Ready>,
@@ -67,7 +66,7 @@ pub struct Sender {
     requests: CString,
     failures: String,
     group: CString,
-    /// How many partitions the topic of requests has.
+    /// How many partitions the requests topic has.
     partitions: i32,
     /// How many records a transaction holds at most.
     pub batch_records: usize,
@@ -78,20 +77,30 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Connects to a topic of requests with so many partitions.
+    /// Connects. The requests topic has `partitions` partitions.
     pub fn connect(topic: &DeadLetterTopic, rate: u32, partitions: i32) -> Result<Self, DlqError> {
         let clients = &topic.clients;
         let name = clients.replay_name();
-        let config = clients.replay_producer();
-        let producer = OutputProducer::connect(&config, &clients.access, &name, 0, None, || false);
-        let producer = producer.map_err(|fault| match fault {
-            Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => CommandError::Brokers {
-                action: format!("start the producer with the transactional id {name}"),
-                why: why.to_string(),
-            }
-            .into(),
-            fault @ (Fault::Denied(_) | Fault::Fenced(_)) => DlqError::from(fault),
-        })?;
+        let settings = ProducerSettings {
+            config: clients.replay_producer(),
+            access: Arc::clone(&clients.access),
+            group: name.clone(),
+            worker: 0,
+            metrics: None,
+            // A new client would fence a later replay, which only the transactional id can decide.
+            if_unanswered: IfUnanswered::Fail,
+        };
+        let producer =
+            OutputProducer::connect(settings, || false).map_err(|fault| match fault {
+                Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => {
+                    CommandError::Brokers {
+                        action: format!("start the producer with the transactional id {name}"),
+                        why: why.to_string(),
+                    }
+                    .into()
+                }
+                fault @ (Fault::Denied(_) | Fault::Fenced(_)) => DlqError::from(fault),
+            })?;
         Ok(Self {
             producer,
             requests: c_string(&topic.requests)?,
@@ -112,13 +121,14 @@ impl Sender {
     /// names it.
     pub fn deliver(&mut self, batch: &[Ready], task: Task<'_>) -> Result<(), DlqError> {
         self.send(batch, task).map_err(|error| {
-            // A missing ACL surfaces as various transaction errors: the recorded denial says more.
+            // A missing ACL shows as one of several transaction errors; the recorded denial names
+            // it.
             let denied = self.producer.latest_denial();
             denied.map_or(error, |denied| CommandError::Rejected(denied).into())
         })
     }
 
-    /// Halves a batch that the brokers refuse until the record is found.
+    /// Halves a batch that the brokers refuse until the refused record is found.
     fn send(&mut self, batch: &[Ready], task: Task<'_>) -> Result<(), DlqError> {
         let Some(last) = batch.last() else {
             return Ok(());
@@ -134,7 +144,7 @@ impl Sender {
             }
         }
         if refused.is_none() {
-            // The codes of records that were only aborted with the refused one are here, too.
+            // The list also has records that were only aborted together with the refused one.
             let codes = self.producer.flush()?.into_iter().map(|it| it.code);
             refused = codes.reduce(|first, code| if is_permanent(code) { code } else { first });
         }
@@ -174,8 +184,8 @@ impl Sender {
         self.producer.close(CLOSE_TIMEOUT);
     }
 
-    /// Keeps to the rate by waiting between transactions: an open one would hold back the readers
-    /// of the topic.
+    /// Keeps to the rate by waiting between transactions, since an open one delays the readers of
+    /// the topic.
     fn wait_until_due(&mut self, records: usize) {
         std::thread::sleep(self.due.saturating_duration_since(Instant::now()));
         if self.rate > 0 {
@@ -186,7 +196,7 @@ impl Sender {
     }
 }
 
-/// The original as it was, in the partition that it was in, if that still exists.
+/// The original unchanged, for its old partition if that still exists.
 fn outgoing<'a>(topic: &'a CString, partitions: i32, ready: &'a Ready, tag: usize) -> Outgoing<'a> {
     let OriginalRecord { key, value, headers, timestamp } = &ready.original;
     let mut copied = Headers::with_capacity(headers.len());

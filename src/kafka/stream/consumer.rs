@@ -32,7 +32,8 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// still unknown, the worker logs a warning or restarts.
 const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_mins(1);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a rebalance may delay a commit. With the embedded broker one takes nearly a session.
+/// How long a rebalance may delay a commit. With the embedded broker it takes nearly a session
+/// timeout.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(12);
 const COMMIT_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -68,7 +69,7 @@ pub struct GroupConsumer {
     /// The other assigned partitions. Changed by the polls, whose records borrow the consumer.
     tracks: RefCell<Tracks>,
     lookup: Lookup,
-    /// Whether the group's protocol reports no assignment instead of an empty one.
+    /// Whether the group's protocol sends no event for an empty assignment.
     hides_empty: bool,
     /// Whether the member has a `group.instance.id`; then it does not leave the group.
     is_static: bool,
@@ -175,7 +176,7 @@ impl GroupConsumer {
         GroupMetadata::of(self.consumer.client())
     }
 
-    /// Whether the worker is a member that the group gave no partition, and was not told so.
+    /// Whether the worker is a member without partitions that got no event about it.
     pub fn is_standby(&self) -> bool {
         self.hides_empty
             && self.assigned.is_empty()
@@ -282,7 +283,7 @@ impl GroupConsumer {
             return Ok(());
         };
         match self.look_up(&[partition], timeout) {
-            // (To assign a partition would hide from `assignment_lost` that all were lost.)
+            // (Assigning a partition would hide from `assignment_lost` that all were lost.)
             Some(starts) if !self.assignment_lost() => {
                 self.begin(starts)?;
                 self.pending.found();

@@ -4,6 +4,7 @@
 //! membership may commit them, and only the partition's own worker would overwrite them: one whose
 //! partition is standing does not.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::CLOSE_BUDGET;
@@ -14,7 +15,7 @@ use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::Fault;
 use crate::kafka::client::native::{self, GroupMetadata, Offsets};
-use crate::kafka::client::producer::OutputProducer;
+use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings};
 use crate::kafka::client::reader::Reader;
 use crate::kafka::security::acl::{Operation, Right};
 use crate::pipeline::Position;
@@ -106,8 +107,15 @@ fn commit(
     partition: i32,
 ) -> Result<(), PositionsError> {
     let group = &settings.kafka.group_id;
-    let config = clients.positions_producer();
-    let mut producer = OutputProducer::connect(&config, &clients.access, group, 0, None, || false)?;
+    let producer = ProducerSettings {
+        config: clients.positions_producer(),
+        access: Arc::clone(&clients.access),
+        group: group.clone(),
+        worker: 0,
+        metrics: None,
+        if_unanswered: IfUnanswered::Fail,
+    };
+    let mut producer = OutputProducer::connect(producer, || false)?;
     producer.begin()?;
     let topic = c_string(&settings.topics.requests).map_err(Fault::from)?;
     let group = c_string(group).map_err(Fault::from)?;

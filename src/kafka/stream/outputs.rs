@@ -60,8 +60,8 @@ pub struct Outputs {
     pub topics: PerTopic<KnownTopic>,
     /// The topics of `topics.reply_allowed`.
     pub replies: Box<[KnownTopic]>,
-    /// Outcomes of requests in the partitions below this one can be routed: the partition counts of
-    /// requests, results and failures are known.
+    /// The number of request partitions whose outcomes can be routed; 0 until the partition counts
+    /// of all three topics are known.
     routable: AtomicI32,
     access: Arc<Access>,
 }
@@ -93,7 +93,7 @@ impl Outputs {
         })
     }
 
-    /// Publishes to the workers what the watch has stored.
+    /// Publishes the partition counts that the watch has stored to the workers.
     pub fn update_routable(&self) {
         let known = Role::ALL.iter().all(|&role| self.topics[role].partitions() > 0);
         let routable = if known { self.topics.requests.partitions() } else { 0 };
