@@ -1,4 +1,4 @@
-//! `nik-stream positions`: how far the group has read, and an operator's decision where to continue.
+//! `nik-stream positions`: shows and sets how far the requests were read.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -8,10 +8,10 @@ use clap::{Args, Subcommand};
 
 use super::config::Files;
 use super::written;
-use crate::kafka::positions::{PartitionPositions, Positions};
+use crate::kafka::operator::{Shown, accept, set, show};
 use crate::pipeline::Position;
 
-/// Shows how far the requests were read, and sets where they continue
+/// Shows and sets the positions of the service's group in the topic of requests
 #[derive(Args, Debug)]
 #[command(after_help = "Example: nik-stream positions show")]
 pub struct PositionsArgs {
@@ -21,116 +21,115 @@ pub struct PositionsArgs {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Shows the group's position and the ledger's in each partition
-    #[command(after_help = "Example:\n  nik-stream positions show --config /etc/nik-stream.toml")]
+    /// Prints the committed offset, the ledger's position, the first offset, the end and the lag of
+    /// each partition
+    #[command(after_help = "Example: nik-stream positions show --config /etc/nik-stream.toml")]
     Show(Files),
     Accept(AcceptArgs),
     Set(SetArgs),
+    Skip(SkipArgs),
 }
 
-/// Continues at the group's position where it differs from the ledger's
+/// Accepts the committed offset of a partition, which differs from the ledger's position
 ///
-/// The partition must not be read at the moment: either it stands, or the service is stopped.
+/// A running service continues there within 5 seconds.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: nik-stream positions accept 3")]
 struct AcceptArgs {
     #[command(flatten)]
     files: Files,
 
-    #[arg(required = true, value_name = "PARTITION")]
-    partitions: Vec<i32>,
+    #[arg(value_name = "PARTITION")]
+    partition: i32,
 }
 
-/// Continues at these offsets, in the group and in the ledger
+/// Sets the position of a partition
 ///
-/// The partition must not be read at the moment: either it stands, or the service is stopped.
+/// A running service continues there within 5 seconds if the partition is standing (see /readyz).
+/// It ignores the position of a partition that it reads: stop it first.
 #[derive(Args, Debug)]
-#[command(after_help = "Example: nik-stream positions set 3:4211")]
+#[command(after_help = "Example: nik-stream positions set 3:4200")]
 struct SetArgs {
     #[command(flatten)]
     files: Files,
 
-    #[arg(required = true, value_name = "PARTITION:OFFSET")]
-    positions: Vec<Position>,
+    /// The partition and the next offset to read
+    #[arg(value_name = "PARTITION:OFFSET")]
+    position: Position,
 }
 
-/// Runs the command.
+/// Skips records that cannot be read: they get no outcome
+#[derive(Args, Debug)]
+#[command(after_help = "Example: nik-stream positions skip 3:4200 --to 4300")]
+struct SkipArgs {
+    #[command(flatten)]
+    files: Files,
+
+    /// The partition, and its position now
+    #[arg(value_name = "PARTITION:OFFSET")]
+    position: Position,
+
+    /// The next offset to read
+    #[arg(long, value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
+    to: i64,
+}
+
 pub fn run(args: &PositionsArgs) -> anyhow::Result<ExitCode> {
-    let text = match &args.command {
+    let mut text = String::new();
+    match &args.command {
         Command::Show(files) => {
-            let positions = Positions::connect(&files.load()?.settings)?;
-            let all: Vec<_> = (0..positions.count).collect();
-            table(&positions.read(&all)?)?
+            let settings = files.load()?.settings;
+            writeln!(
+                text,
+                "{:>9} {:>12} {:>12} {:>12} {:>12} {:>12}",
+                "partition", "committed", "ledger", "first", "end", "lag"
+            )?;
+            for shown in show(&settings)? {
+                let (committed, ledger) = (offset(shown.committed), offset(shown.ledger));
+                let Shown { partition, low, high, .. } = shown;
+                let lag = shown.lag();
+                writeln!(
+                    text,
+                    "{partition:>9} {committed:>12} {ledger:>12} {low:>12} {high:>12} {lag:>12}"
+                )?;
+            }
         }
-        Command::Accept(args) => {
-            let positions = Positions::connect(&args.files.load()?.settings)?;
-            continued(&positions.accept(&args.partitions)?)?
+        Command::Accept(AcceptArgs { files, partition }) => {
+            let settings = files.load()?.settings;
+            let accepted = accept(&settings, *partition)?;
+            let topic = &settings.topics.requests;
+            writeln!(
+                text,
+                "{topic} partition {partition}: the ledger's position was {} and is {}",
+                offset(accepted.ledger),
+                offset(accepted.committed)
+            )?;
         }
-        Command::Set(args) => {
-            let positions = Positions::connect(&args.files.load()?.settings)?;
-            positions.check(&args.positions)?;
-            positions.set(&args.positions)?;
-            continued(&args.positions)?
+        Command::Set(SetArgs { files, position }) => {
+            let settings = files.load()?.settings;
+            let before = set(&settings, *position, None)?;
+            let Position { partition, offset } = position;
+            let topic = &settings.topics.requests;
+            writeln!(
+                text,
+                "{topic} partition {partition}: the position was {} and is {offset}",
+                self::offset(before.committed)
+            )?;
         }
-    };
+        Command::Skip(SkipArgs { files, position, to }) => {
+            let settings = files.load()?.settings;
+            set(&settings, *position, Some(*to))?;
+            let Position { partition, offset } = position;
+            let topic = &settings.topics.requests;
+            writeln!(
+                text,
+                "{topic} partition {partition}: offsets {offset} to before {to} are skipped and get no outcome"
+            )?;
+        }
+    }
     written(io::stdout().write_all(text.as_bytes()))
 }
 
-fn continued(positions: &[Position]) -> Result<String, std::fmt::Error> {
-    let mut text = String::new();
-    for Position { partition, offset } in positions {
-        writeln!(text, "partition {partition} continues at {offset}")?;
-    }
-    Ok(text)
-}
-
-fn table(all: &[PartitionPositions]) -> Result<String, std::fmt::Error> {
-    let mut text = format!(
-        "{:>9}  {:>12}  {:>12}  {:>12}  {:>12}  {}\n",
-        "partition", "first", "end", "group", "ledger", "difference"
-    );
-    let number = |offset: Option<i64>| offset.map_or_else(|| "-".to_owned(), |it| it.to_string());
-    for row in all {
-        let difference = match (row.group, row.ledger) {
-            (Some(group), Some(ledger)) if group < ledger => "the group is behind",
-            (Some(group), Some(ledger)) if group > ledger => "the group is ahead",
-            (None, Some(_)) => "the group has none",
-            _ => "",
-        };
-        let (group, ledger) = (number(row.group), number(row.ledger));
-        let PartitionPositions { partition, low, high, .. } = row;
-        let line = format!(
-            "{partition:>9}  {low:>12}  {high:>12}  {group:>12}  {ledger:>12}  {difference}"
-        );
-        writeln!(text, "{}", line.trim_end())?;
-    }
-    Ok(text)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_names_each_difference() {
-        let row = |partition, group, ledger| {
-            let (low, high) = (0, 100);
-            PartitionPositions { partition, low, high, group, ledger }
-        };
-        let rows = [
-            row(0, Some(90), Some(90)),
-            row(1, Some(80), Some(90)),
-            row(2, Some(95), Some(90)),
-            row(3, None, Some(90)),
-            row(4, Some(7), None),
-        ];
-        let text = table(&rows).unwrap();
-        let lines: Vec<_> =
-            text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
-        assert_eq!(lines[1], ["0", "0", "100", "90", "90"]);
-        assert_eq!(lines[2][3..], ["80", "90", "the", "group", "is", "behind"]);
-        assert_eq!(lines[3][3..], ["95", "90", "the", "group", "is", "ahead"]);
-        assert_eq!(lines[4][3..], ["-", "90", "the", "group", "has", "none"]);
-        assert_eq!(lines[5][3..], ["7", "-"]);
-    }
+fn offset(offset: Option<i64>) -> String {
+    offset.map_or_else(|| "none".to_owned(), |offset| offset.to_string())
 }

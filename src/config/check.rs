@@ -197,6 +197,7 @@ const PROTECTED: &[(&str, &[&str], &str)] = &[
         &["earliest", "smallest", "beginning", "error"],
         "requests would be skipped without an outcome",
     ),
+    ("allow.auto.create.topics", &["false"], "a deleted topic would come back with other settings"),
     ("delivery.report.only.error", &[], "delivery reports show which outcomes are written"),
     ("partitioner", &[], "an outcome's partition is determined by its request"),
     (

@@ -9,6 +9,7 @@ mod acls;
 mod kept;
 pub mod ports;
 mod program;
+pub mod proxy;
 mod raw;
 mod records;
 
@@ -77,7 +78,26 @@ impl KafkaCluster {
         Self::set_up(brokers, JVM, properties, scram)
     }
 
+    /// One broker that advertises another address than its own. `started` gets its port before
+    /// the broker is waited for.
+    pub fn start_behind(properties: &str, started: impl FnOnce(u16)) -> KafkaCluster {
+        let mut cluster = Self::prepare(1, JVM, properties, &[]);
+        cluster.launch(1);
+        started(cluster.brokers[0].port);
+        cluster.wait_ready();
+        cluster
+    }
+
     fn set_up(brokers: usize, jvm: &str, properties: &str, scram: &[String]) -> KafkaCluster {
+        let mut cluster = Self::prepare(brokers, jvm, properties, scram);
+        for node in 1..=cluster.brokers.len() {
+            cluster.launch(node);
+        }
+        cluster.wait_ready();
+        cluster
+    }
+
+    fn prepare(brokers: usize, jvm: &str, properties: &str, scram: &[String]) -> KafkaCluster {
         let dir = tempfile::Builder::new()
             .prefix("nik-stream-kafka-")
             .tempdir()
@@ -114,12 +134,7 @@ impl KafkaCluster {
                 process: None,
             })
             .collect();
-        let mut cluster = KafkaCluster { brokers, dir };
-        for node in 1..=cluster.brokers.len() {
-            cluster.launch(node);
-        }
-        cluster.wait_ready();
-        cluster
+        KafkaCluster { brokers, dir }
     }
 
     /// Addresses of all brokers, running or not.
@@ -234,6 +249,12 @@ impl KafkaCluster {
         self.wait_for("a topic to go", || {
             self.all_brokers(|metadata| metadata.topics().iter().all(|it| it.name() != name))
         });
+    }
+
+    /// Whether any broker knows the topic.
+    pub fn topic_exists(&self, name: &str) -> bool {
+        let mut known = self.brokers.iter().filter_map(Broker::metadata);
+        known.any(|metadata| metadata.topics().iter().any(|it| it.name() == name))
     }
 
     /// The committed offsets of a group by partition; partitions without one are left out.

@@ -180,6 +180,7 @@ fn a_property_that_a_guarantee_depends_on_is_rejected_with_the_reason() {
         "isolation.level",
         "acks",
         "partitioner",
+        "allow.auto.create.topics",
     ] {
         for table in ["librdkafka", "consumer", "producer"] {
             let problem = problem(&format!("[kafka.{table}]\n\"{name}\" = \"0\""));

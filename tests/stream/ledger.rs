@@ -163,8 +163,8 @@ fn a_position_ahead_of_the_ledger_waits_for_the_operator() {
     assert!((counted(&program, "ahead") - 1.0).abs() < 0.5);
     let shown = done(&it.settings(), &["positions", "show"]);
     let rows: Vec<Vec<_>> = shown.lines().map(|row| row.split_whitespace().collect()).collect();
-    assert_eq!(rows[1], ["0", "0", "130", "110", "100", "the", "group", "is", "ahead"], "{shown}");
-    assert_eq!(rows[2], ["1", "0", "130", "130", "130"], "{shown}");
+    assert_eq!(rows[1], ["0", "110", "100", "0", "130", "20"], "{shown}");
+    assert_eq!(rows[2], ["1", "130", "130", "0", "130", "0"], "{shown}");
     done(&it.settings(), &["positions", "accept", "0"]);
     wait_until("it is read on", || {
         let (results, failures) = it.stage.outcomes(shared());

@@ -1,5 +1,6 @@
 //! The service, `nik-stream run`, on a real Kafka: one outcome for each request, whatever breaks.
 
+mod auto_creation;
 mod breaker;
 mod brokers;
 mod counters;
@@ -9,6 +10,7 @@ mod fences;
 mod given_up;
 mod health;
 mod held_back;
+mod late_requests;
 mod ledger;
 mod membership;
 mod metrics;
@@ -17,3 +19,4 @@ mod records;
 mod refused;
 mod replies;
 mod stops;
+mod unreadable;

@@ -104,13 +104,6 @@ impl Clients {
         config
     }
 
-    /// The properties of the producer that sets positions for an operator.
-    pub fn positions_producer(&self) -> ClientConfig {
-        let mut config = self.replay_producer();
-        config.set("transactional.id", format!("{}-positions", self.settings.kafka.group_id));
-        config
-    }
-
     /// The properties of the producer of synthetic requests, which may be as large as the limits
     /// allow.
     pub fn request_producer(&self) -> ClientConfig {
@@ -141,6 +134,8 @@ impl Clients {
         let mut config = self.common();
         config
             .set("enable.idempotence", "true")
+            // A deleted topic would come back with the brokers' default number of partitions.
+            .set("allow.auto.create.topics", "false")
             .set("message.max.bytes", (largest_value + RECORD_OVERHEAD).to_string())
             .set("compression.type", "lz4")
             .set("partitioner", "murmur2_random");
@@ -174,6 +169,20 @@ impl Clients {
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "16384");
         with_overrides(config, [&kafka.librdkafka, &kafka.consumer])
+    }
+
+    /// As [`Self::reader`], for the committed offsets of the service's own group.
+    pub fn service_reader(&self) -> ClientConfig {
+        let mut config = self.reader();
+        config.set("group.id", &self.settings.kafka.group_id);
+        config
+    }
+
+    /// The properties of the producer that commits positions for an operator.
+    pub fn positions_producer(&self) -> ClientConfig {
+        let mut config = self.replay_producer();
+        config.set("transactional.id", format!("{}-positions", self.settings.kafka.group_id));
+        config
     }
 
     /// The group and transactional id of replays. All share one, so that concurrent replays fence

@@ -57,6 +57,9 @@ pub enum Cause {
     /// A transactional call failed in a way that neither a retry nor an abort repairs.
     #[error(transparent)]
     Call(CallError),
+    /// The producer's next transaction could be changed by that request.
+    #[error("a transactional request was not answered and may still arrive")]
+    RequestUnanswered,
     #[error("a transactional call did not return within its timeout")]
     CallHangs,
     #[error("the thread of the transactional calls has ended")]
@@ -114,6 +117,7 @@ impl Cause {
         "offsets_not_committed",
         "stopped_early",
         "transactional_call",
+        "request_unanswered",
         "call_hangs",
         "call_thread_ended",
         "queue_full",
@@ -146,6 +150,7 @@ impl Cause {
             Self::OffsetsNotCommitted(_) => "offsets_not_committed",
             Self::StoppedEarly => "stopped_early",
             Self::Call(_) => "transactional_call",
+            Self::RequestUnanswered => "request_unanswered",
             Self::CallHangs => "call_hangs",
             Self::CallThreadEnded => "call_thread_ended",
             Self::QueueFull => "queue_full",
@@ -199,6 +204,7 @@ where
             | Cause::StoppedEarly => Self::Abort(cause),
 
             Cause::Call(_)
+            | Cause::RequestUnanswered
             | Cause::CallHangs
             | Cause::CallThreadEnded
             | Cause::QueueFull
@@ -287,6 +293,7 @@ mod tests {
             Cause::OffsetsNotCommitted(kafka()),
             Cause::StoppedEarly,
             Cause::Call(call(Code::Fail, true, false)),
+            Cause::RequestUnanswered,
             Cause::CallHangs,
             Cause::CallThreadEnded,
             Cause::QueueFull,

@@ -20,6 +20,7 @@ mod callbacks;
 pub mod consumer;
 mod describe;
 pub mod offsets;
+pub mod producer;
 mod token;
 mod watermarks;
 
@@ -145,7 +146,7 @@ pub(super) fn abort_transaction<C: ClientContext>(
 
 /// Waits until no record is queued or in flight; `false` if `timeout` ends first.
 ///
-/// Another thread (that of `ThreadedProducer`) must serve the delivery reports meanwhile.
+/// Another thread (that of `ProducerClient`) must serve the delivery reports meanwhile.
 pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout: Duration) -> bool {
     // SAFETY: see the module's argument.
     unsafe { sys::rd_kafka_flush(producer.native_ptr(), millis(timeout)) == NO_ERROR }

@@ -1,29 +1,57 @@
 //! The producer of outcomes and replayed requests, and its transactions.
+//!
+//! # Requests without an answer
+//!
+//! librdkafka repeats a transactional request by itself if its connection breaks, and reports only
+//! how the last attempt ended. The first one may reach the broker later. Nothing in a request says
+//! which transaction of a producer epoch it belongs to (transactions version 1; KAFKA-17754), so
+//! it changes whatever transaction is open then:
+//!
+//! - An `EndTxn` ends it. A late commit publishes outcomes whose requests are processed again; after
+//!   a late abort the rest is committed, with positions whose outcomes are gone.
+//! - A `TxnOffsetCommit` adds old positions to it. The commit then sets the group back if they
+//!   arrive after newer ones, and beyond requests without an outcome if their own transaction was
+//!   aborted.
+//! - `AddPartitionsToTxn` and `AddOffsetsToTxn` begin or widen a transaction, and thereby let the
+//!   broker accept a late `TxnOffsetCommit`.
+//!
+//! Therefore a client with such a request never begins another transaction. A new client of the
+//! same transactional id replaces it ([`OutputProducer::begin`]), and its `init_transactions` raises
+//! the producer epoch. From then on a late request is refused for its older epoch:
+//!
+//! - The transaction coordinator checks `AddPartitionsToTxn`, `AddOffsetsToTxn` and `EndTxn`.
+//! - The group coordinator checks a `TxnOffsetCommit` itself if it has seen the new epoch in the
+//!   open transaction. Otherwise it has the transaction coordinator verify the request (KIP-890,
+//!   Kafka 3.6).
+//!
+//! Between the last transaction of the old client and the first of the new one, a late request can
+//! only change a transaction that another late request has begun; `init_transactions` aborts it.
+//! The transaction that is open when a request gets no answer may still be committed or aborted:
+//! what arrives late belongs to it or repeats its end.
+
+mod events;
 
 use std::ffi::CString;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
-use rdkafka::client::{Client, ClientContext};
+use rdkafka::client::Client;
 use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::message::{DeliveryResult, Message};
-use rdkafka::producer::{Producer, ProducerContext, ThreadedProducer};
-use rdkafka::statistics::Statistics;
 
-use super::callbacks::{ClientState, client_callbacks};
 use super::config::bootstrap;
 use super::deadline::{CallThread, finishes_within};
 use super::fault::{Cause, Fault};
+use super::native::producer::ProducerClient;
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use super::refusal::{Refused, is_permanent};
 use crate::kafka::security::access::Access;
-use crate::kafka::security::acl::{Operation, Right};
+use crate::kafka::security::acl::Right;
 use crate::telemetry::metrics::Metrics;
+use events::ProducerEvents;
 
 /// How long a transactional call may take, retries included. After `transaction.timeout.ms` the
 /// brokers abort the transaction anyway.
@@ -43,21 +71,49 @@ const REFUSAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 const QUEUE_RETRY_INTERVAL: Duration = Duration::from_millis(1);
 /// How long the queue may stay full, and how long a flush may take.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long closing a client that was replaced may take before it is reported. Nobody waits for it.
+const OLD_CLIENT_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+type OutputClient = ProducerClient<ProducerEvents>;
 
 type TransactionalCall =
     Arc<dyn Fn(&Client<ProducerEvents>, Duration) -> Result<(), CallError> + Send + Sync>;
 
 /// The producer of a worker or of a replay.
 pub struct OutputProducer {
-    producer: Arc<ThreadedProducer<ProducerEvents>>,
+    client: Arc<OutputClient>,
+    settings: ProducerSettings,
+    is_stopped: Box<dyn Fn() -> bool + Send>,
     bootstrap: CString,
     /// Empty without transactions.
     transactional_id: String,
-    /// The group whose offsets the transactions commit.
-    group: String,
     /// `None` without transactions.
     calls: Option<CallThread>,
     transaction: Transaction,
+}
+
+/// What a client is made from.
+pub struct ProducerSettings {
+    pub config: ClientConfig,
+    pub access: Arc<Access>,
+    /// The group whose offsets the transactions commit.
+    pub group: String,
+    /// Names the thread of the transactional calls.
+    pub worker: usize,
+    /// `None` for the producers of commands, which export no metrics.
+    pub metrics: Option<Arc<Metrics>>,
+    pub if_unanswered: IfUnanswered,
+}
+
+/// What happens before the next transaction if a request was not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfUnanswered {
+    /// The client is replaced. This fences another producer of the same transactional id, even one
+    /// that has fenced this one, so something else must decide who may commit: the group, which
+    /// knows its members.
+    Replace,
+    /// [`OutputProducer::begin`] fails.
+    Fail,
 }
 
 /// The state of the transaction. Without a transactional id it stays idle.
@@ -82,41 +138,67 @@ pub enum Sent {
 }
 
 impl OutputProducer {
-    /// Creates the producer. With a transactional id in `config`, also ends the transaction that an
-    /// earlier producer of that id left open. The offsets in it are unstable until then, so connect
-    /// before joining the group.
+    /// Creates the producer. With a transactional id in its properties, also ends the transaction
+    /// that an earlier producer of that id left open. The offsets in it are unstable until then, so
+    /// connect before joining the group.
     pub fn connect(
-        config: &ClientConfig,
-        access: &Arc<Access>,
-        group: &str,
-        worker: usize,
-        metrics: Option<Arc<Metrics>>,
-        is_stopped: impl Fn() -> bool,
+        settings: ProducerSettings,
+        is_stopped: impl Fn() -> bool + Send + 'static,
     ) -> Result<Self, Fault> {
-        let producer = config.create_with_context(ProducerEvents::new(access, metrics))?;
-        let id = config.get("transactional.id");
+        let id = settings.config.get("transactional.id").map(str::to_owned);
         let this = Self {
-            producer: Arc::new(producer),
-            bootstrap: bootstrap(config),
-            transactional_id: id.unwrap_or_default().to_owned(),
-            group: group.to_owned(),
-            calls: id.map(|_| CallThread::start(worker)).transpose()?,
+            client: settings.client()?,
+            is_stopped: Box::new(is_stopped),
+            bootstrap: bootstrap(&settings.config),
+            calls: id.as_ref().map(|_| CallThread::start(settings.worker)).transpose()?,
+            transactional_id: id.unwrap_or_default(),
+            settings,
             transaction: Transaction::Idle,
         };
-        let init: TransactionalCall = Arc::new(native::init_transactions);
-        this.attempt_call(INIT_TIMEOUT, INIT_ATTEMPT_TIMEOUT, is_stopped, &init)?;
+        this.init(&this.client)?;
         Ok(this)
     }
 
-    /// Begins a transaction unless one is open. [`Self::send`] calls this by itself; committing
-    /// offsets alone requires a call.
+    fn init(&self, client: &Arc<OutputClient>) -> Result<(), Fault> {
+        let init: TransactionalCall = Arc::new(native::init_transactions);
+        self.attempt_call(client, INIT_TIMEOUT, INIT_ATTEMPT_TIMEOUT, &*self.is_stopped, &init)
+    }
+
+    /// Begins a transaction unless one is open, with a new client if a request of the last one was
+    /// not answered. [`Self::send`] calls this by itself; committing offsets alone requires a call.
     pub fn begin(&mut self) -> Result<(), Fault> {
         if self.calls.is_some() && !matches!(self.transaction, Transaction::Open { .. }) {
-            native::begin_transaction(self.producer.client())?;
+            if self.events().has_unanswered() {
+                self.replace_client()?;
+            }
+            native::begin_transaction(self.client.client())?;
             self.transaction = Transaction::Open { sent: 0 };
             self.events().undelivered.store(0, Ordering::SeqCst);
         }
         Ok(())
+    }
+
+    /// Replaces the client between two transactions, see the module's documentation.
+    ///
+    /// This takes a few milliseconds if the brokers are up, and at most [`INIT_TIMEOUT`]. The
+    /// consumer is not polled meanwhile, which is well within `max.poll.interval.ms`; its
+    /// heartbeats do not depend on polls. A stop ends the attempt.
+    fn replace_client(&mut self) -> Result<(), Fault> {
+        let cause = Cause::RequestUnanswered;
+        if self.settings.if_unanswered == IfUnanswered::Fail {
+            return Err(cause.into());
+        }
+        let id = &self.transactional_id;
+        tracing::warn!(transactional_id = id, cause = cause.label(), "producer replaced: {cause}");
+        if let Some(metrics) = &self.settings.metrics {
+            metrics.fault(cause.label());
+        }
+        let new = self.settings.client()?;
+        let ready = self.init(&new);
+        let unused = if ready.is_ok() { mem::replace(&mut self.client, new) } else { new };
+        // Closing may take long while a broker hangs.
+        std::thread::spawn(move || close(unused, OLD_CLIENT_CLOSE_TIMEOUT));
+        ready
     }
 
     /// Queues one record. Waits while the queue is full: then the consumer's queue fills up too,
@@ -125,7 +207,7 @@ impl OutputProducer {
         self.begin()?;
         let mut deadline = None;
         loop {
-            match native::produce(self.producer.client(), record) {
+            match native::produce(self.client.client(), record) {
                 Ok(()) => {
                     if let Transaction::Open { sent } = &mut self.transaction {
                         *sent += 1;
@@ -157,7 +239,7 @@ impl OutputProducer {
     /// Waits until the brokers have acknowledged all records; returns those that they refused.
     pub fn flush(&self) -> Result<Vec<Refused>, Fault> {
         let deadline = Instant::now() + DELIVERY_TIMEOUT;
-        while !native::flush(self.producer.client(), REFUSAL_CHECK_INTERVAL) {
+        while !native::flush(self.client.client(), REFUSAL_CHECK_INTERVAL) {
             // After a refusal the transaction can only be aborted, and the records that are still
             // queued would wait for its timeout.
             if self.calls.is_some() && self.events().has_refused() {
@@ -179,6 +261,11 @@ impl OutputProducer {
         match committed {
             Ok(()) => self.transaction = Transaction::Idle,
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
+            // The request that was not answered may be the commit itself.
+            Err(Fault::Abort(_)) if self.events().has_unanswered() => {
+                self.transaction = Transaction::InDoubt;
+                return Err(Cause::RequestUnanswered.into());
+            }
             Err(_) => {}
         }
         committed
@@ -193,7 +280,7 @@ impl OutputProducer {
 
     /// Whether the brokers received records of the transaction that is open or was aborted last.
     pub fn reached_brokers(&self) -> bool {
-        let waiting = usize::try_from(self.producer.in_flight_count()).unwrap_or(0);
+        let waiting = self.client.in_flight();
         let undelivered = self.events().undelivered.load(Ordering::SeqCst);
         match self.transaction {
             Transaction::Open { sent } | Transaction::Aborted { sent } => {
@@ -220,17 +307,24 @@ impl OutputProducer {
         + Sync
         + 'static,
     ) -> Result<(), Fault> {
-        let call: TransactionalCall = Arc::new(call);
-        self.attempt_call(CALL_TIMEOUT, ATTEMPT_TIMEOUT, || false, &call)
+        let call: TransactionalCall = Arc::new(move |client, timeout| {
+            call(client, timeout).inspect_err(|error| {
+                if error.code == Code::OperationTimedOut {
+                    client.context().note_unanswered();
+                }
+            })
+        });
+        self.attempt_call(&self.client, CALL_TIMEOUT, ATTEMPT_TIMEOUT, &|| false, &call)
     }
 
     /// Makes a transactional call, and retries it while librdkafka allows that, unless
     /// `is_stopped`. Without transactions it does nothing.
     fn attempt_call(
         &self,
+        client: &Arc<OutputClient>,
         timeout: Duration,
         attempt_timeout: Duration,
-        is_stopped: impl Fn() -> bool,
+        is_stopped: &dyn Fn() -> bool,
         call: &TransactionalCall,
     ) -> Result<(), Fault> {
         let Some(calls) = &self.calls else {
@@ -238,14 +332,16 @@ impl OutputProducer {
         };
         let deadline = Instant::now() + timeout;
         loop {
-            let (producer, call) = (Arc::clone(&self.producer), Arc::clone(call));
-            let attempt = move || call(producer.client(), attempt_timeout);
+            let attempt = {
+                let (client, call) = (Arc::clone(client), Arc::clone(call));
+                move || call(client.client(), attempt_timeout)
+            };
             match calls.call(attempt_timeout, attempt)? {
                 Ok(()) => return Ok(()),
                 Err(_) if is_stopped() => return Err(Cause::StoppedEarly.into()),
                 Err(error) if error.retriable && Instant::now() < deadline => {
                     tracing::debug!(%error, "transactional call is retried");
-                    self.restore_brokers();
+                    client.context().client.restore_brokers(client.client(), &self.bootstrap);
                     sleep(RETRY_BACKOFF);
                 }
                 Err(error) => return Err(self.fault(error)),
@@ -258,98 +354,35 @@ impl OutputProducer {
             Code::TransactionalIdAuthorizationFailed => {
                 Right::of_transactions(&self.transactional_id)
             }
-            Code::GroupAuthorizationFailed => Right::of_group(&self.group),
+            Code::GroupAuthorizationFailed => Right::of_group(&self.settings.group),
             _ => return error.into(),
         };
         Cause::Denied(self.events().client.access.record_denied(right)).into()
     }
 
     fn restore_brokers(&self) {
-        self.events().client.restore_brokers(self.producer.client(), &self.bootstrap);
+        self.events().client.restore_brokers(self.client.client(), &self.bootstrap);
     }
 
     fn events(&self) -> &ProducerEvents {
-        self.producer.context()
+        self.client.context()
     }
 
     /// Closes the producer, or abandons it if that takes longer than `timeout`.
     pub fn close(self, timeout: Duration) {
-        if !finishes_within(timeout, move || drop(self)) {
-            tracing::warn!("the producer could not be closed in time and is abandoned");
-        }
+        close(self, timeout);
     }
 }
 
-/// The producer's callbacks. They collect the records that were not delivered.
-struct ProducerEvents {
-    client: ClientState,
-    refused: Mutex<Vec<Refused>>,
-    /// How many records of the transaction were not delivered.
-    undelivered: AtomicUsize,
-    /// This producer's share of the queue metrics: records and bytes.
-    queued: Mutex<[i64; 2]>,
-    /// `None` for the producers of commands, which export no metrics.
-    metrics: Option<Arc<Metrics>>,
-}
-
-impl ProducerEvents {
-    fn new(access: &Arc<Access>, metrics: Option<Arc<Metrics>>) -> Self {
-        Self {
-            client: ClientState::new(access),
-            refused: Mutex::default(),
-            undelivered: AtomicUsize::new(0),
-            queued: Mutex::default(),
-            metrics,
-        }
-    }
-
-    fn set_queued(&self, now: [i64; 2]) {
-        let [records, bytes] = mem::replace(&mut *self.queued.lock(), now);
-        if let Some(metrics) = &self.metrics {
-            metrics.queue_records.add(now[0] - records);
-            metrics.queue_bytes.add(now[1] - bytes);
-        }
-    }
-
-    /// Whether records were refused since the last call of [`Self::take_refused`].
-    fn has_refused(&self) -> bool {
-        !self.refused.lock().is_empty()
-    }
-
-    /// The records that were refused since the last call.
-    fn take_refused(&self) -> Vec<Refused> {
-        mem::take(&mut *self.refused.lock())
+fn close(producer: impl Send + 'static, timeout: Duration) {
+    if !finishes_within(timeout, move || drop(producer)) {
+        tracing::warn!("the producer could not be closed in time and is abandoned");
     }
 }
 
-impl ClientContext for ProducerEvents {
-    client_callbacks!();
-
-    fn stats(&self, statistics: Statistics) {
-        self.client.update(&statistics);
-        let part = |count: u64| i64::try_from(count).unwrap_or(0);
-        self.set_queued([statistics.msg_cnt, statistics.msg_size].map(part));
-    }
-}
-
-impl Drop for ProducerEvents {
-    fn drop(&mut self) {
-        self.set_queued([0, 0]);
-    }
-}
-
-impl ProducerContext for ProducerEvents {
-    type DeliveryOpaque = usize;
-
-    fn delivery(&self, result: &DeliveryResult<'_>, tag: usize) {
-        if let Err((error, message)) = result {
-            self.undelivered.fetch_add(1, Ordering::SeqCst);
-            let code = error.rdkafka_error_code().unwrap_or(Code::Unknown);
-            if code == Code::TopicAuthorizationFailed {
-                let right = Right::on_topic(Operation::Write, message.topic());
-                self.client.access.record_denied(right);
-            }
-            self.refused.lock().push(Refused { tag, code });
-        }
+impl ProducerSettings {
+    fn client(&self) -> Result<Arc<OutputClient>, Fault> {
+        let events = ProducerEvents::new(&self.access, self.metrics.clone());
+        Ok(Arc::new(ProducerClient::new(&self.config, events)?))
     }
 }

@@ -1,6 +1,7 @@
 //! Sends originals in batches: each transaction holds a batch and the progress after it.
 
 use std::ffi::CString;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::KafkaError;
@@ -10,7 +11,7 @@ use crate::kafka::client::c_string;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
-use crate::kafka::client::producer::{OutputProducer, Sent};
+use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
 use crate::kafka::client::refusal::is_permanent;
 use crate::kafka::dlq::dead_letter::Filter;
 use crate::kafka::dlq::error::DlqError;
@@ -80,16 +81,26 @@ impl Sender {
     pub fn connect(topic: &DeadLetterTopic, rate: u32, partitions: i32) -> Result<Self, DlqError> {
         let clients = &topic.clients;
         let name = clients.replay_name();
-        let config = clients.replay_producer();
-        let producer = OutputProducer::connect(&config, &clients.access, &name, 0, None, || false);
-        let producer = producer.map_err(|fault| match fault {
-            Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => CommandError::Brokers {
-                action: format!("start the producer with the transactional id {name}"),
-                why: why.to_string(),
-            }
-            .into(),
-            fault @ (Fault::Denied(_) | Fault::Fenced(_)) => DlqError::from(fault),
-        })?;
+        let settings = ProducerSettings {
+            config: clients.replay_producer(),
+            access: Arc::clone(&clients.access),
+            group: name.clone(),
+            worker: 0,
+            metrics: None,
+            // A new client would fence a later replay, which only the transactional id can decide.
+            if_unanswered: IfUnanswered::Fail,
+        };
+        let producer =
+            OutputProducer::connect(settings, || false).map_err(|fault| match fault {
+                Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => {
+                    CommandError::Brokers {
+                        action: format!("start the producer with the transactional id {name}"),
+                        why: why.to_string(),
+                    }
+                    .into()
+                }
+                fault @ (Fault::Denied(_) | Fault::Fenced(_)) => DlqError::from(fault),
+            })?;
         Ok(Self {
             producer,
             requests: c_string(&topic.requests)?,

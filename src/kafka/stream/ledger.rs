@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -172,31 +173,44 @@ pub fn send_entries(
     positions: Vec<(i32, Committed)>,
     value: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    for (partition, position) in positions {
-        let Some(topic) = shared.outputs.ledger_of(partition) else { continue };
-        let entry = Entry {
-            next: position.offset,
-            topic_id: position.topic_id.map(|TopicId(id)| id),
-            leader_epoch: position.leader_epoch,
-            reset_ms: position.reset_ms,
-            transactional_id: producer.transactional_id().to_owned(),
-            time: now_ms(),
-        };
-        entry.write(value);
-        let sent = producer.send(Outgoing {
-            topic: topic.c_name(),
-            partition: Some(partition),
-            key: Some(shared.group.as_bytes()),
-            value: Some(value),
-            timestamp: None,
-            headers: None,
-            tag: TAG,
-        })?;
-        if let Sent::Refused(code) = sent {
-            return Err(Cause::EntryRefused(code).into());
+    for entry in positions {
+        if let Some(topic) = shared.outputs.ledger_of(entry.0) {
+            send_entry(producer, topic.c_name(), &shared.group, entry, value)?;
         }
     }
     Ok(())
+}
+
+/// Hands one entry to the producer. `value` is a buffer.
+pub fn send_entry(
+    producer: &mut OutputProducer,
+    topic: &CStr,
+    group: &str,
+    (partition, position): (i32, Committed),
+    value: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let entry = Entry {
+        next: position.offset,
+        topic_id: position.topic_id.map(|TopicId(id)| id),
+        leader_epoch: position.leader_epoch,
+        reset_ms: position.reset_ms,
+        transactional_id: producer.transactional_id().to_owned(),
+        time: now_ms(),
+    };
+    entry.write(value);
+    let sent = producer.send(Outgoing {
+        topic,
+        partition: Some(partition),
+        key: Some(group.as_bytes()),
+        value: Some(value),
+        timestamp: None,
+        headers: None,
+        tag: TAG,
+    })?;
+    match sent {
+        Sent::Queued => Ok(()),
+        Sent::Refused(code) => Err(Cause::EntryRefused(code).into()),
+    }
 }
 
 #[cfg(test)]

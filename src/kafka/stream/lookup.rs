@@ -1,6 +1,7 @@
 //! Asks the brokers for everything that decides where partitions start.
 
 use std::ffi::CString;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the brokers are asked, if their answers contradict what this process knows: a
 /// coordinator or leader that was elected a moment ago may answer from an older state.
 const ATTEMPTS: u32 = 4;
+/// How librdkafka's mock cluster names itself.
+const MOCK_CLUSTER: &str = "mockCluster";
 const ATTEMPT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Looks up partitions of the requests.
@@ -72,14 +75,21 @@ impl Lookup {
     ) -> Option<Vec<(i32, Known)>> {
         let wanted = partitions.iter().map(|&partition| Position { partition, offset: 0 });
         let wanted = Offsets::new(&self.topic, wanted);
-        let committed = client.committed(&wanted, timeout).ok()?;
+        let committed = answered("committed offsets", client.committed(&wanted, timeout))?;
         let timeout = timeout.max(REQUEST_TIMEOUT);
         // After the offsets: these may belong to an older topic, but never to a newer one.
-        let id = native::topic_id(client.client(), &self.topic, timeout).ok()?.map(TopicId);
+        // librdkafka's mock cluster names no controller, which this request goes to.
+        let id = if client.client().fetch_cluster_id(timeout)?.starts_with(MOCK_CLUSTER) {
+            None
+        } else {
+            let id = native::topic_id(client.client(), &self.topic, timeout);
+            answered("topic id", id)?.map(TopicId)
+        };
         if id.is_some() && id == self.deleted {
             return None;
         }
-        let watermarks = native::watermarks(client.client(), &wanted, timeout).ok()?;
+        let watermarks = native::watermarks(client.client(), &wanted, timeout);
+        let watermarks = answered("watermarks", watermarks)?;
         let mut answers = self.ledger.answers(partitions, timeout)?;
         let known = committed.entries().map(|entry| {
             let partition = entry.partition;
@@ -102,4 +112,8 @@ impl Lookup {
         });
         known.collect()
     }
+}
+
+fn answered<T, E: Display>(what: &str, answer: Result<T, E>) -> Option<T> {
+    answer.inspect_err(|error| tracing::debug!(%error, "no answer: {what}")).ok()
 }

@@ -5,6 +5,7 @@ pub mod breaker;
 mod consumer;
 mod ledger;
 mod lookup;
+pub(crate) mod operator;
 mod outputs;
 mod pending;
 mod positions;
@@ -39,7 +40,6 @@ use breaker::SharedBreaker;
 use outputs::Outputs;
 use shared::{Shared, StreamPolicy, Telemetry};
 use shutdown::{ShutdownBarrier, Signal, Stop};
-pub use start::Committed;
 use supervisor::supervise;
 use watch::Watch;
 

@@ -24,7 +24,7 @@ use super::sweep::Unswept;
 use crate::config::Guarantee;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::GroupMetadata;
-use crate::kafka::client::producer::{OutputProducer, Sent};
+use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
 use crate::pipeline::Position;
 use crate::pipeline::epoch::{Cadence, Epoch};
 use outcome::Input;
@@ -192,14 +192,16 @@ impl Worker {
         unswept: &mut Unswept,
         stop: &Stop,
     ) -> Result<Self, Fault> {
-        let mut producer = OutputProducer::connect(
-            &shared.clients.producer(index),
-            &shared.clients.access,
-            &shared.group,
-            index,
-            Some(Arc::clone(&shared.telemetry.metrics)),
-            || stop.requested(),
-        )?;
+        let settings = ProducerSettings {
+            config: shared.clients.producer(index),
+            access: Arc::clone(&shared.clients.access),
+            group: shared.group.clone(),
+            worker: index,
+            metrics: Some(Arc::clone(&shared.telemetry.metrics)),
+            if_unanswered: IfUnanswered::Replace,
+        };
+        let stop = stop.clone();
+        let mut producer = OutputProducer::connect(settings, move || stop.requested())?;
         unswept.sweep(shared, &mut producer)?;
         let consumer = GroupConsumer::join(index, shared)?;
         let now = Instant::now();

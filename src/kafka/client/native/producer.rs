@@ -1,0 +1,157 @@
+//! A producer that reports transactional requests which ended without an answer.
+//!
+//! The safety argument is that of [`super`] and [`super::callbacks`]. The interceptor runs on
+//! librdkafka's own threads, which end before the context does.
+
+use std::ffi::{c_char, c_void};
+use std::ptr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use rdkafka::bindings as sys;
+use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafkaType;
+
+use super::callbacks::{self, text};
+use super::{NO_ERROR, millis};
+
+/// How long one poll waits for delivery reports. A producer that closes waits as long.
+const POLL_TIMEOUT: Duration = Duration::from_millis(100);
+
+/// The keys, in Kafka's protocol, of the requests that change a transaction: `AddPartitionsToTxn`,
+/// `AddOffsetsToTxn`, `EndTxn`, `TxnOffsetCommit`.
+const TRANSACTIONAL: [i16; 4] = [24, 25, 26, 28];
+
+/// What librdkafka knows this program's interceptors by.
+const INTERCEPTOR: *const c_char = c"nik-stream".as_ptr();
+
+/// The callbacks of a producer.
+pub trait ProducerCallbacks: ClientContext {
+    /// A record that was sent with `tag` was not delivered.
+    fn undelivered(&self, topic: &str, code: RDKafkaErrorCode, tag: usize);
+    /// A transactional request ended without an answer, so it may still reach the broker. Called
+    /// for each attempt, before librdkafka repeats the request, and on librdkafka's own threads.
+    fn unanswered(&self);
+}
+
+/// A producer, and the thread that polls it.
+pub struct ProducerClient<C: ProducerCallbacks> {
+    client: Arc<Client<C>>,
+    stop: Arc<AtomicBool>,
+    poller: Option<JoinHandle<()>>,
+}
+
+impl<C: ProducerCallbacks + 'static> ProducerClient<C> {
+    pub fn new(config: &ClientConfig, context: C) -> Result<Self, KafkaError> {
+        let native = config.create_native_config()?;
+        // SAFETY: the configuration is alive, its client gets this context, and names and callbacks
+        // are static.
+        unsafe {
+            callbacks::register::<C>(native.ptr());
+            sys::rd_kafka_conf_set_dr_msg_cb(native.ptr(), Some(on_delivery::<C>));
+            sys::rd_kafka_conf_interceptor_add_on_new(
+                native.ptr(),
+                INTERCEPTOR,
+                Some(on_new::<C>),
+                ptr::null_mut(),
+            );
+        }
+        let client = Client::new(config, native, RDKafkaType::RD_KAFKA_PRODUCER, context)?;
+        let (client, stop) = (Arc::new(client), Arc::new(AtomicBool::new(false)));
+        let poller = std::thread::Builder::new().name("producer-poll".to_owned()).spawn({
+            let (client, stop) = (Arc::clone(&client), Arc::clone(&stop));
+            move || {
+                while !stop.load(Ordering::Relaxed) {
+                    // SAFETY: see the module's argument.
+                    unsafe { sys::rd_kafka_poll(client.native_ptr(), millis(POLL_TIMEOUT)) };
+                }
+            }
+        });
+        let poller = poller.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(Self { client, stop, poller: Some(poller) })
+    }
+
+    pub fn client(&self) -> &Client<C> {
+        &self.client
+    }
+
+    pub fn context(&self) -> &C {
+        self.client.context()
+    }
+
+    /// How many records are queued or wait for a broker's answer.
+    pub fn in_flight(&self) -> usize {
+        // SAFETY: see the module's argument.
+        let count = unsafe { sys::rd_kafka_outq_len(self.client.native_ptr()) };
+        usize::try_from(count).unwrap_or(0)
+    }
+}
+
+impl<C: ProducerCallbacks> Drop for ProducerClient<C> {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(poller) = self.poller.take() {
+            let _ = poller.join(); // a panic in a callback is in the log
+        }
+    }
+}
+
+unsafe extern "C" fn on_delivery<C: ProducerCallbacks>(
+    _: *mut sys::rd_kafka_t,
+    message: *const sys::rd_kafka_message_t,
+    opaque: *mut c_void,
+) {
+    // SAFETY: see the module's argument; message and topic name are alive during the call.
+    unsafe {
+        let message = &*message;
+        if message.err != NO_ERROR {
+            let topic = text(sys::rd_kafka_topic_name(message.rkt));
+            let context = &*opaque.cast::<C>();
+            context.undelivered(&topic, message.err.into(), message._private.addr());
+        }
+    }
+}
+
+unsafe extern "C" fn on_new<C: ProducerCallbacks>(
+    client: *mut sys::rd_kafka_t,
+    _: *const sys::rd_kafka_conf_t,
+    _: *mut c_void,
+    _: *mut c_char,
+    _: usize,
+) -> sys::rd_kafka_resp_err_t {
+    // SAFETY: the client is alive and has sent no request yet; the name is static.
+    unsafe {
+        sys::rd_kafka_interceptor_add_on_response_received(
+            client,
+            INTERCEPTOR,
+            Some(on_response::<C>),
+            ptr::null_mut(),
+        )
+    }
+}
+
+/// `error` is the transport's: an answer that is an error of the broker arrives without one.
+unsafe extern "C" fn on_response<C: ProducerCallbacks>(
+    client: *mut sys::rd_kafka_t,
+    _: i32,
+    _: *const c_char,
+    _: i32,
+    api_key: i16,
+    _: i16,
+    _: i32,
+    _: usize,
+    _: i64,
+    error: sys::rd_kafka_resp_err_t,
+    _: *mut c_void,
+) -> sys::rd_kafka_resp_err_t {
+    if error != NO_ERROR && TRANSACTIONAL.contains(&api_key) {
+        // SAFETY: see the module's argument.
+        let context = unsafe { &*sys::rd_kafka_opaque(client).cast::<C>() };
+        context.unanswered();
+    }
+    NO_ERROR
+}

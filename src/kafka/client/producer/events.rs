@@ -1,0 +1,102 @@
+//! The producer's callbacks: what was not delivered, what was not answered, how much is queued.
+
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use parking_lot::Mutex;
+use rdkafka::client::ClientContext;
+use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::statistics::Statistics;
+
+use crate::kafka::client::callbacks::{ClientState, client_callbacks};
+use crate::kafka::client::native::producer::ProducerCallbacks;
+use crate::kafka::client::refusal::Refused;
+use crate::kafka::security::access::Access;
+use crate::kafka::security::acl::{Operation, Right};
+use crate::telemetry::metrics::Metrics;
+
+/// The context of one producer client.
+pub(super) struct ProducerEvents {
+    pub client: ClientState,
+    refused: Mutex<Vec<Refused>>,
+    /// How many records of the transaction were not delivered.
+    pub undelivered: AtomicUsize,
+    /// Whether a transactional request may still be under way.
+    unanswered: AtomicBool,
+    /// This producer's share of the queue metrics: records and bytes.
+    queued: Mutex<[i64; 2]>,
+    /// `None` for the producers of commands, which export no metrics.
+    metrics: Option<Arc<Metrics>>,
+}
+
+impl ProducerEvents {
+    pub fn new(access: &Arc<Access>, metrics: Option<Arc<Metrics>>) -> Self {
+        Self {
+            client: ClientState::new(access),
+            refused: Mutex::default(),
+            undelivered: AtomicUsize::new(0),
+            unanswered: AtomicBool::new(false),
+            queued: Mutex::default(),
+            metrics,
+        }
+    }
+
+    fn set_queued(&self, now: [i64; 2]) {
+        let [records, bytes] = mem::replace(&mut *self.queued.lock(), now);
+        if let Some(metrics) = &self.metrics {
+            metrics.queue_records.add(now[0] - records);
+            metrics.queue_bytes.add(now[1] - bytes);
+        }
+    }
+
+    /// Whether records were refused since the last call of [`Self::take_refused`].
+    pub fn has_refused(&self) -> bool {
+        !self.refused.lock().is_empty()
+    }
+
+    /// The records that were refused since the last call.
+    pub fn take_refused(&self) -> Vec<Refused> {
+        mem::take(&mut *self.refused.lock())
+    }
+
+    /// Whether a transactional request of this client was not answered. Once true, it stays so.
+    pub fn has_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::SeqCst)
+    }
+
+    /// Records that a transactional request may still be under way.
+    pub fn note_unanswered(&self) {
+        self.unanswered.store(true, Ordering::SeqCst);
+    }
+}
+
+impl ClientContext for ProducerEvents {
+    client_callbacks!();
+
+    fn stats(&self, statistics: Statistics) {
+        self.client.update(&statistics);
+        let part = |count: u64| i64::try_from(count).unwrap_or(0);
+        self.set_queued([statistics.msg_cnt, statistics.msg_size].map(part));
+    }
+}
+
+impl ProducerCallbacks for ProducerEvents {
+    fn undelivered(&self, topic: &str, code: Code, tag: usize) {
+        self.undelivered.fetch_add(1, Ordering::SeqCst);
+        if code == Code::TopicAuthorizationFailed {
+            self.client.access.record_denied(Right::on_topic(Operation::Write, topic));
+        }
+        self.refused.lock().push(Refused { tag, code });
+    }
+
+    fn unanswered(&self) {
+        self.note_unanswered();
+    }
+}
+
+impl Drop for ProducerEvents {
+    fn drop(&mut self) {
+        self.set_queued([0, 0]);
+    }
+}

@@ -1,0 +1,233 @@
+//! A TCP proxy in front of one broker that delivers requests late, after the client has repeated them.
+//!
+//! It reads the framing of requests only. A held request is not forwarded: the proxy closes the client's side, as a broken
+//! connection would, and keeps its own connection to the broker, on which it delivers the request later.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use super::{KafkaCluster, ports};
+
+/// Keys of Kafka's protocol.
+pub const INIT_PRODUCER_ID: i16 = 22;
+pub const ADD_OFFSETS_TO_TXN: i16 = 25;
+pub const END_TXN: i16 = 26;
+pub const TXN_OFFSET_COMMIT: i16 = 28;
+
+/// How long the broker may take to answer a request that is delivered late.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+/// The client id of the program.
+const PROGRAM: &str = "nik-stream";
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Forward,
+    /// It is kept, and the client loses its connection.
+    Hold,
+    /// Everything that is held is delivered first.
+    AfterHeld,
+    /// It gets no answer.
+    Swallow,
+}
+
+/// A request of the program.
+pub struct Request<'a> {
+    pub api_key: i16,
+    /// What follows the client id.
+    body: &'a [u8],
+}
+
+impl Request<'_> {
+    /// Whether this is an `EndTxn` (up to version 2) that aborts: its body ends with a boolean.
+    pub fn is_abort(&self) -> bool {
+        self.api_key == END_TXN && self.body.last() == Some(&0)
+    }
+}
+
+type Judge = Box<dyn FnMut(&Request<'_>) -> Verdict + Send>;
+
+struct Held {
+    frame: Vec<u8>,
+    broker: TcpStream,
+    /// The broker's answers on this connection, which no client reads.
+    answers: Receiver<Vec<u8>>,
+}
+
+#[derive(Default)]
+struct State {
+    judge: Mutex<Option<Judge>>,
+    held: Mutex<Vec<Held>>,
+    /// The error codes of the `EndTxn` requests that were delivered.
+    delivered: Mutex<Vec<Option<i16>>>,
+}
+
+/// The proxy; its threads end with the test process.
+pub struct Proxy(Arc<State>);
+
+impl Proxy {
+    /// A cluster of one broker whose clients connect through the proxy.
+    pub fn with_cluster() -> (Proxy, KafkaCluster) {
+        let port = ports::free(1);
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+        let properties = format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n");
+        let state = Arc::<State>::default();
+        let proxy = Proxy(Arc::clone(&state));
+        let cluster = KafkaCluster::start_behind(&properties, |broker| {
+            std::thread::spawn(move || accept(&listener, broker, &state));
+        });
+        (proxy, cluster)
+    }
+
+    /// Decides from now on what happens to the requests of the program.
+    pub fn judge(&self, judge: impl FnMut(&Request<'_>) -> Verdict + Send + 'static) {
+        *self.0.judge.lock().expect("no panic") = Some(Box::new(judge));
+    }
+
+    /// Forwards everything from now on, and forgets what is held.
+    pub fn reset(&self) {
+        *self.0.judge.lock().expect("no panic") = None;
+        self.0.held.lock().expect("no panic").clear();
+        self.0.delivered.lock().expect("no panic").clear();
+    }
+
+    /// Holds the first request that `matches`, and delivers it right before the next one of `api_key`.
+    pub fn delay(
+        &self,
+        mut matches: impl FnMut(&Request<'_>) -> bool + Send + 'static,
+        api_key: i16,
+    ) {
+        let (mut is_held, mut is_repeated, mut is_delivered) = (false, false, false);
+        self.judge(move |request| {
+            if !is_held {
+                is_held = matches(request);
+                return if is_held { Verdict::Hold } else { Verdict::Forward };
+            }
+            // The transaction that the held request belongs to ends first.
+            if !is_repeated {
+                is_repeated = request.api_key == END_TXN;
+            } else if !is_delivered && request.api_key == api_key {
+                is_delivered = true;
+                return Verdict::AfterHeld;
+            }
+            Verdict::Forward
+        });
+    }
+
+    /// The number of requests that are held.
+    pub fn held(&self) -> usize {
+        self.0.held.lock().expect("no panic").len()
+    }
+
+    /// What the broker answered to requests that were delivered late: the error codes of `EndTxn`, `None` for others.
+    pub fn delivered(&self) -> Vec<Option<i16>> {
+        self.0.delivered.lock().expect("no panic").clone()
+    }
+
+    /// Delivers what is held, and waits for the answers.
+    pub fn deliver(&self) {
+        self.0.deliver();
+    }
+}
+
+impl State {
+    fn judge(&self, request: &Request<'_>) -> Verdict {
+        let mut judge = self.judge.lock().expect("no panic");
+        judge.as_mut().map_or(Verdict::Forward, |judge| judge(request))
+    }
+
+    fn deliver(&self) {
+        let held = std::mem::take(&mut *self.held.lock().expect("no panic"));
+        for Held { frame, mut broker, answers } in held {
+            if broker.write_all(&frame).is_err() {
+                continue; // the broker was restarted
+            }
+            let deadline = Instant::now() + ANSWER_TIMEOUT;
+            let mut answers = std::iter::from_fn(|| {
+                answers.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
+            });
+            // An answer begins like its request: the length, then the correlation id, which the request has behind its key.
+            if let Some(answer) = answers.find(|answer| answer[4..8] == frame[8..12]) {
+                let is_end = int16(&frame, 4) == END_TXN;
+                let code = is_end.then(|| int16(&answer, 12)); // behind the throttle time
+                self.delivered.lock().expect("no panic").push(code);
+            }
+        }
+    }
+}
+
+fn accept(listener: &TcpListener, broker: u16, state: &Arc<State>) {
+    for client in listener.incoming() {
+        let Ok(client) = client else { continue };
+        // While the broker is down the client sees a closed connection.
+        let Ok(broker) = TcpStream::connect(("127.0.0.1", broker)) else { continue };
+        let _ = (client.set_nodelay(true), broker.set_nodelay(true));
+        let (Ok(to_client), Ok(from_broker)) = (client.try_clone(), broker.try_clone()) else {
+            continue;
+        };
+        let state = Arc::clone(state);
+        let (unread, answers) = mpsc::channel();
+        std::thread::spawn(move || forward_requests(client, broker, answers, &state));
+        std::thread::spawn(move || forward_answers(from_broker, to_client, &unread));
+    }
+}
+
+fn forward_requests(
+    mut client: TcpStream,
+    mut broker: TcpStream,
+    answers: Receiver<Vec<u8>>,
+    state: &State,
+) {
+    while let Ok(frame) = read_frame(&mut client) {
+        match request(&frame).map_or(Verdict::Forward, |request| state.judge(&request)) {
+            Verdict::Forward => {}
+            Verdict::AfterHeld => state.deliver(),
+            Verdict::Swallow => continue,
+            Verdict::Hold => {
+                // First held, then cut off: the client repeats it at once.
+                state.held.lock().expect("no panic").push(Held { frame, broker, answers });
+                let _ = client.shutdown(Shutdown::Both);
+                return;
+            }
+        }
+        if broker.write_all(&frame).is_err() {
+            break;
+        }
+    }
+    let _ = (client.shutdown(Shutdown::Both), broker.shutdown(Shutdown::Both));
+}
+
+fn forward_answers(mut broker: TcpStream, mut client: TcpStream, unread: &Sender<Vec<u8>>) {
+    while let Ok(frame) = read_frame(&mut broker) {
+        if client.write_all(&frame).is_err() {
+            let _ = unread.send(frame); // nobody waits for it unless a request is held
+        }
+    }
+    let _ = client.shutdown(Shutdown::Both);
+}
+
+/// A frame with its length.
+fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    stream.read_exact(&mut length)?;
+    let size = usize::try_from(i32::from_be_bytes(length)).map_err(io::Error::other)?;
+    let mut frame = vec![0; 4 + size];
+    frame[..4].copy_from_slice(&length);
+    stream.read_exact(&mut frame[4..])?;
+    Ok(frame)
+}
+
+/// The request in a frame if the program sent it. Behind the length: key, version, correlation id, client id.
+fn request(frame: &[u8]) -> Option<Request<'_>> {
+    let length = usize::try_from(int16(frame, 12)).ok()?;
+    let (client_id, body) = frame[14..].split_at(length);
+    let api_key = int16(frame, 4);
+    (client_id == PROGRAM.as_bytes()).then_some(Request { api_key, body })
+}
+
+fn int16(frame: &[u8], at: usize) -> i16 {
+    i16::from_be_bytes(frame[at..at + 2].try_into().expect("two bytes"))
+}
