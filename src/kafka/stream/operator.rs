@@ -96,14 +96,14 @@ pub fn set(
         return Err(PositionsError::OutOfRange { partition, offset, low, high });
     }
     let committed = Committed { offset, leader_epoch: None, topic_id, reset_ms: now_ms() };
-    commit(settings, &clients, committed, partition)?;
+    commit(settings, &clients, &committed, partition)?;
     Ok(shown)
 }
 
 fn commit(
     settings: &Settings,
     clients: &Clients,
-    committed: Committed,
+    committed: &Committed,
     partition: i32,
 ) -> Result<(), PositionsError> {
     let group = &settings.kafka.group_id;
@@ -117,8 +117,8 @@ fn commit(
     };
     let mut producer = OutputProducer::connect(producer, || false)?;
     producer.begin()?;
-    let topic = c_string(&settings.topics.requests).map_err(Fault::from)?;
-    let group = c_string(group).map_err(Fault::from)?;
+    let topic = c_string(&settings.topics.requests)?;
+    let group = c_string(group)?;
     let offsets = Offsets::new(&topic, [committed.entry(partition)].into_iter());
     let done = producer.commit(offsets, GroupMetadata::without_members(&group));
     producer.close(CLOSE_BUDGET);
@@ -131,7 +131,7 @@ fn read(reader: &Reader, topic: &str) -> Result<(Option<TopicId>, Vec<Shown>), P
     let committed = Offsets::copy_of(&reader.committed(topic, &partitions)?);
     let right = Right::on_topic(Operation::Read, topic);
     let failed = |code| CommandError::from_code(&right, code);
-    let name = c_string(topic).map_err(Fault::from)?;
+    let name = c_string(topic)?;
     let id = native::topic_id(reader.client(), &name, REQUEST_TIMEOUT).map_err(failed)?;
     let wanted = partitions.iter().map(|&partition| Position { partition, offset: 0 });
     let wanted = Offsets::new(&name, wanted);

@@ -192,9 +192,9 @@ impl GroupConsumer {
             return self.hold([partition].into_iter(), &standing);
         }
         let tracks = self.tracks.get_mut();
-        let all: Vec<_> = tracks.all().map(|(it, position, _)| position.entry(it)).collect();
+        let all: Vec<_> = tracks.iter().map(|(it, position, _)| position.entry(it)).collect();
         let standing: Vec<_> =
-            tracks.all().filter(|(_, _, is_reading)| !is_reading).map(|(it, ..)| it).collect();
+            tracks.iter().filter(|(_, _, is_reading)| !is_reading).map(|(it, ..)| it).collect();
         assign(&self.consumer, &Offsets::new(topic, all.iter().cloned()))?;
         self.hold(all.iter().map(|it| it.partition), &standing)
     }
