@@ -47,8 +47,6 @@ impl Clients {
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "false")
             .set("isolation.level", "read_committed")
-            // Where a partition starts is decided by `stream::start`.
-            .set("auto.offset.reset", "error")
             .set("check.crcs", "true")
             // With the default of a second, a fast consumer reads only a third as much.
             .set("fetch.queue.backoff.ms", "5")
@@ -75,7 +73,10 @@ impl Clients {
         if let Some(instance) = &kafka.instance_id {
             config.set("group.instance.id", format!("{instance}-{worker}"));
         }
-        with_overrides(config, [&kafka.librdkafka, &kafka.consumer])
+        let mut config = with_overrides(config, [&kafka.librdkafka, &kafka.consumer]);
+        // `stream::start` decides where a partition starts, whatever the operator sets here.
+        config.set("auto.offset.reset", "error");
+        config
     }
 
     /// The properties of a worker's producer.
@@ -321,6 +322,12 @@ mod tests {
         let (first, second) = (clients(&[]), clients(&[]));
         assert_ne!(id(&first), id(&second));
         assert_eq!(first.consumer(3).get("group.instance.id"), None);
+    }
+
+    #[test]
+    fn librdkafka_never_resets_a_position_by_itself() {
+        let clients = clients(&[("CONSUMER__AUTO_OFFSET_RESET", "earliest")]);
+        assert_eq!(clients.consumer(0).get("auto.offset.reset"), Some("error"));
     }
 
     #[test]

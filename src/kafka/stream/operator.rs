@@ -105,7 +105,7 @@ pub fn set(
         return Err(PositionsError::OutOfRange { partition, offset, low, high });
     }
     let committed = Committed { offset, leader_epoch: None, topic_id, reset_ms: now_ms() };
-    commit(settings, &clients, committed, partition)?;
+    commit(settings, &clients, &committed, partition)?;
     Ok(shown)
 }
 
@@ -118,7 +118,7 @@ pub fn accept(settings: &Settings, partition: i32) -> Result<Shown, PositionsErr
     let shown = shown.ok_or(PositionsError::NoPartition { topic, partition })?;
     let offset = shown.committed.ok_or(PositionsError::NothingToAccept(partition))?;
     let committed = Committed { offset, leader_epoch: None, topic_id, reset_ms: now_ms() };
-    commit(settings, &clients, committed, partition)?;
+    commit(settings, &clients, &committed, partition)?;
     Ok(shown)
 }
 
@@ -126,7 +126,7 @@ pub fn accept(settings: &Settings, partition: i32) -> Result<Shown, PositionsErr
 fn commit(
     settings: &Settings,
     clients: &Clients,
-    committed: Committed,
+    committed: &Committed,
     partition: i32,
 ) -> Result<(), PositionsError> {
     let group = &settings.kafka.group_id;
@@ -138,10 +138,13 @@ fn commit(
         metrics: None,
         if_unanswered: IfUnanswered::Fail,
     };
+    let ledger = settings.topics.positions.as_ref();
+    let ledger_partitions = ledger
+        .map_or(Ok(0), |name| Reader::of_service(clients)?.partitions(name, Operation::Write))?;
     let mut producer = OutputProducer::connect(producer, || false)?;
     producer.begin()?;
-    if let Some(name) = &settings.topics.positions {
-        let topic = c_string(name).map_err(Fault::from)?;
+    if let Some(name) = ledger.filter(|_| partition < ledger_partitions) {
+        let topic = c_string(name)?;
         ledger::send_entry(
             &mut producer,
             &topic,
@@ -153,8 +156,8 @@ fn commit(
             return Err(Fault::from(Cause::EntryRefused(refused.code)).into());
         }
     }
-    let topic = c_string(&settings.topics.requests).map_err(Fault::from)?;
-    let group = c_string(group).map_err(Fault::from)?;
+    let topic = c_string(&settings.topics.requests)?;
+    let group = c_string(group)?;
     let offsets = Offsets::new(&topic, [committed.entry(partition)].into_iter());
     let done = producer.commit(offsets, GroupMetadata::without_members(&group));
     producer.close(CLOSE_BUDGET);
@@ -171,7 +174,7 @@ fn read(
     let committed = Offsets::copy_of(&reader.committed(topic, &partitions)?);
     let right = Right::on_topic(Operation::Read, topic);
     let failed = |code| CommandError::from_code(&right, code);
-    let name = c_string(topic).map_err(Fault::from)?;
+    let name = c_string(topic)?;
     let id = native::topic_id(reader.client(), &name, REQUEST_TIMEOUT).map_err(failed)?;
     let wanted = partitions.iter().map(|&partition| Position { partition, offset: 0 });
     let wanted = Offsets::new(&name, wanted);

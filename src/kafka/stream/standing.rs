@@ -162,6 +162,12 @@ pub fn forget(telemetry: &Telemetry, partitions: &[i32]) {
     }
 }
 
+/// Logs, for audits, that an operator moved a position.
+pub fn log_reset(shared: &Shared, partition: i32, from: i64, to: i64) {
+    let topic = &shared.outputs.topics.requests.name;
+    tracing::warn!(topic, partition, from, to, "the position was set by an operator");
+}
+
 /// Logs and counts what operators must know about a start.
 pub fn log_notices(shared: &Shared, partition: i32, notices: &[Notice]) {
     let metrics = &shared.telemetry.metrics;

@@ -259,8 +259,8 @@ mod tests {
     }
 
     /// The position, if it belongs to the topic that has the name now.
-    fn usable(known: &Known, position: &Option<Committed>) -> Option<Committed> {
-        position.clone().filter(|it| {
+    fn usable(known: &Known, position: Option<&Committed>) -> Option<Committed> {
+        position.cloned().filter(|it| {
             it.topic_id.is_none() || known.topic_id.is_none() || it.topic_id == known.topic_id
         })
     }
@@ -268,7 +268,8 @@ mod tests {
     #[test]
     fn a_partition_never_starts_outside_of_the_log_nor_behind_its_own_position() {
         for known in all_known() {
-            let (group, own) = (usable(&known, &known.group), usable(&known, &known.own));
+            let (group, own) =
+                (usable(&known, known.group.as_ref()), usable(&known, known.own.as_ref()));
             let Start::At { position, .. } = decide(&known) else { continue };
             let context = format!("{known:?} {position:?}");
             assert!((LOW..=HIGH).contains(&position.offset), "{context}");
@@ -285,7 +286,7 @@ mod tests {
     fn a_partition_stands_if_and_only_if_the_latest_position_is_beyond_the_end() {
         for known in all_known() {
             let latest = if known.group_is_behind() { &known.own } else { &known.group };
-            let beyond = usable(&known, latest).filter(|it| it.offset > HIGH);
+            let beyond = usable(&known, latest.as_ref()).filter(|it| it.offset > HIGH);
             let expected = beyond.map(|it| Standing::BeyondEnd { committed: it.offset, end: HIGH });
             let standing = match decide(&known) {
                 Start::Standing(reason) => Some(reason),
@@ -304,7 +305,7 @@ mod tests {
             assert_eq!(
                 notices.is_empty(),
                 {
-                    let same_topic = usable(&known, &known.group) == known.group;
+                    let same_topic = usable(&known, known.group.as_ref()) == known.group;
                     let only_own = known.group.is_none() && known.own.is_some();
                     position.offset == expected
                         && same_topic

@@ -79,7 +79,7 @@ pub struct Stands {
 /// The assigned partitions that were started.
 #[derive(Debug, Default)]
 pub struct Tracks {
-    tracks: Vec<Track>,
+    all: Vec<Track>,
     /// The index of the last record's partition: records of a partition come in runs.
     latest: usize,
     /// Partitions whose trouble is over.
@@ -88,10 +88,10 @@ pub struct Tracks {
 
 impl Tracks {
     fn find(&mut self, partition: i32) -> Option<&mut Track> {
-        if self.tracks.get(self.latest).is_none_or(|track| track.partition != partition) {
-            self.latest = self.tracks.iter().position(|track| track.partition == partition)?;
+        if self.all.get(self.latest).is_none_or(|track| track.partition != partition) {
+            self.latest = self.all.iter().position(|track| track.partition == partition)?;
         }
-        self.tracks.get_mut(self.latest)
+        self.all.get_mut(self.latest)
     }
 
     /// The partition is read from `position` on.
@@ -105,7 +105,7 @@ impl Tracks {
                 self.healed.push(partition);
             }
         } else {
-            self.tracks.push(Track { partition, position, state, trouble: None });
+            self.all.push(Track { partition, position, state, trouble: None });
         }
     }
 
@@ -173,21 +173,21 @@ impl Tracks {
     }
 
     /// All partitions with their positions, and whether each is read.
-    pub fn all(&self) -> impl Iterator<Item = (i32, &Committed, bool)> {
-        self.tracks.iter().map(|track| {
+    pub fn iter(&self) -> impl Iterator<Item = (i32, &Committed, bool)> {
+        self.all.iter().map(|track| {
             let is_reading = matches!(track.state, State::Reading { .. });
             (track.partition, &track.position, is_reading)
         })
     }
 
     pub fn remove(&mut self, partitions: &[i32]) {
-        self.tracks.retain(|track| !partitions.contains(&track.partition));
+        self.all.retain(|track| !partitions.contains(&track.partition));
     }
 
     /// The partitions that are due to be looked at, and postpones the next look.
     pub fn due(&mut self, now: Instant) -> Vec<i32> {
         let mut due = Vec::new();
-        for track in &mut self.tracks {
+        for track in &mut self.all {
             let (look_at, interval) = match &mut track.state {
                 State::Reading { .. } => continue,
                 State::Undecided { look_at } => (look_at, RETRY_INTERVAL),
@@ -204,7 +204,7 @@ impl Tracks {
 
     /// What has changed for operators since the last call.
     pub fn changes(&mut self, now: Instant) -> Vec<Change> {
-        for track in &mut self.tracks {
+        for track in &mut self.all {
             if let State::Reading { since } = track.state
                 && now.duration_since(since) > TRIAL
                 && track.trouble.take().is_some()
@@ -215,7 +215,7 @@ impl Tracks {
         let healed = mem::take(&mut self.healed);
         let mut changes: Vec<_> =
             healed.into_iter().map(|partition| Change::Reads { partition }).collect();
-        for track in &mut self.tracks {
+        for track in &mut self.all {
             let (State::Standing { since, .. }, Some(trouble)) = (track.state, &mut track.trouble)
             else {
                 continue;
