@@ -357,7 +357,7 @@ mod tests {
 
     fn entry(known: &Known) -> Option<Committed> {
         match &known.ledger {
-            Ledger::Entry(entry) => usable(known, &Some(entry.clone())),
+            Ledger::Entry(entry) => usable(known, Some(entry)),
             _ => None,
         }
     }
@@ -368,9 +368,9 @@ mod tests {
             let (Some(entry), Start::At { position, .. }) = (entry(&known), decide(&known)) else {
                 continue;
             };
-            let later = [&known.group, &known.own]
-                .into_iter()
-                .any(|it| usable(&known, it).is_some_and(|it| it.reset_ms > entry.reset_ms));
+            let later = [&known.group, &known.own].into_iter().any(|it| {
+                usable(&known, it.as_ref()).is_some_and(|it| it.reset_ms > entry.reset_ms)
+            });
             assert!(later || position.offset >= entry.offset, "{known:?} {position:?}");
         }
     }
@@ -381,8 +381,8 @@ mod tests {
             let Start::At { position, .. } = decide(&known) else { continue };
             let Some(entry) = entry(&known) else { continue };
             if position.offset > entry.offset.max(LOW) {
-                let own =
-                    usable(&known, &known.own).is_some_and(|own| own.offset == position.offset);
+                let own = usable(&known, known.own.as_ref())
+                    .is_some_and(|own| own.offset == position.offset);
                 assert!(own || position.reset_ms > entry.reset_ms, "{known:?} {position:?}");
             }
         }
@@ -400,7 +400,7 @@ mod tests {
                 _ => assert_eq!(without, empty),
             }
             if let Some(group) = known.group.clone().filter(|_| !known.group_is_behind()) {
-                if usable(&known, &known.group).is_some() {
+                if usable(&known, known.group.as_ref()).is_some() {
                     let agreeing = Known { ledger: Ledger::Entry(group), ..known };
                     assert_eq!(decide(&agreeing), without);
                 }
