@@ -141,14 +141,8 @@ impl LedgerReader {
                         step.done = true;
                     }
                 }
-                Some(Err(error)) => match error.rdkafka_error_code() {
-                    Some(Code::TopicAuthorizationFailed | Code::UnknownTopicOrPartition) => {
-                        return Err(error);
-                    }
-                    // librdkafka retries by itself.
-                    _ => {}
-                },
-                None => {}
+                Some(Err(error)) if is_final(&error) => return Err(error),
+                Some(Err(_)) | None => {} // librdkafka retries by itself
             }
         }
         Ok(())
@@ -167,4 +161,10 @@ impl LedgerReader {
     pub fn close(self) {
         finishes_within(Duration::ZERO, move || drop(self));
     }
+}
+
+/// Whether librdkafka's retries do not help.
+fn is_final(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(Code::TopicAuthorizationFailed | Code::UnknownTopicOrPartition))
 }

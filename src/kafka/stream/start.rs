@@ -149,16 +149,12 @@ impl Known {
         };
         let ledger = entry.offset;
         if !self.is_of_this_topic(entry) {
-            return match position {
-                // Nothing shows to which of the topics it belongs.
-                Some(Committed { offset: group, topic_id: None, .. }) => {
-                    Err(Standing::LedgerOtherTopic { group: *group, ledger })
-                }
-                _ => {
-                    notices.push(Notice::LedgerOtherTopic { ledger });
-                    Ok(latest)
-                }
-            };
+            // Without an id nothing shows to which of the topics the position belongs.
+            if let Some(Committed { offset: group, topic_id: None, .. }) = position {
+                return Err(Standing::LedgerOtherTopic { group: *group, ledger });
+            }
+            notices.push(Notice::LedgerOtherTopic { ledger });
+            return Ok(latest);
         }
         match position {
             Some(position) if position.key() == entry.key() => Ok(latest),
@@ -399,11 +395,10 @@ mod tests {
                 }
                 _ => assert_eq!(without, empty),
             }
-            if let Some(group) = known.group.clone().filter(|_| !known.group_is_behind()) {
-                if usable(&known, known.group.as_ref()).is_some() {
-                    let agreeing = Known { ledger: Ledger::Entry(group), ..known };
-                    assert_eq!(decide(&agreeing), without);
-                }
+            let group = usable(&known, known.group.as_ref());
+            if let Some(group) = group.filter(|_| !known.group_is_behind()) {
+                let agreeing = Known { ledger: Ledger::Entry(group), ..known };
+                assert_eq!(decide(&agreeing), without);
             }
         }
     }
