@@ -7,6 +7,7 @@ mod dlq;
 pub mod generate;
 mod health;
 mod mask;
+mod positions;
 pub mod regions;
 mod run;
 mod signals;
@@ -49,6 +50,7 @@ enum Command {
     Health(health::HealthArgs),
     Topics(topics::TopicsArgs),
     Dlq(dlq::DlqArgs),
+    Positions(positions::PositionsArgs),
     Regions(regions::RegionsArgs),
     Config(config::ConfigArgs),
 }
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Health(args) => health::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(&args),
+        Command::Positions(args) => positions::run(&args),
         Command::Regions(args) => regions::run(&args),
         Command::Config(args) => config::run(&args),
     };

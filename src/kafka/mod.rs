@@ -1,9 +1,10 @@
 //! Everything that depends on Kafka. Its parts import each other one way:
-//! `security <- client <- dlq <- stream` and `client <- topics`.
+//! `security <- client <- dlq <- stream`, `client <- ledger <- stream` and `client <- topics`.
 
 mod client;
 pub(crate) mod dlq;
 pub(crate) mod embedded;
+pub(crate) mod ledger;
 mod limits;
 pub(crate) mod request_producer;
 pub mod roles;
@@ -15,5 +16,6 @@ pub use client::config::{check_property, features};
 pub(crate) use client::fault::{Cause, Fault};
 pub use security::acl::Operation;
 pub use stream::breaker::SharedBreaker;
+pub(crate) use stream::operator;
 pub use stream::shutdown::Stop;
 pub(crate) use stream::{Running, start};

@@ -47,7 +47,6 @@ impl Clients {
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "false")
             .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "earliest")
             .set("check.crcs", "true")
             // With the default of a second, a fast consumer reads only a third as much.
             .set("fetch.queue.backoff.ms", "5")
@@ -74,7 +73,10 @@ impl Clients {
         if let Some(instance) = &kafka.instance_id {
             config.set("group.instance.id", format!("{instance}-{worker}"));
         }
-        with_overrides(config, [&kafka.librdkafka, &kafka.consumer])
+        let mut config = with_overrides(config, [&kafka.librdkafka, &kafka.consumer]);
+        // `stream::start` decides where a partition starts, whatever the operator sets here.
+        config.set("auto.offset.reset", "error");
+        config
     }
 
     /// The properties of a worker's producer.
@@ -152,7 +154,7 @@ impl Clients {
         let kafka = &self.settings.kafka;
         let mut config = self.common();
         config
-            // The reader never joins this group; it only fetches its committed offsets.
+            // Required by librdkafka; a reader never joins it.
             .set("group.id", self.replay_name())
             .set("statistics.interval.ms", "0")
             .set("enable.auto.commit", "false")
@@ -168,6 +170,20 @@ impl Clients {
             .set("queued.min.messages", "1000")
             .set("queued.max.messages.kbytes", "16384");
         with_overrides(config, [&kafka.librdkafka, &kafka.consumer])
+    }
+
+    /// As [`Self::reader`], for the committed offsets of the service's own group.
+    pub fn service_reader(&self) -> ClientConfig {
+        let mut config = self.reader();
+        config.set("group.id", &self.settings.kafka.group_id);
+        config
+    }
+
+    /// The properties of the producer that commits positions for an operator.
+    pub fn positions_producer(&self) -> ClientConfig {
+        let mut config = self.replay_producer();
+        config.set("transactional.id", format!("{}-positions", self.settings.kafka.group_id));
+        config
     }
 
     /// The group and transactional id of replays. All share one, so that concurrent replays fence
@@ -306,6 +322,12 @@ mod tests {
         let (first, second) = (clients(&[]), clients(&[]));
         assert_ne!(id(&first), id(&second));
         assert_eq!(first.consumer(3).get("group.instance.id"), None);
+    }
+
+    #[test]
+    fn librdkafka_never_resets_a_position_by_itself() {
+        let clients = clients(&[("CONSUMER__AUTO_OFFSET_RESET", "earliest")]);
+        assert_eq!(clients.consumer(0).get("auto.offset.reset"), Some("error"));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rdkafka::client::Client;
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message};
@@ -41,7 +43,15 @@ pub struct Reader {
 
 impl Reader {
     pub fn connect(clients: &Clients) -> Result<Self, CommandError> {
-        let config = clients.reader();
+        Self::with(clients, &clients.reader())
+    }
+
+    /// A reader of the committed offsets of the service's group.
+    pub fn of_service(clients: &Clients) -> Result<Self, CommandError> {
+        Self::with(clients, &clients.service_reader())
+    }
+
+    fn with(clients: &Clients, config: &ClientConfig) -> Result<Self, CommandError> {
         let client: BaseConsumer<UnpolledContext> = config
             .create_with_context(UnpolledContext::new(&clients.access))
             .map_err(|error| CommandError::no_client(&error))?;
@@ -55,6 +65,10 @@ impl Reader {
             group: setting("group.id"),
             at: None,
         })
+    }
+
+    pub fn client(&self) -> &Client<UnpolledContext> {
+        self.client.client()
     }
 
     /// The metadata of the cluster and of `topic`.

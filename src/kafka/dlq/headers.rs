@@ -3,6 +3,7 @@
 
 use rdkafka::message::{BorrowedMessage, Message};
 
+use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::{Headers, each_header};
 use crate::kafka::dlq::dead_letter::{DeadLetter, Header, TopicPosition};
 use crate::pipeline::Position;
@@ -70,7 +71,7 @@ const fn description(reason: Reason) -> &'static str {
 /// The headers of the dead letter of `message`. The original is included if the dead letter, whose
 /// value has `payload` bytes, stays within `limit` bytes with it.
 pub fn headers(
-    message: &BorrowedMessage<'_>,
+    message: &Record<'_>,
     group: &str,
     reason: Reason,
     truncation: Truncation,

@@ -1,0 +1,216 @@
+//! Starts partitions where [`crate::kafka::stream::start::decide`] says, and those that are standing
+//! again as soon as they can be read.
+
+use std::time::{Duration, Instant};
+
+use super::{Failure, GroupConsumer};
+use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::client::native::Offsets;
+use crate::kafka::stream::assignment::{assign, partition_list, unassign};
+use crate::kafka::stream::standing::{self, Standing};
+use crate::kafka::stream::start::{Committed, Start};
+use crate::pipeline::Position;
+
+/// The timeout of a lookup of committed offsets, after which partitions that can wait do so.
+const FIRST_LOOKUP_TIMEOUT: Duration = Duration::from_millis(100);
+/// How long one lookup may take for partitions that cannot wait.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
+/// After this time no transaction of a crashed member can be open. If the committed offsets are
+/// still unknown, the worker logs a warning or restarts.
+const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long to wait for a ledger that the watch has not seen. The worker restarts until it exists,
+/// because this wait notices no stop.
+const MISSING_LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl GroupConsumer {
+    /// Starts to fetch `partitions`, each where `start::decide` says.
+    ///
+    /// We look the group's committed offsets up ourselves, because librdkafka may lose an answer
+    /// "not stable yet" that arrives after another rebalance: librdkafka then starts at the
+    /// beginning, as if there were no committed offset, which duplicates all outcomes (2.12.1,
+    /// `rd_kafka_assignment_apply_offsets`).
+    pub(super) fn start(&mut self, partitions: &[i32]) -> Result<(), Fault> {
+        let starts = match self.look_up(partitions, FIRST_LOOKUP_TIMEOUT) {
+            Some(starts) => starts,
+            None if self.consumer.is_incremental() => {
+                // A crashed member's transaction is still open: only its partitions wait.
+                self.pending.add(partitions, Instant::now());
+                Vec::new()
+            }
+            None => self.wait_for_starts(partitions)?,
+        };
+        self.begin(starts)
+    }
+
+    fn look_up(&self, partitions: &[i32], timeout: Duration) -> Option<Vec<(i32, Start)>> {
+        if partitions.is_empty() {
+            return Some(Vec::new()); // librdkafka rejects an empty list
+        }
+        let mut tracks = self.tracks.borrow_mut();
+        self.lookup.starts(&self.consumer, partitions, &mut tracks, timeout)
+    }
+
+    fn wait_for_starts(&self, partitions: &[i32]) -> Result<Vec<(i32, Start)>, Fault> {
+        let started = Instant::now();
+        loop {
+            if let Some(starts) = self.look_up(partitions, LOOKUP_TIMEOUT) {
+                return Ok(starts);
+            }
+            let is_member = self.group_metadata().is_some_and(|metadata| metadata.is_known());
+            let timeout = if self.lookup.ledger.is_missing() {
+                MISSING_LEDGER_TIMEOUT
+            } else {
+                COMMITTED_OFFSETS_TIMEOUT
+            };
+            if !is_member || started.elapsed() > timeout {
+                return Err(Cause::OffsetsUnknown.into());
+            }
+        }
+    }
+
+    /// Starts the pending partition that is due, if its committed offset is known by now.
+    pub(super) fn start_pending(&mut self) -> Result<(), Fault> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let Some((partition, timeout)) = self.pending.take_due(Instant::now()) else {
+            return Ok(());
+        };
+        match self.look_up(&[partition], timeout) {
+            // (Assigning a partition would hide from `assignment_lost` that all were lost.)
+            Some(starts) if !self.assignment_lost() => {
+                self.begin(starts)?;
+                self.pending.found();
+            }
+            _ => {
+                self.pending.not_found(partition, Instant::now());
+                let overdue = self.pending.overdue(COMMITTED_OFFSETS_TIMEOUT, Instant::now());
+                if let Some(partitions) = overdue {
+                    tracing::warn!(
+                        worker = self.worker,
+                        ?partitions,
+                        "partitions wait for their committed offsets: a transaction is still open, or no broker answers"
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds partitions to the assignment. Those that are standing are added and paused, because
+    /// under the eager protocol all must be assigned together.
+    fn begin(&mut self, starts: Vec<(i32, Start)>) -> Result<(), Fault> {
+        let (mut entries, mut standing) = (Vec::new(), Vec::new());
+        for (partition, start) in starts {
+            let position = self.decided(partition, start, &mut standing);
+            entries.push(position.entry(partition));
+        }
+        assign(&self.consumer, &Offsets::new(&self.lookup.topic, entries.iter().cloned()))?;
+        self.hold(entries.iter().map(|it| it.partition), &standing)
+    }
+
+    /// Notes a decision and returns where the partition is assigned.
+    fn decided(&mut self, partition: i32, start: Start, standing: &mut Vec<i32>) -> Committed {
+        let (tracks, now) = (self.tracks.get_mut(), Instant::now());
+        match start {
+            Start::At { position, notices } => {
+                standing::log_notices(&self.shared, partition, &notices);
+                let before = tracks.position(partition);
+                if let Some(before) = before.filter(|it| it.reset_ms < position.reset_ms) {
+                    standing::log_reset(&self.shared, partition, before.offset, position.offset);
+                }
+                tracks.start(partition, position.clone(), now);
+                self.report(Position { partition, offset: position.offset });
+                position
+            }
+            Start::Standing(reason) => {
+                // It is paused at once, so the offset only has to be one of the log.
+                let offset = if let Standing::BeyondEnd { end, .. } = reason { end } else { 0 };
+                tracks.stand(partition, reason, now);
+                standing.push(partition);
+                Committed { offset, leader_epoch: None, topic_id: None, reset_ms: 0 }
+            }
+        }
+    }
+
+    /// Pauses those of the partitions just assigned that must not be read now.
+    fn hold(&self, added: impl Iterator<Item = i32>, standing: &[i32]) -> Result<(), Fault> {
+        let is_held = |partition: &i32| self.is_paused() || standing.contains(partition);
+        self.pause(&added.filter(is_held).collect::<Vec<_>>())
+    }
+
+    fn pause(&self, partitions: &[i32]) -> Result<(), Fault> {
+        if partitions.is_empty() {
+            return Ok(());
+        }
+        Ok(self.consumer.pause(&partition_list(&self.lookup.topic, partitions))?)
+    }
+
+    /// Reacts to a failure, after all that was read of its partition is committed.
+    pub fn fail(&mut self, failure: Failure) -> Result<(), Fault> {
+        let Failure { partition, reason, is_new_topic } = failure;
+        if is_new_topic {
+            let position = self.tracks.get_mut().position(partition);
+            self.lookup.deleted = position.and_then(|it| it.topic_id.clone());
+        }
+        let (tracks, now) = (self.tracks.get_mut(), Instant::now());
+        match reason {
+            Some(reason) => {
+                if tracks.stand(partition, reason, now) {
+                    self.pause(&[partition])?;
+                }
+            }
+            None => tracks.decide_again(partition, now),
+        }
+        Ok(())
+    }
+
+    /// Looks whether partitions that are standing can go on: an operator has set the position, or
+    /// the data were mended.
+    pub(super) fn look_again(&mut self) -> Result<(), Fault> {
+        let due = self.tracks.get_mut().due(Instant::now());
+        if due.is_empty() || self.assignment_lost() {
+            return Ok(());
+        }
+        let Some(starts) = self.look_up(&due, FIRST_LOOKUP_TIMEOUT) else {
+            return Ok(());
+        };
+        for (partition, start) in starts {
+            self.restart(partition, start)?;
+        }
+        Ok(())
+    }
+
+    /// Fetches a partition from another position on. A seek does not suffice: librdkafka ended
+    /// its fetching.
+    fn restart(&mut self, partition: i32, start: Start) -> Result<(), Fault> {
+        let was_standing = !self.tracks.get_mut().is_reading(partition);
+        let mut standing = Vec::new();
+        let position = self.decided(partition, start, &mut standing);
+        if was_standing && !standing.is_empty() {
+            return self.pause(&standing);
+        }
+        let topic = &self.lookup.topic;
+        let entry = position.entry(partition);
+        let list = Offsets::new(topic, [entry.clone()].into_iter());
+        self.consumer.resume(&list)?;
+        if self.consumer.is_incremental() {
+            unassign(&self.consumer, topic, &list);
+            assign(&self.consumer, &list)?;
+            return self.hold([partition].into_iter(), &standing);
+        }
+        let tracks = self.tracks.get_mut();
+        let all: Vec<_> = tracks.iter().map(|(it, position, _)| position.entry(it)).collect();
+        let standing: Vec<_> =
+            tracks.iter().filter(|(_, _, is_reading)| !is_reading).map(|(it, ..)| it).collect();
+        assign(&self.consumer, &Offsets::new(topic, all.iter().cloned()))?;
+        self.hold(all.iter().map(|it| it.partition), &standing)
+    }
+
+    /// Tells operators which partitions are standing, and which no longer are.
+    pub(super) fn announce(&mut self) -> Result<(), Fault> {
+        let changes = self.tracks.get_mut().changes(Instant::now());
+        let stopped = standing::announce(&self.shared, &changes);
+        self.pause(&stopped)
+    }
+}

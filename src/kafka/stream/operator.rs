@@ -1,0 +1,211 @@
+//! The positions of the group, as operators see and set them while the service runs.
+//!
+//! A group with members refuses ordinary offset commits of others. A transaction without group
+//! membership may commit them, and only the partition's own worker would overwrite them: one whose
+//! partition is standing does not.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::CLOSE_BUDGET;
+use super::ledger;
+use super::start::{Committed, TopicId};
+use crate::config::Settings;
+use crate::kafka::client::c_string;
+use crate::kafka::client::config::Clients;
+use crate::kafka::client::error::CommandError;
+use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::client::native::{self, GroupMetadata, Offsets};
+use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings};
+use crate::kafka::client::reader::Reader;
+use crate::kafka::ledger::{Found, LedgerReader};
+use crate::kafka::security::acl::{Operation, Right};
+use crate::pipeline::Position;
+use crate::telemetry::now_ms;
+
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long reading the ledger may take.
+const LEDGER_TIMEOUT: Duration = Duration::from_secs(30);
+
+#[derive(Debug, thiserror::Error)]
+pub enum PositionsError {
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    #[error("topic {topic} has no partition {partition}")]
+    NoPartition { topic: String, partition: i32 },
+    #[error("offset {offset} is not in partition {partition}, which holds {low} to before {high}")]
+    OutOfRange { partition: i32, offset: i64, low: i64, high: i64 },
+    #[error(
+        "the position of partition {partition} is {actual}, not {expected}: see `nik-stream positions show`"
+    )]
+    OtherPosition { partition: i32, expected: i64, actual: i64 },
+    #[error("the group has no position in partition {0}: `nik-stream positions set` sets one")]
+    NothingToAccept(i32),
+    #[error("the position could not be committed: {0}")]
+    NotCommitted(String),
+}
+
+impl From<Fault> for PositionsError {
+    fn from(fault: Fault) -> Self {
+        Self::NotCommitted(fault.to_string())
+    }
+}
+
+/// What is known of one partition.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    pub partition: i32,
+    pub committed: Option<i64>,
+    /// The ledger's latest entry.
+    pub ledger: Option<i64>,
+    pub low: i64,
+    pub high: i64,
+}
+
+impl Shown {
+    /// The next offset that the service reads, as far as the group knows.
+    pub fn position(&self) -> i64 {
+        self.committed.unwrap_or(self.low).max(self.low)
+    }
+
+    /// The records that are not read yet.
+    pub fn lag(&self) -> i64 {
+        (self.high - self.position()).max(0)
+    }
+}
+
+/// The positions of all partitions of the requests.
+pub fn show(settings: &Settings) -> Result<Vec<Shown>, PositionsError> {
+    let clients = Clients::new(settings);
+    Ok(read(settings, &clients)?.1)
+}
+
+/// Sets the position of a partition. With `to`, it must be `position` before and is `to` then.
+/// Returns what it was.
+pub fn set(
+    settings: &Settings,
+    position: Position,
+    to: Option<i64>,
+) -> Result<Shown, PositionsError> {
+    let clients = Clients::new(settings);
+    let topic = &settings.topics.requests;
+    let (topic_id, all) = read(settings, &clients)?;
+    let Position { partition, offset } = position;
+    let shown = all.into_iter().find(|shown| shown.partition == partition);
+    let shown =
+        shown.ok_or_else(|| PositionsError::NoPartition { topic: topic.clone(), partition })?;
+    if to.is_some() && shown.position() != offset {
+        let actual = shown.position();
+        return Err(PositionsError::OtherPosition { partition, expected: offset, actual });
+    }
+    let (low, high) = (shown.low, shown.high);
+    let offset = to.unwrap_or(offset);
+    if !(low..=high).contains(&offset) {
+        return Err(PositionsError::OutOfRange { partition, offset, low, high });
+    }
+    let committed = Committed { offset, leader_epoch: None, topic_id, reset_ms: now_ms() };
+    commit(settings, &clients, &committed, partition)?;
+    Ok(shown)
+}
+
+/// Accepts the group's position, which differs from the ledger's. Returns what both were.
+pub fn accept(settings: &Settings, partition: i32) -> Result<Shown, PositionsError> {
+    let clients = Clients::new(settings);
+    let topic = settings.topics.requests.clone();
+    let (topic_id, all) = read(settings, &clients)?;
+    let shown = all.into_iter().find(|shown| shown.partition == partition);
+    let shown = shown.ok_or(PositionsError::NoPartition { topic, partition })?;
+    let offset = shown.committed.ok_or(PositionsError::NothingToAccept(partition))?;
+    let committed = Committed { offset, leader_epoch: None, topic_id, reset_ms: now_ms() };
+    commit(settings, &clients, &committed, partition)?;
+    Ok(shown)
+}
+
+/// Commits a position to the group and to the ledger, in one transaction.
+fn commit(
+    settings: &Settings,
+    clients: &Clients,
+    committed: &Committed,
+    partition: i32,
+) -> Result<(), PositionsError> {
+    let group = &settings.kafka.group_id;
+    let producer = ProducerSettings {
+        config: clients.positions_producer(),
+        access: Arc::clone(&clients.access),
+        group: group.clone(),
+        worker: 0,
+        metrics: None,
+        if_unanswered: IfUnanswered::Fail,
+    };
+    let ledger = settings.topics.positions.as_ref();
+    let ledger_partitions = ledger
+        .map_or(Ok(0), |name| Reader::of_service(clients)?.partitions(name, Operation::Write))?;
+    let mut producer = OutputProducer::connect(producer, || false)?;
+    producer.begin()?;
+    if let Some(name) = ledger.filter(|_| partition < ledger_partitions) {
+        let topic = c_string(name)?;
+        ledger::send_entry(
+            &mut producer,
+            &topic,
+            group,
+            (partition, committed.clone()),
+            &mut Vec::new(),
+        )?;
+        if let Some(refused) = producer.flush()?.first() {
+            return Err(Fault::from(Cause::EntryRefused(refused.code)).into());
+        }
+    }
+    let topic = c_string(&settings.topics.requests)?;
+    let group = c_string(group)?;
+    let offsets = Offsets::new(&topic, [committed.entry(partition)].into_iter());
+    let done = producer.commit(offsets, GroupMetadata::without_members(&group));
+    producer.close(CLOSE_BUDGET);
+    Ok(done?)
+}
+
+fn read(
+    settings: &Settings,
+    clients: &Clients,
+) -> Result<(Option<TopicId>, Vec<Shown>), PositionsError> {
+    let (reader, topic) = (&Reader::of_service(clients)?, &settings.topics.requests);
+    let count = reader.partitions(topic, Operation::Read)?;
+    let partitions: Vec<_> = (0..count).collect();
+    let committed = Offsets::copy_of(&reader.committed(topic, &partitions)?);
+    let right = Right::on_topic(Operation::Read, topic);
+    let failed = |code| CommandError::from_code(&right, code);
+    let name = c_string(topic)?;
+    let id = native::topic_id(reader.client(), &name, REQUEST_TIMEOUT).map_err(failed)?;
+    let wanted = partitions.iter().map(|&partition| Position { partition, offset: 0 });
+    let wanted = Offsets::new(&name, wanted);
+    let watermarks =
+        native::watermarks(reader.client(), &wanted, REQUEST_TIMEOUT).map_err(failed)?;
+    let entries = ledger_entries(settings, clients, reader, count)?;
+    let shown = watermarks.into_iter().map(|(partition, low, high)| {
+        let entry = committed.entries().find(|entry| entry.partition == partition);
+        let committed = entry.map(|entry| entry.offset).filter(|&offset| offset >= 0);
+        Shown { partition, committed, ledger: entries.get(&partition).copied(), low, high }
+    });
+    Ok((id.map(TopicId), shown.collect()))
+}
+
+/// The ledger's latest entries by partition, of at most `count`.
+fn ledger_entries(
+    settings: &Settings,
+    clients: &Clients,
+    reader: &Reader,
+    count: i32,
+) -> Result<BTreeMap<i32, i64>, PositionsError> {
+    let Some(topic) = &settings.topics.positions else {
+        return Ok(BTreeMap::new());
+    };
+    let count = count.min(reader.partitions(topic, Operation::Read)?);
+    let group = &settings.kafka.group_id;
+    let ledger = LedgerReader::connect(clients, topic, group);
+    let ledger = ledger.map_err(|error| CommandError::no_client(&error))?;
+    let found = ledger.latest(&(0..count).collect::<Vec<_>>(), LEDGER_TIMEOUT);
+    let right = Right::on_topic(Operation::Read, topic);
+    let found = found.map_err(|error| CommandError::new(&right, &error))?;
+    let next = |found: Found| found.entry.map(|entry| entry.next);
+    Ok(found.into_iter().filter_map(|(partition, it)| Some((partition, next(it)?))).collect())
+}

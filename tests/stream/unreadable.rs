@@ -1,0 +1,248 @@
+//! Records that cannot be read, and topics that change under the program: nothing is skipped or repeated in silence.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings, shared};
+use crate::traffic::reader::Reader;
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, ready, stop, wait_until};
+
+const REQUEST: &str = r#"{"nik":["3273010101900001"],"process":"full"}"#;
+
+/// Sends `count` requests to a partition, in batches of 100.
+fn send(cluster: &KafkaCluster, topic: &str, partition: i32, count: usize) {
+    let producer = cluster.producer();
+    for index in 0..count {
+        let (key, value) = (format!("{partition}-{index}"), REQUEST.as_bytes().to_vec());
+        let (key, value) = (Some(key.into_bytes()), Some(value));
+        producer.send(
+            topic,
+            &NewRecord { partition: Some(partition), key, value, ..NewRecord::default() },
+        );
+        if (index + 1) % 100 == 0 {
+            producer.flush();
+        }
+    }
+    producer.flush();
+}
+
+/// The first segment of a partition.
+fn segment(cluster: &KafkaCluster, topic: &str, partition: i32) -> PathBuf {
+    let name = format!("{topic}-{partition}");
+    let mut dirs = vec![cluster.dir().to_owned()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).expect("readable").flatten() {
+            let path = entry.path();
+            if path.file_name().is_some_and(|it| it == name.as_str()) {
+                return path.join("00000000000000000000.log");
+            }
+            if path.is_dir() {
+                dirs.push(path);
+            }
+        }
+    }
+    panic!("no folder {name}");
+}
+
+/// Flips a byte in the middle of batch `index` of a segment.
+fn corrupt(path: &std::path::Path, index: usize) {
+    let mut bytes = fs::read(path).expect("readable");
+    let mut start = 0;
+    for batch in 0.. {
+        let length = u32::from_be_bytes(bytes[start + 8..start + 12].try_into().unwrap());
+        let length = usize::try_from(length).unwrap() + 12;
+        if batch == index {
+            bytes[start + length / 2] ^= 0x55;
+            break;
+        }
+        start += length;
+    }
+    fs::write(path, bytes).expect("writable");
+}
+
+/// A metric, with its labels.
+fn metric(program: &Program, name: &str) -> f64 {
+    program.metrics().get(name).copied().unwrap_or(0.0)
+}
+
+fn problems(program: &Program) -> String {
+    program.get("/readyz").map_or_else(String::new, |(_, body)| body)
+}
+
+fn positions(settings: &ProgramSettings, arguments: &[&str]) -> String {
+    let arguments = [&["positions"], arguments].concat();
+    let output = settings.command(&arguments).output().expect("runs");
+    let (out, err) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{arguments:?}: {out}{err}");
+    out.into_owned()
+}
+
+/// Five batches of 100 in partition 0, of which `bad` is corrupt, and 100 requests in partition 1.
+fn assert_stands_at_a_corrupt_batch(bad: usize) {
+    let mut cluster = KafkaCluster::start(1);
+    let stage = Stage::new(&cluster, "corrupt", 2);
+    send(&cluster, &stage.requests, 0, 500);
+    send(&cluster, &stage.requests, 1, 100);
+    let path = segment(&cluster, &stage.requests, 0);
+    cluster.stop(1);
+    corrupt(&path, bad);
+    cluster.restart(1);
+    let reader = Reader::start(&cluster, &stage);
+    let settings = stage.settings();
+    let program = settings.run();
+    wait_until("it says why it is not ready", || problems(&program).contains("wrong checksum"));
+    wait_until("the readable requests are answered", || reader.count() >= 100 + 100 * bad);
+    let at = 100 * bad;
+    let to = if bad == 4 { "OFFSET".to_owned() } else { (at + 100).to_string() };
+    let command = format!("nik-stream positions skip 0:{at} --to {to}");
+    assert!(problems(&program).contains(&command), "{}", problems(&program));
+    std::thread::sleep(Duration::from_secs(4)); // it has tried again
+    assert_eq!(reader.count(), 100 + 100 * bad, "nothing twice, nothing behind the batch");
+    assert!(
+        (metric(&program, "nik_stream_unreadable_records_total{cause=\"corrupt\"}") - 1.0).abs()
+            < 0.1
+    );
+    let end = (at + 100).to_string();
+    positions(&settings, &["skip", &format!("0:{at}"), "--to", &end]);
+    wait_until("the requests behind the batch are answered", || reader.count() == 500);
+    wait_until("it is ready", || program.ready());
+    assert_eq!(cluster.committed(&stage.group, &stage.requests).get(&0).copied(), Some(500));
+    stop(program);
+}
+
+#[test]
+fn a_corrupt_batch_stops_its_partition_until_an_operator_skips_it() {
+    assert_stands_at_a_corrupt_batch(1);
+}
+
+#[test]
+fn a_corrupt_last_batch_stops_its_partition_too() {
+    assert_stands_at_a_corrupt_batch(4);
+}
+
+#[test]
+fn a_topic_that_is_deleted_and_created_again_is_read_from_its_beginning() {
+    let cluster = shared();
+    for instance in ["", "static"] {
+        let stage = Stage::new(cluster, "again", 2);
+        let reader = Reader::start(cluster, &stage);
+        let mut settings = stage.settings();
+        if !instance.is_empty() {
+            settings = settings.set("kafka.instance_id", instance);
+        }
+        let program = ready(&settings);
+        send(cluster, &stage.requests, 0, 300);
+        wait_until("the first are answered", || reader.count() == 300);
+        cluster.delete_topic(&stage.requests);
+        cluster.create_topic(&stage.requests, 2, &[]);
+        send(cluster, &stage.requests, 0, 500);
+        send(cluster, &stage.requests, 1, 200);
+        wait_until("all of the new topic are answered", || reader.count() >= 1000);
+        stop(program);
+        assert_eq!(reader.count(), 1000);
+        // And a new process goes on where this one ended.
+        let program = ready(&settings);
+        send(cluster, &stage.requests, 1, 100);
+        wait_until("later ones are answered", || reader.count() == 1100);
+        stop(program);
+    }
+}
+
+#[test]
+fn records_deleted_before_they_were_read_are_counted_and_a_position_beyond_the_end_stops() {
+    let cluster = shared();
+    let stage = Stage::new(cluster, "range", 2);
+    let reader = Reader::start(cluster, &stage);
+    send(cluster, &stage.requests, 0, 600);
+    delete_records(cluster, &stage.requests, 0, 400);
+    let settings = stage.settings();
+    commit(cluster, &stage, &[(0, 0), (1, 7)]);
+    let program = settings.run();
+    wait_until("the rest is answered", || reader.count() == 200);
+    let lost = "nik_stream_unreadable_records_total{cause=\"out_of_range\"}";
+    assert!((metric(&program, lost) - 400.0).abs() < 0.1);
+    wait_until("it says why it is not ready", || {
+        problems(&program).contains("committed offset 7 is beyond the end of the log, 0")
+    });
+    send(cluster, &stage.requests, 1, 3);
+    positions(&settings, &["set", "1:0"]);
+    wait_until("the partition is read", || reader.count() == 203);
+    wait_until("it is ready", || program.ready());
+    let shown = positions(&settings, &["show"]);
+    assert!(
+        shown.lines().any(|line| line.split_whitespace().eq(["0", "600", "400", "600", "0"])),
+        "{shown}"
+    );
+    stop(program);
+}
+
+#[test]
+fn a_log_restored_from_an_older_disk_stops_its_partition() {
+    for later in [100, 600] {
+        let mut cluster = KafkaCluster::start(1);
+        let stage = Stage::new(&cluster, "older", 1);
+        let reader = Reader::start(&cluster, &stage);
+        let settings = stage.settings();
+        let program = ready(&settings);
+        send(&cluster, &stage.requests, 0, 500);
+        wait_until("500 are answered", || reader.count() == 500);
+        let folder = segment(&cluster, &stage.requests, 0).parent().unwrap().to_owned();
+        let copy = cluster.dir().join("copy"); // outside of the broker's own
+        cluster.stop(1);
+        copy_folder(&folder, &copy);
+        cluster.restart(1);
+        send(&cluster, &stage.requests, 0, 500);
+        wait_until("1,000 are answered", || reader.count() == 1000);
+        stop(program);
+        cluster.stop(1);
+        fs::remove_dir_all(&folder).unwrap();
+        fs::rename(&copy, &folder).unwrap();
+        cluster.restart(1);
+        send(&cluster, &stage.requests, 0, later);
+        let program = settings.run();
+        wait_until("it says why it is not ready", || {
+            let problems = problems(&program);
+            problems.contains("beyond the end of the log") || problems.contains("was truncated")
+        });
+        assert_eq!(reader.count(), 1000);
+        positions(&settings, &["set", "0:500"]);
+        wait_until("the new ones are answered", || reader.count() == 1000 + later);
+        stop(program);
+    }
+}
+
+/// Deletes the records before an offset, as retention does.
+fn delete_records(cluster: &KafkaCluster, topic: &str, partition: i32, before: i64) {
+    let mut offsets = TopicPartitionList::new();
+    offsets.add_partition_offset(topic, partition, Offset::Offset(before)).expect("a place");
+    let admin: AdminClient<DefaultClientContext> = cluster.client().create().expect("a client");
+    let options = AdminOptions::new().operation_timeout(Some(WAIT_TIMEOUT));
+    let work = admin.delete_records(&offsets, &options);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(work).expect("deleted");
+}
+
+/// Commits offsets for a group without members.
+fn commit(cluster: &KafkaCluster, stage: &Stage, positions: &[(i32, i64)]) {
+    let mut list = TopicPartitionList::new();
+    for &(partition, offset) in positions {
+        list.add_partition_offset(&stage.requests, partition, Offset::Offset(offset)).unwrap();
+    }
+    let consumer: BaseConsumer =
+        cluster.client().set("group.id", &stage.group).create().expect("a consumer");
+    wait_until("offsets are committed", || consumer.commit(&list, CommitMode::Sync).is_ok());
+}
+
+fn copy_folder(from: &std::path::Path, to: &std::path::Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap().flatten() {
+        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    }
+}
