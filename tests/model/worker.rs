@@ -1,0 +1,275 @@
+//! The program: what one worker does next, as `src/kafka/stream` does it, with each mend as a switch.
+
+use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request, State};
+use super::start;
+
+/// How many requests wait in the partition.
+pub const REQUESTS: u8 = 2;
+
+/// What the program does against the known holes. Each can be taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mends {
+    /// After a transaction with an unanswered request the producer is replaced before anything else begins.
+    pub replaced_producer: bool,
+    /// An epoch commits with the group metadata fetched before its first poll, not before its commit.
+    pub membership_first: bool,
+    /// A process never begins behind what it committed itself.
+    pub own_floor: bool,
+    /// Positions are also written to a topic of ours, in the same transaction.
+    pub ledger: bool,
+    /// A second abort reaches all partitions of an aborted transaction.
+    pub sweep: bool,
+    /// A worker calls `init_transactions` before it joins the group.
+    pub init_first: bool,
+    /// Markers that were left out are written by a transaction of the same kind.
+    pub repair: bool,
+}
+
+impl Mends {
+    pub const ALL: Self = Self {
+        replaced_producer: true,
+        membership_first: true,
+        own_floor: true,
+        ledger: true,
+        sweep: true,
+        init_first: true,
+        repair: true,
+    };
+
+    /// The partitions of a transaction.
+    pub fn partitions(self) -> &'static [Partition] {
+        if self.ledger { &Partition::ALL } else { &[Partition::Outcomes, Partition::Offsets] }
+    }
+}
+
+/// What a worker does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Its process has died.
+    Dead,
+    Init,
+    Poll,
+    /// It must not read its partition.
+    Standing,
+    AddPartitions,
+    Produce,
+    AddOffsets,
+    CommitOffsets,
+    End(Ending),
+}
+
+/// A worker and its two clients.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Worker {
+    pub stage: Stage,
+    /// The producer's epoch; `None` without a producer.
+    pub epoch: Option<u8>,
+    sequence: u8,
+    /// Whether the consumer has joined the group.
+    pub subscribed: bool,
+    /// Whether the worker reads the partition; it may not know yet that it lost it.
+    pub assigned: bool,
+    /// The request to read next.
+    pub next: u8,
+    /// What this process committed itself.
+    pub own: Option<u8>,
+    /// The group metadata of the open epoch.
+    pub membership: Membership,
+    /// Whether a transactional request ended without an answer since the producer's start.
+    pub unanswered: bool,
+    /// Whether the request of this stage was sent and not answered.
+    pub waits: bool,
+    /// The request whose aborted outcome may lack a marker.
+    unswept: Option<u8>,
+    /// Whether the open transaction is a sweep.
+    sweeping: bool,
+}
+
+impl Worker {
+    /// A running worker that has joined the group.
+    pub fn new(assigned: bool) -> Self {
+        Self {
+            stage: Stage::Poll,
+            epoch: Some(0),
+            subscribed: true,
+            assigned,
+            ..Self::dead()
+        }
+    }
+
+    pub fn dead() -> Self {
+        Self {
+            stage: Stage::Dead,
+            epoch: None,
+            sequence: 0,
+            subscribed: false,
+            assigned: false,
+            next: 0,
+            own: None,
+            membership: Membership::Stale,
+            unanswered: false,
+            waits: false,
+            unswept: None,
+            sweeping: false,
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.stage != Stage::Dead
+    }
+
+    /// Whether a transaction is open that may still be aborted.
+    pub fn can_abort(&self) -> bool {
+        !self.sweeping
+            && matches!(self.stage, Stage::Produce | Stage::AddOffsets | Stage::CommitOffsets)
+    }
+
+    /// The request of this stage, if it is one that a client may repeat.
+    pub fn request(&self, from: Name, cluster: &Cluster, mends: Mends) -> Option<Request> {
+        let call = match self.stage {
+            Stage::AddPartitions => Call::AddPartitionsToTxn,
+            Stage::Produce => {
+                let request = if self.sweeping { None } else { Some(self.next) };
+                Call::Produce { sequence: self.sequence, request }
+            }
+            Stage::AddOffsets => Call::AddOffsetsToTxn,
+            Stage::CommitOffsets if self.sweeping => Call::TxnOffsetCommit {
+                position: self.unswept.unwrap_or(self.next),
+                membership: Membership::Unchecked,
+            },
+            Stage::CommitOffsets => {
+                let membership = if mends.membership_first {
+                    self.membership
+                } else {
+                    membership(from, cluster)
+                };
+                Call::TxnOffsetCommit { position: self.next + 1, membership }
+            }
+            Stage::End(ending) => Call::EndTxn(ending),
+            _ => return None,
+        };
+        Some(Request { from, epoch: self.epoch?, call })
+    }
+
+    /// Continues after the answer to the request of this stage.
+    pub fn answered(&mut self, answer: Result<(), Refusal>, mends: Mends) {
+        if answer != Err(Refusal::Busy) {
+            self.waits = false;
+        }
+        self.stage = match (self.stage, answer) {
+            (stage, Err(Refusal::Busy)) => stage,
+            (Stage::AddPartitions, Ok(())) => Stage::Produce,
+            (Stage::Produce, Ok(())) => {
+                self.sequence += 1;
+                if !self.sweeping && mends.sweep {
+                    self.unswept = Some(self.next);
+                }
+                Stage::AddOffsets
+            }
+            (Stage::AddOffsets, Ok(())) => Stage::CommitOffsets,
+            (Stage::CommitOffsets, _) if self.sweeping && answer != Err(Refusal::Fenced) => {
+                Stage::End(Ending::Abort)
+            }
+            (Stage::CommitOffsets, Ok(())) => Stage::End(Ending::Commit),
+            (Stage::End(ending), Ok(())) => return self.ended(ending, mends),
+            (_, Err(Refusal::Fenced)) | (Stage::End(_), Err(_)) => return self.restart(mends),
+            _ => Stage::End(Ending::Abort),
+        };
+    }
+
+    fn ended(&mut self, ending: Ending, mends: Mends) {
+        if ending == Ending::Commit {
+            self.next += 1;
+            self.own = Some(self.next);
+        }
+        if ending == Ending::Commit || self.sweeping {
+            self.unswept = None;
+        }
+        self.sweeping = false;
+        self.membership = Membership::Stale;
+        if self.unanswered && mends.replaced_producer {
+            self.epoch = None;
+        }
+        self.resume(mends);
+    }
+
+    /// Closes both clients: the worker starts again from the committed position.
+    pub fn restart(&mut self, mends: Mends) {
+        // A transaction whose commit was requested may be committed.
+        let unswept =
+            self.unswept.filter(|_| self.stage != Stage::End(Ending::Commit) || self.sweeping);
+        *self = Self { own: self.own, unswept, ..Self::dead() };
+        self.resume(mends);
+    }
+
+    /// Goes to the next stage outside of a transaction.
+    pub fn resume(&mut self, mends: Mends) {
+        self.stage = if self.epoch.is_none() && (mends.init_first || self.assigned) {
+            Stage::Init
+        } else if self.unswept.is_some() && self.epoch.is_some() {
+            self.sweeping = true;
+            Stage::AddPartitions
+        } else {
+            Stage::Poll
+        };
+    }
+
+    /// The producer has its epoch.
+    pub fn initialized(&mut self, epoch: u8, mends: Mends) {
+        (self.epoch, self.sequence, self.unanswered) = (Some(epoch), 0, false);
+        self.resume(mends);
+    }
+
+    /// Begins an epoch with the next request.
+    pub fn begin(&mut self, name: Name, cluster: &Cluster) {
+        self.membership = membership(name, cluster);
+        self.stage = Stage::AddPartitions;
+    }
+
+    /// Decides where the partition starts. `None`: the committed position is not stable yet.
+    pub fn look_up(&mut self, cluster: &Cluster, group: Option<u8>, mends: Mends) -> Option<()> {
+        // Both ledgers: an entry that waits for its marker may be the latest.
+        let read = [Partition::Offsets, Partition::Ledger];
+        let read = if mends.ledger { &read[..] } else { &read[..1] };
+        if !read.iter().all(|it| cluster.log(*it).is_stable()) {
+            return None;
+        }
+        let ledger = cluster.log(Partition::Ledger).last_stable().filter(|_| mends.ledger);
+        match start::decide(group, self.own.filter(|_| mends.own_floor), ledger) {
+            Some(next) => {
+                (self.next, self.assigned) = (next, true);
+                self.resume(mends);
+            }
+            None => self.stage = Stage::Standing,
+        }
+        Some(())
+    }
+}
+
+fn membership(name: Name, cluster: &Cluster) -> Membership {
+    if cluster.members[name as usize] { Membership::Current } else { Membership::Stale }
+}
+
+/// Ends what a transaction of `name` left open where its markers were left out, by a transaction of the same kind: it was
+/// committed if and only if the ledger or the outcomes show it. The repair is one step here; it is not interleaved with others.
+pub fn repair(cluster: &mut Cluster, name: Name) -> bool {
+    let transaction = &cluster.transactions[name as usize];
+    let is_open = |it: &Partition| cluster.log(*it).has_open(name);
+    if !matches!(transaction.state, State::Ended(_)) || !is_open(&Partition::Offsets) {
+        return false;
+    }
+    let pending = cluster.log(Partition::Offsets).entries.iter();
+    let pending = pending.filter(|it| it.producer == name && !it.committed).find_map(|it| it.value);
+    let Some(position) = pending else { return false };
+    let committed = cluster.log(Partition::Ledger).last() >= Some(position)
+        || cluster.log(Partition::Outcomes).count(position.checked_sub(1)) > 0;
+    let ending = if committed { Ending::Commit } else { Ending::Abort };
+    let transaction = &mut cluster.transactions[name as usize];
+    transaction.epoch += 1;
+    transaction.state = State::Prepared(ending);
+    transaction.partitions = [true; 3];
+    for partition in Partition::ALL {
+        cluster.mark(name, partition, ending, true);
+    }
+    true
+}

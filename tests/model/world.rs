@@ -1,0 +1,452 @@
+//! Everything together: cluster, workers and network, what may happen next, and what must never happen.
+
+use std::fmt;
+
+use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request};
+use super::search::Model;
+use super::worker::{Mends, REQUESTS, Stage, Worker, repair};
+
+/// What may go wrong, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Faults {
+    /// A request is held by the network and arrives later or never, after its client has repeated it or has given up.
+    pub late: u8,
+    pub crashes: u8,
+    /// The group removes a living member: its session timed out.
+    pub removals: u8,
+    /// The group coordinator answers with an older position.
+    pub stale_answers: u8,
+    /// The transaction coordinator leaves out a marker.
+    pub skipped_markers: u8,
+    /// An epoch is aborted for a reason outside of this model.
+    pub aborts: u8,
+    /// The transaction of a living worker times out.
+    pub timeouts: u8,
+    /// How many of all of these.
+    pub total: u8,
+}
+
+/// The model: a program with these mends, under these faults.
+pub struct Protocol {
+    pub mends: Mends,
+    pub faults: Faults,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct World {
+    pub cluster: Cluster,
+    workers: [Worker; 2],
+    /// Requests that the network holds.
+    held: Vec<Request>,
+    /// The faults that are left.
+    faults: Faults,
+}
+
+/// A step, with the worker that takes it or suffers it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    // The program, its clients and the cluster, as they are meant to go.
+    Begin(Name),
+    Call(Request, Result<(), Refusal>),
+    Init(Name, Option<u8>),
+    Join(Name),
+    LookUp(Name, Option<u8>),
+    NoticeLoss(Name),
+    Start(Name),
+    Marker(Name, Partition, Ending),
+    Repair(Name),
+    Retire(Name),
+    // What may go wrong.
+    Hold(Request),
+    Arrive(Request, Result<(), Refusal>),
+    GiveUp(Name),
+    Abort(Name),
+    Crash(Name),
+    Remove(Name),
+    TimeOut(Name),
+    StaleAnswer(Name, Option<u8>),
+    SkipMarker(Name, Partition),
+}
+
+impl Step {
+    /// Whether this is bound to happen if nothing else does.
+    fn is_due(self) -> bool {
+        match self {
+            Self::Begin(_)
+            | Self::Call(..)
+            | Self::Init(..)
+            | Self::Join(_)
+            | Self::LookUp(..)
+            | Self::NoticeLoss(_)
+            | Self::Start(_)
+            | Self::Marker(..)
+            | Self::Repair(_)
+            | Self::Retire(_) => true,
+            Self::Hold(_)
+            | Self::Arrive(..)
+            | Self::GiveUp(_)
+            | Self::Abort(_)
+            | Self::Crash(_)
+            | Self::Remove(_)
+            | Self::TimeOut(_)
+            | Self::StaleAnswer(..)
+            | Self::SkipMarker(..) => false,
+        }
+    }
+}
+
+impl Model for Protocol {
+    type State = World;
+    type Step = Step;
+
+    fn start(&self) -> World {
+        World {
+            cluster: Cluster::new(),
+            workers: [Worker::new(true), Worker::new(false)],
+            held: Vec::new(),
+            faults: self.faults,
+        }
+    }
+
+    fn steps(&self, world: &World) -> Vec<(Step, World)> {
+        let mut steps = Steps { world, mends: self.mends, found: Vec::new() };
+        for name in Name::ALL {
+            steps.of_program(name);
+            steps.of_cluster(name);
+            steps.of_network(name);
+        }
+        for (index, &request) in world.held.iter().enumerate() {
+            let mut next = world.clone();
+            next.held.remove(index);
+            let answer = next.cluster.handle(request, self.mends.partitions());
+            steps.add(Step::Arrive(request, answer), next);
+        }
+        steps.found
+    }
+
+    fn fault(&self, world: &World, steps: &[(Step, World)]) -> Option<String> {
+        world.broken().or_else(|| {
+            let is_at_rest = steps.iter().all(|(step, _)| !step.is_due());
+            if is_at_rest { world.unfinished() } else { None }
+        })
+    }
+}
+
+impl World {
+    /// What must never be so, not even for a moment.
+    fn broken(&self) -> Option<String> {
+        let outcomes = self.cluster.log(Partition::Outcomes);
+        if outcomes.count(None) > 0 {
+            return Some("readers see a record of a sweep".to_owned());
+        }
+        let position = self.position();
+        (0..REQUESTS).find_map(|request| match outcomes.count(Some(request)) {
+            0 if position > request
+                && outcomes.entries.iter().all(|it| it.value != Some(request)) =>
+            {
+                Some(format!("request {request} is lost: the group is at {position}"))
+            }
+            0 | 1 => None,
+            count => Some(format!("request {request} has {count} committed outcomes")),
+        })
+    }
+
+    /// What must be done when nothing is left to do.
+    fn unfinished(&self) -> Option<String> {
+        if self.workers.iter().any(|worker| worker.stage == Stage::Standing) {
+            return Some("the partition stands".to_owned());
+        }
+        if let Some(request) =
+            (0..REQUESTS).find(|it| self.cluster.log(Partition::Outcomes).count(Some(*it)) != 1)
+        {
+            return Some(format!("request {request} is never answered"));
+        }
+        if !self.cluster.log(Partition::Outcomes).is_stable() {
+            return Some("outcomes are hidden from readers for good".to_owned());
+        }
+        (self.position() != REQUESTS).then(|| "the position is not committed".to_owned())
+    }
+
+    fn position(&self) -> u8 {
+        self.cluster.log(Partition::Offsets).last().unwrap_or(0)
+    }
+
+    fn worker(&mut self, name: Name) -> &mut Worker {
+        &mut self.workers[name as usize]
+    }
+
+    /// The group has a new generation: what carries the old one is stale.
+    fn new_generation(&mut self) {
+        for worker in &mut self.workers {
+            worker.membership = Membership::Stale;
+        }
+        for request in &mut self.held {
+            if let Call::TxnOffsetCommit { membership: it @ Membership::Current, .. } =
+                &mut request.call
+            {
+                *it = Membership::Stale;
+            }
+        }
+    }
+
+    fn join(&mut self, name: Name) {
+        self.new_generation();
+        self.cluster.members[name as usize] = true;
+        self.cluster.owner.get_or_insert(name);
+        let worker = self.worker(name);
+        (worker.subscribed, worker.assigned) = (true, false);
+    }
+
+    fn remove(&mut self, name: Name) {
+        self.new_generation();
+        self.cluster.members[name as usize] = false;
+        if self.cluster.owner == Some(name) {
+            let other = name.other();
+            self.cluster.owner = Some(other).filter(|it| self.cluster.members[*it as usize]);
+        }
+    }
+}
+
+/// Collects the steps from one state.
+struct Steps<'a> {
+    world: &'a World,
+    mends: Mends,
+    found: Vec<(Step, World)>,
+}
+
+impl Steps<'_> {
+    fn add(&mut self, step: Step, next: World) {
+        if next != *self.world {
+            self.found.push((step, next));
+        }
+    }
+
+    fn change(&mut self, step: Step, change: impl FnOnce(&mut World)) {
+        let mut next = self.world.clone();
+        change(&mut next);
+        self.add(step, next);
+    }
+
+    /// The same for a fault, if one of this kind is left.
+    fn spend(
+        &mut self,
+        step: Step,
+        kind: fn(&mut Faults) -> &mut u8,
+        change: impl FnOnce(&mut World),
+    ) {
+        let mut faults = self.world.faults;
+        if faults.total > 0 && *kind(&mut faults) > 0 {
+            faults.total -= 1;
+            *kind(&mut faults) -= 1;
+            self.change(step, |next| {
+                next.faults = faults;
+                change(next);
+            });
+        }
+    }
+
+    /// What the worker and its clients do.
+    fn of_program(&mut self, name: Name) {
+        let (mends, cluster) = (self.mends, &self.world.cluster);
+        let worker = &self.world.workers[name as usize];
+        let (is_member, is_owner) =
+            (cluster.members[name as usize], cluster.owner == Some(name));
+        match worker.stage {
+            Stage::Dead => self.change(Step::Start(name), |next| next.worker(name).resume(mends)),
+            Stage::Init => {
+                let mut next = self.world.clone();
+                let answer = next.cluster.init(name);
+                if let Ok(epoch) = answer {
+                    next.worker(name).initialized(epoch, mends);
+                }
+                self.add(Step::Init(name, answer.ok()), next);
+            }
+            Stage::Poll => {
+                if worker.assigned && worker.next < REQUESTS {
+                    self.change(Step::Begin(name), |next| {
+                        let cluster = next.cluster.clone();
+                        next.worker(name).begin(name, &cluster);
+                    });
+                }
+                if worker.assigned && !is_owner {
+                    self.change(Step::NoticeLoss(name), |next| next.worker(name).assigned = false);
+                }
+                if !worker.subscribed {
+                    self.change(Step::Join(name), |next| next.join(name));
+                }
+                if worker.subscribed && is_owner && !worker.assigned {
+                    self.look_up(name);
+                }
+            }
+            Stage::Standing if is_owner => self.look_up(name),
+            _ => self.call(name),
+        }
+        // The group's protocol goes on beside the worker's loop.
+        if worker.subscribed && !is_member {
+            self.change(Step::Join(name), |next| next.join(name));
+        }
+    }
+
+    fn look_up(&mut self, name: Name) {
+        let mends = self.mends;
+        let current = self.world.cluster.log(Partition::Offsets).last();
+        let mut next = self.world.clone();
+        let cluster = &self.world.cluster;
+        if next.worker(name).look_up(cluster, current, mends).is_none() {
+            for owner in Name::ALL.into_iter().filter(|_| mends.repair) {
+                let mut next = self.world.clone();
+                if repair(&mut next.cluster, owner) {
+                    self.add(Step::Repair(owner), next);
+                }
+            }
+            return;
+        }
+        self.add(Step::LookUp(name, current), next);
+        for older in (0..current.unwrap_or(0)).map(|it| Some(it).filter(|it| *it > 0)) {
+            self.spend(Step::StaleAnswer(name, older), |it| &mut it.stale_answers, |next| {
+                let cluster = next.cluster.clone();
+                next.worker(name).look_up(&cluster, older, mends);
+            });
+        }
+    }
+
+    fn call(&mut self, name: Name) {
+        let mends = self.mends;
+        let worker = &self.world.workers[name as usize];
+        let Some(request) = worker.request(name, &self.world.cluster, mends) else { return };
+        let mut next = self.world.clone();
+        let answer = next.cluster.handle(request, mends.partitions());
+        next.worker(name).answered(answer, mends);
+        if answer == Err(Refusal::NotAMember) {
+            let is_member = next.cluster.members[name as usize];
+            next.worker(name).assigned &= is_member;
+        }
+        self.add(Step::Call(request, answer), next);
+        self.spend(Step::Hold(request), |it| &mut it.late, |next| {
+            next.held.push(request);
+            let worker = next.worker(name);
+            (worker.unanswered, worker.waits) = (true, true);
+        });
+        if worker.waits {
+            self.change(Step::GiveUp(name), |next| {
+                next.remove(name);
+                next.worker(name).restart(mends);
+            });
+        }
+        if worker.can_abort() {
+            self.spend(Step::Abort(name), |it| &mut it.aborts, |next| {
+                next.worker(name).stage = Stage::End(Ending::Abort);
+                next.worker(name).waits = false;
+            });
+        }
+    }
+
+    /// What the coordinators do.
+    fn of_cluster(&mut self, name: Name) {
+        let cluster = &self.world.cluster;
+        for (partition, ending) in cluster.unmarked(name) {
+            self.change(Step::Marker(name, partition, ending), |next| {
+                next.cluster.mark(name, partition, ending, true);
+            });
+            self.spend(Step::SkipMarker(name, partition), |it| &mut it.skipped_markers, |next| {
+                next.cluster.mark(name, partition, ending, false);
+            });
+        }
+    }
+
+    /// What happens to a process.
+    fn of_network(&mut self, name: Name) {
+        let is_up = self.world.workers[name as usize].is_up();
+        let cluster = &self.world.cluster;
+        let is_ongoing =
+            cluster.transactions[name as usize].state == super::cluster::State::Ongoing;
+        if is_up {
+            self.spend(Step::Crash(name), |it| &mut it.crashes, |next| {
+                *next.worker(name) = Worker::dead();
+            });
+            if is_ongoing {
+                self.spend(Step::TimeOut(name), |it| &mut it.timeouts, |next| {
+                    next.cluster.expire(name);
+                });
+            }
+        } else if is_ongoing {
+            self.change(Step::TimeOut(name), |next| next.cluster.expire(name));
+        }
+        if cluster.members[name as usize] {
+            if is_up {
+                self.spend(Step::Remove(name), |it| &mut it.removals, |next| next.remove(name));
+            } else {
+                self.change(Step::Retire(name), |next| next.remove(name));
+            }
+        }
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Begin(name) => write!(f, "{name:?} fetches its group metadata and reads a request"),
+            Self::Call(request, answer) => write!(f, "{request}: {}", Answer(answer)),
+            Self::Init(name, Some(epoch)) => write!(f, "{name:?} has a producer of epoch {epoch}"),
+            Self::Init(name, None) => {
+                write!(f, "{name:?} calls init_transactions; an earlier transaction is ended first")
+            }
+            Self::Join(name) => write!(f, "{name:?} joins the group"),
+            Self::LookUp(name, position) => {
+                write!(f, "{name:?} gets the partition; the group's position is {position:?}")
+            }
+            Self::NoticeLoss(name) => write!(f, "{name:?} notices that it lost the partition"),
+            Self::Start(name) => write!(f, "{name:?} starts again"),
+            Self::Marker(name, partition, ending) => {
+                write!(f, "the coordinator writes {name:?}'s {ending:?} marker to {partition:?}")
+            }
+            Self::Repair(name) => write!(f, "{name:?}'s missing markers are repaired"),
+            Self::Retire(name) => write!(f, "the group removes {name:?}, which is dead"),
+            Self::Hold(request) => write!(f, "{request}: HELD by the network, no answer"),
+            Self::Arrive(request, answer) => {
+                write!(f, "the HELD request arrives, {request}: {}", Answer(answer))
+            }
+            Self::GiveUp(name) => write!(f, "{name:?} gives up and restarts with new clients"),
+            Self::Abort(name) => write!(f, "{name:?} ABORTS its epoch"),
+            Self::Crash(name) => write!(f, "{name:?} is KILLED"),
+            Self::Remove(name) => write!(f, "the group REMOVES {name:?}, whose session timed out"),
+            Self::TimeOut(name) => write!(f, "{name:?}'s transaction TIMES OUT"),
+            Self::StaleAnswer(name, position) => {
+                write!(f, "{name:?} gets the partition; the group answers with the OLD {position:?}")
+            }
+            Self::SkipMarker(name, partition) => {
+                write!(f, "the coordinator LEAVES OUT {name:?}'s marker in {partition:?}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { from, epoch, call } = self;
+        write!(f, "{from:?} (epoch {epoch}) ")?;
+        match call {
+            Call::AddPartitionsToTxn => write!(f, "AddPartitionsToTxn"),
+            Call::Produce { request: Some(request), .. } => {
+                write!(f, "Produce, outcome of request {request}")
+            }
+            Call::Produce { request: None, .. } => write!(f, "Produce, record of a sweep"),
+            Call::AddOffsetsToTxn => write!(f, "AddOffsetsToTxn"),
+            Call::TxnOffsetCommit { position, membership } => {
+                write!(f, "TxnOffsetCommit, position {position}, membership {membership:?}")
+            }
+            Call::EndTxn(ending) => write!(f, "EndTxn, {ending:?}"),
+        }
+    }
+}
+
+struct Answer(Result<(), Refusal>);
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Ok(()) => write!(f, "done"),
+            Err(refusal) => write!(f, "refused, {refusal:?}"),
+        }
+    }
+}
