@@ -68,7 +68,7 @@ pub struct Entry {
 pub struct Log {
     pub entries: Vec<Entry>,
     /// By [`Name`]: the producer's epoch, and its next sequence number.
-    producers: [(u8, u8); 2],
+    pub producers: [(u8, u8); 2],
 }
 
 impl Log {
@@ -330,12 +330,21 @@ impl Cluster {
         transaction.state = State::Prepared(Ending::Abort);
     }
 
-    /// The partitions of `name` that wait for a marker, and the marker's kind.
-    pub fn unmarked(&self, name: Name) -> Vec<(Partition, Ending)> {
-        let transaction = &self.transactions[name as usize];
-        let State::Prepared(ending) = transaction.state else { return Vec::new() };
-        let waits = |it: &Partition| transaction.partitions[*it as usize];
-        Partition::ALL.into_iter().filter(waits).map(|it| (it, ending)).collect()
+    /// The partitions of `name` that may get a marker next, and the marker's kind. The one of the outcomes is always the first:
+    /// no worker reads outcomes, so that another order leads nowhere else.
+    pub fn unmarked(&self, name: Name) -> impl Iterator<Item = (Partition, Ending)> {
+        let transaction = self.transactions[name as usize];
+        let ending = match transaction.state {
+            State::Prepared(ending) => Some(ending),
+            State::Ended(_) | State::Ongoing => None,
+        };
+        let waits = move |it: &Partition| transaction.partitions[*it as usize];
+        let is_next = move |it: &Partition| {
+            waits(it) && (*it == Partition::Outcomes || !waits(&Partition::Outcomes))
+        };
+        ending
+            .into_iter()
+            .flat_map(move |it| Partition::ALL.into_iter().filter(is_next).map(move |p| (p, it)))
     }
 
     /// Writes a marker, or treats the partition as deleted and leaves it out.

@@ -64,7 +64,7 @@ pub struct Worker {
     pub stage: Stage,
     /// The producer's epoch; `None` without a producer.
     pub epoch: Option<u8>,
-    sequence: u8,
+    pub sequence: u8,
     /// Whether the consumer has joined the group.
     pub subscribed: bool,
     /// Whether the worker reads the partition; it may not know yet that it lost it.

@@ -171,8 +171,59 @@ impl World {
         self.cluster.log(Partition::Offsets).last().unwrap_or(0)
     }
 
+    /// Drops what can no longer make a difference, so that more states are the same.
+    fn forget(&mut self) {
+        let Self { cluster, workers, held, .. } = self;
+        // A request of an earlier epoch does nothing, unless a transaction without markers hides that from a partition.
+        held.retain(|request| {
+            let is_open = cluster.logs.iter().any(|log| log.has_open(request.from));
+            let stale = Membership::Stale;
+            let epoch = cluster.transactions[request.from as usize].epoch;
+            (is_open || request.epoch == epoch)
+                && !matches!(request.call, Call::TxnOffsetCommit { membership, .. } if membership == stale)
+        });
+        for name in Name::ALL {
+            let index = name as usize;
+            let logs = &mut cluster.logs;
+            // Of epochs, the order counts.
+            let mut epochs: Vec<&mut u8> = vec![&mut cluster.transactions[index].epoch];
+            epochs.extend(workers[index].epoch.as_mut());
+            epochs.extend(held.iter_mut().filter(|it| it.from == name).map(|it| &mut it.epoch));
+            epochs.extend(logs.iter_mut().map(|log| &mut log.producers[index].0));
+            let mut order: Vec<u8> = epochs.iter().map(|it| **it).collect();
+            order.sort_unstable();
+            order.dedup();
+            for epoch in epochs {
+                let rank = order.iter().position(|it| it == epoch);
+                *epoch = rank.and_then(|it| u8::try_from(it).ok()).unwrap_or_default();
+            }
+            // Of sequence numbers, the difference counts, if a request is held that has one.
+            let is_held = held.iter().any(|it| matches!(it.call, Call::Produce { .. }));
+            if !is_held {
+                let current = workers[index].epoch;
+                let sent = workers[index].sequence;
+                for log in logs.iter_mut() {
+                    let (epoch, next) = &mut log.producers[index];
+                    *next = if Some(*epoch) == current { next.saturating_sub(sent) } else { 0 };
+                }
+                workers[index].sequence = 0;
+            }
+        }
+    }
+
     fn worker(&mut self, name: Name) -> &mut Worker {
         &mut self.workers[name as usize]
+    }
+
+    /// The worker makes the call of its stage, and the cluster answers.
+    fn call(&mut self, name: Name, mends: Mends) -> Option<Result<(), Refusal>> {
+        let request = self.workers[name as usize].request(name, &self.cluster, mends)?;
+        let answer = self.cluster.handle(request, mends.partitions());
+        let is_member = self.cluster.members[name as usize];
+        let worker = self.worker(name);
+        worker.answered(answer, mends);
+        worker.assigned &= is_member || answer != Err(Refusal::NotAMember);
+        Some(answer)
     }
 
     /// The group has a new generation: what carries the old one is stale.
@@ -215,7 +266,8 @@ struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    fn add(&mut self, step: Step, next: World) {
+    fn add(&mut self, step: Step, mut next: World) {
+        next.forget();
         if next != *self.world {
             self.found.push((step, next));
         }
@@ -263,10 +315,12 @@ impl Steps<'_> {
             }
             Stage::Poll => {
                 if worker.assigned && worker.next < REQUESTS {
-                    self.change(Step::Begin(name), |next| {
-                        let cluster = next.cluster.clone();
-                        next.worker(name).begin(name, &cluster);
-                    });
+                    let mut next = self.world.clone();
+                    next.worker(name).begin(name, cluster);
+                    // Nothing in between would matter, so this and the transaction's beginning are one step.
+                    if next.call(name, mends) != Some(Err(Refusal::Busy)) {
+                        self.add(Step::Begin(name), next);
+                    }
                 }
                 if worker.assigned && !is_owner {
                     self.change(Step::NoticeLoss(name), |next| next.worker(name).assigned = false);
@@ -315,13 +369,12 @@ impl Steps<'_> {
         let worker = &self.world.workers[name as usize];
         let Some(request) = worker.request(name, &self.world.cluster, mends) else { return };
         let mut next = self.world.clone();
-        let answer = next.cluster.handle(request, mends.partitions());
-        next.worker(name).answered(answer, mends);
-        if answer == Err(Refusal::NotAMember) {
-            let is_member = next.cluster.members[name as usize];
-            next.worker(name).assigned &= is_member;
+        if let Some(answer) = next.call(name, mends) {
+            self.add(Step::Call(request, answer), next);
         }
-        self.add(Step::Call(request, answer), next);
+        if request.call == Call::AddPartitionsToTxn {
+            return; // what may go wrong here may also go wrong in the next step
+        }
         self.spend(Step::Hold(request), |it| &mut it.late, |next| {
             next.held.push(request);
             let worker = next.worker(name);
