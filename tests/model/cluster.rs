@@ -53,6 +53,8 @@ pub struct Transaction {
     pub state: State,
     /// By [`Partition`]: those that the transaction reached and that have no marker yet.
     pub partitions: [bool; 3],
+    /// Whether the coordinator has just started and may leave out markers of this transaction.
+    pub leaves_out: bool,
 }
 
 /// A record of a transaction. Records of aborted transactions are removed at once: they never count.
@@ -196,7 +198,7 @@ pub struct Cluster {
 impl Cluster {
     /// Both workers are members with a producer; A has the partition.
     pub fn new() -> Self {
-        let idle = Transaction { epoch: 0, state: State::Ended(None), partitions: [false; 3] };
+        let idle = Transaction { epoch: 0, state: State::Ended(None), partitions: [false; 3], leaves_out: false };
         Self {
             transactions: [idle; 2],
             logs: Default::default(),
@@ -360,6 +362,7 @@ impl Cluster {
         transaction.partitions[partition as usize] = false;
         if transaction.partitions == [false; 3] {
             transaction.state = State::Ended(Some(ending));
+            transaction.leaves_out = false;
         }
     }
 }

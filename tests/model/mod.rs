@@ -25,11 +25,10 @@ fn run(mends: Mends, faults: Faults) -> Report<Step> {
     report
 }
 
-#[test]
-fn explore() {
+fn faults() -> Faults {
     let total = std::env::var("TOTAL").map_or(2, |it| it.parse().unwrap());
     let skip = std::env::var("SKIP").map_or(0, |it| it.parse().unwrap());
-    let faults = Faults {
+    Faults {
         late: 1,
         crashes: 1,
         removals: 1,
@@ -38,6 +37,28 @@ fn explore() {
         aborts: 1,
         timeouts: 1,
         total,
-    };
-    run(Mends::ALL, faults);
+    }
+}
+
+#[test]
+fn explore() {
+    run(Mends::ALL, faults());
+}
+
+#[test]
+fn off() {
+    let all = Mends::ALL;
+    for (name, mends) in [
+        ("replaced_producer", Mends { replaced_producer: false, ..all }),
+        ("membership_first", Mends { membership_first: false, ..all }),
+        ("own_floor", Mends { own_floor: false, ..all }),
+        ("own_floor and ledger", Mends { own_floor: false, ledger: false, ..all }),
+        ("ledger", Mends { ledger: false, ..all }),
+        ("sweep", Mends { sweep: false, ..all }),
+        ("init_first", Mends { init_first: false, ..all }),
+        ("repair", Mends { repair: false, ..all }),
+    ] {
+        println!("=== without {name}");
+        run(mends, faults());
+    }
 }

@@ -119,9 +119,14 @@ impl Worker {
     }
 
     /// Whether a transaction is open that may still be aborted.
+    ///
+    /// Without an answer to a Produce request the program restarts instead of aborting (librdkafka would raise the epoch).
     pub fn can_abort(&self) -> bool {
-        !self.sweeping
-            && matches!(self.stage, Stage::Produce | Stage::AddOffsets | Stage::CommitOffsets)
+        match self.stage {
+            Stage::Produce => !self.waits && !self.sweeping,
+            Stage::AddOffsets | Stage::CommitOffsets => !self.sweeping,
+            _ => false,
+        }
     }
 
     /// The request of this stage, if it is one that a client may repeat.
@@ -251,25 +256,26 @@ fn membership(name: Name, cluster: &Cluster) -> Membership {
 }
 
 /// Ends what a transaction of `name` left open where its markers were left out, by a transaction of the same kind: it was
-/// committed if and only if the ledger or the outcomes show it. The repair is one step here; it is not interleaved with others.
-pub fn repair(cluster: &mut Cluster, name: Name) -> bool {
-    let transaction = &cluster.transactions[name as usize];
-    let is_open = |it: &Partition| cluster.log(*it).has_open(name);
-    if !matches!(transaction.state, State::Ended(_)) || !is_open(&Partition::Offsets) {
-        return false;
-    }
-    let pending = cluster.log(Partition::Offsets).entries.iter();
-    let pending = pending.filter(|it| it.producer == name && !it.committed).find_map(|it| it.value);
-    let Some(position) = pending else { return false };
-    let committed = cluster.log(Partition::Ledger).last() >= Some(position)
+/// committed if and only if a partition that got its marker shows it. The repair is one step here; it is not interleaved.
+pub fn repair(cluster: &mut Cluster, name: Name) -> Option<u8> {
+    let open = |partition| {
+        let entries = cluster.log(partition).entries.iter();
+        entries.filter(|it| it.producer == name && !it.committed).find_map(|it| it.value)
+    };
+    let position = open(Partition::Offsets).or_else(|| open(Partition::Ledger));
+    let is_ended = matches!(cluster.transactions[name as usize].state, State::Ended(_));
+    let position = position.filter(|_| is_ended)?;
+    let committed = cluster.log(Partition::Offsets).last() >= Some(position)
+        || cluster.log(Partition::Ledger).last() >= Some(position)
         || cluster.log(Partition::Outcomes).count(position.checked_sub(1)) > 0;
     let ending = if committed { Ending::Commit } else { Ending::Abort };
     let transaction = &mut cluster.transactions[name as usize];
     transaction.epoch += 1;
+    let epoch = transaction.epoch;
     transaction.state = State::Prepared(ending);
     transaction.partitions = [true; 3];
     for partition in Partition::ALL {
         cluster.mark(name, partition, ending, true);
     }
-    true
+    Some(epoch)
 }

@@ -16,7 +16,7 @@ pub struct Faults {
     pub removals: u8,
     /// The group coordinator answers with an older position.
     pub stale_answers: u8,
-    /// The transaction coordinator leaves out a marker.
+    /// The transaction coordinator starts again and leaves out any of the markers that a transaction waits for.
     pub skipped_markers: u8,
     /// An epoch is aborted for a reason outside of this model.
     pub aborts: u8,
@@ -322,6 +322,9 @@ impl Steps<'_> {
                         self.add(Step::Begin(name), next);
                     }
                 }
+                if is_owner && mends.repair {
+                    self.repair(name);
+                }
                 if worker.assigned && !is_owner {
                     self.change(Step::NoticeLoss(name), |next| next.worker(name).assigned = false);
                 }
@@ -347,12 +350,6 @@ impl Steps<'_> {
         let mut next = self.world.clone();
         let cluster = &self.world.cluster;
         if next.worker(name).look_up(cluster, current, mends).is_none() {
-            for owner in Name::ALL.into_iter().filter(|_| mends.repair) {
-                let mut next = self.world.clone();
-                if repair(&mut next.cluster, owner) {
-                    self.add(Step::Repair(owner), next);
-                }
-            }
             return;
         }
         self.add(Step::LookUp(name, current), next);
@@ -361,6 +358,19 @@ impl Steps<'_> {
                 let cluster = next.cluster.clone();
                 next.worker(name).look_up(&cluster, older, mends);
             });
+        }
+    }
+
+    /// The owner of the partition ends what was left without markers, whoever wrote it.
+    fn repair(&mut self, owner: Name) {
+        for name in Name::ALL {
+            let mut next = self.world.clone();
+            if let Some(epoch) = repair(&mut next.cluster, name) {
+                if name == owner {
+                    next.worker(name).initialized(epoch, self.mends);
+                }
+                self.add(Step::Repair(name), next);
+            }
         }
     }
 
@@ -401,9 +411,16 @@ impl Steps<'_> {
             self.change(Step::Marker(name, partition, ending), |next| {
                 next.cluster.mark(name, partition, ending, true);
             });
-            self.spend(Step::SkipMarker(name, partition), |it| &mut it.skipped_markers, |next| {
+            let leave_out = |next: &mut World| {
+                next.cluster.transactions[name as usize].leaves_out = true;
                 next.cluster.mark(name, partition, ending, false);
-            });
+            };
+            let step = Step::SkipMarker(name, partition);
+            if cluster.transactions[name as usize].leaves_out {
+                self.change(step, leave_out);
+            } else {
+                self.spend(step, |it| &mut it.skipped_markers, leave_out);
+            }
         }
     }
 
