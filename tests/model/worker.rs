@@ -23,6 +23,8 @@ pub struct Mends {
     pub init_first: bool,
     /// Markers that were left out are written by a transaction of the same kind.
     pub repair: bool,
+    /// No transaction begins while outcomes of an earlier one lack their markers; these are repaired, too.
+    pub watched_outcomes: bool,
 }
 
 impl Mends {
@@ -34,6 +36,7 @@ impl Mends {
         sweep: true,
         init_first: true,
         repair: true,
+        watched_outcomes: true,
     };
 
     /// The partitions of a transaction.
@@ -234,9 +237,11 @@ impl Worker {
     /// Decides where the partition starts. `None`: the committed position is not stable yet.
     pub fn look_up(&mut self, cluster: &Cluster, group: Option<u8>, mends: Mends) -> Option<()> {
         // Both ledgers: an entry that waits for its marker may be the latest.
-        let read = [Partition::Offsets, Partition::Ledger];
-        let read = if mends.ledger { &read[..] } else { &read[..1] };
-        if !read.iter().all(|it| cluster.log(*it).is_stable()) {
+        let is_stable = |partition| cluster.log(partition).is_stable();
+        if !is_stable(Partition::Offsets)
+            || mends.ledger && !is_stable(Partition::Ledger)
+            || mends.watched_outcomes && !is_stable(Partition::Outcomes)
+        {
             return None;
         }
         let ledger = cluster.log(Partition::Ledger).last_stable().filter(|_| mends.ledger);
@@ -255,20 +260,34 @@ fn membership(name: Name, cluster: &Cluster) -> Membership {
     if cluster.members[name as usize] { Membership::Current } else { Membership::Stale }
 }
 
-/// Ends what a transaction of `name` left open where its markers were left out, by a transaction of the same kind: it was
-/// committed if and only if a partition that got its marker shows it. The repair is one step here; it is not interleaved.
-pub fn repair(cluster: &mut Cluster, name: Name) -> Option<u8> {
+/// Ends what a transaction of `name` left open where its markers were left out, by a transaction of the same kind. Whether it
+/// was committed follows from what other partitions show. The repair is one step here; it is not interleaved.
+pub fn repair(cluster: &mut Cluster, name: Name, own: Option<u8>, mends: Mends) -> Option<u8> {
+    let watched = if mends.watched_outcomes { &Partition::ALL[..] } else { &Partition::ALL[1..] };
+    let is_ended = matches!(cluster.transactions[name as usize].state, State::Ended(_));
+    if !is_ended || !watched.iter().any(|it| cluster.log(*it).has_open(name)) {
+        return None;
+    }
     let open = |partition| {
         let entries = cluster.log(partition).entries.iter();
-        entries.filter(|it| it.producer == name && !it.committed).find_map(|it| it.value)
+        entries.filter(|it| it.producer == name && !it.committed)
     };
-    let position = open(Partition::Offsets).or_else(|| open(Partition::Ledger));
-    let is_ended = matches!(cluster.transactions[name as usize].state, State::Ended(_));
-    let position = position.filter(|_| is_ended)?;
-    let committed = cluster.log(Partition::Offsets).last() >= Some(position)
-        || cluster.log(Partition::Ledger).last() >= Some(position)
-        || cluster.log(Partition::Outcomes).count(position.checked_sub(1)) > 0;
-    let ending = if committed { Ending::Commit } else { Ending::Abort };
+    let is_sweep = open(Partition::Outcomes).chain(open(Partition::Ledger)).any(|it| it.value.is_none());
+    let position = open(Partition::Offsets).chain(open(Partition::Ledger)).find_map(|it| it.value);
+    let request = open(Partition::Outcomes).find_map(|it| it.value);
+    let request = request.or(position.and_then(|it| it.checked_sub(1)));
+    let position = position.or(request.map(|it| it + 1));
+    // A value that the same producer committed elsewhere. The request alone is not enough: another may have answered it.
+    let shows = |partition, value| {
+        let entries = &cluster.log(partition).entries;
+        entries.iter().any(|it| it.producer == name && it.committed && it.value == value)
+    };
+    let is_committed = !is_sweep
+        && (own >= position
+            || shows(Partition::Offsets, position)
+            || shows(Partition::Ledger, position)
+            || shows(Partition::Outcomes, request));
+    let ending = if is_committed { Ending::Commit } else { Ending::Abort };
     let transaction = &mut cluster.transactions[name as usize];
     transaction.epoch += 1;
     let epoch = transaction.epoch;

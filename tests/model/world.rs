@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request};
+use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request, State};
 use super::search::Model;
 use super::worker::{Mends, REQUESTS, Stage, Worker, repair};
 
@@ -164,7 +164,10 @@ impl World {
         if !self.cluster.log(Partition::Outcomes).is_stable() {
             return Some("outcomes are hidden from readers for good".to_owned());
         }
-        (self.position() != REQUESTS).then(|| "the position is not committed".to_owned())
+        // A lost position of the group does not matter if the ledger has it.
+        let ledger = self.cluster.log(Partition::Ledger).last();
+        (ledger.max(Some(self.position())) != Some(REQUESTS))
+            .then(|| "the position is not committed".to_owned())
     }
 
     fn position(&self) -> u8 {
@@ -314,7 +317,10 @@ impl Steps<'_> {
                 self.add(Step::Init(name, answer.ok()), next);
             }
             Stage::Poll => {
-                if worker.assigned && worker.next < REQUESTS {
+                let waits = mends.watched_outcomes
+                    && cluster.logs.iter().any(|log| log.has_open(name))
+                    && matches!(cluster.transactions[name as usize].state, State::Ended(_));
+                if worker.assigned && worker.next < REQUESTS && !waits {
                     let mut next = self.world.clone();
                     next.worker(name).begin(name, cluster);
                     // Nothing in between would matter, so this and the transaction's beginning are one step.
@@ -364,8 +370,10 @@ impl Steps<'_> {
     /// The owner of the partition ends what was left without markers, whoever wrote it.
     fn repair(&mut self, owner: Name) {
         for name in Name::ALL {
+            // What a process committed itself says nothing about the transactions of another.
+            let own = self.world.workers[owner as usize].own.filter(|_| name == owner);
             let mut next = self.world.clone();
-            if let Some(epoch) = repair(&mut next.cluster, name) {
+            if let Some(epoch) = repair(&mut next.cluster, name, own, self.mends) {
                 if name == owner {
                     next.worker(name).initialized(epoch, self.mends);
                 }
@@ -429,7 +437,7 @@ impl Steps<'_> {
         let is_up = self.world.workers[name as usize].is_up();
         let cluster = &self.world.cluster;
         let is_ongoing =
-            cluster.transactions[name as usize].state == super::cluster::State::Ongoing;
+            cluster.transactions[name as usize].state == State::Ongoing;
         if is_up {
             self.spend(Step::Crash(name), |it| &mut it.crashes, |next| {
                 *next.worker(name) = Worker::dead();
