@@ -25,11 +25,13 @@ const REFUSED: [&str; 13] = [
 ];
 
 /// Good English that the list would refuse.
-const ALLOWED: [&str; 4] = [
+const ALLOWED: [&str; 5] = [
     "there is|are no *",
     "is|are no longer",
     "is|are no more|less|later|earlier than",
     "is|are no one",
+    // The header `__dlq.errors.message` keeps its bytes.
+    "is no object with one array",
 ];
 
 const DIRECTORIES: [&str; 11] = [
@@ -118,7 +120,7 @@ fn no_refused_phrase_is_used() {
     let mut faults = Vec::new();
     for name in names {
         let mut text = fs::read_to_string(root.join(&name)).expect("text");
-        if name.ends_with(".md") {
+        if Path::new(&name).extension().is_some_and(|it| it == "md") {
             text = without_code_spans(&text);
         }
         let found = refused(&text);

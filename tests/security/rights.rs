@@ -78,7 +78,8 @@ fn users(secured: &Secured, rights: &[Right]) -> (usize, Vec<(usize, String)>) {
 /// Runs a command as each of `lacking`; asserts that it names the missing right.
 fn assert_named(secured: &Secured, stage: &Stage, lacking: &[(usize, String)], arguments: &[&str]) {
     for (user, needs) in lacking {
-        let said = settings_of(secured, stage, *user).command(arguments).output().expect("runs");
+        let settings = settings_of(secured, stage, *user);
+        let said = settings.command(arguments).output().expect("runs");
         let words = String::from_utf8(said.stderr).expect("text");
         assert_eq!(words.trim_end(), format!("nik-stream: {needs}"), "{arguments:?}");
         assert_eq!(said.status.code(), Some(1), "{arguments:?}");

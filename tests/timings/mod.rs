@@ -54,7 +54,7 @@ fn measure(
 }
 
 fn percentiles(name: &str, answers: &[Seen]) {
-    let mut waits: Vec<i64> = answers.iter().map(|it| it.seen_ms - it.sent_ms).collect();
+    let mut waits: Vec<i64> = answers.iter().map(|it| it.read_ms - it.sent_ms).collect();
     waits.sort_unstable();
     let at = |share: usize| waits[(waits.len() - 1) * share / 1000];
     println!(
@@ -136,8 +136,8 @@ fn recovery_of_a_killed_instance() {
         });
         let first = answers
             .iter()
-            .filter(|answer| answer.seen_ms > killed_at + 20)
-            .map(|answer| answer.seen_ms)
+            .filter(|answer| answer.read_ms > killed_at + 20)
+            .map(|answer| answer.read_ms)
             .min();
         let name = if instance.is_empty() { "dynamic member" } else { "static member" };
         println!(

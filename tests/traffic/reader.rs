@@ -20,7 +20,7 @@ pub struct Seen {
     pub number: Option<usize>,
     /// Its timestamp, which is the request's.
     pub sent_ms: i64,
-    pub seen_ms: i64,
+    pub read_ms: i64,
 }
 
 /// Reads until dropped.
@@ -67,7 +67,7 @@ impl Reader {
                         partition: message.partition(),
                         number: number(message.key()),
                         sent_ms: message.timestamp().to_millis().unwrap_or_default(),
-                        seen_ms: now_ms(),
+                        read_ms: now_ms(),
                     });
                 }
             }

@@ -91,7 +91,7 @@ impl Stage {
         self.default_settings()
             .set("kafka.workers", "2")
             .set("kafka.producer.transaction_timeout_ms", &transaction_timeout_ms)
-            .set("kafka.librdkafka.statistics_interval_ms", "500")
+            .set("kafka.consumer.statistics_interval_ms", "500")
             .set("kafka.librdkafka.topic_metadata_refresh_interval_ms", "1000")
             // Most tests have a larger share of dead letters than a healthy stream.
             .set("delivery.max_failure_ratio", "1")

@@ -154,8 +154,9 @@ impl Reader {
                 }
                 Err(error) => error,
             };
-            // The call only times out if a right is missing: the denial is an event of the client.
-            let events = std::iter::from_fn(|| self.client.poll(Duration::ZERO)).take(MAX_EVENTS);
+            // The call only times out if a right is missing: the denial is an event of the client, and
+            // other events before it return `None`.
+            let events = (0..MAX_EVENTS).filter_map(|_| self.client.poll(Duration::ZERO));
             let mut errors = events.filter_map(Result::err).chain([error.clone()]);
             let denial = errors.find_map(|error| match CommandError::new(&right, &error) {
                 denial @ CommandError::NotAllowed(_) => Some(denial),

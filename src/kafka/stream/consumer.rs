@@ -22,9 +22,9 @@ use crate::kafka::security::acl::{Operation, Right};
 use crate::pipeline::Position;
 use crate::telemetry::metrics::Metrics;
 
-/// How long a lookup of the committed offsets may take before partitions that can wait do so.
+/// The timeout of a lookup of committed offsets, after which partitions that can wait do so.
 const FIRST_LOOKUP_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long one lookup may take for partitions that cannot wait.
+/// The timeout of one lookup for partitions that cannot wait.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this time no transaction of a crashed member can be open. If the committed offsets are
 /// still unknown, the worker logs a warning or restarts.

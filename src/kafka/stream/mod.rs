@@ -8,6 +8,10 @@ mod pending;
 mod refusals;
 mod shared;
 pub mod shutdown;
+#[allow(dead_code)] // until the consumer uses it
+mod standing;
+#[allow(dead_code)] // until the consumer uses it
+mod start;
 mod supervisor;
 mod sweep;
 mod watch;
