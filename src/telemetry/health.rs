@@ -1,5 +1,6 @@
 //! Whether this instance is ready, and if not, why not: the basis of `/readyz`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,6 +21,8 @@ pub struct Health {
     stopping: AtomicBool,
     /// Problems with the brokers and topics; `None` until they were checked for the first time.
     cluster: Mutex<Option<Vec<String>>>,
+    /// Partitions that are not read, and why.
+    standing: Mutex<BTreeMap<i32, String>>,
     /// The flood breaker.
     pub breaker: Arc<dyn FloodBreaker>,
 }
@@ -31,6 +34,7 @@ impl Health {
             joined: (0..workers).map(|_| AtomicBool::new(false)).collect(),
             stopping: AtomicBool::new(false),
             cluster: Mutex::new(None),
+            standing: Mutex::default(),
             breaker,
         }
     }
@@ -43,6 +47,16 @@ impl Health {
     /// Replaces the problems with the brokers and topics.
     pub fn set_cluster(&self, problems: Vec<String>) {
         *self.cluster.lock() = Some(problems);
+    }
+
+    /// Records why a partition is not read (`None`: it is). Returns how many are not.
+    pub fn set_standing(&self, partition: i32, problem: Option<String>) -> i64 {
+        let mut standing = self.standing.lock();
+        match problem {
+            Some(problem) => standing.insert(partition, problem),
+            None => standing.remove(&partition),
+        };
+        i64::try_from(standing.len()).unwrap_or(i64::MAX)
     }
 
     /// Records that the program is shutting down.
@@ -60,6 +74,7 @@ impl Health {
             None => problems.push("the brokers have not answered yet".to_owned()),
             Some(cluster) => problems.extend_from_slice(cluster),
         }
+        problems.extend(self.standing.lock().values().cloned());
         problems.extend(self.breaker.problem());
         for (worker, joined) in self.joined.iter().enumerate() {
             if !joined.load(Ordering::Relaxed) {

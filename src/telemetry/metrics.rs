@@ -38,6 +38,12 @@ pub struct Metrics {
     pub rebalances: IntCounter,
     faults: IntCounterVec,
     worker_restarts: IntCounterVec,
+    /// Batches and records that cannot be read, by cause.
+    pub unreadable_records: IntCounterVec,
+    /// Committed offsets that differ from what this program knows, by kind.
+    pub ledger_differences: IntCounterVec,
+    /// Partitions of this instance that are not read.
+    pub standing_partitions: IntGauge,
     commit_duration: Histogram,
     latency: Histogram,
     epoch_records: Histogram,
@@ -136,6 +142,22 @@ impl Metrics {
             faults.with_label_values(&[cause]);
             worker_restarts.with_label_values(&[cause]);
         }
+        let unreadable_records = counters(
+            "nik_stream_unreadable_records_total",
+            "Batches that cannot be read (corrupt, undecodable), and records that retention deleted before they were read (out_of_range).",
+            &["cause"],
+        );
+        for cause in ["corrupt", "undecodable", "out_of_range"] {
+            unreadable_records.with_label_values(&[cause]);
+        }
+        let ledger_differences = counters(
+            "nik_stream_ledger_differences_total",
+            "Partitions whose committed offset was not the one that this program wrote last, by kind.",
+            &["kind"],
+        );
+        for kind in ["behind", "ahead", "missing", "other_topic"] {
+            ledger_differences.with_label_values(&[kind]);
+        }
         let sections =
             counters("nik_summary_valid_section_total", "NIKs valid in one section.", &["section"]);
         Self {
@@ -180,6 +202,12 @@ impl Metrics {
             ),
             faults,
             worker_restarts,
+            unreadable_records,
+            ledger_differences,
+            standing_partitions: gauge(
+                "nik_stream_standing_partitions",
+                "Partitions of this instance that are not read; readiness says why.",
+            ),
             commit_duration: histogram(
                 "nik_stream_commit_duration_seconds",
                 "Seconds from the end of an epoch to its commit.",

@@ -9,6 +9,7 @@ mod fences;
 mod given_up;
 mod health;
 mod held_back;
+mod ledger;
 mod membership;
 mod metrics;
 mod privacy;

@@ -48,7 +48,8 @@ impl Clients {
             .set("enable.auto.offset.store", "false")
             .set("enable.partition.eof", "false")
             .set("isolation.level", "read_committed")
-            .set("auto.offset.reset", "earliest")
+            // Where a partition starts is decided by `stream::start`.
+            .set("auto.offset.reset", "error")
             .set("check.crcs", "true")
             // With the default of a second a fast consumer reads only a third as much.
             .set("fetch.queue.backoff.ms", "5")

@@ -16,22 +16,27 @@
 //!   borrow from the message.
 #![allow(unsafe_code)]
 
+mod callbacks;
+pub mod consumer;
+mod describe;
+pub mod offsets;
 mod token;
+mod watermarks;
 
 use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
+pub use describe::{fetched_high_watermark, topic_id};
+pub use offsets::Offsets;
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::PARTITION_UA;
-use rdkafka::topic_partition_list::TopicPartitionList;
 use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
 pub use token::set_token;
-
-use crate::pipeline::Position;
+pub use watermarks::watermarks;
 
 /// The error of a transactional call, with the flags that librdkafka sets.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -109,7 +114,7 @@ pub(super) fn send_offsets<C: ClientContext>(
     checked("send_offsets_to_transaction", unsafe {
         sys::rd_kafka_send_offsets_to_transaction(
             producer.native_ptr(),
-            offsets.0.as_ptr(),
+            offsets.as_ptr(),
             membership.0.as_ptr(),
             millis(timeout),
         )
@@ -196,46 +201,14 @@ impl Drop for GroupMetadata {
     }
 }
 
-/// Positions to commit, of one topic.
-pub struct Offsets(NonNull<sys::rd_kafka_topic_partition_list_t>);
-
-// SAFETY: a self-contained heap object, never modified after its creation.
-unsafe impl Send for Offsets {}
-// SAFETY: as for `Send`.
-unsafe impl Sync for Offsets {}
-
-impl Offsets {
-    /// A list of `positions` in `topic`.
-    pub fn new(topic: &CStr, positions: impl Iterator<Item = Position>) -> Self {
-        // SAFETY: the list is owned by us; `add` copies the name and returns an element that lives
-        // until the next `add`.
-        unsafe {
-            let list = NonNull::new(sys::rd_kafka_topic_partition_list_new(8))
-                .expect("librdkafka aborts when out of memory");
-            for Position { partition, offset } in positions {
-                (*sys::rd_kafka_topic_partition_list_add(
-                    list.as_ptr(),
-                    topic.as_ptr(),
-                    partition,
-                ))
-                .offset = offset;
-            }
-            Offsets(list)
-        }
-    }
-
-    /// A copy of `list`, including the metadata of its offsets.
-    pub fn copy_of(list: &TopicPartitionList) -> Self {
-        // SAFETY: the source is alive and only read; the copy is owned by us.
-        let copy = unsafe { sys::rd_kafka_topic_partition_list_copy(list.ptr()) };
-        Offsets(NonNull::new(copy).expect("librdkafka aborts when out of memory"))
-    }
+/// A consumed message. It stays alive as long as this value.
+pub trait NativeMessage {
+    fn native(&self) -> *mut sys::rd_kafka_message_t;
 }
 
-impl Drop for Offsets {
-    fn drop(&mut self) {
-        // SAFETY: owned by us, destroyed once.
-        unsafe { sys::rd_kafka_topic_partition_list_destroy(self.0.as_ptr()) }
+impl NativeMessage for BorrowedMessage<'_> {
+    fn native(&self) -> *mut sys::rd_kafka_message_t {
+        self.ptr()
     }
 }
 
@@ -253,7 +226,7 @@ impl Headers {
     }
 
     /// An unchanged copy of a message's headers, `None` if it has none.
-    pub fn copy_of(message: &BorrowedMessage<'_>) -> Option<Self> {
+    pub fn copy_of(message: &impl NativeMessage) -> Option<Self> {
         // SAFETY: the source is borrowed from the message for the call; the copy is owned by us.
         NonNull::new(unsafe { sys::rd_kafka_headers_copy(borrowed(message)?.as_ptr()) })
             .map(Headers)
@@ -284,15 +257,15 @@ impl Drop for Headers {
     }
 }
 
-fn borrowed(message: &BorrowedMessage<'_>) -> Option<NonNull<sys::rd_kafka_headers_t>> {
+fn borrowed(message: &impl NativeMessage) -> Option<NonNull<sys::rd_kafka_headers_t>> {
     let mut headers = ptr::null_mut();
     // SAFETY: the message is alive; on success `headers` points into it.
-    let found = unsafe { sys::rd_kafka_message_headers(message.ptr(), &raw mut headers) };
+    let found = unsafe { sys::rd_kafka_message_headers(message.native(), &raw mut headers) };
     if found == NO_ERROR { NonNull::new(headers) } else { None }
 }
 
 /// Calls `visit` with each header of `message`, in order.
-pub fn each_header(message: &BorrowedMessage<'_>, mut visit: impl FnMut(&[u8], Option<&[u8]>)) {
+pub fn each_header(message: &impl NativeMessage, mut visit: impl FnMut(&[u8], Option<&[u8]>)) {
     let Some(headers) = borrowed(message) else {
         return;
     };

@@ -3,6 +3,7 @@
 
 use rdkafka::message::{BorrowedMessage, Message};
 
+use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::{Headers, each_header};
 use crate::kafka::dlq::dead_letter::{DeadLetter, Header, TopicPosition};
 use crate::pipeline::Position;
@@ -70,7 +71,7 @@ const fn description(reason: Reason) -> &'static str {
 /// The headers of the dead letter of `message`. The original is included if the record, whose value
 /// has `payload` bytes, then stays within `limit` bytes.
 pub fn headers(
-    message: &BorrowedMessage<'_>,
+    message: &Record<'_>,
     group: &str,
     reason: Reason,
     truncation: Truncation,

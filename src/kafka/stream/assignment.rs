@@ -1,29 +1,24 @@
 //! The consumer's callbacks, and the calls that change its assignment.
 
 use std::collections::VecDeque;
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::KafkaError;
 use rdkafka::statistics::Statistics;
-use rdkafka::topic_partition_list::{TopicPartitionList, TopicPartitionListElem};
-use rdkafka::types::RDKafkaRespErr;
 
 use crate::kafka::client::callbacks::{ClientState, client_callbacks};
+use crate::kafka::client::native::Offsets;
+use crate::kafka::client::native::consumer::{ConsumerCallbacks, GroupClient, Rebalance};
+use crate::kafka::client::native::offsets::NO_OFFSET;
 use crate::kafka::security::access::Access;
+use crate::pipeline::Position;
 use crate::telemetry::lag::Watermarks;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::now_ms;
-
-/// A rebalance event that the worker has yet to answer.
-#[derive(Debug)]
-pub enum Rebalance {
-    Assigned(Vec<i32>),
-    Revoked(Vec<i32>),
-}
 
 /// The consumer's context. It only queues rebalance events: the worker answers them between two
 /// polls, after it has committed its open epoch. (librdkafka continues the rebalance when the
@@ -35,7 +30,6 @@ pub struct ConsumerEvents {
     metrics: Arc<Metrics>,
     rebalances: Mutex<VecDeque<Rebalance>>,
     pub paused: AtomicBool,
-    closing: AtomicBool,
 }
 
 impl ConsumerEvents {
@@ -47,18 +41,12 @@ impl ConsumerEvents {
             metrics,
             rebalances: Mutex::default(),
             paused: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
         }
     }
 
     /// Takes the oldest rebalance event that was not answered.
     pub fn next_rebalance(&self) -> Option<Rebalance> {
         self.rebalances.lock().pop_front()
-    }
-
-    /// From now on revocations are answered at once: there is nothing left to commit.
-    pub fn close(&self) {
-        self.closing.store(true, Ordering::SeqCst);
     }
 }
 
@@ -87,58 +75,55 @@ impl ClientContext for ConsumerEvents {
     }
 }
 
-impl ConsumerContext for ConsumerEvents {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        err: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        if self.closing.load(Ordering::SeqCst) {
-            unassign(consumer, list);
-            return;
-        }
-        let partitions = list.elements().iter().map(TopicPartitionListElem::partition).collect();
-        self.rebalances.lock().push_back(match err {
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assigned(partitions),
-            _ => Rebalance::Revoked(partitions),
-        });
+impl ConsumerCallbacks for ConsumerEvents {
+    fn note_rebalance(&self, rebalance: Rebalance) {
+        self.rebalances.lock().push_back(rebalance);
     }
 }
+
+type Consumer = GroupClient<ConsumerEvents>;
 
 /// Adds `list` to the assignment, by the call that the group's protocol requires.
-pub fn assign(
-    consumer: &BaseConsumer<ConsumerEvents>,
-    list: &TopicPartitionList,
-) -> Result<(), KafkaError> {
-    match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.incremental_assign(list),
-        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.assign(list),
+pub fn assign(consumer: &Consumer, list: &Offsets) -> Result<(), KafkaError> {
+    if consumer.is_incremental() {
+        consumer.add_to_assignment(list)
+    } else {
+        consumer.replace_assignment(Some(list))
     }
-}
-
-/// Whether partitions can be added to the assignment one after the other.
-pub fn is_incremental(consumer: &BaseConsumer<ConsumerEvents>) -> bool {
-    matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative)
 }
 
 /// Removes `list` from the assignment, by the call that the group's protocol requires. Partitions
 /// that are not in the assignment are skipped, because librdkafka would reject the whole list.
-pub fn unassign(consumer: &BaseConsumer<ConsumerEvents>, list: &TopicPartitionList) {
-    let done = match consumer.rebalance_protocol() {
-        RebalanceProtocol::Cooperative => consumer.assignment().and_then(|assigned| {
-            let mut removed = TopicPartitionList::new();
-            for element in list.elements() {
-                let (topic, partition) = (element.topic(), element.partition());
-                if assigned.find_partition(topic, partition).is_some() {
-                    removed.add_partition(topic, partition);
-                }
-            }
-            consumer.incremental_unassign(&removed)
-        }),
-        RebalanceProtocol::Eager | RebalanceProtocol::None => consumer.unassign(),
+pub fn unassign(consumer: &Consumer, topic: &CStr, list: &Offsets) {
+    let done = if consumer.is_incremental() {
+        let assigned: Vec<_> = consumer
+            .assignment()
+            .iter()
+            .flat_map(Offsets::entries)
+            .map(|it| it.partition)
+            .collect();
+        let removed = list.entries().filter(|it| assigned.contains(&it.partition));
+        consumer.remove_from_assignment(&Offsets::new(topic, removed))
+    } else {
+        consumer.replace_assignment(None)
     };
     if let Err(error) = done {
         tracing::warn!(%error, "partitions could not be unassigned");
     }
+}
+
+/// Leaves the group. Revocations are answered at once: there is nothing left to commit.
+pub fn close(consumer: &Consumer, topic: &CStr) {
+    consumer.close(|consumer| {
+        while let Some(rebalance) = consumer.context().next_rebalance() {
+            let (Rebalance::Assigned(partitions) | Rebalance::Revoked(partitions)) = rebalance;
+            unassign(consumer, topic, &partition_list(topic, &partitions));
+        }
+    });
+}
+
+/// A list of partitions without offsets.
+pub fn partition_list(topic: &CStr, partitions: &[i32]) -> Offsets {
+    let positions = partitions.iter().map(|&partition| Position { partition, offset: NO_OFFSET });
+    Offsets::new(topic, positions)
 }

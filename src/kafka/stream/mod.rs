@@ -3,17 +3,19 @@
 mod assignment;
 pub mod breaker;
 mod consumer;
+mod ledger;
+mod lookup;
 mod outputs;
 mod pending;
+mod positions;
 mod refusals;
 mod shared;
 pub mod shutdown;
-#[allow(dead_code)] // until the consumer uses it
 mod standing;
-#[allow(dead_code)] // until the consumer uses it
 mod start;
 mod supervisor;
 mod sweep;
+mod tracks;
 mod watch;
 mod worker;
 
@@ -85,6 +87,7 @@ pub(crate) fn start(
         },
         refresh: Signal::default(),
         outages: AtomicU64::new(0),
+        own_positions: Arc::default(),
         shutdown: ShutdownBarrier::new(workers),
     });
     let (done, ended) = mpsc::channel();

@@ -9,6 +9,7 @@ use nik_wire::process::Processor;
 
 use super::breaker::SharedBreaker;
 use super::outputs::Outputs;
+use super::positions::OwnPositions;
 use super::shutdown::{ShutdownBarrier, Signal};
 use crate::config::{Guarantee, ReferenceDate};
 use crate::kafka::client::config::Clients;
@@ -28,6 +29,7 @@ pub struct Shared {
     pub refresh: Signal<bool>,
     /// How often no broker answered the watch.
     pub outages: AtomicU64,
+    pub own_positions: Arc<OwnPositions>,
     pub shutdown: ShutdownBarrier,
 }
 

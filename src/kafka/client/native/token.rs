@@ -10,6 +10,15 @@ use super::NO_ERROR;
 
 /// Sets the client's token; `false` if librdkafka rejects it.
 pub fn set_token<C: ClientContext>(client: &Client<C>, token: OAuthToken) -> bool {
+    // SAFETY: see the module's argument.
+    unsafe { set_token_of(client.native_ptr(), token) }
+}
+
+/// As [`set_token`], for the handle that a callback receives.
+///
+/// # Safety
+/// `client` is alive.
+pub unsafe fn set_token_of(client: *mut sys::rd_kafka_t, token: OAuthToken) -> bool {
     let (Ok(text), Ok(name)) = (CString::new(token.token), CString::new(token.principal_name))
     else {
         return false;
@@ -19,7 +28,7 @@ pub fn set_token<C: ClientContext>(client: &Client<C>, token: OAuthToken) -> boo
     // error text is truncated to its buffer.
     let code = unsafe {
         sys::rd_kafka_oauthbearer_set_token(
-            client.native_ptr(),
+            client,
             text.as_ptr(),
             token.lifetime_ms,
             name.as_ptr(),

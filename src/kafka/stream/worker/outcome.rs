@@ -2,10 +2,9 @@
 
 use std::time::Instant;
 
-use rdkafka::message::{BorrowedMessage, Message};
-
 use super::{OpenBatch, Processed};
 use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::{Headers, Outgoing};
 use crate::kafka::client::producer::Sent;
 use crate::kafka::dlq::headers::{self, Truncation};
@@ -18,7 +17,7 @@ use nik_wire::process::Outcome;
 
 /// A record to process. Times are milliseconds since 1970.
 pub struct Input<'a> {
-    pub record: &'a BorrowedMessage<'a>,
+    pub record: &'a Record<'a>,
     pub position: Position,
     /// The record's timestamp, if it has one.
     pub timestamp: Option<i64>,
@@ -27,11 +26,11 @@ pub struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    pub fn of(record: &'a BorrowedMessage<'a>) -> Self {
+    pub fn of(record: &'a Record<'a>) -> Self {
         Self {
             record,
             position: Position { partition: record.partition(), offset: record.offset() },
-            timestamp: record.timestamp().to_millis().filter(|&timestamp| timestamp >= 0),
+            timestamp: record.timestamp(),
             now_ms: now_ms(),
         }
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{OpenBatch, Worker};
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::stream::assignment::Rebalance;
+use crate::kafka::stream::consumer::Rebalance;
 
 /// The pause after the first of several aborts in a row; it doubles up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);

@@ -1,0 +1,105 @@
+//! Asks the brokers for everything that decides where partitions start.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::ledger::LedgerLookup;
+use super::positions::OwnPositions;
+use super::standing::Standing;
+use super::start::{Committed, Known, Notice, Start, TopicId, Watermarks, decide};
+use super::tracks::Tracks;
+use crate::kafka::client::native::consumer::{ConsumerCallbacks, GroupClient};
+use crate::kafka::client::native::{self, Offsets};
+use crate::pipeline::Position;
+
+/// The timeout of one request, unless that of the committed offsets is longer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often the brokers are asked, if their answers contradict what this process knows: a
+/// coordinator or leader that was elected a moment ago may answer from an older state.
+const ATTEMPTS: u32 = 4;
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(250);
+
+/// Looks up partitions of the requests.
+pub struct Lookup {
+    pub topic: CString,
+    pub own: Arc<OwnPositions>,
+    pub ledger: LedgerLookup,
+    /// A topic of this name that is known to be deleted. Some brokers may still answer for it.
+    pub deleted: Option<TopicId>,
+}
+
+impl Lookup {
+    /// Where these partitions start. `None` while an open transaction may still change the group's
+    /// committed offsets or the ledger, or if no broker answers. `timeout` is that of the committed offsets.
+    pub fn starts<C: ConsumerCallbacks>(
+        &self,
+        client: &GroupClient<C>,
+        partitions: &[i32],
+        tracks: &mut Tracks,
+        timeout: Duration,
+    ) -> Option<Vec<(i32, Start)>> {
+        let mut attempt = 1;
+        loop {
+            let known = self.ask(client, partitions, tracks, timeout)?;
+            let starts: Vec<_> = known.iter().map(|(it, known)| (*it, decide(known))).collect();
+            let is_doubtful = known.iter().zip(&starts).any(|((_, known), (_, start))| {
+                known.group_is_behind()
+                    || match start {
+                        Start::At { notices, .. } => {
+                            notices.iter().any(|it| matches!(it, Notice::BehindLedger { .. }))
+                        }
+                        Start::Standing(reason) => matches!(
+                            reason,
+                            Standing::BeyondEnd { .. } | Standing::AheadOfLedger { .. }
+                        ),
+                    }
+            });
+            if !is_doubtful || attempt == ATTEMPTS {
+                return Some(starts);
+            }
+            attempt += 1;
+            std::thread::sleep(ATTEMPT_PAUSE);
+        }
+    }
+
+    fn ask<C: ConsumerCallbacks>(
+        &self,
+        client: &GroupClient<C>,
+        partitions: &[i32],
+        tracks: &mut Tracks,
+        timeout: Duration,
+    ) -> Option<Vec<(i32, Known)>> {
+        let wanted = partitions.iter().map(|&partition| Position { partition, offset: 0 });
+        let wanted = Offsets::new(&self.topic, wanted);
+        let committed = client.committed(&wanted, timeout).ok()?;
+        let timeout = timeout.max(REQUEST_TIMEOUT);
+        // After the offsets: these may belong to an older topic, but never to a newer one.
+        let id = native::topic_id(client.client(), &self.topic, timeout).ok()?.map(TopicId);
+        if id.is_some() && id == self.deleted {
+            return None;
+        }
+        let watermarks = native::watermarks(client.client(), &wanted, timeout).ok()?;
+        let mut answers = self.ledger.answers(partitions, timeout)?;
+        let known = committed.entries().map(|entry| {
+            let partition = entry.partition;
+            let (_, low, high) = *watermarks.iter().find(|it| it.0 == partition)?;
+            let own = self.own.get(partition);
+            // What was read without a commit is as good as committed.
+            let read = || tracks.position(partition).filter(|_| own.is_none()).cloned();
+            let group = Committed::of(&entry).or_else(read);
+            let answer = answers.remove(&partition).filter(|it| it.is_final(group.as_ref()))?;
+            Some((
+                partition,
+                Known {
+                    group,
+                    own,
+                    ledger: answer.ledger,
+                    watermarks: Watermarks { low, high },
+                    topic_id: id.clone(),
+                },
+            ))
+        });
+        known.collect()
+    }
+}

@@ -1,0 +1,313 @@
+//! How far each assigned partition was read, and whether it may be read.
+
+use std::mem;
+use std::time::{Duration, Instant};
+
+use super::standing::Standing;
+use super::start::Committed;
+
+/// How long a standing partition still receives records, which show where it can be read again.
+const HINT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How often a standing partition is looked at again.
+const LOOK_INTERVAL: Duration = Duration::from_secs(3);
+/// The same for a partition that only waits for an answer of the brokers.
+const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// A partition that is tried again and reports no error for so long can be read.
+const TRIAL: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Reading {
+        since: Instant,
+    },
+    /// Where it continues is not known yet.
+    Undecided {
+        look_at: Instant,
+    },
+    Standing {
+        since: Instant,
+        look_at: Instant,
+    },
+}
+
+/// What is wrong with a partition. It remains while the partition is tried again.
+#[derive(Clone, Debug)]
+struct Trouble {
+    reason: Standing,
+    /// The first offset after what cannot be read, if a record showed it.
+    readable_from: Option<i64>,
+    is_announced: bool,
+}
+
+#[derive(Debug)]
+struct Track {
+    partition: i32,
+    /// The next offset to read, with the leader epoch of the record before it.
+    position: Committed,
+    state: State,
+    trouble: Option<Trouble>,
+}
+
+/// What is to be done with a record that arrived.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Arrival {
+    Process,
+    /// The partition is standing or not assigned any more.
+    Drop,
+    /// Its offset is not above that of the record before it.
+    JumpedBack(Standing),
+}
+
+/// What operators must learn about a partition.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Change {
+    Stands(Stands),
+    Reads { partition: i32 },
+}
+
+/// A partition that is standing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stands {
+    pub partition: i32,
+    pub reason: Standing,
+    /// The next offset to read.
+    pub offset: i64,
+    /// The first offset after what cannot be read, if it is known.
+    pub readable_from: Option<i64>,
+}
+
+/// The assigned partitions that were started.
+#[derive(Debug, Default)]
+pub struct Tracks {
+    tracks: Vec<Track>,
+    /// The index of the last record's partition: records of a partition come in runs.
+    latest: usize,
+    /// Partitions whose trouble is over.
+    healed: Vec<i32>,
+}
+
+impl Tracks {
+    fn find(&mut self, partition: i32) -> Option<&mut Track> {
+        if self.tracks.get(self.latest).is_none_or(|track| track.partition != partition) {
+            self.latest = self.tracks.iter().position(|track| track.partition == partition)?;
+        }
+        self.tracks.get_mut(self.latest)
+    }
+
+    /// The partition is read from `position` on.
+    pub fn start(&mut self, partition: i32, position: Committed, now: Instant) {
+        let state = State::Reading { since: now };
+        if let Some(track) = self.find(partition) {
+            // After an operator's word it is not tried but read.
+            let is_over = track.position.reset_ms != position.reset_ms;
+            (track.position, track.state) = (position, state);
+            if is_over && track.trouble.take().is_some() {
+                self.healed.push(partition);
+            }
+        } else {
+            self.tracks.push(Track { partition, position, state, trouble: None });
+        }
+    }
+
+    /// The partition is not read. Returns whether this is old trouble, which came back.
+    pub fn stand(&mut self, partition: i32, reason: Standing, now: Instant) -> bool {
+        if self.find(partition).is_none() {
+            let offset = reason.offset();
+            let position = Committed { offset, leader_epoch: None, topic_id: None, reset_ms: 0 };
+            self.start(partition, position, now);
+        }
+        let Some(track) = self.find(partition) else { return false };
+        track.state = State::Standing { since: now, look_at: now + LOOK_INTERVAL };
+        let is_known = |trouble: &Trouble| trouble.reason == reason && trouble.is_announced;
+        if track.trouble.as_ref().is_some_and(is_known) {
+            return true;
+        }
+        track.trouble = Some(Trouble { reason, readable_from: None, is_announced: false });
+        false
+    }
+
+    /// Where the partition continues must be decided first.
+    pub fn decide_again(&mut self, partition: i32, now: Instant) {
+        if let Some(track) = self.find(partition) {
+            track.state = State::Undecided { look_at: now };
+        }
+    }
+
+    /// Judges a record, and notes that it was read.
+    pub fn arrived(&mut self, partition: i32, offset: i64, leader_epoch: Option<i32>) -> Arrival {
+        let Some(track) = self.find(partition) else {
+            return Arrival::Drop;
+        };
+        if !matches!(track.state, State::Reading { .. }) {
+            if let Some(trouble) = &mut track.trouble
+                && offset > trouble.reason.offset()
+            {
+                trouble.readable_from.get_or_insert(offset);
+            }
+            return Arrival::Drop;
+        }
+        if offset < track.position.offset {
+            let last = track.position.offset - 1;
+            return Arrival::JumpedBack(Standing::OffsetsJumpBack { last, offset });
+        }
+        (track.position.offset, track.position.leader_epoch) = (offset + 1, leader_epoch);
+        if track.trouble.take().is_some() {
+            self.healed.push(partition);
+        }
+        Arrival::Process
+    }
+
+    /// The next record of the partition is to be that at `offset`.
+    pub fn sought(&mut self, partition: i32, offset: i64) {
+        if let Some(track) = self.find(partition) {
+            track.position.offset = offset;
+        }
+    }
+
+    pub fn is_reading(&mut self, partition: i32) -> bool {
+        self.find(partition).is_some_and(|track| matches!(track.state, State::Reading { .. }))
+    }
+
+    pub fn position(&mut self, partition: i32) -> Option<&Committed> {
+        self.find(partition).map(|track| &track.position)
+    }
+
+    /// All partitions with their positions, and whether each is read.
+    pub fn all(&self) -> impl Iterator<Item = (i32, &Committed, bool)> {
+        self.tracks.iter().map(|track| {
+            let is_reading = matches!(track.state, State::Reading { .. });
+            (track.partition, &track.position, is_reading)
+        })
+    }
+
+    pub fn remove(&mut self, partitions: &[i32]) {
+        self.tracks.retain(|track| !partitions.contains(&track.partition));
+    }
+
+    /// The partitions that are due to be looked at, and postpones the next look.
+    pub fn due(&mut self, now: Instant) -> Vec<i32> {
+        let mut due = Vec::new();
+        for track in &mut self.tracks {
+            let (look_at, interval) = match &mut track.state {
+                State::Reading { .. } => continue,
+                State::Undecided { look_at } => (look_at, RETRY_INTERVAL),
+                State::Standing { look_at, .. } => (look_at, LOOK_INTERVAL),
+            };
+            let announced = track.trouble.as_ref().is_none_or(|trouble| trouble.is_announced);
+            if *look_at <= now && announced {
+                *look_at = now + interval;
+                due.push(track.partition);
+            }
+        }
+        due
+    }
+
+    /// What has changed for operators since the last call.
+    pub fn changes(&mut self, now: Instant) -> Vec<Change> {
+        for track in &mut self.tracks {
+            if let State::Reading { since } = track.state
+                && now.duration_since(since) > TRIAL
+                && track.trouble.take().is_some()
+            {
+                self.healed.push(track.partition);
+            }
+        }
+        let healed = mem::take(&mut self.healed);
+        let mut changes: Vec<_> =
+            healed.into_iter().map(|partition| Change::Reads { partition }).collect();
+        for track in &mut self.tracks {
+            let (State::Standing { since, .. }, Some(trouble)) = (track.state, &mut track.trouble)
+            else {
+                continue;
+            };
+            let has_hint = trouble.readable_from.is_some() || !trouble.reason.is_unreadable();
+            if !trouble.is_announced && (has_hint || now.duration_since(since) > HINT_TIMEOUT) {
+                trouble.is_announced = true;
+                changes.push(Change::Stands(Stands {
+                    partition: track.partition,
+                    reason: trouble.reason.clone(),
+                    offset: track.position.offset,
+                    readable_from: trouble.readable_from,
+                }));
+            }
+        }
+        changes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn position(offset: i64, reset_ms: i64) -> Committed {
+        Committed { offset, leader_epoch: None, topic_id: None, reset_ms }
+    }
+
+    fn stands(partition: i32, offset: i64, readable_from: Option<i64>) -> Change {
+        let reason = Standing::Corrupt { offset };
+        Change::Stands(Stands { partition, reason, offset, readable_from })
+    }
+
+    #[test]
+    fn records_ascend_or_the_partition_stands() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        assert_eq!(tracks.arrived(0, 5, None), Arrival::Drop, "not assigned");
+        tracks.start(0, position(5, 0), now);
+        tracks.start(1, position(0, 0), now);
+        for (partition, offset) in [(0, 5), (1, 0), (0, 8), (1, 1)] {
+            assert_eq!(tracks.arrived(partition, offset, Some(2)), Arrival::Process);
+        }
+        assert_eq!(tracks.position(0).map(|it| (it.offset, it.leader_epoch)), Some((9, Some(2))));
+        let reason = Standing::OffsetsJumpBack { last: 8, offset: 8 };
+        assert_eq!(tracks.arrived(0, 8, None), Arrival::JumpedBack(reason));
+        tracks.sought(0, 5);
+        assert_eq!(tracks.arrived(0, 5, None), Arrival::Process);
+    }
+
+    #[test]
+    fn a_standing_partition_is_announced_once_with_the_next_readable_offset() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        tracks.start(0, position(5, 0), now);
+        let corrupt = || Standing::Corrupt { offset: 5 };
+        assert!(!tracks.stand(0, corrupt(), now));
+        assert_eq!(tracks.changes(now), []);
+        assert_eq!(tracks.due(now + HINT_TIMEOUT), [] as [i32; 0]);
+        assert_eq!(tracks.arrived(0, 10, None), Arrival::Drop);
+        assert_eq!(tracks.arrived(0, 11, None), Arrival::Drop);
+        assert_eq!(tracks.changes(now), [stands(0, 5, Some(10))]);
+        // It is tried again, and the trouble comes back.
+        let later = now + LOOK_INTERVAL;
+        assert_eq!(tracks.due(later), [0]);
+        tracks.start(0, position(5, 0), later);
+        assert!(tracks.stand(0, corrupt(), later));
+        assert_eq!(tracks.changes(later), []);
+        // The data are mended.
+        tracks.start(0, position(5, 0), later);
+        assert_eq!(tracks.arrived(0, 5, None), Arrival::Process);
+        assert_eq!(tracks.changes(later), [Change::Reads { partition: 0 }]);
+    }
+
+    #[test]
+    fn without_later_records_a_standing_partition_is_announced_after_a_moment() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        tracks.start(0, position(5, 0), now);
+        tracks.stand(0, Standing::Corrupt { offset: 5 }, now);
+        let later = now + HINT_TIMEOUT + Duration::from_millis(1);
+        assert_eq!(tracks.changes(later), [stands(0, 5, None)]);
+        // An operator's word ends it.
+        tracks.start(0, position(9, 1), later);
+        assert_eq!(tracks.changes(later), [Change::Reads { partition: 0 }]);
+        assert_eq!(tracks.arrived(0, 9, None), Arrival::Process);
+    }
+
+    #[test]
+    fn a_partition_without_records_is_readable_after_a_trial() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        tracks.stand(0, Standing::BeyondEnd { committed: 9, end: 5 }, now);
+        assert!(matches!(tracks.changes(now)[..], [Change::Stands(_)]));
+        tracks.start(0, position(9, 0), now);
+        assert_eq!(tracks.changes(now + TRIAL), []);
+        let later = now + TRIAL + Duration::from_millis(1);
+        assert_eq!(tracks.changes(later), [Change::Reads { partition: 0 }]);
+    }
+}
