@@ -17,4 +17,5 @@ pub(crate) use client::fault::{Cause, Fault};
 pub use security::acl::Operation;
 pub use stream::breaker::SharedBreaker;
 pub use stream::shutdown::Stop;
+pub use stream::start::{Committed, Known, Ledger, Start, Watermarks, decide};
 pub(crate) use stream::{Running, start};

@@ -211,6 +211,17 @@ impl Cluster {
         &self.logs[partition as usize]
     }
 
+    /// Whether no transaction is open anywhere.
+    pub fn is_stable(&self) -> bool {
+        self.logs.iter().all(Log::is_stable)
+    }
+
+    /// Whether `partition` has an open transaction that its coordinator is going to end.
+    pub fn hides(&self, partition: Partition) -> bool {
+        let is_ending = |name: Name| !matches!(self.transactions[name as usize].state, State::Ended(_));
+        Name::ALL.into_iter().any(|it| self.log(partition).has_open(it) && is_ending(it))
+    }
+
     /// Answers a request. `partitions` are those that the program writes to: with or without the ledger.
     pub fn handle(&mut self, request: Request, partitions: &[Partition]) -> Result<(), Refusal> {
         let Request { from, epoch, call } = request;

@@ -1,7 +1,7 @@
 //! The program: what one worker does next, as `src/kafka/stream` does it, with each mend as a switch.
 
 use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request, State};
-use super::start;
+use super::start::start;
 
 /// How many requests wait in the partition.
 pub const REQUESTS: u8 = 2;
@@ -17,14 +17,16 @@ pub struct Mends {
     pub own_floor: bool,
     /// Positions are also written to a topic of ours, in the same transaction.
     pub ledger: bool,
+    /// An entry that an open transaction may hide is waited for, even if the visible one agrees with the group.
+    pub patient_ledger: bool,
     /// A second abort reaches all partitions of an aborted transaction.
     pub sweep: bool,
     /// A worker calls `init_transactions` before it joins the group.
     pub init_first: bool,
     /// Markers that were left out are written by a transaction of the same kind.
     pub repair: bool,
-    /// No transaction begins while outcomes of an earlier one lack their markers; these are repaired, too.
-    pub watched_outcomes: bool,
+    /// No transaction begins, and no partition is read, while an earlier transaction lacks a marker anywhere.
+    pub markers_first: bool,
 }
 
 impl Mends {
@@ -33,10 +35,11 @@ impl Mends {
         membership_first: true,
         own_floor: true,
         ledger: true,
+        patient_ledger: true,
         sweep: true,
         init_first: true,
         repair: true,
-        watched_outcomes: true,
+        markers_first: true,
     };
 
     /// The partitions of a transaction.
@@ -234,18 +237,21 @@ impl Worker {
         self.stage = Stage::AddPartitions;
     }
 
-    /// Decides where the partition starts. `None`: the committed position is not stable yet.
+    /// Decides where the partition starts. `None`: it must wait.
     pub fn look_up(&mut self, cluster: &Cluster, group: Option<u8>, mends: Mends) -> Option<()> {
-        // Both ledgers: an entry that waits for its marker may be the latest.
-        let is_stable = |partition| cluster.log(partition).is_stable();
-        if !is_stable(Partition::Offsets)
-            || mends.ledger && !is_stable(Partition::Ledger)
-            || mends.watched_outcomes && !is_stable(Partition::Outcomes)
-        {
+        if !cluster.log(Partition::Offsets).is_stable() || mends.markers_first && !cluster.is_stable() {
             return None;
         }
-        let ledger = cluster.log(Partition::Ledger).last_stable().filter(|_| mends.ledger);
-        match start::decide(group, self.own.filter(|_| mends.own_floor), ledger) {
+        let own = self.own.filter(|_| mends.own_floor);
+        let entries = cluster.log(Partition::Ledger);
+        let visible = entries.last_stable();
+        // What no coordinator is going to end is not waited for, unless it is repaired.
+        let is_hidden = !mends.markers_first && cluster.hides(Partition::Ledger);
+        let agrees = visible.is_some() && visible == group && !mends.patient_ledger;
+        if mends.ledger && is_hidden && !agrees {
+            return None;
+        }
+        match start(group, own, mends.ledger.then_some(visible)) {
             Some(next) => {
                 (self.next, self.assigned) = (next, true);
                 self.resume(mends);
@@ -263,7 +269,7 @@ fn membership(name: Name, cluster: &Cluster) -> Membership {
 /// Ends what a transaction of `name` left open where its markers were left out, by a transaction of the same kind. Whether it
 /// was committed follows from what other partitions show. The repair is one step here; it is not interleaved.
 pub fn repair(cluster: &mut Cluster, name: Name, own: Option<u8>, mends: Mends) -> Option<u8> {
-    let watched = if mends.watched_outcomes { &Partition::ALL[..] } else { &Partition::ALL[1..] };
+    let watched = if mends.markers_first { &Partition::ALL[..] } else { &Partition::ALL[1..] };
     let is_ended = matches!(cluster.transactions[name as usize].state, State::Ended(_));
     if !is_ended || !watched.iter().any(|it| cluster.log(*it).has_open(name)) {
         return None;

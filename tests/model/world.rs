@@ -317,7 +317,7 @@ impl Steps<'_> {
                 self.add(Step::Init(name, answer.ok()), next);
             }
             Stage::Poll => {
-                let waits = mends.watched_outcomes
+                let waits = mends.markers_first
                     && cluster.logs.iter().any(|log| log.has_open(name))
                     && matches!(cluster.transactions[name as usize].state, State::Ended(_));
                 if worker.assigned && worker.next < REQUESTS && !waits {
