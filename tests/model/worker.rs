@@ -206,9 +206,9 @@ impl Worker {
 
     /// Closes both clients: the worker starts again from the committed position.
     pub fn restart(&mut self, mends: Mends) {
-        // A transaction whose commit was requested may be committed.
-        let unswept =
-            self.unswept.filter(|_| self.stage != Stage::End(Ending::Commit) || self.sweeping);
+        // A transaction whose commit was requested and not answered may be committed.
+        let in_doubt = self.waits && self.stage == Stage::End(Ending::Commit);
+        let unswept = self.unswept.filter(|_| !in_doubt);
         *self = Self { own: self.own, unswept, ..Self::dead() };
         self.resume(mends);
     }
@@ -237,10 +237,10 @@ impl Worker {
         self.stage = Stage::AddPartitions;
     }
 
-    /// Decides where the partition starts. `None`: it must wait.
-    pub fn look_up(&mut self, cluster: &Cluster, group: Option<u8>, mends: Mends) -> Option<()> {
+    /// Decides where the partition starts, unless it must wait.
+    pub fn look_up(&mut self, cluster: &Cluster, group: Option<u8>, mends: Mends) {
         if !cluster.log(Partition::Offsets).is_stable() || mends.markers_first && !cluster.is_stable() {
-            return None;
+            return;
         }
         let own = self.own.filter(|_| mends.own_floor);
         let entries = cluster.log(Partition::Ledger);
@@ -249,7 +249,7 @@ impl Worker {
         let is_hidden = !mends.markers_first && cluster.hides(Partition::Ledger);
         let agrees = visible.is_some() && visible == group && !mends.patient_ledger;
         if mends.ledger && is_hidden && !agrees {
-            return None;
+            return;
         }
         match start(group, own, mends.ledger.then_some(visible)) {
             Some(next) => {
@@ -258,7 +258,6 @@ impl Worker {
             }
             None => self.stage = Stage::Standing,
         }
-        Some(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request, State};
+use super::cluster::{Call, Cluster, Ending, Log, Membership, Name, Partition, Refusal, Request, State};
 use super::search::Model;
 use super::worker::{Mends, REQUESTS, Stage, Worker, repair};
 
@@ -16,8 +16,11 @@ pub struct Faults {
     pub removals: u8,
     /// The group coordinator answers with an older position.
     pub stale_answers: u8,
-    /// The transaction coordinator starts again and leaves out any of the markers that a transaction waits for.
-    pub skipped_markers: u8,
+    /// The transaction coordinator starts again and leaves out any of the markers that a committed transaction waits for.
+    pub left_out_commits: u8,
+    /// The same for an aborted transaction, unless it is a sweep.
+    pub left_out_aborts: u8,
+    pub left_out_sweeps: u8,
     /// An epoch is aborted for a reason outside of this model.
     pub aborts: u8,
     /// The transaction of a living worker times out.
@@ -48,7 +51,7 @@ pub enum Step {
     // The program, its clients and the cluster, as they are meant to go.
     Begin(Name),
     Call(Request, Result<(), Refusal>),
-    Init(Name, Option<u8>),
+    Init(Name, Result<(), Refusal>),
     Join(Name),
     LookUp(Name, Option<u8>),
     NoticeLoss(Name),
@@ -314,7 +317,7 @@ impl Steps<'_> {
                 if let Ok(epoch) = answer {
                     next.worker(name).initialized(epoch, mends);
                 }
-                self.add(Step::Init(name, answer.ok()), next);
+                self.add(Step::Init(name, answer.map(|_| ())), next);
             }
             Stage::Poll => {
                 let waits = mends.markers_first
@@ -352,17 +355,14 @@ impl Steps<'_> {
 
     fn look_up(&mut self, name: Name) {
         let mends = self.mends;
-        let current = self.world.cluster.log(Partition::Offsets).last();
-        let mut next = self.world.clone();
         let cluster = &self.world.cluster;
-        if next.worker(name).look_up(cluster, current, mends).is_none() {
-            return;
-        }
-        self.add(Step::LookUp(name, current), next);
+        let current = cluster.log(Partition::Offsets).last();
+        self.change(Step::LookUp(name, current), |next| {
+            next.worker(name).look_up(cluster, current, mends);
+        });
         for older in (0..current.unwrap_or(0)).map(|it| Some(it).filter(|it| *it > 0)) {
             self.spend(Step::StaleAnswer(name, older), |it| &mut it.stale_answers, |next| {
-                let cluster = next.cluster.clone();
-                next.worker(name).look_up(&cluster, older, mends);
+                next.worker(name).look_up(cluster, older, mends);
             });
         }
     }
@@ -427,7 +427,13 @@ impl Steps<'_> {
             if cluster.transactions[name as usize].leaves_out {
                 self.change(step, leave_out);
             } else {
-                self.spend(step, |it| &mut it.skipped_markers, leave_out);
+                let sweeps = |log: &Log| log.entries.iter().any(|it| it.producer == name && it.value.is_none());
+                let kind: fn(&mut Faults) -> &mut u8 = match ending {
+                    Ending::Commit => |it| &mut it.left_out_commits,
+                    Ending::Abort if cluster.logs.iter().any(sweeps) => |it| &mut it.left_out_sweeps,
+                    Ending::Abort => |it| &mut it.left_out_aborts,
+                };
+                self.spend(step, kind, leave_out);
             }
         }
     }
@@ -465,8 +471,8 @@ impl fmt::Display for Step {
         match *self {
             Self::Begin(name) => write!(f, "{name:?} fetches its group metadata and reads a request"),
             Self::Call(request, answer) => write!(f, "{request}: {}", Answer(answer)),
-            Self::Init(name, Some(epoch)) => write!(f, "{name:?} has a producer of epoch {epoch}"),
-            Self::Init(name, None) => {
+            Self::Init(name, Ok(_)) => write!(f, "{name:?} has a new producer"),
+            Self::Init(name, Err(_)) => {
                 write!(f, "{name:?} calls init_transactions; an earlier transaction is ended first")
             }
             Self::Join(name) => write!(f, "{name:?} joins the group"),
@@ -501,9 +507,8 @@ impl fmt::Display for Step {
 
 impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { from, epoch, call } = self;
-        write!(f, "{from:?} (epoch {epoch}) ")?;
-        match call {
+        write!(f, "{:?}'s ", self.from)?;
+        match self.call {
             Call::AddPartitionsToTxn => write!(f, "AddPartitionsToTxn"),
             Call::Produce { request: Some(request), .. } => {
                 write!(f, "Produce, outcome of request {request}")
