@@ -196,14 +196,14 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Both workers are members with a producer; A has the partition.
-    pub fn new() -> Self {
+    /// The workers are members with a producer; the first has the partition.
+    pub fn new(workers: &[Name]) -> Self {
         let idle = Transaction { epoch: 0, state: State::Ended(None), partitions: [false; 3], leaves_out: false };
         Self {
             transactions: [idle; 2],
             logs: Default::default(),
-            members: [true; 2],
-            owner: Some(Name::A),
+            members: Name::ALL.map(|it| workers.contains(&it)),
+            owner: workers.first().copied(),
         }
     }
 

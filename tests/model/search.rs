@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::hash::Hash;
+use std::hash::{BuildHasherDefault, Hash, Hasher};
 
 /// What can be searched.
 pub trait Model {
@@ -29,7 +29,8 @@ pub struct Report<Step> {
 /// Searches until a bad state is found or no state is left.
 pub fn search<M: Model>(model: &M) -> Report<M::Step> {
     let start = model.start();
-    let mut seen = HashMap::from([(start.clone(), 0)]);
+    let mut seen: HashMap<_, _, BuildHasherDefault<QuickHasher>> = HashMap::default();
+    seen.insert(start.clone(), 0);
     let mut states = vec![start];
     // How each state was reached first; the start has no entry.
     let mut origins: Vec<(usize, M::Step)> = Vec::new();
@@ -50,6 +51,34 @@ pub fn search<M: Model>(model: &M) -> Report<M::Step> {
         next += 1;
     }
     Report { states: states.len(), found: None }
+}
+
+/// Multiplies and rotates: many times faster than the standard hasher in a build without optimization, where this runs.
+#[derive(Default)]
+struct QuickHasher(u64);
+
+impl Hasher for QuickHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.write_u8(byte);
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.0 = (self.0.rotate_left(5) ^ u64::from(value)).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.write_u8(value.to_le_bytes()[0]);
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.write_u8(value.to_le_bytes()[0]);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 32)
+    }
 }
 
 fn way_to<Step: Clone>(origins: &[(usize, Step)], mut state: usize) -> Vec<Step> {

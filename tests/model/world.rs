@@ -31,6 +31,8 @@ pub struct Faults {
 
 /// The model: a program with these mends, under these faults.
 pub struct Protocol {
+    /// The workers; the first has the partition at the start.
+    pub workers: &'static [Name],
     pub mends: Mends,
     pub faults: Faults,
 }
@@ -104,7 +106,7 @@ impl Model for Protocol {
 
     fn start(&self) -> World {
         World {
-            cluster: Cluster::new(),
+            cluster: Cluster::new(self.workers),
             workers: [Worker::new(true), Worker::new(false)],
             held: Vec::new(),
             faults: self.faults,
@@ -113,7 +115,7 @@ impl Model for Protocol {
 
     fn steps(&self, world: &World) -> Vec<(Step, World)> {
         let mut steps = Steps { world, mends: self.mends, found: Vec::new() };
-        for name in Name::ALL {
+        for &name in self.workers {
             steps.of_program(name);
             steps.of_cluster(name);
             steps.of_network(name);
@@ -296,6 +298,9 @@ impl Steps<'_> {
         if faults.total > 0 && *kind(&mut faults) > 0 {
             faults.total -= 1;
             *kind(&mut faults) -= 1;
+            if faults.total == 0 {
+                faults = Faults::default(); // so that more states are the same
+            }
             self.change(step, |next| {
                 next.faults = faults;
                 change(next);
