@@ -22,6 +22,7 @@ impl Name {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Partition {
     Outcomes,
+    /// The second ledger of positions.
     Ledger,
     /// The group's positions, in `__consumer_offsets`.
     Offsets,
@@ -169,11 +170,13 @@ pub struct Request {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
-    AddPartitionsToTxn,
-    /// An outcome and the entry of the second ledger; without `request` a sweep's records.
+    /// Of the partition that is written to next.
+    AddPartitionsToTxn(Partition),
+    /// An outcome or an entry of the ledger; without a value a sweep's record.
     Produce {
+        partition: Partition,
         sequence: u8,
-        request: Option<u8>,
+        value: Option<u8>,
     },
     AddOffsetsToTxn,
     TxnOffsetCommit {
@@ -222,21 +225,13 @@ impl Cluster {
         Name::ALL.into_iter().any(|it| self.log(partition).has_open(it) && is_ending(it))
     }
 
-    /// Answers a request. `partitions` are those that the program writes to: with or without the ledger.
-    pub fn handle(&mut self, request: Request, partitions: &[Partition]) -> Result<(), Refusal> {
+    pub fn handle(&mut self, request: Request) -> Result<(), Refusal> {
         let Request { from, epoch, call } = request;
         match call {
-            Call::AddPartitionsToTxn => {
-                self.add(from, epoch, partitions.iter().filter(|it| **it != Partition::Offsets))
-            }
-            Call::AddOffsetsToTxn => self.add(from, epoch, [Partition::Offsets].iter()),
-            Call::Produce { sequence, request } => {
-                let writes = [(Partition::Outcomes, 0), (Partition::Ledger, 1)];
-                for (partition, step) in writes.iter().filter(|it| partitions.contains(&it.0)) {
-                    let value = request.map(|it| it + step);
-                    self.produce(*partition, from, (epoch, sequence), value)?;
-                }
-                Ok(())
+            Call::AddPartitionsToTxn(partition) => self.add(from, epoch, partition),
+            Call::AddOffsetsToTxn => self.add(from, epoch, Partition::Offsets),
+            Call::Produce { partition, sequence, value } => {
+                self.produce(partition, from, (epoch, sequence), value)
             }
             Call::TxnOffsetCommit { position, membership } => {
                 if membership == Membership::Stale {
@@ -252,21 +247,14 @@ impl Cluster {
         }
     }
 
-    fn add<'a>(
-        &mut self,
-        from: Name,
-        epoch: u8,
-        partitions: impl Iterator<Item = &'a Partition>,
-    ) -> Result<(), Refusal> {
+    fn add(&mut self, from: Name, epoch: u8, partition: Partition) -> Result<(), Refusal> {
         let transaction = &mut self.transactions[from as usize];
         match transaction.state {
             _ if epoch != transaction.epoch => return Err(Refusal::Fenced),
             State::Prepared(_) => return Err(Refusal::Busy),
             State::Ended(_) | State::Ongoing => transaction.state = State::Ongoing,
         }
-        for partition in partitions {
-            transaction.partitions[*partition as usize] = true;
-        }
+        transaction.partitions[partition as usize] = true;
         Ok(())
     }
 

@@ -95,8 +95,8 @@ fn holes() -> Vec<Hole> {
     vec![
         hole(
             "the replaced producer: a late commit",
-            basic,
-            Mends { replaced_producer: false, ..basic },
+            no_ledger,
+            Mends { replaced_producer: false, ..no_ledger },
             Faults { late: 1, ..NONE },
             "request 1 has 2 committed outcomes",
         ),

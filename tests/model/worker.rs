@@ -41,11 +41,6 @@ impl Mends {
         repair: true,
         markers_first: true,
     };
-
-    /// The partitions of a transaction.
-    pub fn partitions(self) -> &'static [Partition] {
-        if self.ledger { &Partition::ALL } else { &[Partition::Outcomes, Partition::Offsets] }
-    }
 }
 
 /// What a worker does next.
@@ -57,8 +52,8 @@ pub enum Stage {
     Poll,
     /// It must not read its partition.
     Standing,
-    AddPartitions,
-    Produce,
+    Add(Partition),
+    Produce(Partition),
     AddOffsets,
     CommitOffsets,
     End(Ending),
@@ -70,7 +65,8 @@ pub struct Worker {
     pub stage: Stage,
     /// The producer's epoch; `None` without a producer.
     pub epoch: Option<u8>,
-    pub sequence: u8,
+    /// The next sequence numbers, by [`Partition`].
+    pub sequences: [u8; 3],
     /// Whether the consumer has joined the group.
     pub subscribed: bool,
     /// Whether the worker reads the partition; it may not know yet that it lost it.
@@ -107,7 +103,7 @@ impl Worker {
         Self {
             stage: Stage::Dead,
             epoch: None,
-            sequence: 0,
+            sequences: [0; 3],
             subscribed: false,
             assigned: false,
             next: 0,
@@ -129,7 +125,8 @@ impl Worker {
     /// Without an answer to a Produce request the program restarts instead of aborting (librdkafka would raise the epoch).
     pub fn can_abort(&self) -> bool {
         match self.stage {
-            Stage::Produce => !self.waits && !self.sweeping,
+            Stage::Add(_) => !self.sweeping,
+            Stage::Produce(_) => !self.waits && !self.sweeping,
             Stage::AddOffsets | Stage::CommitOffsets => !self.sweeping,
             _ => false,
         }
@@ -138,10 +135,11 @@ impl Worker {
     /// The request of this stage, if it is one that a client may repeat.
     pub fn request(&self, from: Name, cluster: &Cluster, mends: Mends) -> Option<Request> {
         let call = match self.stage {
-            Stage::AddPartitions => Call::AddPartitionsToTxn,
-            Stage::Produce => {
-                let request = if self.sweeping { None } else { Some(self.next) };
-                Call::Produce { sequence: self.sequence, request }
+            Stage::Add(partition) => Call::AddPartitionsToTxn(partition),
+            Stage::Produce(partition) => {
+                let sequence = self.sequences[partition as usize];
+                let value = if partition == Partition::Ledger { self.next + 1 } else { self.next };
+                Call::Produce { partition, sequence, value: Some(value).filter(|_| !self.sweeping) }
             }
             Stage::AddOffsets => Call::AddOffsetsToTxn,
             Stage::CommitOffsets if self.sweeping => Call::TxnOffsetCommit {
@@ -169,13 +167,17 @@ impl Worker {
         }
         self.stage = match (self.stage, answer) {
             (stage, Err(Refusal::Busy)) => stage,
-            (Stage::AddPartitions, Ok(())) => Stage::Produce,
-            (Stage::Produce, Ok(())) => {
-                self.sequence += 1;
+            (Stage::Add(partition), Ok(())) => Stage::Produce(partition),
+            (Stage::Produce(partition), Ok(())) => {
+                self.sequences[partition as usize] += 1;
                 if !self.sweeping && mends.sweep {
                     self.unswept = Some(self.next);
                 }
-                Stage::AddOffsets
+                if partition == Partition::Outcomes && mends.ledger {
+                    Stage::Add(Partition::Ledger)
+                } else {
+                    Stage::AddOffsets
+                }
             }
             (Stage::AddOffsets, Ok(())) => Stage::CommitOffsets,
             (Stage::CommitOffsets, _) if self.sweeping && answer != Err(Refusal::Fenced) => {
@@ -219,7 +221,7 @@ impl Worker {
             Stage::Init
         } else if self.unswept.is_some() && self.epoch.is_some() {
             self.sweeping = true;
-            Stage::AddPartitions
+            Stage::Add(Partition::Outcomes)
         } else {
             Stage::Poll
         };
@@ -227,14 +229,14 @@ impl Worker {
 
     /// The producer has its epoch.
     pub fn initialized(&mut self, epoch: u8, mends: Mends) {
-        (self.epoch, self.sequence, self.unanswered) = (Some(epoch), 0, false);
+        (self.epoch, self.sequences, self.unanswered) = (Some(epoch), [0; 3], false);
         self.resume(mends);
     }
 
     /// Begins an epoch with the next request.
     pub fn begin(&mut self, name: Name, cluster: &Cluster) {
         self.membership = membership(name, cluster);
-        self.stage = Stage::AddPartitions;
+        self.stage = Stage::Add(Partition::Outcomes);
     }
 
     /// Decides where the partition starts, unless it must wait.

@@ -123,7 +123,7 @@ impl Model for Protocol {
         for (index, &request) in world.held.iter().enumerate() {
             let mut next = world.clone();
             next.held.remove(index);
-            let answer = next.cluster.handle(request, self.mends.partitions());
+            let answer = next.cluster.handle(request);
             steps.add(Step::Arrive(request, answer), next);
         }
         steps.found
@@ -209,12 +209,11 @@ impl World {
             let is_held = held.iter().any(|it| matches!(it.call, Call::Produce { .. }));
             if !is_held {
                 let current = workers[index].epoch;
-                let sent = workers[index].sequence;
-                for log in logs.iter_mut() {
+                for (log, sent) in logs.iter_mut().zip(&mut workers[index].sequences) {
                     let (epoch, next) = &mut log.producers[index];
-                    *next = if Some(*epoch) == current { next.saturating_sub(sent) } else { 0 };
+                    *next = if Some(*epoch) == current { *next - *sent } else { 0 };
+                    *sent = 0;
                 }
-                workers[index].sequence = 0;
             }
         }
     }
@@ -226,7 +225,7 @@ impl World {
     /// The worker makes the call of its stage, and the cluster answers.
     fn call(&mut self, name: Name, mends: Mends) -> Option<Result<(), Refusal>> {
         let request = self.workers[name as usize].request(name, &self.cluster, mends)?;
-        let answer = self.cluster.handle(request, mends.partitions());
+        let answer = self.cluster.handle(request);
         let is_member = self.cluster.members[name as usize];
         let worker = self.worker(name);
         worker.answered(answer, mends);
@@ -395,7 +394,7 @@ impl Steps<'_> {
         if let Some(answer) = next.call(name, mends) {
             self.add(Step::Call(request, answer), next);
         }
-        if request.call == Call::AddPartitionsToTxn {
+        if matches!(request.call, Call::AddPartitionsToTxn(_)) {
             return; // what may go wrong here may also go wrong in the next step
         }
         self.spend(Step::Hold(request), |it| &mut it.late, |next| {
@@ -514,11 +513,16 @@ impl fmt::Display for Request {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}'s ", self.from)?;
         match self.call {
-            Call::AddPartitionsToTxn => write!(f, "AddPartitionsToTxn"),
-            Call::Produce { request: Some(request), .. } => {
-                write!(f, "Produce, outcome of request {request}")
+            Call::AddPartitionsToTxn(partition) => write!(f, "AddPartitionsToTxn, {partition:?}"),
+            Call::Produce { partition, value: None, .. } => {
+                write!(f, "Produce, a sweep's record to {partition:?}")
             }
-            Call::Produce { request: None, .. } => write!(f, "Produce, record of a sweep"),
+            Call::Produce { partition: Partition::Ledger, value: Some(position), .. } => {
+                write!(f, "Produce, the ledger's entry {position}")
+            }
+            Call::Produce { value: Some(request), .. } => {
+                write!(f, "Produce, the outcome of request {request}")
+            }
             Call::AddOffsetsToTxn => write!(f, "AddOffsetsToTxn"),
             Call::TxnOffsetCommit { position, membership } => {
                 write!(f, "TxnOffsetCommit, position {position}, membership {membership:?}")
