@@ -18,7 +18,8 @@ const TWO: &[Name] = &Name::ALL;
 
 /// One of each kind, but no marker is left out.
 const ORDINARY: Faults = Faults {
-    late: 1,
+    late_ends: 1,
+    late_others: 1,
     crashes: 1,
     removals: 1,
     stale_answers: 1,
@@ -31,7 +32,8 @@ const ORDINARY: Faults = Faults {
 };
 const ANY: Faults = Faults { left_out_commits: 1, left_out_aborts: 1, left_out_sweeps: 1, ..ORDINARY };
 const NONE: Faults = Faults {
-    late: 0,
+    late_ends: 0,
+    late_others: 0,
     crashes: 0,
     removals: 0,
     stale_answers: 0,
@@ -97,14 +99,21 @@ fn holes() -> Vec<Hole> {
             "the replaced producer: a late commit",
             no_ledger,
             Mends { replaced_producer: false, ..no_ledger },
-            Faults { late: 1, ..NONE },
+            Faults { late_ends: 1, ..NONE },
             "request 1 has 2 committed outcomes",
+        ),
+        hole(
+            "the replaced producer: late positions",
+            no_ledger,
+            Mends { replaced_producer: false, ..no_ledger },
+            Faults { late_others: 1, ..NONE },
+            "the position is not committed",
         ),
         hole(
             "the replaced producer: a late abort",
             basic,
             Mends { replaced_producer: false, ..basic },
-            Faults { late: 1, aborts: 1, ..NONE },
+            Faults { late_ends: 1, aborts: 1, ..NONE },
             "request 0 is lost: the group is at 1",
         ),
         hole(

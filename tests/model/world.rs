@@ -9,8 +9,10 @@ use super::worker::{Mends, REQUESTS, Stage, Worker, repair};
 /// What may go wrong, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Faults {
-    /// A request is held by the network and arrives later or never, after its client has repeated it or has given up.
-    pub late: u8,
+    /// An EndTxn is held by the network and arrives later or never, after its client has repeated it or has given up.
+    pub late_ends: u8,
+    /// The same for another request.
+    pub late_others: u8,
     pub crashes: u8,
     /// The group removes a living member: its session timed out.
     pub removals: u8,
@@ -51,7 +53,6 @@ pub struct World {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     // The program, its clients and the cluster, as they are meant to go.
-    Begin(Name),
     Call(Request, Result<(), Refusal>),
     Init(Name, Result<(), Refusal>),
     Join(Name),
@@ -77,8 +78,7 @@ impl Step {
     /// Whether this is bound to happen if nothing else does.
     fn is_due(self) -> bool {
         match self {
-            Self::Begin(_)
-            | Self::Call(..)
+            Self::Call(..)
             | Self::Init(..)
             | Self::Join(_)
             | Self::LookUp(..)
@@ -223,14 +223,13 @@ impl World {
     }
 
     /// The worker makes the call of its stage, and the cluster answers.
-    fn call(&mut self, name: Name, mends: Mends) -> Option<Result<(), Refusal>> {
-        let request = self.workers[name as usize].request(name, &self.cluster, mends)?;
+    fn call(&mut self, name: Name, request: Request, mends: Mends) -> Result<(), Refusal> {
         let answer = self.cluster.handle(request);
         let is_member = self.cluster.members[name as usize];
         let worker = self.worker(name);
         worker.answered(answer, mends);
         worker.assigned &= is_member || answer != Err(Refusal::NotAMember);
-        Some(answer)
+        answer
     }
 
     /// The group has a new generation: what carries the old one is stale.
@@ -328,12 +327,10 @@ impl Steps<'_> {
                     && cluster.logs.iter().any(|log| log.has_open(name))
                     && matches!(cluster.transactions[name as usize].state, State::Ended(_));
                 if worker.assigned && worker.next < REQUESTS && !waits {
+                    // Nothing that happens in between would make a difference: to begin is not a step.
                     let mut next = self.world.clone();
                     next.worker(name).begin(name, cluster);
-                    // Nothing in between would matter, so this and the transaction's beginning are one step.
-                    if next.call(name, mends) != Some(Err(Refusal::Busy)) {
-                        self.add(Step::Begin(name), next);
-                    }
+                    self.call_in(&next, name);
                 }
                 if is_owner && mends.repair {
                     self.repair(name);
@@ -386,18 +383,30 @@ impl Steps<'_> {
         }
     }
 
+    fn call_in(&mut self, world: &World, name: Name) {
+        let mut steps = Steps { world, mends: self.mends, found: Vec::new() };
+        steps.call(name);
+        self.found.append(&mut steps.found);
+    }
+
     fn call(&mut self, name: Name) {
         let mends = self.mends;
         let worker = &self.world.workers[name as usize];
         let Some(request) = worker.request(name, &self.world.cluster, mends) else { return };
         let mut next = self.world.clone();
-        if let Some(answer) = next.call(name, mends) {
+        let answer = next.call(name, request, mends);
+        if matches!(request.call, Call::AddPartitionsToTxn(_)) && answer.is_ok() {
+            return self.call_in(&next, name); // one step with the record that follows
+        }
+        if answer != Err(Refusal::Busy) {
             self.add(Step::Call(request, answer), next);
         }
-        if matches!(request.call, Call::AddPartitionsToTxn(_)) {
-            return; // what may go wrong here may also go wrong in the next step
-        }
-        self.spend(Step::Hold(request), |it| &mut it.late, |next| {
+        let kind: fn(&mut Faults) -> &mut u8 = match request.call {
+            Call::AddPartitionsToTxn(_) => return, // what goes wrong here also goes wrong at the record that follows
+            Call::EndTxn(_) => |it| &mut it.late_ends,
+            _ => |it| &mut it.late_others,
+        };
+        self.spend(Step::Hold(request), kind, |next| {
             next.held.push(request);
             let worker = next.worker(name);
             (worker.unanswered, worker.waits) = (true, true);
@@ -473,7 +482,6 @@ impl Steps<'_> {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
-            Self::Begin(name) => write!(f, "{name:?} fetches its group metadata and reads a request"),
             Self::Call(request, answer) => write!(f, "{request}: {}", Answer(answer)),
             Self::Init(name, Ok(_)) => write!(f, "{name:?} has a new producer"),
             Self::Init(name, Err(_)) => {
