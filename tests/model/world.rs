@@ -192,28 +192,30 @@ impl World {
         });
         for name in Name::ALL {
             let index = name as usize;
-            let logs = &mut cluster.logs;
-            // Of epochs, the order counts.
-            let mut epochs: Vec<&mut u8> = vec![&mut cluster.transactions[index].epoch];
-            epochs.extend(workers[index].epoch.as_mut());
-            epochs.extend(held.iter_mut().filter(|it| it.from == name).map(|it| &mut it.epoch));
-            epochs.extend(logs.iter_mut().map(|log| &mut log.producers[index].0));
-            let mut order: Vec<u8> = epochs.iter().map(|it| **it).collect();
-            order.sort_unstable();
-            order.dedup();
-            for epoch in epochs {
-                let rank = order.iter().position(|it| it == epoch);
-                *epoch = rank.and_then(|it| u8::try_from(it).ok()).unwrap_or_default();
-            }
+            let Worker { epoch: current, sequences, .. } = &mut workers[index];
+            // Of epochs, the order counts: each becomes the number of those below it.
+            let transaction = &mut cluster.transactions[index].epoch;
+            let mut known: u32 = 1 << *transaction;
+            known |= current.map_or(0, |it| 1 << it);
+            let held_epochs = held.iter().filter(|it| it.from == name).map(|it| it.epoch);
+            known |= held_epochs.fold(0, |all, it| all | 1 << it);
+            known |= cluster.logs.iter().fold(0, |all, it| all | 1 << it.producers[index].0);
+            let rank = |epoch: &mut u8| {
+                let below = known & ((1 << *epoch) - 1);
+                *epoch = u8::try_from(below.count_ones()).unwrap_or(u8::MAX);
+            };
+            rank(transaction);
+            current.iter_mut().for_each(rank);
+            held.iter_mut().filter(|it| it.from == name).for_each(|it| rank(&mut it.epoch));
+            cluster.logs.iter_mut().for_each(|it| rank(&mut it.producers[index].0));
             // Of sequence numbers, the difference counts, if a request is held that has one.
-            let is_held = held.iter().any(|it| matches!(it.call, Call::Produce { .. }));
-            if !is_held {
-                let current = workers[index].epoch;
-                for (log, sent) in logs.iter_mut().zip(&mut workers[index].sequences) {
-                    let (epoch, next) = &mut log.producers[index];
-                    *next = if Some(*epoch) == current { *next - *sent } else { 0 };
-                    *sent = 0;
-                }
+            if held.iter().any(|it| matches!(it.call, Call::Produce { .. })) {
+                continue;
+            }
+            for (log, sent) in cluster.logs.iter_mut().zip(sequences) {
+                let (epoch, next) = &mut log.producers[index];
+                *next = if Some(*epoch) == *current { *next - *sent } else { 0 };
+                *sent = 0;
             }
         }
     }
