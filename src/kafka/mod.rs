@@ -17,5 +17,6 @@ pub(crate) use client::fault::{Cause, Fault};
 pub use security::acl::Operation;
 pub use stream::breaker::SharedBreaker;
 pub use stream::shutdown::Stop;
+// The model in `tests/model` asks the same code.
 pub use stream::start::{Committed, Known, Ledger, Start, Watermarks, decide};
 pub(crate) use stream::{Running, start};

@@ -95,7 +95,11 @@ impl Log {
 
     /// The last committed value that a `read_committed` reader gets: it stops before the first open transaction.
     pub fn last_stable(&self) -> Option<u8> {
-        self.entries.iter().take_while(|entry| entry.committed).filter_map(|entry| entry.value).last()
+        self.entries
+            .iter()
+            .take_while(|entry| entry.committed)
+            .filter_map(|entry| entry.value)
+            .last()
     }
 
     fn append(&mut self, producer: Name, value: Option<u8>) {
@@ -201,7 +205,12 @@ pub struct Cluster {
 impl Cluster {
     /// The workers are members with a producer; the first has the partition.
     pub fn new(workers: &[Name]) -> Self {
-        let idle = Transaction { epoch: 0, state: State::Ended(None), partitions: [false; 3], leaves_out: false };
+        let idle = Transaction {
+            epoch: 0,
+            state: State::Ended(None),
+            partitions: [false; 3],
+            leaves_out: false,
+        };
         Self {
             transactions: [idle; 2],
             logs: Default::default(),
@@ -221,7 +230,8 @@ impl Cluster {
 
     /// Whether `partition` has an open transaction that its coordinator is going to end.
     pub fn hides(&self, partition: Partition) -> bool {
-        let is_ending = |name: Name| !matches!(self.transactions[name as usize].state, State::Ended(_));
+        let is_ending =
+            |name: Name| !matches!(self.transactions[name as usize].state, State::Ended(_));
         Name::ALL.into_iter().any(|it| self.log(partition).has_open(it) && is_ending(it))
     }
 

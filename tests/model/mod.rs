@@ -5,6 +5,8 @@
 mod cluster;
 mod search;
 mod start;
+mod steps;
+mod words;
 mod worker;
 mod world;
 
@@ -30,7 +32,8 @@ const ORDINARY: Faults = Faults {
     left_out_sweeps: 0,
     total: 2,
 };
-const ANY: Faults = Faults { left_out_commits: 1, left_out_aborts: 1, left_out_sweeps: 1, ..ORDINARY };
+const ANY: Faults =
+    Faults { left_out_commits: 1, left_out_aborts: 1, left_out_sweeps: 1, ..ORDINARY };
 const NONE: Faults = Faults {
     late_ends: 0,
     late_others: 0,

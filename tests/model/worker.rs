@@ -90,13 +90,7 @@ pub struct Worker {
 impl Worker {
     /// A running worker that has joined the group.
     pub fn new(assigned: bool) -> Self {
-        Self {
-            stage: Stage::Poll,
-            epoch: Some(0),
-            subscribed: true,
-            assigned,
-            ..Self::dead()
-        }
+        Self { stage: Stage::Poll, epoch: Some(0), subscribed: true, assigned, ..Self::dead() }
     }
 
     pub fn dead() -> Self {
@@ -241,7 +235,9 @@ impl Worker {
 
     /// Decides where the partition starts, unless it must wait.
     pub fn look_up(&mut self, cluster: &Cluster, group: Option<u8>, mends: Mends) {
-        if !cluster.log(Partition::Offsets).is_stable() || mends.markers_first && !cluster.is_stable() {
+        if !cluster.log(Partition::Offsets).is_stable()
+            || mends.markers_first && !cluster.is_stable()
+        {
             return;
         }
         let own = self.own.filter(|_| mends.own_floor);
@@ -279,7 +275,8 @@ pub fn repair(cluster: &mut Cluster, name: Name, own: Option<u8>, mends: Mends) 
         let entries = cluster.log(partition).entries.iter();
         entries.filter(|it| it.producer == name && !it.committed)
     };
-    let is_sweep = open(Partition::Outcomes).chain(open(Partition::Ledger)).any(|it| it.value.is_none());
+    let is_sweep =
+        open(Partition::Outcomes).chain(open(Partition::Ledger)).any(|it| it.value.is_none());
     let position = open(Partition::Offsets).chain(open(Partition::Ledger)).find_map(|it| it.value);
     let request = open(Partition::Outcomes).find_map(|it| it.value);
     let request = request.or(position.and_then(|it| it.checked_sub(1)));

@@ -1,10 +1,9 @@
 //! Everything together: cluster, workers and network, what may happen next, and what must never happen.
 
-use std::fmt;
-
-use super::cluster::{Call, Cluster, Ending, Log, Membership, Name, Partition, Refusal, Request, State};
+use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request};
 use super::search::Model;
-use super::worker::{Mends, REQUESTS, Stage, Worker, repair};
+use super::steps::Steps;
+use super::worker::{Mends, REQUESTS, Stage, Worker};
 
 /// What may go wrong, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -42,11 +41,11 @@ pub struct Protocol {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct World {
     pub cluster: Cluster,
-    workers: [Worker; 2],
+    pub workers: [Worker; 2],
     /// Requests that the network holds.
-    held: Vec<Request>,
+    pub held: Vec<Request>,
     /// The faults that are left.
-    faults: Faults,
+    pub faults: Faults,
 }
 
 /// A step, with the worker that takes it or suffers it.
@@ -114,7 +113,7 @@ impl Model for Protocol {
     }
 
     fn steps(&self, world: &World) -> Vec<(Step, World)> {
-        let mut steps = Steps { world, mends: self.mends, found: Vec::new() };
+        let mut steps = Steps::new(world, self.mends);
         for &name in self.workers {
             steps.of_program(name);
             steps.of_cluster(name);
@@ -180,7 +179,7 @@ impl World {
     }
 
     /// Drops what can no longer make a difference, so that more states are the same.
-    fn forget(&mut self) {
+    pub fn forget(&mut self) {
         let Self { cluster, workers, held, .. } = self;
         // A request of an earlier epoch does nothing, unless a transaction without markers hides that from a partition.
         held.retain(|request| {
@@ -220,12 +219,12 @@ impl World {
         }
     }
 
-    fn worker(&mut self, name: Name) -> &mut Worker {
+    pub fn worker(&mut self, name: Name) -> &mut Worker {
         &mut self.workers[name as usize]
     }
 
     /// The worker makes the call of its stage, and the cluster answers.
-    fn call(&mut self, name: Name, request: Request, mends: Mends) -> Result<(), Refusal> {
+    pub fn call(&mut self, name: Name, request: Request, mends: Mends) -> Result<(), Refusal> {
         let answer = self.cluster.handle(request);
         let is_member = self.cluster.members[name as usize];
         let worker = self.worker(name);
@@ -248,7 +247,7 @@ impl World {
         }
     }
 
-    fn join(&mut self, name: Name) {
+    pub fn join(&mut self, name: Name) {
         self.new_generation();
         self.cluster.members[name as usize] = true;
         self.cluster.owner.get_or_insert(name);
@@ -256,299 +255,12 @@ impl World {
         (worker.subscribed, worker.assigned) = (true, false);
     }
 
-    fn remove(&mut self, name: Name) {
+    pub fn remove(&mut self, name: Name) {
         self.new_generation();
         self.cluster.members[name as usize] = false;
         if self.cluster.owner == Some(name) {
             let other = name.other();
             self.cluster.owner = Some(other).filter(|it| self.cluster.members[*it as usize]);
-        }
-    }
-}
-
-/// Collects the steps from one state.
-struct Steps<'a> {
-    world: &'a World,
-    mends: Mends,
-    found: Vec<(Step, World)>,
-}
-
-impl Steps<'_> {
-    fn add(&mut self, step: Step, mut next: World) {
-        next.forget();
-        if next != *self.world {
-            self.found.push((step, next));
-        }
-    }
-
-    fn change(&mut self, step: Step, change: impl FnOnce(&mut World)) {
-        let mut next = self.world.clone();
-        change(&mut next);
-        self.add(step, next);
-    }
-
-    /// The same for a fault, if one of this kind is left.
-    fn spend(
-        &mut self,
-        step: Step,
-        kind: fn(&mut Faults) -> &mut u8,
-        change: impl FnOnce(&mut World),
-    ) {
-        let mut faults = self.world.faults;
-        if faults.total > 0 && *kind(&mut faults) > 0 {
-            faults.total -= 1;
-            *kind(&mut faults) -= 1;
-            if faults.total == 0 {
-                faults = Faults::default(); // so that more states are the same
-            }
-            self.change(step, |next| {
-                next.faults = faults;
-                change(next);
-            });
-        }
-    }
-
-    /// What the worker and its clients do.
-    fn of_program(&mut self, name: Name) {
-        let (mends, cluster) = (self.mends, &self.world.cluster);
-        let worker = &self.world.workers[name as usize];
-        let (is_member, is_owner) =
-            (cluster.members[name as usize], cluster.owner == Some(name));
-        match worker.stage {
-            Stage::Dead => self.change(Step::Start(name), |next| next.worker(name).resume(mends)),
-            Stage::Init => {
-                let mut next = self.world.clone();
-                let answer = next.cluster.init(name);
-                if let Ok(epoch) = answer {
-                    next.worker(name).initialized(epoch, mends);
-                }
-                self.add(Step::Init(name, answer.map(|_| ())), next);
-            }
-            Stage::Poll => {
-                let waits = mends.markers_first
-                    && cluster.logs.iter().any(|log| log.has_open(name))
-                    && matches!(cluster.transactions[name as usize].state, State::Ended(_));
-                if worker.assigned && worker.next < REQUESTS && !waits {
-                    // Nothing that happens in between would make a difference: to begin is not a step.
-                    let mut next = self.world.clone();
-                    next.worker(name).begin(name, cluster);
-                    self.call_in(&next, name);
-                }
-                if is_owner && mends.repair {
-                    self.repair(name);
-                }
-                if worker.assigned && !is_owner {
-                    self.change(Step::NoticeLoss(name), |next| next.worker(name).assigned = false);
-                }
-                if !worker.subscribed {
-                    self.change(Step::Join(name), |next| next.join(name));
-                }
-                if worker.subscribed && is_owner && !worker.assigned {
-                    self.look_up(name);
-                }
-            }
-            Stage::Standing if is_owner => self.look_up(name),
-            _ => self.call(name),
-        }
-        // The group's protocol goes on beside the worker's loop.
-        if worker.subscribed && !is_member {
-            self.change(Step::Join(name), |next| next.join(name));
-        }
-    }
-
-    fn look_up(&mut self, name: Name) {
-        let mends = self.mends;
-        let cluster = &self.world.cluster;
-        let current = cluster.log(Partition::Offsets).last();
-        self.change(Step::LookUp(name, current), |next| {
-            next.worker(name).look_up(cluster, current, mends);
-        });
-        for older in (0..current.unwrap_or(0)).map(|it| Some(it).filter(|it| *it > 0)) {
-            self.spend(Step::StaleAnswer(name, older), |it| &mut it.stale_answers, |next| {
-                next.worker(name).look_up(cluster, older, mends);
-            });
-        }
-    }
-
-    /// The owner of the partition ends what was left without markers, whoever wrote it.
-    fn repair(&mut self, owner: Name) {
-        for name in Name::ALL {
-            // What a process committed itself says nothing about the transactions of another.
-            let own = self.world.workers[owner as usize].own.filter(|_| name == owner);
-            let mut next = self.world.clone();
-            if let Some(epoch) = repair(&mut next.cluster, name, own, self.mends) {
-                if name == owner {
-                    next.worker(name).initialized(epoch, self.mends);
-                }
-                self.add(Step::Repair(name), next);
-            }
-        }
-    }
-
-    fn call_in(&mut self, world: &World, name: Name) {
-        let mut steps = Steps { world, mends: self.mends, found: Vec::new() };
-        steps.call(name);
-        self.found.append(&mut steps.found);
-    }
-
-    fn call(&mut self, name: Name) {
-        let mends = self.mends;
-        let worker = &self.world.workers[name as usize];
-        let Some(request) = worker.request(name, &self.world.cluster, mends) else { return };
-        let mut next = self.world.clone();
-        let answer = next.call(name, request, mends);
-        if matches!(request.call, Call::AddPartitionsToTxn(_)) && answer.is_ok() {
-            return self.call_in(&next, name); // one step with the record that follows
-        }
-        if answer != Err(Refusal::Busy) {
-            self.add(Step::Call(request, answer), next);
-        }
-        let kind: fn(&mut Faults) -> &mut u8 = match request.call {
-            Call::AddPartitionsToTxn(_) => return, // what goes wrong here also goes wrong at the record that follows
-            Call::EndTxn(_) => |it| &mut it.late_ends,
-            _ => |it| &mut it.late_others,
-        };
-        self.spend(Step::Hold(request), kind, |next| {
-            next.held.push(request);
-            let worker = next.worker(name);
-            (worker.unanswered, worker.waits) = (true, true);
-        });
-        if worker.waits {
-            self.change(Step::GiveUp(name), |next| {
-                next.remove(name);
-                next.worker(name).restart(mends);
-            });
-        }
-        if worker.can_abort() {
-            self.spend(Step::Abort(name), |it| &mut it.aborts, |next| {
-                next.worker(name).stage = Stage::End(Ending::Abort);
-                next.worker(name).waits = false;
-            });
-        }
-    }
-
-    /// What the coordinators do.
-    fn of_cluster(&mut self, name: Name) {
-        let cluster = &self.world.cluster;
-        for (partition, ending) in cluster.unmarked(name) {
-            self.change(Step::Marker(name, partition, ending), |next| {
-                next.cluster.mark(name, partition, ending, true);
-            });
-            let leave_out = |next: &mut World| {
-                next.cluster.transactions[name as usize].leaves_out = true;
-                next.cluster.mark(name, partition, ending, false);
-            };
-            let step = Step::SkipMarker(name, partition);
-            if cluster.transactions[name as usize].leaves_out {
-                self.change(step, leave_out);
-            } else {
-                let sweeps = |log: &Log| log.entries.iter().any(|it| it.producer == name && it.value.is_none());
-                let kind: fn(&mut Faults) -> &mut u8 = match ending {
-                    Ending::Commit => |it| &mut it.left_out_commits,
-                    Ending::Abort if cluster.logs.iter().any(sweeps) => |it| &mut it.left_out_sweeps,
-                    Ending::Abort => |it| &mut it.left_out_aborts,
-                };
-                self.spend(step, kind, leave_out);
-            }
-        }
-    }
-
-    /// What happens to a process.
-    fn of_network(&mut self, name: Name) {
-        let is_up = self.world.workers[name as usize].is_up();
-        let cluster = &self.world.cluster;
-        let is_ongoing =
-            cluster.transactions[name as usize].state == State::Ongoing;
-        if is_up {
-            self.spend(Step::Crash(name), |it| &mut it.crashes, |next| {
-                *next.worker(name) = Worker::dead();
-            });
-            if is_ongoing {
-                self.spend(Step::TimeOut(name), |it| &mut it.timeouts, |next| {
-                    next.cluster.expire(name);
-                });
-            }
-        } else if is_ongoing {
-            self.change(Step::TimeOut(name), |next| next.cluster.expire(name));
-        }
-        if cluster.members[name as usize] {
-            if is_up {
-                self.spend(Step::Remove(name), |it| &mut it.removals, |next| next.remove(name));
-            } else {
-                self.change(Step::Retire(name), |next| next.remove(name));
-            }
-        }
-    }
-}
-
-impl fmt::Display for Step {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::Call(request, answer) => write!(f, "{request}: {}", Answer(answer)),
-            Self::Init(name, Ok(_)) => write!(f, "{name:?} has a new producer"),
-            Self::Init(name, Err(_)) => {
-                write!(f, "{name:?} calls init_transactions; an earlier transaction is ended first")
-            }
-            Self::Join(name) => write!(f, "{name:?} joins the group"),
-            Self::LookUp(name, position) => {
-                write!(f, "{name:?} gets the partition; the group's position is {position:?}")
-            }
-            Self::NoticeLoss(name) => write!(f, "{name:?} notices that it lost the partition"),
-            Self::Start(name) => write!(f, "{name:?} starts again"),
-            Self::Marker(name, partition, ending) => {
-                write!(f, "the coordinator writes {name:?}'s {ending:?} marker to {partition:?}")
-            }
-            Self::Repair(name) => write!(f, "{name:?}'s missing markers are repaired"),
-            Self::Retire(name) => write!(f, "the group removes {name:?}, which is dead"),
-            Self::Hold(request) => write!(f, "{request}: HELD by the network, no answer"),
-            Self::Arrive(request, answer) => {
-                write!(f, "the HELD request arrives, {request}: {}", Answer(answer))
-            }
-            Self::GiveUp(name) => write!(f, "{name:?} gives up and restarts with new clients"),
-            Self::Abort(name) => write!(f, "{name:?} ABORTS its epoch"),
-            Self::Crash(name) => write!(f, "{name:?} is KILLED"),
-            Self::Remove(name) => write!(f, "the group REMOVES {name:?}, whose session timed out"),
-            Self::TimeOut(name) => write!(f, "{name:?}'s transaction TIMES OUT"),
-            Self::StaleAnswer(name, position) => {
-                write!(f, "{name:?} gets the partition; the group answers with the OLD {position:?}")
-            }
-            Self::SkipMarker(name, partition) => {
-                write!(f, "the coordinator LEAVES OUT {name:?}'s marker in {partition:?}")
-            }
-        }
-    }
-}
-
-impl fmt::Display for Request {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}'s ", self.from)?;
-        match self.call {
-            Call::AddPartitionsToTxn(partition) => write!(f, "AddPartitionsToTxn, {partition:?}"),
-            Call::Produce { partition, value: None, .. } => {
-                write!(f, "Produce, a sweep's record to {partition:?}")
-            }
-            Call::Produce { partition: Partition::Ledger, value: Some(position), .. } => {
-                write!(f, "Produce, the ledger's entry {position}")
-            }
-            Call::Produce { value: Some(request), .. } => {
-                write!(f, "Produce, the outcome of request {request}")
-            }
-            Call::AddOffsetsToTxn => write!(f, "AddOffsetsToTxn"),
-            Call::TxnOffsetCommit { position, membership } => {
-                write!(f, "TxnOffsetCommit, position {position}, membership {membership:?}")
-            }
-            Call::EndTxn(ending) => write!(f, "EndTxn, {ending:?}"),
-        }
-    }
-}
-
-struct Answer(Result<(), Refusal>);
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Ok(()) => write!(f, "done"),
-            Err(refusal) => write!(f, "refused, {refusal:?}"),
         }
     }
 }
