@@ -143,13 +143,13 @@ impl Log {
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
-    /// INVALID_PRODUCER_EPOCH.
+    /// `INVALID_PRODUCER_EPOCH`.
     Fenced,
-    /// CONCURRENT_TRANSACTIONS: the client asks again later.
+    /// `CONCURRENT_TRANSACTIONS`: the client asks again later.
     Busy,
-    /// INVALID_TXN_STATE and the like.
+    /// `INVALID_TXN_STATE` and the like.
     NotInTransaction,
-    /// ILLEGAL_GENERATION or UNKNOWN_MEMBER_ID.
+    /// `ILLEGAL_GENERATION` or `UNKNOWN_MEMBER_ID`.
     NotAMember,
 }
 

@@ -54,14 +54,12 @@ fn check(workers: &'static [Name], mends: Mends, faults: Faults) -> Report<Step>
 
 /// The report in words.
 fn story(report: &Report<Step>) -> String {
-    let mut story = format!("{} states", report.states);
+    let mut story = vec![format!("{} states", report.states)];
     if let Some((fault, way)) = &report.found {
-        for (number, step) in (1..).zip(way) {
-            story += &format!("\n{number:3}. {step}");
-        }
-        story += &format!("\n     {fault}");
+        story.extend((1..).zip(way).map(|(number, step)| format!("{number:3}. {step}")));
+        story.push(format!("     {fault}"));
     }
-    story
+    story.join("\n")
 }
 
 #[test]

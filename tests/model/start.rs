@@ -4,12 +4,12 @@ use nik_stream::kafka::{Committed, Known, Ledger, Start, Watermarks, decide};
 
 use super::worker::REQUESTS;
 
-/// The position to read from; `None`: the partition stands. `ledger`: the visible entry, if a ledger is kept.
-pub fn start(group: Option<u8>, own: Option<u8>, ledger: Option<Option<u8>>) -> Option<u8> {
-    let ledger = match ledger.map(|entry| entry.map(committed)) {
-        None => Ledger::NotKept,
-        Some(None) => Ledger::NoEntry,
-        Some(Some(entry)) => Ledger::Entry(entry),
+/// The position to read from; `None`: the partition stands. `entry` is the visible one of the ledger, if that is kept.
+pub fn start(group: Option<u8>, own: Option<u8>, entry: Option<u8>, is_kept: bool) -> Option<u8> {
+    let ledger = match entry {
+        _ if !is_kept => Ledger::NotKept,
+        None => Ledger::NoEntry,
+        Some(entry) => Ledger::Entry(committed(entry)),
     };
     let known = Known {
         group: group.map(committed),

@@ -9,7 +9,7 @@ impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match *self {
             Self::Call(request, answer) => write!(f, "{request}: {}", Answer(answer)),
-            Self::Init(name, Ok(_)) => write!(f, "{name:?} has a new producer"),
+            Self::Init(name, Ok(())) => write!(f, "{name:?} has a new producer"),
             Self::Init(name, Err(_)) => {
                 write!(f, "{name:?} calls init_transactions; an earlier transaction is ended first")
             }

@@ -8,6 +8,7 @@ pub const REQUESTS: u8 = 2;
 
 /// What the program does against the known holes. Each can be taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
 pub struct Mends {
     /// After a transaction with an unanswered request the producer is replaced before anything else begins.
     pub replaced_producer: bool,
@@ -61,6 +62,7 @@ pub enum Stage {
 
 /// A worker and its two clients.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Worker {
     pub stage: Stage,
     /// The producer's epoch; `None` without a producer.
@@ -119,9 +121,8 @@ impl Worker {
     /// Without an answer to a Produce request the program restarts instead of aborting (librdkafka would raise the epoch).
     pub fn can_abort(&self) -> bool {
         match self.stage {
-            Stage::Add(_) => !self.sweeping,
             Stage::Produce(_) => !self.waits && !self.sweeping,
-            Stage::AddOffsets | Stage::CommitOffsets => !self.sweeping,
+            Stage::Add(_) | Stage::AddOffsets | Stage::CommitOffsets => !self.sweeping,
             _ => false,
         }
     }
@@ -249,7 +250,7 @@ impl Worker {
         if mends.ledger && is_hidden && !agrees {
             return;
         }
-        match start(group, own, mends.ledger.then_some(visible)) {
+        match start(group, own, visible, mends.ledger) {
             Some(next) => {
                 (self.next, self.assigned) = (next, true);
                 self.resume(mends);

@@ -8,7 +8,7 @@ use super::worker::{Mends, REQUESTS, Stage, Worker};
 /// What may go wrong, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Faults {
-    /// An EndTxn is held by the network and arrives later or never, after its client has repeated it or has given up.
+    /// An `EndTxn` is held by the network and arrives later or never, after its client has repeated it or has given up.
     pub late_ends: u8,
     /// The same for another request.
     pub late_others: u8,
