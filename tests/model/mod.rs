@@ -176,6 +176,13 @@ fn holes() -> Vec<Hole> {
             Faults { left_out_commits: 1, aborts: 1, ..NONE },
             "request 0 is lost: the group is at 1",
         ),
+        hole(
+            "no transaction before the markers of the sweep before",
+            all,
+            Mends { markers_first: false, ..all },
+            Faults { left_out_sweeps: 1, aborts: 1, ..NONE },
+            "readers see a record of a sweep",
+        ),
     ]
 }
 
