@@ -115,7 +115,7 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// The owner of the partition ends what was left without markers, whoever wrote it.
+    /// The owner of the partition ends what was left without markers, its own or that of another.
     fn repair(&mut self, owner: Name) {
         for name in Name::ALL {
             // What a process committed itself says nothing about the transactions of another.
