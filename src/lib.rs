@@ -1,9 +1,7 @@
 //! Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly
 //! once.
 //!
-//! Modules import one way (`tests/house.rs` checks it), above the crates `nik` and `nik-wire`:
-//! `pipeline, regions <- telemetry <- config <- kafka <- http <- app <- cli`.
-//! ARCHITECTURE.md follows one record through them.
+//! ARCHITECTURE.md describes the modules, and follows one record through them.
 
 pub mod app;
 pub mod cli;

@@ -14,14 +14,12 @@ const MANIFEST: &str = include_str!("../data/regions/manifest.json");
 pub struct Manifest {
     /// The release of the data, such as `2025.1`.
     pub release: String,
-    /// The decree that publishes the current codes.
     pub decree: String,
     pub source: Source,
-    /// Of `current.tsv` followed by `retired.tsv`.
+    /// SHA-256 of `current.tsv` followed by `retired.tsv`.
     pub sha256: String,
     /// SHA-256 by file name.
     pub files: BTreeMap<String, String>,
-    /// The number of codes by level and state.
     pub counts: BTreeMap<String, BTreeMap<String, usize>>,
     /// The number of retired codes by level and confidence.
     pub retired_confidence: BTreeMap<String, BTreeMap<String, usize>>,
@@ -32,7 +30,7 @@ pub struct Manifest {
 pub struct Source {
     /// The Python package with its version.
     pub package: String,
-    /// The file in the package.
+    /// The file of codes in the package.
     pub file: String,
     pub sha256: String,
     pub licence: String,

@@ -5,13 +5,13 @@ mod words;
 
 use source::{Source, sources};
 
-/// The rooms of `src`; each may import those before it.
-const ROOMS: [&str; 8] =
+/// The modules of `src`; each may import those before it.
+const MODULES: [&str; 8] =
     ["pipeline", "regions", "telemetry", "http", "config", "kafka", "app", "cli"];
 
-/// The rooms of `src/kafka`, and the two files that they share, with what each may import of the others. The other files directly
+/// The modules of `src/kafka`, and the two files that they share, with what each may import of the others. The other files directly
 /// in `src/kafka` may import everything.
-const KAFKA_ROOMS: [(&str, &[&str]); 8] = [
+const KAFKA_MODULES: [(&str, &[&str]); 8] = [
     ("limits", &[]),
     ("security", &["limits"]),
     ("roles", &["security"]),
@@ -48,22 +48,22 @@ fn assert_none(faults: &[String]) {
     assert!(faults.is_empty(), "{} faults\n{}", faults.len(), faults.join("\n"));
 }
 
-fn rank(room: &str) -> Option<usize> {
-    ROOMS.iter().position(|it| *it == room)
+fn rank(module: &str) -> Option<usize> {
+    MODULES.iter().position(|it| *it == module)
 }
 
 #[test]
-fn rooms_import_one_way() {
+fn modules_import_one_way() {
     let mut faults = Vec::new();
     for file in sources("src") {
-        let module = file.module();
-        let room = module.first().copied().unwrap_or_default();
-        // `lib` and `main` only declare the rooms and start the program.
-        if ["lib", "main"].contains(&room) {
+        let path = file.module();
+        let module = path.first().copied().unwrap_or_default();
+        // `lib` and `main` only declare the modules and start the program.
+        if ["lib", "main"].contains(&module) {
             continue;
         }
-        let Some(own) = rank(room) else {
-            faults.push(format!("{}: give its room a place in ROOMS", file.name));
+        let Some(own) = rank(module) else {
+            faults.push(format!("{}: add its module to MODULES", file.name));
             continue;
         };
         for path in file.paths() {
@@ -78,19 +78,19 @@ fn rooms_import_one_way() {
 }
 
 #[test]
-fn the_rooms_of_kafka_import_one_way() {
+fn the_modules_of_kafka_import_one_way() {
     let mut faults = Vec::new();
     for file in sources("src/kafka") {
         let module = file.module();
         let own = module.first().copied().unwrap_or_default();
-        let allowed = match KAFKA_ROOMS.iter().find(|(room, _)| *room == own) {
+        let allowed = match KAFKA_MODULES.iter().find(|(name, _)| *name == own) {
             Some((_, allowed)) => [&[own], *allowed].concat(),
             None if module.len() < 2 => continue,
             None => vec![],
         };
         for path in file.paths() {
             let Some(rest) = path.strip_prefix("crate::kafka::") else { continue };
-            let is_in = |room: &&str| format!("{rest}::").starts_with(&format!("{room}::"));
+            let is_in = |name: &&str| format!("{rest}::").starts_with(&format!("{name}::"));
             if !allowed.iter().any(is_in) {
                 faults.push(format!("kafka/{}: {path} is not below it", file.name));
             }
@@ -101,17 +101,17 @@ fn the_rooms_of_kafka_import_one_way() {
 
 /// Otherwise the tests above would not see every import.
 #[test]
-fn imports_from_another_room_begin_with_crate() {
+fn imports_from_another_module_begin_with_crate() {
     let mut faults = Vec::new();
     for file in sources("src") {
         let module = file.module();
         let in_kafka = module.len() > 1
             && module[0] == "kafka"
-            && KAFKA_ROOMS.iter().any(|(room, _)| *room == module[1]);
+            && KAFKA_MODULES.iter().any(|(name, _)| *name == module[1]);
         let depth = module.len() - if in_kafka { 2 } else { 1 };
         for path in file.paths() {
             if path.split("::").take_while(|part| *part == "super").count() > depth {
-                faults.push(format!("{}: {path} leaves the room", file.name));
+                faults.push(format!("{}: {path} leaves its module", file.name));
             }
         }
     }

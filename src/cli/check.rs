@@ -90,7 +90,7 @@ impl<W: Write> Answers<'_, W> {
     }
 
     fn answer_lines(&mut self, mut input: impl BufRead) -> io::Result<()> {
-        // Longer lines fail whatever follows, so it is enough to keep one byte over the limit.
+        // A longer line fails anyway, so one byte over the limit suffices.
         let kept_bytes = self.processor.settings().limits.request_bytes.saturating_add(1);
         let mut line = Vec::new();
         loop {
@@ -115,7 +115,7 @@ impl<W: Write> Answers<'_, W> {
             }
             let taken = chunk.len();
             input.consume(taken);
-            // The next chunk may come late, if ever, so answer what was read.
+            // The next chunk may never come, so answer what was read.
             self.output.flush()?;
         }
         if line.is_empty() { Ok(()) } else { self.answer(&line) }

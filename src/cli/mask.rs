@@ -1,7 +1,7 @@
 //! Masks long numbers: what may be a NIK is not printed unless the operator asks for it.
 //!
-//! A regular expression cannot do this: whether a JSON escape is a digit of some script shows only
-//! when it is decoded.
+//! A regular expression cannot do this, because JSON escapes have to be decoded to find digits of
+//! all scripts.
 
 /// The fewest digits of a long number. The first six of a NIK are the code of an area and do not
 /// identify a person.
@@ -79,7 +79,7 @@ mod tests {
         for text in ["", r"\u", r"\u00", r"\u00é", "\\", "123456 123456", "é\u{1}"] {
             assert_eq!(mask(text), text);
         }
-        // The end of an escape may count as digits: one star too many is safer.
+        // The last digits of an escape may be masked too: a star too many is safer.
         assert_eq!(mask(r"\u0041123"), r"\u*******");
     }
 }

@@ -7,6 +7,7 @@ mod dlq;
 pub mod generate;
 mod health;
 mod mask;
+mod positions;
 pub mod regions;
 mod run;
 mod signals;
@@ -49,6 +50,7 @@ enum Command {
     Health(health::HealthArgs),
     Topics(topics::TopicsArgs),
     Dlq(dlq::DlqArgs),
+    Positions(positions::PositionsArgs),
     Regions(regions::RegionsArgs),
     Config(config::ConfigArgs),
 }
@@ -67,6 +69,7 @@ pub fn main() -> ExitCode {
         Command::Health(args) => health::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(&args),
+        Command::Positions(args) => positions::run(&args),
         Command::Regions(args) => regions::run(&args),
         Command::Config(args) => config::run(&args),
     };
@@ -83,8 +86,8 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Exits with the error in the arguments, or with the help text. Long numbers are masked: a misplaced
-/// argument may be a NIK, and this output may end up in logs.
+/// Prints the error in the arguments, or the help text, and exits. Long numbers are masked: a
+/// misplaced argument may be a NIK, and this output may end up in logs.
 fn exit_with_usage(error: &clap::Error) -> ! {
     let text = error.render().to_string();
     let masked = mask(&text);

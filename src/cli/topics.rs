@@ -79,7 +79,6 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
     Ok(Duration::from_secs(u64::from(number) * unit))
 }
 
-/// Runs the command.
 pub fn run(args: &TopicsArgs) -> anyhow::Result<ExitCode> {
     match &args.command {
         Command::Create(args) => create(args),

@@ -13,8 +13,8 @@ use super::{GroupProtocol, Kafka, Problem, PropertyCheck, Settings, Topics};
 
 /// The problems of settings whose values all have the right type.
 ///
-/// `broken` are the keys that have a problem already. They are skipped here, alone and in
-/// combinations, as the settings hold another value than the one that was meant.
+/// `broken` are the keys that have a problem already. They are skipped, also in combinations,
+/// because the settings hold a lower layer's value for them.
 pub(super) fn check(
     settings: &Settings,
     origins: &BTreeMap<String, String>,
@@ -54,7 +54,7 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Adds a problem of the first of `keys` that is set, unless one of them is broken already.
+    /// Reports a problem at the first of `keys` that is set, unless one of them is broken.
     fn refuse(&mut self, keys: &[&str], text: impl Into<String>) {
         if keys.iter().any(|key| self.broken.contains(*key)) {
             return;
@@ -256,8 +256,8 @@ fn is_server(server: &str) -> bool {
         && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 
-/// Whether these are levels, overall or per target. `EnvFilter` alone would read a bare word that is
-/// not a level for a target, and log nothing else.
+/// Whether these are levels, overall or per target. `EnvFilter` alone would treat a bare word that
+/// is not a level as a target, and log nothing else.
 fn is_log_level(level: &str) -> bool {
     level
         .split(',')

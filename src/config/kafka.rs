@@ -98,13 +98,9 @@ impl Security {
 /// How connections are encrypted and authenticated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SecurityProtocol {
-    /// Neither encrypted nor authenticated.
     Plaintext,
-    /// TLS.
     Ssl,
-    /// SASL without encryption.
     SaslPlaintext,
-    /// SASL over TLS.
     SaslSsl,
 }
 
@@ -123,12 +119,10 @@ impl SecurityProtocol {
         self.name()
     }
 
-    /// Whether connections are encrypted.
     pub fn has_tls(self) -> bool {
         matches!(self, Self::Ssl | Self::SaslSsl)
     }
 
-    /// Whether clients authenticate by SASL.
     pub fn has_sasl(self) -> bool {
         matches!(self, Self::SaslPlaintext | Self::SaslSsl)
     }

@@ -1,4 +1,5 @@
-//! From files and the environment to settings, or to everything that is wrong with them.
+//! Loads the settings from files and the environment, or reports everything that is wrong with
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
@@ -24,12 +25,12 @@ impl Loaded {
     }
 }
 
-/// Says what is wrong with a property of librdkafka, given its name and value. A parameter, as only
-/// the `kafka` module knows librdkafka.
+/// Checks a property of librdkafka, given its name and value. It is a parameter because only the
+/// `kafka` module uses librdkafka.
 pub type PropertyCheck = fn(&str, &str) -> Result<(), String>;
 
-/// Loads the settings: later files override earlier ones, and the environment's `variables` override
-/// all files.
+/// Loads the settings: later files override earlier ones, and the environment's `variables`
+/// override all files.
 pub fn load_from(
     files: &[PathBuf],
     variables: impl IntoIterator<Item = (OsString, OsString)>,

@@ -151,7 +151,6 @@ impl Choice for Guarantee {
 }
 
 impl Guarantee {
-    /// The name in the settings.
     pub fn as_str(self) -> &'static str {
         self.name()
     }
@@ -191,7 +190,6 @@ impl Choice for RetiredCodes {
 pub enum ReferenceDate {
     /// The day of the record's timestamp.
     Record,
-    /// Today.
     Now,
     Date(Date),
 }

@@ -34,7 +34,7 @@ pub(super) enum Type {
 }
 
 impl Type {
-    /// The value in the form that conversions expect; `None` if this type does not allow it.
+    /// The value, normalized for the conversions; `None` if this type does not allow it.
     pub fn normalize(&self, given: &ValueKind) -> Option<ValueKind> {
         use ValueKind::{Boolean, Float, I64, String as Text};
         match (self, given) {

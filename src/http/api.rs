@@ -27,8 +27,8 @@ use nik_wire::{Reason, write_failure};
 const CONCURRENCY: usize = 32;
 /// How long a request waits for its turn before it is refused.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Of a body that is too large, up to this many times the limit is read and discarded, since a
-/// client that is still sending does not read the answer.
+/// A body that is too large is read and discarded up to this many times the limit, since a client
+/// that is still sending does not read the answer.
 const DISCARD_FACTOR: usize = 16;
 
 /// The header that holds the reason of a failure, as in the failures topic.
@@ -82,8 +82,7 @@ impl Api {
         let started = Instant::now();
         let date = self.reference_date.unwrap_or_else(today);
         let mut processor = self.processor.clone();
-        // On another thread, since a health check would have to wait while a long list is
-        // validated.
+        // On another thread, so that a long list does not delay a health check.
         let processed = spawn_blocking(move || {
             let mut payload = Vec::new();
             let outcome = processor.process(Some(&request), date, &mut payload);
@@ -191,8 +190,7 @@ fn is_json(headers: &HeaderMap) -> bool {
         && media_type.eq_ignore_ascii_case("application/json")
 }
 
-/// Reads a request, but keeps at most `limit` + 1 bytes: a longer request is refused whatever
-/// follows.
+/// Reads a request, but keeps at most `limit` + 1 bytes, since a longer request is refused anyway.
 async fn read(mut body: Body, limit: usize) -> Result<Vec<u8>, axum::Error> {
     let mut bytes = Vec::new();
     let mut length = 0;

@@ -8,12 +8,10 @@ use axum::response::{IntoResponse, Response};
 const POLICY: &str = "default-src 'none'; connect-src 'self'; img-src 'self'; script-src 'self'; style-src 'self'; base-uri 'none'; \
                       form-action 'none'; frame-ancestors 'none'";
 
-/// Serves the page.
 pub async fn page() -> Response {
     answer("text/html", include_str!("page/index.html"))
 }
 
-/// Serves a part of the page.
 pub async fn part(Path(name): Path<String>) -> Response {
     match name.as_str() {
         "style.css" => answer("text/css", include_str!("page/style.css")),
@@ -29,7 +27,7 @@ fn answer(kind: &str, text: &'static str) -> Response {
         (header::CONTENT_SECURITY_POLICY, POLICY.to_owned()),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
         (header::REFERRER_POLICY, "no-referrer".to_owned()),
-        // An upgrade of the program brings another page.
+        // An upgrade of the program may change the page.
         (header::CACHE_CONTROL, "no-cache".to_owned()),
     ];
     (headers, text).into_response()

@@ -53,20 +53,17 @@ impl Default for HttpTimeouts {
     }
 }
 
-/// What the endpoints show and change.
+/// What the endpoints use.
 #[derive(Clone)]
 pub struct View {
-    /// The content of the live page.
     pub status: Arc<Status>,
-    /// The metrics.
     pub metrics: Arc<Metrics>,
-    /// The readiness, and the flood breaker.
     pub health: Arc<Health>,
     /// Whether the breaker may be resumed from another machine.
     pub resume_from_anywhere: bool,
 }
 
-/// The endpoints; `api` adds its own.
+/// All endpoints, with those of `api` if it is enabled.
 fn routes(view: View, api: Option<Api>) -> Router {
     let routes = Router::new()
         .route("/", get(page::page))
@@ -114,7 +111,7 @@ pub fn start(
 
 async fn record_history(status: Arc<Status>) {
     let mut step = interval(STEP);
-    // After a suspension, the missed ticks would replace the history.
+    // After a suspension of the machine, all missed ticks at once would replace the history.
     step.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         step.tick().await;
@@ -122,7 +119,7 @@ async fn record_history(status: Arc<Status>) {
     }
 }
 
-/// Accepts connections for ever. `axum::serve` would do, but it has no timeouts.
+/// Accepts connections for ever, with timeouts, which `axum::serve` does not have.
 pub async fn serve(listener: TcpListener, routes: Router, timeouts: HttpTimeouts) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(timeouts.head);
@@ -138,7 +135,7 @@ pub async fn serve(listener: TcpListener, routes: Router, timeouts: HttpTimeouts
         let routes = routes.clone().layer(Extension(ConnectInfo(peer)));
         let stream = TokioIo::new(WriteTimeout::new(stream, timeouts.write));
         let connection = http.serve_connection(stream, TowerToHyperService::new(routes));
-        // Errors of a connection are its peer's: nothing to do or log here.
+        // An error of a connection concerns only its peer, so it is not logged.
         tokio::spawn(async { drop(connection.await) });
     }
 }
@@ -161,8 +158,8 @@ async fn ready(State(view): State<View>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-/// An operator accepts the dead letters of a flood. A page of another site must not be able to do
-/// so in the operator's browser.
+/// Lets an operator accept the dead letters of a flood. A page of another site must not be able to
+/// do so in the operator's browser.
 async fn resume(
     State(view): State<View>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
@@ -214,7 +211,7 @@ mod tests {
         View { status: Arc::new(status), metrics, health, resume_from_anywhere }
     }
 
-    /// The statuses of two such requests, one after the other.
+    /// The statuses of the same request made twice.
     fn statuses(view: &View, peer: &str, site: Option<&str>) -> [u16; 2] {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.unwrap();

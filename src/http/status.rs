@@ -22,7 +22,6 @@ const LATENCY_WINDOW: Duration = Duration::from_mins(5);
 
 /// What does not change while the program runs.
 #[derive(Debug, Default, Serialize)]
-#[expect(missing_docs, reason = "the names are those of the settings and metrics")]
 pub struct About {
     pub version: &'static str,
     pub revision: &'static str,
@@ -65,7 +64,6 @@ impl Sample {
 }
 
 impl Status {
-    /// The history begins now.
     pub fn new(about: About, metrics: Arc<Metrics>, health: Arc<Health>) -> Self {
         let status = Self { about, metrics, health, history: Mutex::default() };
         status.record();
@@ -144,8 +142,7 @@ fn rates(history: &VecDeque<Sample>) -> (Vec<f64>, Vec<f64>) {
     rates.unzip()
 }
 
-/// The percentiles over [`LATENCY_WINDOW`], with the number of seconds that the history covers of
-/// it.
+/// The percentiles over [`LATENCY_WINDOW`], and the seconds of it that the history covers.
 fn latency(history: &VecDeque<Sample>, now: &Sample) -> Value {
     let is_recent = |sample: &&Sample| now.at - sample.at <= LATENCY_WINDOW;
     let Some(from) = history.iter().find(is_recent) else {

@@ -1,5 +1,4 @@
-//! A connection that fails if its peer does not read what is written in time. Neither axum nor
-//! hyper limits that.
+//! A connection that fails if its peer does not read in time, which neither axum nor hyper checks.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,12 +9,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
 
-/// See the module.
 pub(super) struct WriteTimeout {
     stream: TcpStream,
     timeout: Duration,
-    /// Runs from the first write that the peer did not take in full until one is. Partial writes do
-    /// not extend it: a peer that reads a little now and then would keep its connection for ever.
+    /// Set at the first write that the peer did not take in full, until it takes one in full.
+    /// Partial writes do not extend it, or a peer that reads a little now and then would keep its
+    /// connection for ever.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,11 +1,12 @@
-//! Everything that depends on Kafka. This module only re-exports; its six parts import each other
-//! one way: `security <- client <- dlq <- stream`, `client <- ledger <- stream` and `client <- topics`.
+//! Everything that depends on Kafka. Its parts import each other one way:
+//! `security <- client <- dlq <- stream`, `client <- ledger <- stream` and `client <- topics`.
 
 mod client;
 pub(crate) mod dlq;
 pub(crate) mod embedded;
 pub(crate) mod ledger;
 mod limits;
+pub mod positions;
 pub(crate) mod request_producer;
 pub mod roles;
 mod security;

@@ -19,12 +19,12 @@ use nik_wire::generate::{Fault, Generator};
 
 /// The pause before the next attempt to send, while the queue is full or the caller wants to wait.
 const RETRY_INTERVAL: Duration = Duration::from_millis(1);
-/// The longest sleep until a request is due: how soon the end of a run is noticed.
+/// The longest sleep until a request is due, so that the end of a run is noticed soon.
 const PACE_INTERVAL: Duration = Duration::from_millis(20);
 /// How long the brokers may take to acknowledge the last requests.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Generates requests of which a share is broken, evenly spread, in all ways in turn.
+/// Generates requests. A share of them is broken, evenly spread, in each way in turn.
 pub struct RequestMix {
     generator: Generator,
     limits: Limits,

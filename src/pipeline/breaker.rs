@@ -28,8 +28,8 @@ pub enum BreakerState {
         /// When it becomes half-open.
         until: Instant,
     },
-    /// They may. The window started empty; the breaker closes when the window is full, or opens
-    /// again.
+    /// They may. The window starts empty; the breaker opens again, or closes when the window is
+    /// full.
     HalfOpen,
     /// They may, however many, because an operator said so. It closes after a cool-down without a
     /// flood. A good window alone does not close it: records of a flooded partition are interleaved
@@ -55,7 +55,6 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    /// A closed breaker with an empty window.
     pub fn new(policy: &Policy) -> Self {
         #[expect(
             clippy::cast_possible_truncation,
@@ -75,7 +74,7 @@ impl Breaker {
         }
     }
 
-    /// The state at `now`. This call is also what moves an expired state on.
+    /// The state at `now`; replaces an expired one.
     pub fn state(&mut self, now: Instant) -> BreakerState {
         match self.state {
             BreakerState::Open { until } if now >= until => self.restart(BreakerState::HalfOpen),
@@ -92,7 +91,8 @@ impl Breaker {
         self.state
     }
 
-    /// Whether one more dead letter may be written. If so, it is counted; if not, the breaker opens.
+    /// Whether one more dead letter may be written. If so, it is counted; if not, the breaker
+    /// opens.
     pub fn allows(&mut self, now: Instant) -> bool {
         let state = self.state(now);
         if matches!(state, BreakerState::Open { .. }) {

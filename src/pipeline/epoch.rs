@@ -52,12 +52,10 @@ impl Tally {
         }
     }
 
-    /// The number of results.
     pub fn answered(&self) -> u64 {
         self.results.iter().sum()
     }
 
-    /// The number of failures.
     pub fn failed(&self) -> u64 {
         self.reasons.iter().sum()
     }
@@ -72,7 +70,7 @@ impl Tally {
 struct OffsetRange {
     partition: i32,
     first: i64,
-    /// One past the last record.
+    /// The offset after the last record: the one to commit.
     next: i64,
 }
 

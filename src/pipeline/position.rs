@@ -1,9 +1,10 @@
-//! The position of a record in its topic.
+//! A partition and an offset in it.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The position of a record in its topic, or of the next one to read; written `partition:offset`.
+/// The position of a record in its topic, or of the next record to read; written
+/// `partition:offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {
     pub partition: i32,
@@ -16,7 +17,6 @@ impl fmt::Display for Position {
     }
 }
 
-/// The text is not a position.
 #[derive(Debug, thiserror::Error)]
 #[error("expected PARTITION:OFFSET as `nik-stream dlq list --each` prints it, such as 3:42")]
 pub struct InvalidPosition;

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-/// The flood breaker, as readiness and operators use it.
+/// What readiness shows of the flood breaker, and what operators can do to it.
 pub trait FloodBreaker: Send + Sync {
     /// Why the breaker is open and until when; `None` while it is closed.
     fn problem(&self) -> Option<String>;
-    /// An operator accepts the dead letters. Returns `false` if the breaker is not open.
+    /// Lets an operator accept the dead letters. Returns `false` if the breaker is not open.
     fn accept(&self) -> bool;
 }
 
@@ -23,7 +23,6 @@ pub struct Health {
     cluster: Mutex<Option<Vec<String>>>,
     /// Partitions that are not read, and why.
     standing: Mutex<BTreeMap<i32, String>>,
-    /// The flood breaker.
     pub breaker: Arc<dyn FloodBreaker>,
 }
 

@@ -1,5 +1,5 @@
-//! How far each partition's consumer is behind. Workers report events; the lag is computed when it
-//! is scraped, so that it keeps growing while a worker hangs or pauses.
+//! The lag of each partition. Workers report events; the lag is computed at each scrape, so that it
+//! keeps growing while a worker hangs or pauses.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -16,7 +16,7 @@ pub struct Lag(Mutex<BTreeMap<i32, Partition>>);
 
 #[derive(Debug, Default)]
 struct Partition {
-    /// The worker that the partition is assigned to; `None` if it is assigned to another instance.
+    /// `None` if another instance has the partition.
     worker: Option<usize>,
     /// The committed offset, or the offset at which consumption begins.
     position: Option<i64>,
@@ -24,8 +24,8 @@ struct Partition {
     bounds: Option<(i64, i64)>,
     /// When its worker reported last.
     reported: Option<i64>,
-    /// Offsets and timestamps of records that are taken but not committed: the first of each epoch,
-    /// and the one that the breaker held back.
+    /// Offsets and timestamps of records that were read and are not committed: the first of each
+    /// epoch, and one that was held back.
     taken: VecDeque<(i64, i64)>,
     /// A lower bound for the timestamp of the oldest waiting record, used while `taken` is empty.
     waits_since: Option<i64>,
@@ -34,19 +34,15 @@ struct Partition {
 /// The offsets of a partition at one moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Watermarks {
-    /// The first offset.
     pub begin: i64,
     /// The last stable offset.
     pub end: i64,
-    /// The next offset to fetch, if all fetched records were taken. Control records may lie between
-    /// the last record and it.
+    /// The next offset to fetch, if all fetched records were read. It may follow control records.
     pub next: Option<i64>,
 }
 
-/// The lag of one partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartitionLag {
-    /// The partition's number.
     pub partition: i32,
     /// The number of records, and the age of the oldest in milliseconds; `None` if another instance
     /// consumes the partition.
@@ -71,8 +67,8 @@ impl Lag {
         }
     }
 
-    /// Records that these partitions are revoked from `worker`. Those that another worker of this
-    /// instance has by now stay with it.
+    /// Records that these partitions are revoked from `worker`. A partition that was assigned to
+    /// another worker in the meantime keeps that assignment.
     pub fn revoked(&self, worker: usize, partitions: &[i32]) {
         let mut all = self.0.lock();
         for partition in partitions {
@@ -84,7 +80,7 @@ impl Lag {
         }
     }
 
-    /// Adds a record that was taken and is not yet committed. The first one of each partition in an
+    /// Adds a record that was read and is not committed. The first one of each partition in an
     /// epoch suffices.
     pub fn taken(&self, partition: i32, offset: i64, timestamp: i64) {
         if let Some(it) = self.0.lock().get_mut(&partition)
@@ -94,7 +90,7 @@ impl Lag {
         }
     }
 
-    /// Records the offsets that `worker` committed, or at which it begins (0: the partition's first
+    /// Records the offsets that `worker` committed, or at which it starts (0: the partition's first
     /// record).
     pub fn committed(&self, worker: usize, positions: impl Iterator<Item = (i32, i64)>) {
         let mut all = self.0.lock();
@@ -111,9 +107,9 @@ impl Lag {
         }
     }
 
-    /// Records the watermarks of a partition, as seen by the `worker` that consumes it or (`None`)
-    /// by the topic watch. Those of the watch are ignored unless the worker's last report is older
-    /// than [`WORKER_REPORT_TTL_MS`].
+    /// Records the watermarks of a partition, reported by its `worker` or (`None`) by the topic
+    /// watch. A report of the watch counts only if the worker's last one is older than
+    /// [`WORKER_REPORT_TTL_MS`].
     pub fn observed(
         &self,
         worker: Option<usize>,
@@ -144,14 +140,12 @@ impl Lag {
         }
     }
 
-    /// The partitions that are assigned to this instance.
     pub fn partitions(&self) -> Vec<i32> {
         let all = self.0.lock();
         let assigned = all.iter().filter(|(_, it)| it.worker.is_some());
         assigned.map(|(partition, _)| *partition).collect()
     }
 
-    /// The lag of every partition at `now`.
     pub fn read(&self, now: i64) -> Vec<PartitionLag> {
         let lag = |(&partition, it): (&i32, &Partition)| {
             let records = it.records();
@@ -236,7 +230,7 @@ mod tests {
         assert_eq!(at(&lag, 3_000), (0, 1_000), "its position is unknown");
         lag.committed(0, [(3, 100)].into_iter());
         assert_eq!(at(&lag, 5_000), (900, 3_000));
-        // Drained and idle: a new record counts from when it is first seen.
+        // After the backlog, the age of a new record counts from when it is first seen.
         lag.committed(0, [(3, 1_000)].into_iter());
         lag.observed(Some(0), 3, marks(0, 1_000), 6_000);
         lag.observed(Some(0), 3, marks(0, 1_001), 60_000);

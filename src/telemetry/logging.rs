@@ -15,7 +15,6 @@ use tracing_subscriber::layer::SubscriberExt;
 pub use super::repeats::RepeatLimit;
 use super::repeats::{LOG_WINDOW, RepeatFilter};
 
-/// The format of a line.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Format {
     /// Text if standard error is a terminal, else JSON.
@@ -29,7 +28,6 @@ pub enum Format {
 /// Why the log cannot be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// The level is not valid.
     #[error("log level: {0}")]
     Level(#[from] ParseError),
     /// This process has a log already.
@@ -132,7 +130,6 @@ mod tests {
         }
     }
 
-    /// Returns the lines that `work` logs.
     fn log(json: bool, level: &str, work: impl FnOnce()) -> Vec<String> {
         log_with(RepeatFilter::default(), json, level, work)
     }

@@ -19,7 +19,6 @@ use super::lag::{Lag, PartitionLag};
 use super::now_ms;
 use crate::pipeline::epoch::Tally;
 
-/// The metrics of a running program.
 pub struct Metrics {
     registry: Registry,
     number: IntCounter,
@@ -30,7 +29,6 @@ pub struct Metrics {
     requests: Requests,
     /// Requests over HTTP, which are counted apart from those of the stream.
     pub api: ApiRequests,
-    /// Epochs committed.
     pub commits: IntCounter,
     /// Epochs aborted, whose records are processed again.
     pub aborts: IntCounter,
@@ -47,7 +45,6 @@ pub struct Metrics {
     commit_duration: Histogram,
     latency: Histogram,
     epoch_records: Histogram,
-    /// The lag of each partition.
     pub lag: Lag,
     partitions: Mutex<Partitions>,
     /// Outcomes in the producers' queues, not yet acknowledged by the brokers.
@@ -85,7 +82,7 @@ impl Metrics {
     /// the workers' faults.
     ///
     /// # Panics
-    /// If a name in this module is invalid or used twice: at every start, or never.
+    /// If a name in this module is invalid or used twice, which any test would find.
     #[expect(clippy::too_many_lines, reason = "a plain list")]
     pub fn new(build: &BuildInfo<'_>, regions: &RegionsInfo<'_>, causes: &[&'static str]) -> Self {
         let registry = Registry::new();
@@ -296,18 +293,17 @@ impl Metrics {
         latency.flush();
     }
 
-    /// Counts a worker's fault by its cause, one of those given to [`Self::new`].
+    /// Counts a worker's fault. `cause` must be one of those given to [`Self::new`].
     pub fn fault(&self, cause: &'static str) {
         self.faults.with_label_values(&[cause]).inc();
     }
 
-    /// Counts the restart of a worker by the cause of the fault that ended it, one of those given
-    /// to [`Self::new`].
+    /// Counts the restart of a worker after a fault. `cause` must be one of those given to
+    /// [`Self::new`].
     pub fn worker_restarted(&self, cause: &'static str) {
         self.worker_restarts.with_label_values(&[cause]).inc();
     }
 
-    /// The current values of all metrics.
     pub fn snapshot(&self) -> Snapshot {
         let partitions = self.partitions.lock();
         // Only the instance that a partition is assigned to reports its lag.
@@ -326,37 +322,31 @@ impl Metrics {
         Snapshot(self.registry.gather())
     }
 
-    /// The text that Prometheus scrapes.
     pub fn render(&self) -> String {
         self.snapshot().text()
     }
 }
 
-/// The version of the running program.
 #[derive(Debug)]
 pub struct BuildInfo<'a> {
-    /// The version of the package.
     pub version: &'a str,
     /// The source revision; `unknown` if it was not known at the build.
     pub revision: &'a str,
-    /// The version of librdkafka.
     pub librdkafka: &'a str,
 }
 
-/// The region data in use.
 #[derive(Debug)]
 pub struct RegionsInfo<'a> {
     /// The name of the release, such as `2025.1`.
     pub release: &'a str,
-    /// The SHA-256 checksum of the release.
     pub sha256: &'a str,
     /// (level, state, number of codes)
     pub counts: &'a [(&'a str, &'a str, usize)],
 }
 
 impl RegionsInfo<'_> {
-    /// The release's date in seconds since 1970, at most half a year off, since its name gives only
-    /// the year. Without a year it is 0, which is old enough for the alert.
+    /// The middle of the release's year, in seconds since 1970, since its name gives no exact date.
+    /// Without a year it is 0, which is old enough for the alert.
     fn middle_of_year(&self) -> i64 {
         let year = self.release.split('.').next().and_then(|it| it.parse().ok());
         let day = year.and_then(|year| NaiveDate::from_ymd_opt(year, 7, 1));
@@ -364,10 +354,8 @@ impl RegionsInfo<'_> {
     }
 }
 
-/// A committed epoch.
 #[derive(Debug)]
 pub struct Committed<'a> {
-    /// The counts of its outcomes.
     pub tally: &'a Tally,
     /// The timestamps of its requests, in milliseconds since 1970.
     pub timestamps: &'a [i64],

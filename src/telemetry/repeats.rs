@@ -42,7 +42,7 @@ impl<K: Eq + Hash> RepeatLimit<K> {
         Self { limit, window, counts: Mutex::default() }
     }
 
-    /// Counts one more occurrence of `key`; whether it is within the limit.
+    /// Counts an occurrence of `key`, and returns whether it is within the limit.
     pub fn allows(&self, key: K) -> bool {
         let now = Instant::now();
         self.take_expired(now);

@@ -148,7 +148,7 @@ header     of {nik}: {nik}\u{{7}}
 header     bytes: \xff123456
 header     none: (null)
 data       {{"message":"failed","data":["{nik}",{nik},"{escaped}","{wide}"]}}
-original   read from the topic of requests
+original   read from the requests topic
 value      {{"nik":["{nik}",{nik},"{escaped}","{wide}"],"process":"x"}}
 "#,
             stage.failures, stage.group, stage.requests

@@ -98,7 +98,7 @@ fn content(record: &Record) -> String {
     format!("{partition} {key:?} {value:?} {headers:?} {timestamp:?}")
 }
 
-/// Asserts that the topic of requests holds each of the first `count` requests `times` times, as it
+/// Asserts that the requests topic holds each of the first `count` requests `times` times, as it
 /// was sent.
 fn assert_each(stage: &Stage, count: usize, times: usize) {
     let sent = broken(count).into_iter().map(|sent| Record {
@@ -116,7 +116,7 @@ fn assert_each(stage: &Stage, count: usize, times: usize) {
     assert_eq!(found, expected);
 }
 
-/// The records of the topic of requests.
+/// The records of the requests topic.
 fn requests(stage: &Stage) -> Vec<Record> {
     shared().read_committed(&stage.requests)
 }

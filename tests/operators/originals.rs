@@ -36,7 +36,7 @@ fn a_deleted_original_is_read_from_its_dead_letter() {
     let failures = shared().read_committed(&stage.failures);
     for failure in &failures {
         let page = show(&stage, failure);
-        let original = "original   deleted from the topic of requests; read from the dead letter\n";
+        let original = "original   deleted from the requests topic; read from the dead letter\n";
         assert!(page.contains(original), "{page}");
         assert!(page.contains("\nvalue      "), "{page}");
     }

@@ -61,7 +61,9 @@ fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) 
             by_command(&format!("cat {}", file("token")))
         }
         ("OAUTHBEARER over TLS", "an expired token") => from_file("token-old"),
-        ("OAUTHBEARER over TLS", "no token of the broker's") => from_file("token-strange"),
+        ("OAUTHBEARER over TLS", "a token that the broker does not know") => {
+            from_file("token-strange")
+        }
         ("OAUTHBEARER over TLS", "the command fails") => by_command("exit 7"),
         ("TLS", "a listener without TLS") => {
             tls("TLS").set("kafka.bootstrap_servers", &secured.cluster.bootstrap())

@@ -11,7 +11,6 @@ macro_rules! reasons {
         }
 
         impl Reason {
-            /// Every reason.
             pub const ALL: [Self; [$($text),+].len()] = [$(Self::$name),+];
 
             /// The text in the header `nik-failure-reason` and in the metric's label.

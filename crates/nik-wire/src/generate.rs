@@ -13,7 +13,7 @@ use crate::{Limits, Process, Reason};
 use nik::Date;
 use nik::region::Regions;
 
-/// One in so many broken requests is as large as the limits (a megabyte).
+/// One broken request in this many is as large as the limits (a megabyte).
 const LARGE_EVERY: usize = 40;
 
 /// Properties of the generated requests. Generating panics if a share is outside 0 to 1.
@@ -38,7 +38,6 @@ impl Default for Options {
 /// A way to break a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Fault {
-    /// A null value.
     Tombstone,
     /// A value of 0 bytes.
     Empty,
@@ -48,7 +47,6 @@ pub enum Fault {
     NotJson,
     /// JSON that is not a request, in one of several ways.
     NotARequest,
-    /// An unknown process.
     UnknownProcess,
     /// One element more than the limit.
     TooManyNiks,
@@ -58,7 +56,6 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Every fault.
     pub const ALL: [Self; 8] = [
         Self::Tombstone,
         Self::Empty,
@@ -95,7 +92,6 @@ impl Fault {
     }
 }
 
-/// Generates requests.
 #[derive(Clone)]
 pub struct Generator {
     random: ChaCha8Rng,

@@ -33,7 +33,6 @@ impl Text {
     }
 }
 
-/// The kind of a value.
 #[derive(Debug, PartialEq)]
 pub(super) enum Value {
     Text(Text),
@@ -95,7 +94,7 @@ impl<'a> Scanner<'a> {
         if self.at == self.bytes.len() { Ok(()) } else { Err(Malformed) }
     }
 
-    /// Consumes a comma and returns true, or consumes the closing bracket and returns false.
+    /// Consumes a comma (true) or the closing bracket (false).
     pub(super) fn another(&mut self, bracket: u8) -> Result<bool, Malformed> {
         self.whitespace();
         if self.eat(bracket) {
@@ -301,8 +300,8 @@ pub(super) fn plain_run(bytes: &[u8]) -> usize {
     run + bytes[run..].iter().position(special).unwrap_or(bytes.len() - run)
 }
 
-/// Sets the high bit of each special byte. Only the lowest one set is reliable, and only that is
-/// used.
+/// Sets the high bit of each special byte. Only the lowest bit that is set is reliable; callers use
+/// no other.
 fn special_bytes(word: u64) -> u64 {
     const ONES: u64 = u64::MAX / 255;
     const HIGH: u64 = ONES << 7;

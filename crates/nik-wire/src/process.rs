@@ -13,7 +13,6 @@ use nik::{Date, Nik, Summary, assess};
 /// Rules and limits, set by the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
-    /// The limits of a request.
     pub limits: Limits,
     /// The largest result, in bytes.
     pub result_bytes: usize,
@@ -32,9 +31,9 @@ impl Default for Settings {
 /// The kind of an outcome; its payload is in the output buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
-    /// A result, for the topic of results.
+    /// A result, for the results topic.
     Result { process: Process, summary: Summary },
-    /// A failure, for the topic of failures.
+    /// A failure, for the failures topic.
     Failure {
         reason: Reason,
         /// The process, if it could be read.
@@ -135,7 +134,6 @@ impl Processor {
     }
 }
 
-/// The rules for all NIKs of a request.
 struct Judgement<'a> {
     regions: &'a Regions,
     min_age: u8,

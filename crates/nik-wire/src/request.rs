@@ -30,7 +30,6 @@ impl Process {
     }
 }
 
-/// The limits of a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
     /// The most elements of the list.
@@ -91,7 +90,6 @@ enum List<'a> {
 }
 
 impl<'a> Request<'a> {
-    /// The number of elements.
     pub fn len(&self) -> usize {
         match self.list {
             List::Digits(list) => list.count,

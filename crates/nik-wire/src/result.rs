@@ -133,7 +133,7 @@ impl ResultBody<'_> {
         }
     }
 
-    /// Appends the NIK as the key of a new entry; false if it has one already.
+    /// Appends the NIK as the key of a new entry; false if it has an entry already.
     #[inline]
     fn key(&mut self, nik: Nik<'_>) -> bool {
         let text = nik.as_str();
@@ -190,7 +190,7 @@ impl ResultBody<'_> {
             }
             out.extend_from_slice(&END[written..]);
         }
-        // Errors are rare, so they are moved to their place before the data only at the end.
+        // Errors are rare, so they are inserted before the data only now.
         let errors = &self.writer.errors;
         if !errors.is_empty() {
             let (from, to) = (self.errors_at, self.errors_at + errors.len());
@@ -230,7 +230,7 @@ impl ResultBody<'_> {
         valid!(self, nik.is_valid(), ",");
     }
 
-    /// Appends date and age, to the end of their object.
+    /// Appends date and age, and the brace that closes their object.
     fn birth(&mut self, birth: Option<BirthDate>) {
         if let Some(BirthDate { date, age }) = birth {
             let [d1, d2] = two_digits(date.day());

@@ -11,9 +11,9 @@ const FEW: usize = 16;
 
 /// The keys written so far, as ranges of the output. Reused from request to request.
 ///
-/// Senders choose the NIKs, so that the hash needs a secret key, as that of the standard library
-/// has: under a known hash ten thousand colliding keys would cost 50 million comparisons.
-/// (`HashMap` itself would have to own the keys.)
+/// Senders choose the NIKs, so the hash has a secret key, that of the standard library: with a
+/// known hash, ten thousand colliding keys would cost 50 million comparisons. (`HashMap` would have
+/// to own the keys.)
 #[derive(Clone)]
 pub(super) struct SeenKeys {
     /// The first keys, until there are too many; then empty.

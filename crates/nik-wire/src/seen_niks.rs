@@ -15,9 +15,9 @@ const NONE: u32 = u32::MAX;
 /// even for a sender who knows this code (Dietzfelbinger, Hagerup, Katajainen and Penttonen 1997).
 /// It costs two multiplications; `SipHash` would cost more than judging the NIK.
 ///
-/// `hashbrown::HashTable` with the same hash cost up to 31 % more instructions per NIK from 100 NIKs
-/// per request on: its `clear` touches all buckets that the largest request so far needed, and each
-/// of its probes is more work than a chain of one.
+/// With at least 100 NIKs per request, `hashbrown::HashTable` with the same hash cost up to 31 %
+/// more instructions per NIK: its `clear` touches the buckets of the largest request so far, and
+/// its probes cost more than a chain of one.
 #[derive(Clone)]
 pub(super) struct SeenNiks {
     factor: u128,

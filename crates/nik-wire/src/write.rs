@@ -1,8 +1,7 @@
 //! Writes JSON strings and integers.
 //!
-//! Every NIK passes through this code. `serde_json` examines the bytes of a string one by one; here
-//! the scanner's search for special bytes examines eight at once. Nearly every number has one or
-//! two digits.
+//! Every NIK passes through this code. `serde_json` examines the bytes of a string one by one; this
+//! code examines eight at once. Nearly every number has one or two digits.
 
 use super::json::plain_run;
 

@@ -1,8 +1,8 @@
 //! Sixteen digits, the length of nearly every NIK, read at once.
 //!
 //! Every NIK passes through this code. Crates that parse digits (such as `atoi_simd`) give one
-//! number, from which each part would have to be divided out again. Here each digit keeps its own
-//! byte of a `u128`, without `unsafe` and on every processor.
+//! number, which would have to be divided into its parts again. Here each digit keeps its own byte
+//! of a `u128`.
 
 /// The values of sixteen ASCII digits, the first one in the lowest byte.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ impl Digits {
         Self(u128::from_le_bytes(*text) ^ (ONES * 0x30))
     }
 
-    /// A number that is different for any other sixteen digits.
+    /// A number that no other sixteen digits have.
     #[inline]
     pub fn key(self) -> u64 {
         let [first, second] = self.halves();

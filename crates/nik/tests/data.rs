@@ -114,7 +114,7 @@ fn every_regency_is_named_kabupaten_or_kota_and_a_retired_one_like_its_successor
     }
 }
 
-/// Names that are not in title case in the source either.
+/// Names that the source does not write in title case.
 const UNSTYLED: [&str; 5] = ["Cibal barat", "G u", "Kot olin", "Madang beras", "Timang gajah"];
 
 #[test]

@@ -22,8 +22,8 @@ fn days(from: (i32, u32, u32), to: (i32, u32, u32)) -> impl Iterator<Item = Naiv
     day(from).iter_days().take_while(move |today| *today <= day(to))
 }
 
-/// The birth date for all six-digit numbers on the reference date, derived from chrono's days
-/// alone: every day claims the digits of a man and of a woman, and a later day replaces an earlier
+/// The birth date that each six-digit number means on the reference date, from chrono alone: each
+/// day is entered under its digits for a man and for a woman, and a later day replaces an earlier
 /// one.
 fn birth_dates(reference: NaiveDate) -> Vec<Option<NaiveDate>> {
     let mut dates = vec![None; 1_000_000];
@@ -71,8 +71,7 @@ fn every_day_from_1900_to_2100_is_a_birth_date_on_that_day_and_not_the_day_befor
                 assert_eq!(same_day, Some((to_date(day), 0)), "{day}");
                 assert_ne!(before, Some(to_date(day)), "{day}");
             } else {
-                // Two digits reach only 2099: the day is read a century earlier, if it exists
-                // there.
+                // The digits of a day in 2100 mean the same day in 2000.
                 let earlier = day.with_year(2000).map(|day| (to_date(day), 100));
                 assert_eq!(same_day, earlier, "{day}");
             }

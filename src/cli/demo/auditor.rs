@@ -16,7 +16,7 @@ use nik_wire::Reason;
 
 /// The keys of the demo's own requests begin with this.
 const KEY_PREFIX: &str = "demo-";
-/// At the end, the auditor stops after this many polls without an outcome.
+/// At the end of the demo, the auditor stops after this many polls in a row without an outcome.
 const IDLE_POLLS: u32 = 10;
 const POLL_TIMEOUT: Duration = Duration::from_millis(50);
 
@@ -61,7 +61,7 @@ pub(super) struct Counts {
     reasons: BTreeMap<String, u64>,
     /// The sums of the results' summaries, in the order of [`COUNTERS`].
     sums: [u64; COUNTERS.len()],
-    /// By the number of the demo's request: whether it has an outcome.
+    /// Whether each request of the demo, by its number, has an outcome.
     seen: Vec<bool>,
 }
 

@@ -34,7 +34,6 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    /// Starts sending.
     pub(super) fn start(args: &DemoArgs, settings: &Settings, audit: Arc<Audit>) -> Result<Self> {
         let options = Options {
             niks_per_request: args.niks_per_request as usize,

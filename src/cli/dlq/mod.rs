@@ -16,7 +16,7 @@ use crate::kafka::dlq::replay::ReplayOptions;
 use nik_wire::Reason;
 use time::parse_time;
 
-/// Lists, shows and replays dead letters: the records of the topic of failures
+/// Lists, shows and replays dead letters: the records of the failures topic
 #[derive(Args, Debug)]
 #[command(after_help = "Example: nik-stream dlq list --reason malformed_json --since 2h")]
 pub struct DlqArgs {
@@ -38,7 +38,7 @@ struct FilterArgs {
     #[arg(long = "reason", value_name = "REASON", value_parser = PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)))]
     reasons: Vec<String>,
 
-    /// Only dead letters in this partition of the topic of failures; can be repeated
+    /// Only dead letters in this partition of the failures topic; can be repeated
     #[arg(long = "partition", value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
     partitions: Vec<i32>,
 

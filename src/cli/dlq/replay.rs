@@ -19,7 +19,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Sends the requests behind dead letters again, each exactly once
 ///
-/// They go to the topic of requests with their original key, value, headers, partition and
+/// They go to the requests topic with their original key, value, headers, partition and
 /// timestamp, so that ages are computed for the original day. The committed offsets of the group
 /// `<kafka.group_id>-replay` record what was sent: a second run sends none of it again, and a run
 /// that was killed continues where it stopped.

@@ -76,12 +76,12 @@ impl Page {
         line(
             "original",
             match location {
-                OriginalLocation::RequestTopic => "read from the topic of requests",
+                OriginalLocation::RequestTopic => "read from the requests topic",
                 OriginalLocation::DeadLetter => {
-                    "deleted from the topic of requests; read from the dead letter"
+                    "deleted from the requests topic; read from the dead letter"
                 }
                 OriginalLocation::Gone => {
-                    "lost: deleted from the topic of requests, and too large for the dead letter"
+                    "lost: deleted from the requests topic, and too large for the dead letter"
                 }
             },
         );

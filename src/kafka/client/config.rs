@@ -12,7 +12,7 @@ use crate::config::{GroupProtocol, Guarantee, Settings};
 use crate::kafka::limits::RECORD_OVERHEAD;
 use crate::kafka::security::access::Access;
 
-/// Beyond this the brokers abort a transaction by themselves.
+/// After this time the brokers abort a transaction.
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
 
 /// Creates the properties of all clients of this process.
@@ -26,8 +26,7 @@ pub struct Clients {
 impl Clients {
     pub fn new(settings: &Settings) -> Self {
         let instance = settings.kafka.instance_id.clone().unwrap_or_else(|| {
-            // Without a stable name each process gets a new one, which cannot fence another
-            // instance.
+            // A new name for each process cannot fence another instance.
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             format!("{:x}-{:x}", std::process::id(), since.as_nanos())
         });
@@ -51,7 +50,7 @@ impl Clients {
             // Where a partition starts is decided by `stream::start`.
             .set("auto.offset.reset", "error")
             .set("check.crcs", "true")
-            // With the default of a second a fast consumer reads only a third as much.
+            // With the default of a second, a fast consumer reads only a third as much.
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "100")
             // The prefetched records last a worker about 30 ms, longer than a fetch takes. Each
@@ -66,9 +65,10 @@ impl Clients {
             GroupProtocol::Classic => config
                 .set("partition.assignment.strategy", strategy(kafka))
                 .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
-                // The default, raised if need be: librdkafka rejects a session that is longer.
+                // librdkafka rejects a session timeout above this one, so the default is raised if
+                // necessary.
                 .set("max.poll.interval.ms", kafka.session_timeout_ms.max(300_000).to_string())
-                // A member learns of a rebalance by its heartbeat, so takeovers wait for one.
+                // A member learns of a rebalance from the answer to its heartbeat.
                 .set("heartbeat.interval.ms", (kafka.session_timeout_ms / 4).min(500).to_string()),
             GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
         };
@@ -104,6 +104,13 @@ impl Clients {
         config
     }
 
+    /// The properties of the producer that sets positions for an operator.
+    pub fn positions_producer(&self) -> ClientConfig {
+        let mut config = self.replay_producer();
+        config.set("transactional.id", format!("{}-positions", self.settings.kafka.group_id));
+        config
+    }
+
     /// The properties of the producer of synthetic requests, which may be as large as the limits
     /// allow.
     pub fn request_producer(&self) -> ClientConfig {
@@ -117,13 +124,12 @@ impl Clients {
         let mut config = self.producer_base(self.settings.limits.result_bytes);
         config
             .set("queue.buffering.max.messages", "200000")
-            // A batch is sent when it is full, or by the flush at the end of the epoch, which does
-            // not wait for the linger. A shorter linger sends batches half empty. Besides, while a
-            // due batch waits for the one in flight, librdkafka's thread spins (2.12.1,
-            // `rd_kafka_broker_producer_serve`): with 5 ms the program took a quarter more CPU on a
-            // busy machine.
+            // The flush at the end of an epoch does not wait for the linger, and a shorter linger
+            // sends smaller batches. Besides, librdkafka's thread spins while a due batch waits for
+            // the one in flight (2.12.1, `rd_kafka_broker_producer_serve`): with 5 ms the program
+            // took a quarter more CPU on a busy machine.
             .set("linger.ms", "100")
-            // A flush shows that all other records arrived.
+            // After a flush, every record without an error has arrived.
             .set("delivery.report.only.error", "true")
             // After a commit the broker answers "concurrent transactions" until it has written the
             // markers.
@@ -152,7 +158,7 @@ impl Clients {
         let kafka = &self.settings.kafka;
         let mut config = self.common();
         config
-            // The reader never joins this group; it only fetches its committed offsets.
+            // Required by librdkafka; a reader never joins it.
             .set("group.id", self.replay_name())
             .set("statistics.interval.ms", "0")
             .set("enable.auto.commit", "false")

@@ -40,8 +40,15 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// A reader that knows the committed offsets of replays.
     pub fn connect(clients: &Clients) -> Result<Self, CommandError> {
-        let config = clients.reader();
+        Self::with_group(clients, &clients.replay_name())
+    }
+
+    /// A reader that knows the committed offsets of `group`, which it never joins.
+    pub fn with_group(clients: &Clients, group: &str) -> Result<Self, CommandError> {
+        let mut config = clients.reader();
+        config.set("group.id", group);
         let client: BaseConsumer<UnpolledContext> = config
             .create_with_context(UnpolledContext::new(&clients.access))
             .map_err(|error| CommandError::no_client(&error))?;
@@ -120,8 +127,7 @@ impl Reader {
         }
     }
 
-    /// Makes the next [`Self::records`] fetch from the brokers what this reader may have fetched
-    /// already.
+    /// Discards what was fetched, so that the next [`Self::records`] asks the brokers.
     pub fn forget_fetched(&mut self) {
         self.at = None;
     }
@@ -180,7 +186,7 @@ pub struct Records<'a> {
     partition: i32,
     /// What is left to return.
     offsets: Range<i64>,
-    /// How often reading has begun, and the offset at which it last began.
+    /// How many times reading was started, and the offset of the last start.
     begun: (u32, i64),
 }
 

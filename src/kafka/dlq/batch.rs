@@ -1,4 +1,4 @@
-//! Sends originals in batches: each transaction holds a batch and the progress it makes.
+//! Sends originals in batches: each transaction holds a batch and the progress after it.
 
 use std::ffi::CString;
 use std::time::{Duration, Instant};
@@ -26,7 +26,6 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An original to send, and the progress once it is sent.
 pub struct Ready {
-    /// The position of the dead letter.
     pub position: Position,
     /// The partition that the request was in.
     pub partition: i32,
@@ -34,7 +33,6 @@ pub struct Ready {
     pub cursor: Cursor,
 }
 
-/// The originals of the next transaction.
 #[derive(Default)]
 pub struct Batch {
     pub ready: Vec<Ready>,
@@ -67,7 +65,7 @@ pub struct Sender {
     requests: CString,
     failures: String,
     group: CString,
-    /// How many partitions the topic of requests has.
+    /// How many partitions the requests topic has.
     partitions: i32,
     /// How many records a transaction holds at most.
     pub batch_records: usize,
@@ -78,7 +76,7 @@ pub struct Sender {
 }
 
 impl Sender {
-    /// Connects to a topic of requests with so many partitions.
+    /// Connects. The requests topic has `partitions` partitions.
     pub fn connect(topic: &DeadLetterTopic, rate: u32, partitions: i32) -> Result<Self, DlqError> {
         let clients = &topic.clients;
         let name = clients.replay_name();
@@ -112,13 +110,14 @@ impl Sender {
     /// names it.
     pub fn deliver(&mut self, batch: &[Ready], task: Task<'_>) -> Result<(), DlqError> {
         self.send(batch, task).map_err(|error| {
-            // A missing ACL surfaces as various transaction errors: the recorded denial says more.
+            // A missing ACL shows as one of several transaction errors; the recorded denial names
+            // it.
             let denied = self.producer.latest_denial();
             denied.map_or(error, |denied| CommandError::Rejected(denied).into())
         })
     }
 
-    /// Halves a batch that the brokers refuse until the record is found.
+    /// Halves a batch that the brokers refuse until the refused record is found.
     fn send(&mut self, batch: &[Ready], task: Task<'_>) -> Result<(), DlqError> {
         let Some(last) = batch.last() else {
             return Ok(());
@@ -134,7 +133,7 @@ impl Sender {
             }
         }
         if refused.is_none() {
-            // The codes of records that were only aborted with the refused one are here, too.
+            // The list also has records that were only aborted together with the refused one.
             let codes = self.producer.flush()?.into_iter().map(|it| it.code);
             refused = codes.reduce(|first, code| if is_permanent(code) { code } else { first });
         }
@@ -174,8 +173,8 @@ impl Sender {
         self.producer.close(CLOSE_TIMEOUT);
     }
 
-    /// Keeps to the rate by waiting between transactions: an open one would hold back the readers
-    /// of the topic.
+    /// Keeps to the rate by waiting between transactions, since an open one delays the readers of
+    /// the topic.
     fn wait_until_due(&mut self, records: usize) {
         std::thread::sleep(self.due.saturating_duration_since(Instant::now()));
         if self.rate > 0 {
@@ -186,7 +185,7 @@ impl Sender {
     }
 }
 
-/// The original as it was, in the partition that it was in, if that still exists.
+/// The original unchanged, for its old partition if that still exists.
 fn outgoing<'a>(topic: &'a CString, partitions: i32, ready: &'a Ready, tag: usize) -> Outgoing<'a> {
     let OriginalRecord { key, value, headers, timestamp } = &ready.original;
     let mut copied = Headers::with_capacity(headers.len());

@@ -29,7 +29,6 @@ pub struct DeadLetter {
     pub reason: String,
     /// The reason in words.
     pub message: String,
-    /// The key of the request.
     pub key: Option<Vec<u8>>,
     pub value: Option<Vec<u8>>,
     /// The value of the request, if it fitted into the dead letter.

@@ -45,7 +45,7 @@ pub enum DlqError {
     TooManyFilters { partition: i32, limit: usize },
     #[error(
         "the brokers refuse the original of dead letter {position}: {code}. Everything before it in its partition has been sent. \
-         Change the topic of requests (`nik-stream topics verify`), or exclude this dead letter with --since, --until or --reason"
+         Change the requests topic (`nik-stream topics verify`), or exclude this dead letter with --since, --until or --reason"
     )]
     Refused { position: Position, code: Code },
     #[error(

@@ -26,7 +26,7 @@ const MAX_VALUE_BYTES: usize = 256;
 /// header.
 const OVERHEAD: usize = 512;
 
-/// What is left out of a dead letter; more, each time that the broker refuses its size.
+/// What is left out of a dead letter. Each time that the broker refuses its size, more is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Truncation {
     Whole,
@@ -38,7 +38,7 @@ pub enum Truncation {
 }
 
 impl Truncation {
-    /// The truncation after so many refusals; `None` if nothing is left to leave out.
+    /// The truncation after this many refusals; `None` if nothing more can be left out.
     pub fn after(refusals: u8) -> Option<Self> {
         match refusals {
             0 => Some(Self::Whole),
@@ -68,8 +68,8 @@ const fn description(reason: Reason) -> &'static str {
     }
 }
 
-/// The headers of the dead letter of `message`. The original is included if the record, whose value
-/// has `payload` bytes, then stays within `limit` bytes.
+/// The headers of the dead letter of `message`. The original is included if the dead letter, whose
+/// value has `payload` bytes, stays within `limit` bytes with it.
 pub fn headers(
     message: &Record<'_>,
     group: &str,

@@ -1,4 +1,4 @@
-//! The requests behind dead letters, read from the topic of requests or restored from the dead
+//! The requests behind dead letters, read from the requests topic or restored from the dead
 //! letter.
 
 use std::collections::HashMap;
@@ -37,7 +37,7 @@ pub enum OriginalLocation {
     Gone,
 }
 
-/// Reads originals; fast, if they are asked for in the order of their positions.
+/// Reads originals. This is fast in the order of their positions.
 pub struct Originals {
     reader: Reader,
     /// The offsets that each partition holds; `None` if it was deleted.
@@ -49,7 +49,7 @@ impl Originals {
         Self { reader, offsets: HashMap::new() }
     }
 
-    /// Where the original is, judged by the offsets that its topic holds and without reading it.
+    /// Where the original is, judged by the offsets in its topic alone.
     pub fn locate(&mut self, dead_letter: &DeadLetter) -> Result<OriginalLocation, CommandError> {
         Ok(if self.is_retained(&dead_letter.request)? {
             OriginalLocation::RequestTopic
@@ -66,8 +66,7 @@ impl Originals {
         dead_letter: &DeadLetter,
     ) -> Result<(OriginalLocation, Option<OriginalRecord>), CommandError> {
         if self.is_retained(&dead_letter.request)? {
-            // A second time from the brokers before it counts as gone, since no later replay looks
-            // for it again.
+            // Asks the brokers again before it counts as gone, since no later replay looks for it.
             for _ in 0..2 {
                 match self.read(&dead_letter.request)? {
                     Some(record) if is_original(&record, dead_letter) => {
@@ -93,8 +92,8 @@ impl Originals {
         Ok(offsets.is_some_and(|offsets| offsets.contains(&request.position.offset)))
     }
 
-    /// The offsets that the partition holds. A broker that has just started knows no partition yet,
-    /// hence the attempts.
+    /// The offsets that the partition holds. A broker that has just started does not know it yet,
+    /// so there are several attempts.
     fn look_up(&self, request: &TopicPosition) -> Result<Option<Range<i64>>, CommandError> {
         for _ in 0..LOOKUP_ATTEMPTS {
             match self.reader.offsets(&request.topic, request.position.partition) {
@@ -133,12 +132,11 @@ impl OriginalRecord {
     }
 }
 
-/// Whether the record is the request of the dead letter; it may not be, since a topic that is
-/// deleted and created again starts at offset 0.
+/// Whether the record is the request of the dead letter: a topic that was deleted and created again
+/// has other records at the same offsets.
 fn is_original(record: &OriginalRecord, dead_letter: &DeadLetter) -> bool {
     let same = match &dead_letter.original {
-        // The timestamps may differ: the dead letter got the clock's if its topic refused that of
-        // the request.
+        // The dead letter has another timestamp if its topic refused that of the request.
         Some(original) => record.value.as_ref() == Some(original),
         None => record.timestamp == dead_letter.timestamp,
     };

@@ -98,8 +98,8 @@ impl Progress {
         next
     }
 
-    /// The progress after a run up to `end` whose filter leaves out the first dead letter: the
-    /// longest metadata it can cause.
+    /// The progress after a run up to `end` whose filter leaves out the first dead letter. No other
+    /// run with this filter needs longer metadata.
     pub fn with_gaps_until(&self, end: i64, filter: &Filter) -> Self {
         self.advanced(Cursor { done_below: self.committed, next: end }, filter)
     }
@@ -145,7 +145,8 @@ impl Cursor {
         Self { done_below: offset, next: offset }
     }
 
-    /// The record at `offset` is done: it was sent, now or before, or it can never be.
+    /// Records that the record at `offset` is done: it was sent, now or before, or can never be
+    /// sent.
     pub fn mark_done(&mut self, offset: i64) {
         if self.done_below == self.next {
             self.done_below = offset + 1;
@@ -153,7 +154,7 @@ impl Cursor {
         self.next = offset + 1;
     }
 
-    /// The dead letter at `offset` is left to another run.
+    /// Records that the dead letter at `offset` is left to another run.
     pub fn leave_out(&mut self, offset: i64) {
         if self.done_below == self.next {
             self.done_below = offset;
@@ -161,7 +162,7 @@ impl Cursor {
         self.next = offset + 1;
     }
 
-    /// No record is left before `end`.
+    /// Records that everything before `end` was read.
     pub fn finish(&mut self, end: i64) {
         if end > self.next {
             self.mark_done(end - 1);

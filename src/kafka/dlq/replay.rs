@@ -47,11 +47,11 @@ pub enum ReplayEvent<'a> {
     Lost(&'a DeadLetter),
     /// This record is not a dead letter.
     Foreign(Position),
-    /// So many originals have been sent so far.
+    /// This many originals have been sent so far.
     Committed(u64),
 }
 
-/// Receives what happens during a replay; its error ends the replay.
+/// Is called with each event of a replay. If it returns an error, the replay ends with that.
 pub type Observer<'a> = dyn FnMut(ReplayEvent<'_>) -> std::io::Result<()> + 'a;
 
 /// Replays, or only reports what a replay would do if `dry_run` is set.
@@ -63,8 +63,8 @@ pub fn replay(
 ) -> Result<ReplaySummary, DlqError> {
     let partitions = topic.select(&options.partitions)?;
     let request_partitions = topic.reader.partitions(&topic.requests, Operation::Write)?;
-    // The producer first: it aborts the transaction of a replay that crashed, and fences every
-    // other replay.
+    // The producer is created first: it aborts the transaction of a replay that crashed, and fences
+    // every other replay.
     let mut sender = if dry_run {
         None
     } else {
@@ -99,8 +99,8 @@ struct Run<'a> {
 impl Run<'_> {
     fn run(&mut self, topic: &mut DeadLetterTopic, partitions: &[i32]) -> Result<(), DlqError> {
         let mut plan = Vec::new();
-        // All partitions are checked before anything is sent; and what arrives from now on is left
-        // to the next replay.
+        // All partitions are checked before anything is sent, and records that arrive from now on
+        // are left to the next replay.
         for (partition, progress) in progress::load(&topic.reader, &topic.name, partitions)? {
             let offsets = topic.offsets(partition)?;
             self.check(topic, partition, &progress, offsets.end)?;
@@ -168,7 +168,8 @@ impl Run<'_> {
             if flow == Flow::Continue {
                 cursor.finish(end);
             }
-            // Even without progress: the brokers delete committed offsets that are not renewed.
+            // Commits even without progress, since the brokers delete committed offsets that are
+            // not renewed.
             sender.commit(task, cursor)?;
             (self.observer)(ReplayEvent::Committed(sender.sent))?;
         }

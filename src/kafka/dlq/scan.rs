@@ -37,14 +37,14 @@ pub struct DeadLetterTopic {
     pub(super) clients: Clients,
     pub(super) reader: Reader,
     pub(super) name: String,
-    /// The topic of requests, which may have been deleted.
+    /// The requests topic, which may have been deleted.
     pub(super) requests: String,
     partitions: i32,
 }
 
 impl DeadLetterTopic {
-    /// Connects and looks the topic up. `needed` is what the caller is going to do with the topic
-    /// of requests.
+    /// Connects and looks the topic up. `needed` is what the caller is going to do with the
+    /// requests topic.
     pub fn open(settings: &Settings, needed: Operation) -> Result<Self, CommandError> {
         let clients = Clients::new(settings);
         let reader = Reader::connect(&clients)?;

@@ -1,8 +1,8 @@
 //! Authentication state that all clients of the program share: the OAuth token, and the connection
 //! and authorization failures seen so far.
 //!
-//! Several clients run into the same failure repeatedly. It is logged once a minute in one line,
-//! and the program is not ready meanwhile.
+//! Several clients meet the same failure repeatedly. It is logged once a minute, and the program is
+//! not ready meanwhile.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -21,8 +21,7 @@ use crate::telemetry::logging::RepeatLimit;
 
 /// How often the same line is logged.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
-/// How long a denial is remembered. A worker that misses a right restarts, and asks again, more
-/// often.
+/// How long a denial is remembered. A worker without a right asks for it more often than this.
 const DENIAL_TTL: Duration = Duration::from_secs(20);
 
 /// The shared authentication state.
@@ -65,9 +64,9 @@ impl Access {
         self.connection_failure.lock().take()
     }
 
-    /// Handles an error of a whole client. librdkafka retries by itself, and the effect on a record
-    /// is reported with the record. Every client reports an unreachable broker many times a second,
-    /// so that goes to the debug log; the topic watch logs it once.
+    /// Handles an error that concerns a client, not a record. librdkafka retries by itself. Every
+    /// client reports an unreachable broker many times a second, so that goes to the debug log; the
+    /// topic watch logs it once.
     pub fn report(&self, error: &KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
             Some(Code::AllBrokersDown | Code::OperationTimedOut) => {
@@ -83,6 +82,8 @@ impl Access {
             Some(code) if is_denial(code) => {
                 tracing::debug!(target: "librdkafka", %error, "{reason}");
             }
+            // The end of a partition is what a reader waits for.
+            Some(Code::PartitionEOF) => {}
             _ => tracing::warn!(target: "librdkafka", %error, "{reason}"),
         }
     }
@@ -111,7 +112,7 @@ impl Access {
             }
             Level::Warning => tracing::warn!(target: "librdkafka", facility, "{text}"),
             Level::Notice | Level::Info => {
-                // The only sign of a listener with another protocol.
+                // Nothing else reports a listener with another protocol.
                 if facility == "FAIL" && self.connection_failure.lock().is_none() {
                     self.record_connection_failure(text);
                 }
@@ -148,7 +149,7 @@ impl Access {
         }
     }
 
-    /// Forgets which lines were logged, so that each is logged again at once.
+    /// Allows every line to be logged again at once.
     pub fn reset(&self) {
         self.lines.reset();
     }

@@ -32,8 +32,12 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this time no transaction of a crashed member can be open. If the committed offsets are
 /// still unknown, the worker logs a warning or restarts.
 const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long to wait for a ledger that the watch has not seen. The worker restarts until it exists,
+/// because this wait notices no stop.
+const MISSING_LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a rebalance may delay a commit. With the embedded broker one takes nearly a session.
+/// How long a rebalance may delay a commit. With the embedded broker it takes nearly a session
+/// timeout.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(12);
 const COMMIT_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
@@ -69,7 +73,7 @@ pub struct GroupConsumer {
     /// The other assigned partitions. Changed by the polls, whose records borrow the consumer.
     tracks: RefCell<Tracks>,
     lookup: Lookup,
-    /// Whether the group's protocol reports no assignment instead of an empty one.
+    /// Whether the group's protocol sends no event for an empty assignment.
     hides_empty: bool,
     /// Whether the member has a `group.instance.id`; then it does not leave the group.
     is_static: bool,
@@ -178,7 +182,7 @@ impl GroupConsumer {
         GroupMetadata::of(self.consumer.client())
     }
 
-    /// Whether the worker is a member that the group gave no partition, and was not told so.
+    /// Whether the worker is a member without partitions that got no event about it.
     pub fn is_standby(&self) -> bool {
         self.hides_empty
             && self.assigned.is_empty()
@@ -270,7 +274,12 @@ impl GroupConsumer {
                 return Ok(starts);
             }
             let is_member = self.group_metadata().is_some_and(|metadata| metadata.is_known());
-            if !is_member || started.elapsed() > COMMITTED_OFFSETS_TIMEOUT {
+            let timeout = if self.lookup.ledger.is_missing() {
+                MISSING_LEDGER_TIMEOUT
+            } else {
+                COMMITTED_OFFSETS_TIMEOUT
+            };
+            if !is_member || started.elapsed() > timeout {
                 return Err(Cause::OffsetsUnknown.into());
             }
         }
@@ -285,7 +294,7 @@ impl GroupConsumer {
             return Ok(());
         };
         match self.look_up(&[partition], timeout) {
-            // (To assign a partition would hide from `assignment_lost` that all were lost.)
+            // (Assigning a partition would hide from `assignment_lost` that all were lost.)
             Some(starts) if !self.assignment_lost() => {
                 self.begin(starts)?;
                 self.pending.found();

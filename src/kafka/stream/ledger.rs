@@ -61,6 +61,11 @@ impl LedgerLookup {
         Self { shared: Arc::clone(shared), reader: RefCell::default(), hidden: RefCell::default() }
     }
 
+    /// Whether a ledger is to be kept and was never seen.
+    pub fn is_missing(&self) -> bool {
+        self.shared.outputs.ledger.as_ref().is_some_and(|topic| topic.partitions() == 0)
+    }
+
     /// The latest entry for each of `partitions`; `None` if the brokers do not answer, or the
     /// ledger is missing.
     pub fn answers(
@@ -75,8 +80,8 @@ impl LedgerLookup {
         let Some(topic) = &outputs.ledger else {
             return Some(answers);
         };
-        if topic.partitions() == 0 {
-            return None; // the watch has not seen it
+        if self.is_missing() {
+            return None;
         }
         let kept: Vec<_> =
             partitions.iter().copied().filter(|&it| outputs.ledger_of(it).is_some()).collect();

@@ -39,6 +39,7 @@ use breaker::SharedBreaker;
 use outputs::Outputs;
 use shared::{Shared, StreamPolicy, Telemetry};
 use shutdown::{ShutdownBarrier, Signal, Stop};
+pub use start::Committed;
 use supervisor::supervise;
 use watch::Watch;
 

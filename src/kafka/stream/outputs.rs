@@ -62,8 +62,8 @@ pub struct Outputs {
     pub ledger: Option<KnownTopic>,
     /// The topics of `topics.reply_allowed`.
     pub replies: Box<[KnownTopic]>,
-    /// Outcomes of requests in the partitions below this one can be routed: the partition counts of
-    /// requests, results, failures and the ledger are known.
+    /// The number of request partitions whose outcomes can be routed; 0 until the partition counts
+    /// of all three topics and of the ledger are known.
     routable: AtomicI32,
     access: Arc<Access>,
 }
@@ -98,8 +98,8 @@ impl Outputs {
         })
     }
 
-    /// Publishes to the workers what the watch has stored. Without the ledger, if it is kept, no
-    /// epoch could be committed.
+    /// Publishes the partition counts that the watch has stored to the workers. Without the ledger,
+    /// if it is kept, no epoch could be committed.
     pub fn update_routable(&self, ledger_exists: bool) {
         let topics = Role::ALL.iter().map(|&role| &self.topics[role]).chain(&self.ledger);
         let known = topics.into_iter().all(|topic| topic.partitions() > 0);

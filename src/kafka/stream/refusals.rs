@@ -1,4 +1,4 @@
-//! Records whose outcomes were refused, and what is sent instead when they are processed again.
+//! Records whose outcomes were refused, and what is sent when they are processed again.
 
 use std::collections::HashMap;
 
@@ -42,7 +42,7 @@ enum Reply {
     Refused,
 }
 
-/// What is sent in place of an outcome, as its size was refused.
+/// What is sent in place of an outcome whose size was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fallback {
     /// The outcome itself.

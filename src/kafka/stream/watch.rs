@@ -43,7 +43,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// No broker answered: why.
+/// Why no broker answered.
 struct Unreachable(String);
 
 /// What a topic's metadata says.

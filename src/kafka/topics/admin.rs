@@ -64,7 +64,7 @@ pub struct Layout {
 #[derive(Clone, Debug, Default)]
 pub struct Topic {
     pub partitions: usize,
-    /// Of the partition that has the fewest.
+    /// The number of replicas of the partition with the fewest.
     pub replicas: usize,
     /// The partitions that have no leader.
     pub without_leader: Vec<i32>,
@@ -76,7 +76,7 @@ pub struct Topic {
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub partitions: i32,
-    /// `None`: three, or as many as there are brokers.
+    /// `None`: three, or the number of brokers if it is smaller.
     pub replicas: Option<usize>,
     /// Of requests and of results.
     pub retention: Duration,
@@ -84,9 +84,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The replicas of each partition in a cluster of so many brokers, and `min.insync.replicas`,
-    /// which with two replicas is one, so that the absence of one broker does not stop the
-    /// partition.
+    /// The replicas of each partition in a cluster of this many brokers, and `min.insync.replicas`.
+    /// With two replicas that is 1, so that a partition survives the loss of a broker.
     fn replicas(&self, brokers: usize) -> (usize, &'static str) {
         let replicas = self.replicas.unwrap_or(brokers.clamp(1, DEFAULT_REPLICAS));
         (replicas, if replicas >= REPLICAS_FOR_TWO_IN_SYNC { "2" } else { "1" })
@@ -307,7 +306,7 @@ impl Admin {
         Ok(Created::New { partitions: topic.num_partitions, replicas })
     }
 
-    /// Waits until the topics have leaders, or at most for a request's time. The controller
+    /// Waits until the topics have leaders, at most as long as for a request. The controller
     /// announces them asynchronously.
     fn wait_until_known(&self, created: &CreatedTopics) {
         let deadline = Instant::now() + REQUEST_TIMEOUT;

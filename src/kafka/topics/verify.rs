@@ -11,7 +11,7 @@ use crate::kafka::topics::admin::{CLEANUP_POLICY, LEDGER_CLEANUP_POLICY, Layout,
 pub enum Severity {
     /// Requests or outcomes are lost, or the service cannot work.
     Error,
-    /// The service works, with a consequence that the operator should want.
+    /// The service works, but the operator should know the consequence.
     Warning,
 }
 
@@ -81,7 +81,7 @@ struct Check {
     /// A setting of the topic, or `partitions`, `replicas`, `leader`.
     key: &'static str,
     severity: Severity,
-    /// What follows from the value, and the value that is expected; `None` if nothing is wrong.
+    /// What the value causes, and the expected value; `None` if nothing is wrong.
     consequence: fn(&Subject<'_>) -> Option<String>,
 }
 
@@ -301,13 +301,13 @@ impl<'a> Subject<'a> {
         })
     }
 
-    /// The topic of requests, if this is a topic of their outcomes.
+    /// The requests topic, if this is a topic of their outcomes.
     fn output_of(&self) -> Option<&'a Topic> {
         let is_output = self.role.is_some_and(|role| Role::OUTPUTS.contains(&role));
         self.layout.topics.requests.as_ref().filter(|_| is_output)
     }
 
-    /// For how long failures are kept, if that is longer than `bound`.
+    /// How long failures are kept, if that is longer than `bound`.
     fn failures_outlive(&self, bound: Duration) -> Option<String> {
         if self.role != Some(Role::Failures) {
             return None;

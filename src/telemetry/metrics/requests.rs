@@ -9,7 +9,6 @@ use crate::pipeline::epoch::Tally;
 use nik_wire::process::Outcome;
 use nik_wire::{Process, Reason};
 
-/// The counters of answered requests.
 pub(super) struct Requests {
     results: [IntCounter; Process::ALL.len()],
     failures: [IntCounter; Process::ALL.len()],
@@ -29,7 +28,6 @@ impl Requests {
         }
     }
 
-    /// Adds outcomes.
     pub(super) fn add(&self, tally: &Tally) {
         let add = |counters: &[IntCounter], counts: &[u64]| {
             for (counter, &count) in counters.iter().zip(counts) {
@@ -90,7 +88,6 @@ impl ApiRequests {
         }
     }
 
-    /// Counts an answered request and the time it took.
     pub fn answered(&self, outcome: &Outcome, duration: Duration) {
         let mut tally = Tally::default();
         tally.add(outcome);

@@ -1,5 +1,5 @@
-//! The values of all metrics at one moment. The live page and the text of `/metrics` are made from
-//! the same snapshot type, so they cannot differ.
+//! The values of all metrics at one moment. The live page and `/metrics` are both made from it, so
+//! they agree.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ impl Snapshot {
         })
     }
 
-    /// The same for counters, as whole numbers.
+    /// As [`Self::by_label`], as whole numbers.
     pub fn counts(&self, name: &str, label: &str) -> BTreeMap<&str, u64> {
         self.by_label(name, label).map(|(label, value)| (label, whole(value))).collect()
     }

@@ -56,13 +56,13 @@ pub struct Summary {
 /// The outcome of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// Process and counts of a result; or reason of a failure, with the process if it could be
+    /// A result: its process and counts. A failure: its reason, and its process if that could be
     /// read.
     pub kind: Result<(Process, Summary), (Reason, Option<Process>)>,
     pub bytes: Vec<u8>,
 }
 
-/// The whole contract as one function.
+/// The whole contract in one function.
 pub fn answer(
     value: Option<&[u8]>,
     reference: NaiveDate,
@@ -85,8 +85,7 @@ pub fn answer(
     Answer { kind: Ok((request.process, summary)), bytes: text.into_bytes() }
 }
 
-/// The list goes back unless the failure would then be larger than the topics take, which is the
-/// limit of results.
+/// The failure contains the list unless that would exceed the limit of a result.
 fn failed(failure: &Failure, settings: &Settings) -> Answer {
     let with = |niks: &str| format!(r#"{{"message":"failed","data":{niks}}}"#).into_bytes();
     let mut bytes = with(&failure.niks);

@@ -49,7 +49,7 @@ pub struct Request {
 /// A request that is refused.
 pub struct Failure {
     pub reason: Reason,
-    /// The process, if it could be read; a label of the count of requests.
+    /// The process, if it could be read; requests are counted by it.
     pub process: Option<Process>,
     /// The `data` of the failure.
     pub niks: String,

@@ -45,7 +45,7 @@ impl Worker {
             Err(Fault::Abort(cause)) => {
                 self.abort_transaction()?;
                 self.consumer.answer(rebalance)?;
-                // Of a lost assignment there may be nothing to abort.
+                // After a lost assignment the epoch may be empty.
                 if !self.batch.epoch.is_empty() {
                     self.abort_epoch(&cause)?;
                 }
