@@ -18,4 +18,6 @@ pub use security::acl::Operation;
 pub use stream::breaker::SharedBreaker;
 pub(crate) use stream::operator;
 pub use stream::shutdown::Stop;
+// The model in `tests/model` asks the same code.
+pub use stream::start::{Committed, Known, Ledger, Start, Watermarks, decide};
 pub(crate) use stream::{Running, start};
