@@ -11,14 +11,15 @@ const MODULES: [&str; 8] =
 
 /// The modules of `src/kafka`, and the two files that they share, with what each may import of the others. The other files directly
 /// in `src/kafka` may import everything.
-const KAFKA_MODULES: [(&str, &[&str]); 7] = [
+const KAFKA_MODULES: [(&str, &[&str]); 8] = [
     ("limits", &[]),
     ("security", &["limits"]),
     ("roles", &["security"]),
     ("client", &["limits", "roles", "security"]),
     ("dlq", &["limits", "roles", "security", "client"]),
     ("topics", &["limits", "roles", "security", "client"]),
-    ("stream", &["limits", "roles", "security", "client", "dlq::headers"]),
+    ("ledger", &["limits", "roles", "security", "client"]),
+    ("stream", &["limits", "roles", "security", "client", "dlq::headers", "ledger"]),
 ];
 
 /// Crates that one module alone may use.

@@ -16,7 +16,7 @@ use crate::cluster::ProgramSettings;
 use crate::traffic::stage::wait_until;
 
 /// Each key and its default, as `config show` writes it.
-const SETTINGS: [&str; 36] = [
+const SETTINGS: [&str; 37] = [
     "kafka.bootstrap_servers = \"localhost:9092\"",
     "kafka.group_id = \"nik-stream\"",
     "kafka.instance_id = \"\"",
@@ -35,6 +35,7 @@ const SETTINGS: [&str; 36] = [
     "topics.requests = \"nik.requests\"",
     "topics.results = \"nik.results\"",
     "topics.failures = \"nik.failures\"",
+    "topics.positions = \"\"",
     "delivery.guarantee = \"exactly_once\"",
     "delivery.commit_interval_ms = 100",
     "delivery.commit_records = 100000",

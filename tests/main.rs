@@ -21,6 +21,7 @@ mod embedded;
 mod generate;
 mod house;
 mod interface;
+mod model;
 mod regions;
 #[path = "../crates/nik-wire/tests/sample.rs"]
 mod sample;

@@ -284,6 +284,10 @@ impl Stage<'_> {
                 for setting in given.split(',') {
                     let (key, value) = setting.split_once('=').expect("KEY=VALUE");
                     settings = settings.set(key, value);
+                    if key == "topics.positions" && cluster.partitions(value) == 0 {
+                        let compacted = [("cleanup.policy", "compact")];
+                        cluster.create_topic(value, self.partitions, &compacted);
+                    }
                 }
                 let mut program = settings.run();
                 let figures = progress.measure(cluster, program.pid(), self.records, LIMIT);

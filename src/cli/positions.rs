@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::config::Files;
 use super::written;
-use crate::kafka::operator::{Shown, set, show};
+use crate::kafka::operator::{Shown, accept, set, show};
 use crate::pipeline::Position;
 
 /// Shows and sets the positions of the service's group in the topic of requests
@@ -21,11 +21,26 @@ pub struct PositionsArgs {
 
 #[derive(Subcommand, Debug)]
 enum Command {
-    /// Prints the committed offset, the first offset, the end and the lag of each partition
+    /// Prints the committed offset, the ledger's position, the first offset, the end and the lag of
+    /// each partition
     #[command(after_help = "Example: nik-stream positions show --config /etc/nik-stream.toml")]
     Show(Files),
+    Accept(AcceptArgs),
     Set(SetArgs),
     Skip(SkipArgs),
+}
+
+/// Accepts the committed offset of a partition, which differs from the ledger's position
+///
+/// A running service continues there within 5 seconds.
+#[derive(Args, Debug)]
+#[command(after_help = "Example: nik-stream positions accept 3")]
+struct AcceptArgs {
+    #[command(flatten)]
+    files: Files,
+
+    #[arg(value_name = "PARTITION")]
+    partition: i32,
 }
 
 /// Sets the position of a partition
@@ -66,15 +81,29 @@ pub fn run(args: &PositionsArgs) -> anyhow::Result<ExitCode> {
             let settings = files.load()?.settings;
             writeln!(
                 text,
-                "{:>9} {:>12} {:>12} {:>12} {:>12}",
-                "partition", "committed", "first", "end", "lag"
+                "{:>9} {:>12} {:>12} {:>12} {:>12} {:>12}",
+                "partition", "committed", "ledger", "first", "end", "lag"
             )?;
             for shown in show(&settings)? {
-                let committed = committed(&shown);
+                let (committed, ledger) = (offset(shown.committed), offset(shown.ledger));
                 let Shown { partition, low, high, .. } = shown;
                 let lag = shown.lag();
-                writeln!(text, "{partition:>9} {committed:>12} {low:>12} {high:>12} {lag:>12}")?;
+                writeln!(
+                    text,
+                    "{partition:>9} {committed:>12} {ledger:>12} {low:>12} {high:>12} {lag:>12}"
+                )?;
             }
+        }
+        Command::Accept(AcceptArgs { files, partition }) => {
+            let settings = files.load()?.settings;
+            let accepted = accept(&settings, *partition)?;
+            let topic = &settings.topics.requests;
+            writeln!(
+                text,
+                "{topic} partition {partition}: the ledger's position was {} and is {}",
+                offset(accepted.ledger),
+                offset(accepted.committed)
+            )?;
         }
         Command::Set(SetArgs { files, position }) => {
             let settings = files.load()?.settings;
@@ -84,7 +113,7 @@ pub fn run(args: &PositionsArgs) -> anyhow::Result<ExitCode> {
             writeln!(
                 text,
                 "{topic} partition {partition}: the position was {} and is {offset}",
-                committed(&before)
+                self::offset(before.committed)
             )?;
         }
         Command::Skip(SkipArgs { files, position, to }) => {
@@ -101,6 +130,6 @@ pub fn run(args: &PositionsArgs) -> anyhow::Result<ExitCode> {
     written(io::stdout().write_all(text.as_bytes()))
 }
 
-fn committed(shown: &Shown) -> String {
-    shown.committed.map_or_else(|| "none".to_owned(), |offset| offset.to_string())
+fn offset(offset: Option<i64>) -> String {
+    offset.map_or_else(|| "none".to_owned(), |offset| offset.to_string())
 }

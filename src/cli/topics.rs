@@ -1,4 +1,4 @@
-//! `nik-stream topics`: creates the three topics and verifies them.
+//! `nik-stream topics`: creates the topics and verifies them.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -14,7 +14,7 @@ use crate::kafka::roles::PerTopic;
 use crate::kafka::topics::admin::{Admin, Created, Plan};
 use crate::kafka::topics::verify::{Severity, findings, format_duration};
 
-/// Creates and verifies the three topics.
+/// Creates and verifies the topics.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: nik-stream topics create --partitions 12")]
 pub struct TopicsArgs {
@@ -25,15 +25,16 @@ pub struct TopicsArgs {
 #[derive(Subcommand, Debug)]
 enum Command {
     Create(CreateArgs),
-    /// Reports everything that is wrong with the three topics (exits with 1 if there is an error,
+    /// Reports everything that is wrong with the topics (exits with 1 if there is an error,
     /// with 0 if there are only warnings)
     #[command(after_help = "Example:\n  nik-stream topics verify --config /etc/nik-stream.toml")]
     Verify(Files),
 }
 
-/// Creates the topics that are missing, leaves the others unchanged, and verifies all three
+/// Creates the topics that are missing, leaves the others unchanged, and verifies all of them
 ///
-/// Their `max.message.bytes` follow from the settings `limits`.
+/// Their `max.message.bytes` follow from the settings `limits`. The ledger of `topics.positions` is
+/// created with them; beside topics with the default names it is `nik.positions`.
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:
   nik-stream topics create
@@ -99,17 +100,22 @@ fn create(args: &CreateArgs) -> anyhow::Result<ExitCode> {
     };
     let mut text = String::new();
     let names = PerTopic::names(&settings.topics);
-    for (role, created) in admin.create(&plan)?.iter() {
-        let name = names[role];
-        match created {
-            Created::New { replicas } => writeln!(
-                text,
-                "created {name}: partitions {}, replicas {replicas}, retention {}",
-                plan.partitions,
-                format_duration(plan.retention(role))
-            )?,
-            Created::AlreadyExists => writeln!(text, "{name} already exists, unchanged")?,
+    let mut describe = |name: &str, created: &Created, kept: &str| match created {
+        Created::New { partitions, replicas } => {
+            writeln!(text, "created {name}: partitions {partitions}, replicas {replicas}, {kept}")
         }
+        Created::AlreadyExists => writeln!(text, "{name} already exists, unchanged"),
+        Created::NotAllowed(right) => {
+            writeln!(text, "{name} not created, and not needed without topics.positions: {right}")
+        }
+    };
+    let created = admin.create(&plan)?;
+    for (role, created) in created.topics.iter() {
+        let kept = format!("retention {}", format_duration(plan.retention(role)));
+        describe(names[role], created, &kept)?;
+    }
+    if let Some((name, created)) = &created.ledger {
+        describe(name, created, "compacted")?;
     }
     written(io::stdout().write_all(text.as_bytes()))?;
     verify(&admin, &settings)

@@ -100,11 +100,14 @@ impl Check<'_> {
 
     fn topics(&mut self, topics: &Topics) {
         let named = [
-            ("topics.requests", &topics.requests),
-            ("topics.results", &topics.results),
-            ("topics.failures", &topics.failures),
+            ("topics.requests", Some(&topics.requests)),
+            ("topics.results", Some(&topics.results)),
+            ("topics.failures", Some(&topics.failures)),
+            ("topics.positions", topics.positions.as_ref()),
         ];
-        for (index, (key, topic)) in named.into_iter().enumerate() {
+        let named: Vec<_> =
+            named.into_iter().filter_map(|(key, topic)| Some((key, topic?))).collect();
+        for (index, &(key, topic)) in named.iter().enumerate() {
             if !is_name(topic) {
                 self.refuse(&[key], format!("expected {NAME}"));
             }

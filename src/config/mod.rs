@@ -76,6 +76,8 @@ pub struct Topics {
     pub requests: String,
     pub results: String,
     pub failures: String,
+    /// The ledger of positions, if it is kept.
+    pub positions: Option<String>,
     pub reply_allowed: Option<String>,
 }
 
@@ -85,6 +87,7 @@ impl Topics {
             requests: keys.read("topics.requests", text()),
             results: keys.read("topics.results", text()),
             failures: keys.read("topics.failures", text()),
+            positions: keys.read("topics.positions", optional()),
             reply_allowed: keys.read("topics.reply_allowed", optional()),
         }
     }

@@ -1,9 +1,10 @@
 //! Everything that depends on Kafka. Its parts import each other one way:
-//! `security <- client <- dlq <- stream` and `client <- topics`.
+//! `security <- client <- dlq <- stream`, `client <- ledger <- stream` and `client <- topics`.
 
 mod client;
 pub(crate) mod dlq;
 pub(crate) mod embedded;
+pub(crate) mod ledger;
 mod limits;
 pub(crate) mod request_producer;
 pub mod roles;
@@ -17,4 +18,6 @@ pub use security::acl::Operation;
 pub use stream::breaker::SharedBreaker;
 pub(crate) use stream::operator;
 pub use stream::shutdown::Stop;
+// The model in `tests/model` asks the same code.
+pub use stream::start::{Committed, Known, Ledger, Start, Watermarks, decide};
 pub(crate) use stream::{Running, start};

@@ -125,6 +125,7 @@ fn values_arrive_as_they_were_written() {
         ("DELIVERY__COMMIT_RECORDS", "10000000"),
         ("DELIVERY__MAX_FAILURE_RATIO", "0.25"),
         ("TOPICS__FAILURES", "checks.failures"),
+        ("TOPICS__POSITIONS", "nik.positions"),
         ("LOG__LEVEL", "info,librdkafka=debug"),
         ("HTTP__LISTEN", "0.0.0.0:9464"),
     ] {

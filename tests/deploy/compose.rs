@@ -69,7 +69,7 @@ fn the_containers_settings_start_broker_topics_program_and_generator() {
 
     let topics = environment(&services["topics"], &ports);
     let created = written(&mut program(&texts(&services["topics"]["command"]), &topics));
-    for topic in ["nik.requests", "nik.results", "nik.failures"] {
+    for topic in ["nik.requests", "nik.results", "nik.failures", "nik.positions"] {
         assert!(created.contains(&format!("created {topic}: ")), "{created}");
     }
 

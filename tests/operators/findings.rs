@@ -39,6 +39,7 @@ fn found(change: impl FnOnce(&mut Topic)) -> Vec<Finding> {
             results: Some(sound()),
             failures: Some(failures),
         },
+        ledger: None,
         replies: Vec::new(),
         offsets_retention_minutes: Some(1440),
     };

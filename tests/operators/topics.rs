@@ -37,6 +37,31 @@ fn created_topics_pass_verification_and_are_created_once() {
 }
 
 #[test]
+fn the_ledger_is_created_and_verified_with_the_topics() {
+    let stage = Stage::named(shared(), "ledgers");
+    let ledger = format!("{}.positions", stage.group);
+    let settings = stage.settings().set("topics.positions", &ledger);
+    let absent = format!("error: topic {ledger} does not exist: `nik-stream topics create`");
+    assert!(say(&settings, &["topics", "verify"]).out.contains(&absent));
+    let out = done(&settings, &["topics", "create", "--partitions", "3"]);
+    let created = format!("created {ledger}: partitions 3, replicas 1, compacted\n");
+    assert!(out.contains(&created), "{out}");
+    assert!(!out.contains("error"), "{out}");
+    crate::traffic::stage::stop(crate::traffic::stage::ready(&settings));
+
+    shared().grow_topic(&stage.requests, 4);
+    let wrong = format!("{}.wrong", stage.group);
+    shared().create_topic(&wrong, 4, &[("cleanup.policy", "delete")]);
+    for (name, finding) in [
+        (&ledger, format!("error: topic {ledger}: partitions = 3: {} has 4: ", stage.requests)),
+        (&wrong, format!("error: topic {wrong}: cleanup.policy = delete: ")),
+    ] {
+        let found = say(&stage.settings().set("topics.positions", name), &["topics", "verify"]);
+        assert!(found.code == Some(1) && found.out.contains(&finding), "{}", found.out);
+    }
+}
+
+#[test]
 fn missing_topics_are_created_and_existing_ones_are_left_unchanged() {
     let stage = Stage::named(shared(), "half");
     shared().create_topic(&stage.results, 2, &[]);

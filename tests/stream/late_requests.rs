@@ -117,6 +117,7 @@ fn a_late_abort_of_a_sweep_does_not_end_the_next_transaction() {
         // Epochs so long that a freeze falls into an open one.
         let settings = memberships(&stage)[membership]
             .clone()
+            .set("kafka.session_timeout_ms", "2000")
             .set("delivery.commit_interval_ms", "1500")
             .set("delivery.commit_min_interval_ms", "1500");
         let load = Load::start(cluster, &stage.requests, PARTITIONS, RATE);
@@ -135,7 +136,7 @@ fn a_late_abort_of_a_sweep_does_not_end_the_next_transaction() {
         // A freeze during a commit leaves no open epoch.
         for _ in 0..4 {
             program.signal("STOP");
-            std::thread::sleep(Duration::from_millis(3_500)); // longer than the session
+            std::thread::sleep(Duration::from_millis(2_500)); // longer than the session
             program.signal("CONT");
             let deadline = Instant::now() + Duration::from_secs(3);
             while proxy.held() == 0 && proxy.delivered().is_empty() && Instant::now() < deadline {

@@ -11,6 +11,7 @@ mod given_up;
 mod health;
 mod held_back;
 mod late_requests;
+mod ledger;
 mod membership;
 mod metrics;
 mod privacy;

@@ -85,7 +85,7 @@ fn positions(settings: &ProgramSettings, arguments: &[&str]) -> String {
 }
 
 /// Five batches of 100 in partition 0, of which `bad` is corrupt, and 100 requests in partition 1.
-fn assert_stands_at_a_corrupt_batch(bad: usize) {
+fn assert_a_corrupt_batch_is_not_passed(bad: usize) {
     let mut cluster = KafkaCluster::start(1);
     let stage = Stage::new(&cluster, "corrupt", 2);
     send(&cluster, &stage.requests, 0, 500);
@@ -119,12 +119,12 @@ fn assert_stands_at_a_corrupt_batch(bad: usize) {
 
 #[test]
 fn a_corrupt_batch_stops_its_partition_until_an_operator_skips_it() {
-    assert_stands_at_a_corrupt_batch(1);
+    assert_a_corrupt_batch_is_not_passed(1);
 }
 
 #[test]
 fn a_corrupt_last_batch_stops_its_partition_too() {
-    assert_stands_at_a_corrupt_batch(4);
+    assert_a_corrupt_batch_is_not_passed(4);
 }
 
 #[test]

@@ -71,15 +71,20 @@ fn percentiles(name: &str, answers: &[Seen]) {
 #[test]
 #[ignore = "a measurement: script/timings"]
 fn latency_at_2000_requests_a_second() {
-    for (guarantee, min_interval) in [
-        ("exactly_once", "10"),
-        ("exactly_once", "50"),
-        ("exactly_once", "100"),
-        ("at_least_once", "10"),
+    for (guarantee, min_interval, ledger) in [
+        ("exactly_once", "10", ""),
+        ("exactly_once", "10", "latency.positions"),
+        ("exactly_once", "50", ""),
+        ("exactly_once", "100", ""),
+        ("at_least_once", "10", ""),
     ] {
         let stage = Stage::new(&CLUSTER, "latency", PARTITIONS);
+        if !ledger.is_empty() {
+            CLUSTER.create_topic(ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
+        }
         let settings = stage
             .default_settings()
+            .set("topics.positions", ledger)
             .set("delivery.guarantee", guarantee)
             .set("delivery.commit_min_interval_ms", min_interval);
         let program = ready(&settings);
@@ -91,7 +96,10 @@ fn latency_at_2000_requests_a_second() {
         let mut warm = answers;
         warm.retain(|answer| answer.number >= Some(6000));
         percentiles(
-            &format!("{guarantee}, commits at least {min_interval} ms apart, {before:.0} s CPU"),
+            &format!(
+                "{guarantee}, commits at least {min_interval} ms apart, ledger {:?}, {before:.1} s CPU",
+                !ledger.is_empty()
+            ),
             &warm,
         );
     }

@@ -154,7 +154,7 @@ impl Clients {
         let kafka = &self.settings.kafka;
         let mut config = self.common();
         config
-            // The reader never joins this group; it only fetches its committed offsets.
+            // Required by librdkafka; a reader never joins it.
             .set("group.id", self.replay_name())
             .set("statistics.interval.ms", "0")
             .set("enable.auto.commit", "false")

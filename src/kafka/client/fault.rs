@@ -70,6 +70,8 @@ pub enum Cause {
     DeliveryTimeout,
     #[error("a record that marks an aborted transaction was refused: {0}")]
     SweepRefused(Code),
+    #[error("an entry of the ledger of positions was refused: {0}")]
+    EntryRefused(Code),
     #[error("the consumer failed: {0}")]
     ConsumerFailed(Code),
     #[error("the group's committed offsets are unknown")]
@@ -121,6 +123,7 @@ impl Cause {
         "queue_full",
         "delivery_timeout",
         "sweep_refused",
+        "entry_refused",
         "consumer_failed",
         "offsets_unknown",
         "kafka",
@@ -153,6 +156,7 @@ impl Cause {
             Self::QueueFull => "queue_full",
             Self::DeliveryTimeout => "delivery_timeout",
             Self::SweepRefused(_) => "sweep_refused",
+            Self::EntryRefused(_) => "entry_refused",
             Self::ConsumerFailed(_) => "consumer_failed",
             Self::OffsetsUnknown => "offsets_unknown",
             Self::Kafka(_) => "kafka",
@@ -206,6 +210,7 @@ where
             | Cause::QueueFull
             | Cause::DeliveryTimeout
             | Cause::SweepRefused(_)
+            | Cause::EntryRefused(_)
             | Cause::ConsumerFailed(_)
             | Cause::OffsetsUnknown
             | Cause::Kafka(_) => Self::Restart(cause),

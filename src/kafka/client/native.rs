@@ -28,7 +28,7 @@ use std::ffi::{CStr, c_char, c_void};
 use std::ptr::{self, NonNull};
 use std::time::Duration;
 
-pub use describe::topic_id;
+pub use describe::{fetched_high_watermark, topic_id};
 pub use offsets::Offsets;
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};

@@ -226,6 +226,11 @@ impl OutputProducer {
         }
     }
 
+    /// Empty without transactions.
+    pub fn transactional_id(&self) -> &str {
+        &self.transactional_id
+    }
+
     /// A right that the brokers denied a moment ago.
     pub fn latest_denial(&self) -> Option<String> {
         self.events().client.access.denied().pop()

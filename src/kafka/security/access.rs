@@ -82,6 +82,8 @@ impl Access {
             Some(code) if is_denial(code) => {
                 tracing::debug!(target: "librdkafka", %error, "{reason}");
             }
+            // The end of a partition is what a reader waits for.
+            Some(Code::PartitionEOF) => {}
             _ => tracing::warn!(target: "librdkafka", %error, "{reason}"),
         }
     }

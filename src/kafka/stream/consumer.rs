@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::assignment::{ConsumerEvents, assign, close, partition_list, unassign};
+use super::ledger::LedgerLookup;
 use super::lookup::Lookup;
 use super::pending::PendingPartitions;
 use super::shared::Shared;
@@ -88,6 +89,7 @@ impl GroupConsumer {
             lookup: Lookup {
                 topic: topic.c_name().to_owned(),
                 own: Arc::clone(&shared.own_positions),
+                ledger: LedgerLookup::new(shared),
                 deleted: None,
             },
             hides_empty: config.get("group.protocol") == Some("consumer"),
@@ -163,6 +165,7 @@ impl GroupConsumer {
         state.restore_brokers(self.consumer.client(), &self.bootstrap);
         self.start_pending()?;
         self.look_again()?;
+        self.lookup.ledger.close_idle();
         self.announce()
     }
 
@@ -246,7 +249,13 @@ impl GroupConsumer {
         Ok(self.consumer.seek(&list, SEEK_TIMEOUT)?)
     }
 
-    /// What is committed for these positions.
+    /// What is committed for these positions, by partition.
+    pub fn commits(&self, positions: impl Iterator<Item = Position>) -> Vec<(i32, Committed)> {
+        let mut tracks = self.tracks.borrow_mut();
+        positions.map(|it| (it.partition, committed(&mut tracks, it))).collect()
+    }
+
+    /// The same as a list of offsets.
     pub fn to_commit(&self, positions: impl Iterator<Item = Position>) -> Offsets {
         let mut tracks = self.tracks.borrow_mut();
         let committed = positions.map(|it| committed(&mut tracks, it).entry(it.partition));

@@ -5,9 +5,10 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::ledger::LedgerLookup;
 use super::positions::OwnPositions;
 use super::standing::Standing;
-use super::start::{Committed, Known, Start, TopicId, Watermarks, decide};
+use super::start::{Committed, Known, Notice, Start, TopicId, Watermarks, decide};
 use super::tracks::Tracks;
 use crate::kafka::client::native::consumer::{ConsumerCallbacks, GroupClient};
 use crate::kafka::client::native::{self, Offsets};
@@ -26,13 +27,14 @@ const ATTEMPT_PAUSE: Duration = Duration::from_millis(250);
 pub struct Lookup {
     pub topic: CString,
     pub own: Arc<OwnPositions>,
+    pub ledger: LedgerLookup,
     /// A topic of this name that is known to be deleted. Some brokers may still answer for it.
     pub deleted: Option<TopicId>,
 }
 
 impl Lookup {
     /// Where these partitions start. `None` while an open transaction may still change the group's
-    /// committed offsets, or if no broker answers. `timeout` is that of the committed offsets.
+    /// committed offsets or the ledger, or if no broker answers. `timeout` is that of the committed offsets.
     pub fn starts<C: ConsumerCallbacks>(
         &self,
         client: &GroupClient<C>,
@@ -46,7 +48,15 @@ impl Lookup {
             let starts: Vec<_> = known.iter().map(|(it, known)| (*it, decide(known))).collect();
             let is_doubtful = known.iter().zip(&starts).any(|((_, known), (_, start))| {
                 known.group_is_behind()
-                    || matches!(start, Start::Standing(Standing::BeyondEnd { .. }))
+                    || match start {
+                        Start::At { notices, .. } => {
+                            notices.iter().any(|it| matches!(it, Notice::BehindLedger { .. }))
+                        }
+                        Start::Standing(reason) => matches!(
+                            reason,
+                            Standing::BeyondEnd { .. } | Standing::AheadOfLedger { .. }
+                        ),
+                    }
             });
             if !is_doubtful || attempt == ATTEMPTS {
                 return Some(starts);
@@ -80,17 +90,21 @@ impl Lookup {
         }
         let watermarks = native::watermarks(client.client(), &wanted, timeout);
         let watermarks = answered("watermarks", watermarks)?;
+        let mut answers = self.ledger.answers(partitions, timeout)?;
         let known = committed.entries().map(|entry| {
             let partition = entry.partition;
             let (_, low, high) = *watermarks.iter().find(|it| it.0 == partition)?;
             let own = self.own.get(partition);
             // What was read without a commit is as good as committed.
             let read = || tracks.position(partition).filter(|_| own.is_none()).cloned();
+            let group = Committed::of(&entry).or_else(read);
+            let answer = answers.remove(&partition).filter(|it| it.is_final(group.as_ref()))?;
             Some((
                 partition,
                 Known {
-                    group: Committed::of(&entry).or_else(read),
+                    group,
                     own,
+                    ledger: answer.ledger,
                     watermarks: Watermarks { low, high },
                     topic_id: id.clone(),
                 },

@@ -3,6 +3,7 @@
 mod assignment;
 pub mod breaker;
 mod consumer;
+mod ledger;
 mod lookup;
 pub(crate) mod operator;
 mod outputs;
@@ -11,8 +12,8 @@ mod positions;
 mod refusals;
 mod shared;
 pub mod shutdown;
-mod standing;
-mod start;
+pub mod standing;
+pub mod start;
 mod supervisor;
 mod sweep;
 mod tracks;

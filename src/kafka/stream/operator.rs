@@ -4,24 +4,29 @@
 //! membership may commit them, and only the partition's own worker would overwrite them: one whose
 //! partition is standing does not.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::CLOSE_BUDGET;
+use super::ledger;
 use super::start::{Committed, TopicId};
 use crate::config::Settings;
 use crate::kafka::client::c_string;
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, GroupMetadata, Offsets};
 use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings};
 use crate::kafka::client::reader::Reader;
+use crate::kafka::ledger::{Found, LedgerReader};
 use crate::kafka::security::acl::{Operation, Right};
 use crate::pipeline::Position;
 use crate::telemetry::now_ms;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long reading the ledger may take.
+const LEDGER_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[derive(Debug, thiserror::Error)]
 pub enum PositionsError {
@@ -35,6 +40,8 @@ pub enum PositionsError {
         "the position of partition {partition} is {actual}, not {expected}: see `nik-stream positions show`"
     )]
     OtherPosition { partition: i32, expected: i64, actual: i64 },
+    #[error("the group has no position in partition {0}: `nik-stream positions set` sets one")]
+    NothingToAccept(i32),
     #[error("the position could not be committed: {0}")]
     NotCommitted(String),
 }
@@ -50,6 +57,8 @@ impl From<Fault> for PositionsError {
 pub struct Shown {
     pub partition: i32,
     pub committed: Option<i64>,
+    /// The ledger's latest entry.
+    pub ledger: Option<i64>,
     pub low: i64,
     pub high: i64,
 }
@@ -69,7 +78,7 @@ impl Shown {
 /// The positions of all partitions of the requests.
 pub fn show(settings: &Settings) -> Result<Vec<Shown>, PositionsError> {
     let clients = Clients::new(settings);
-    Ok(read(&Reader::of_service(&clients)?, &settings.topics.requests)?.1)
+    Ok(read(settings, &clients)?.1)
 }
 
 /// Sets the position of a partition. With `to`, it must be `position` before and is `to` then.
@@ -81,7 +90,7 @@ pub fn set(
 ) -> Result<Shown, PositionsError> {
     let clients = Clients::new(settings);
     let topic = &settings.topics.requests;
-    let (topic_id, all) = read(&Reader::of_service(&clients)?, topic)?;
+    let (topic_id, all) = read(settings, &clients)?;
     let Position { partition, offset } = position;
     let shown = all.into_iter().find(|shown| shown.partition == partition);
     let shown =
@@ -100,6 +109,20 @@ pub fn set(
     Ok(shown)
 }
 
+/// Accepts the group's position, which differs from the ledger's. Returns what both were.
+pub fn accept(settings: &Settings, partition: i32) -> Result<Shown, PositionsError> {
+    let clients = Clients::new(settings);
+    let topic = settings.topics.requests.clone();
+    let (topic_id, all) = read(settings, &clients)?;
+    let shown = all.into_iter().find(|shown| shown.partition == partition);
+    let shown = shown.ok_or(PositionsError::NoPartition { topic, partition })?;
+    let offset = shown.committed.ok_or(PositionsError::NothingToAccept(partition))?;
+    let committed = Committed { offset, leader_epoch: None, topic_id, reset_ms: now_ms() };
+    commit(settings, &clients, &committed, partition)?;
+    Ok(shown)
+}
+
+/// Commits a position to the group and to the ledger, in one transaction.
 fn commit(
     settings: &Settings,
     clients: &Clients,
@@ -115,8 +138,24 @@ fn commit(
         metrics: None,
         if_unanswered: IfUnanswered::Fail,
     };
+    let ledger = settings.topics.positions.as_ref();
+    let ledger_partitions = ledger
+        .map_or(Ok(0), |name| Reader::of_service(clients)?.partitions(name, Operation::Write))?;
     let mut producer = OutputProducer::connect(producer, || false)?;
     producer.begin()?;
+    if let Some(name) = ledger.filter(|_| partition < ledger_partitions) {
+        let topic = c_string(name)?;
+        ledger::send_entry(
+            &mut producer,
+            &topic,
+            group,
+            (partition, committed.clone()),
+            &mut Vec::new(),
+        )?;
+        if let Some(refused) = producer.flush()?.first() {
+            return Err(Fault::from(Cause::EntryRefused(refused.code)).into());
+        }
+    }
     let topic = c_string(&settings.topics.requests)?;
     let group = c_string(group)?;
     let offsets = Offsets::new(&topic, [committed.entry(partition)].into_iter());
@@ -125,7 +164,11 @@ fn commit(
     Ok(done?)
 }
 
-fn read(reader: &Reader, topic: &str) -> Result<(Option<TopicId>, Vec<Shown>), PositionsError> {
+fn read(
+    settings: &Settings,
+    clients: &Clients,
+) -> Result<(Option<TopicId>, Vec<Shown>), PositionsError> {
+    let (reader, topic) = (&Reader::of_service(clients)?, &settings.topics.requests);
     let count = reader.partitions(topic, Operation::Read)?;
     let partitions: Vec<_> = (0..count).collect();
     let committed = Offsets::copy_of(&reader.committed(topic, &partitions)?);
@@ -137,10 +180,32 @@ fn read(reader: &Reader, topic: &str) -> Result<(Option<TopicId>, Vec<Shown>), P
     let wanted = Offsets::new(&name, wanted);
     let watermarks =
         native::watermarks(reader.client(), &wanted, REQUEST_TIMEOUT).map_err(failed)?;
+    let entries = ledger_entries(settings, clients, reader, count)?;
     let shown = watermarks.into_iter().map(|(partition, low, high)| {
         let entry = committed.entries().find(|entry| entry.partition == partition);
         let committed = entry.map(|entry| entry.offset).filter(|&offset| offset >= 0);
-        Shown { partition, committed, low, high }
+        Shown { partition, committed, ledger: entries.get(&partition).copied(), low, high }
     });
     Ok((id.map(TopicId), shown.collect()))
+}
+
+/// The ledger's latest entries by partition, of at most `count`.
+fn ledger_entries(
+    settings: &Settings,
+    clients: &Clients,
+    reader: &Reader,
+    count: i32,
+) -> Result<BTreeMap<i32, i64>, PositionsError> {
+    let Some(topic) = &settings.topics.positions else {
+        return Ok(BTreeMap::new());
+    };
+    let count = count.min(reader.partitions(topic, Operation::Read)?);
+    let group = &settings.kafka.group_id;
+    let ledger = LedgerReader::connect(clients, topic, group);
+    let ledger = ledger.map_err(|error| CommandError::no_client(&error))?;
+    let found = ledger.latest(&(0..count).collect::<Vec<_>>(), LEDGER_TIMEOUT);
+    let right = Right::on_topic(Operation::Read, topic);
+    let found = found.map_err(|error| CommandError::new(&right, &error))?;
+    let next = |found: Found| found.entry.map(|entry| entry.next);
+    Ok(found.into_iter().filter_map(|(partition, it)| Some((partition, next(it)?))).collect())
 }

@@ -58,10 +58,12 @@ impl KnownTopic {
 /// The requests and all topics that outcomes go to.
 pub struct Outputs {
     pub topics: PerTopic<KnownTopic>,
+    /// The ledger of positions, if it is kept.
+    pub ledger: Option<KnownTopic>,
     /// The topics of `topics.reply_allowed`.
     pub replies: Box<[KnownTopic]>,
     /// The number of request partitions whose outcomes can be routed; 0 until the partition counts
-    /// of all three topics are known.
+    /// of all three topics and of the ledger are known.
     routable: AtomicI32,
     access: Arc<Access>,
 }
@@ -85,18 +87,23 @@ impl Outputs {
     pub fn new(topics: &Topics, access: &Arc<Access>) -> Result<Self, Fault> {
         let names = PerTopic::names(topics);
         let replies = topics.replies().map(|name| KnownTopic::new(name, Operation::Write));
+        let ledger = topics.positions.as_deref();
+        let ledger = ledger.map(|name| KnownTopic::new(name, Operation::Write));
         Ok(Self {
             topics: names.try_map(|role, name| KnownTopic::new(name, role.operation()))?,
+            ledger: ledger.transpose()?,
             replies: replies.collect::<Result<_, _>>()?,
             routable: AtomicI32::new(0),
             access: Arc::clone(access),
         })
     }
 
-    /// Publishes the partition counts that the watch has stored to the workers.
-    pub fn update_routable(&self) {
-        let known = Role::ALL.iter().all(|&role| self.topics[role].partitions() > 0);
-        let routable = if known { self.topics.requests.partitions() } else { 0 };
+    /// Publishes the partition counts that the watch has stored to the workers. Without the ledger,
+    /// if it is kept, no epoch could be committed.
+    pub fn update_routable(&self, ledger_exists: bool) {
+        let topics = Role::ALL.iter().map(|&role| &self.topics[role]).chain(&self.ledger);
+        let known = topics.into_iter().all(|topic| topic.partitions() > 0);
+        let routable = if known && ledger_exists { self.topics.requests.partitions() } else { 0 };
         self.routable.store(routable, Ordering::Relaxed);
     }
 
@@ -146,7 +153,13 @@ impl Outputs {
         }
     }
 
-    /// All partitions that may hold outcomes of requests in `partition`.
+    /// The ledger, if it has a partition of this number. One that was added to the requests only has
+    /// no entries; the watch reports it.
+    pub fn ledger_of(&self, partition: i32) -> Option<&KnownTopic> {
+        self.ledger.as_ref().filter(|ledger| partition < ledger.partitions())
+    }
+
+    /// All partitions that may hold outcomes of requests in `partition`, or their positions.
     pub fn reach(&self, partition: i32) -> impl Iterator<Item = (&CStr, i32)> {
         let outputs = Role::OUTPUTS.into_iter().map(move |role| {
             let topic = &self.topics[role];
@@ -159,8 +172,11 @@ impl Outputs {
         // A request may name any partition of its reply topic.
         let replies = self.replies.iter().filter(|topic| self.is_writable(topic));
         let replies = replies.map(|topic| (topic, all_partitions(topic)));
+        let ledger = self.ledger_of(partition);
+        let ledger = ledger.map(|topic| (topic, partition..partition + 1));
         outputs
             .chain(replies)
+            .chain(ledger)
             .flat_map(|(topic, range)| range.map(|partition| (topic.c_name(), partition)))
     }
 
@@ -234,7 +250,7 @@ mod tests {
         for (role, count) in counts.iter() {
             outputs.topics[role].set_partitions(*count);
         }
-        outputs.update_routable();
+        outputs.update_routable(true);
         outputs
     }
 

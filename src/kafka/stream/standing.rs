@@ -20,6 +20,12 @@ pub enum Standing {
     Truncated { offset: i64 },
     /// A record arrived whose offset is not above that of the record before it.
     OffsetsJumpBack { last: i64, offset: i64 },
+    /// The group's position is beyond the ledger's: nobody answered the records in between, or the
+    /// ledger lost entries.
+    AheadOfLedger { group: i64, ledger: i64 },
+    /// The ledger's entry belongs to another topic of the same name, and nothing shows to which
+    /// topic the group's position belongs.
+    LedgerOtherTopic { group: i64, ledger: i64 },
 }
 
 impl Standing {
@@ -31,6 +37,8 @@ impl Standing {
             Self::BeyondEnd { .. } => "beyond_end",
             Self::Truncated { .. } => "truncated",
             Self::OffsetsJumpBack { .. } => "offsets_jump_back",
+            Self::AheadOfLedger { .. } => "ahead_of_ledger",
+            Self::LedgerOtherTopic { .. } => "ledger_other_topic",
         }
     }
 
@@ -47,6 +55,18 @@ impl Standing {
             | Self::Truncated { offset } => offset,
             Self::BeyondEnd { committed, .. } => committed,
             Self::OffsetsJumpBack { last, .. } => last + 1,
+            Self::AheadOfLedger { ledger, .. } | Self::LedgerOtherTopic { ledger, .. } => ledger,
+        }
+    }
+}
+
+impl Standing {
+    /// The kind under which a difference between the group and the ledger is counted.
+    pub fn ledger_difference(&self) -> Option<&'static str> {
+        match self {
+            Self::AheadOfLedger { .. } => Some("ahead"),
+            Self::LedgerOtherTopic { .. } => Some("other_topic"),
+            _ => None,
         }
     }
 }
@@ -69,6 +89,14 @@ impl Display for Standing {
             Self::OffsetsJumpBack { last, offset } => {
                 write!(f, "offset {offset} came after offset {last}")
             }
+            Self::AheadOfLedger { group, ledger } => {
+                write!(f, "the group's position {group} is ahead of the ledger's, {ledger}")
+            }
+            Self::LedgerOtherTopic { group, ledger } => write!(
+                f,
+                "the ledger's position {ledger} belongs to another topic of this name, and nothing \
+                 shows to which the group's, {group}, belongs"
+            ),
         }
     }
 }
@@ -80,6 +108,11 @@ fn sentence(topic: &str, stands: &Stands) -> String {
     if reason.is_unreadable() {
         let to = readable_from.map_or_else(|| "OFFSET".to_owned(), |offset| offset.to_string());
         format!("{what}; `nik-stream positions skip {partition}:{offset} --to {to}` skips it")
+    } else if reason.ledger_difference().is_some() {
+        format!(
+            "{what}; `nik-stream positions accept {partition}` continues at the group's position, \
+             `nik-stream positions set {partition}:OFFSET` at another"
+        )
     } else {
         format!("{what}; `nik-stream positions set {partition}:OFFSET` continues at an offset")
     }
@@ -104,6 +137,9 @@ pub fn announce(shared: &Shared, changes: &[Change]) -> Vec<i32> {
                 );
                 if stands.reason.is_unreadable() {
                     metrics.unreadable_records.with_label_values(&[stands.reason.label()]).inc();
+                }
+                if let Some(kind) = stands.reason.ledger_difference() {
+                    metrics.ledger_differences.with_label_values(&[kind]).inc();
                 }
                 let count = health.set_standing(stands.partition, Some(sentence));
                 metrics.standing_partitions.set(count);
@@ -137,9 +173,11 @@ pub fn log_notices(shared: &Shared, partition: i32, notices: &[Notice]) {
     let metrics = &shared.telemetry.metrics;
     let topic = &shared.outputs.topics.requests.name;
     for notice in notices {
+        if let Some(kind) = notice.ledger_difference() {
+            metrics.ledger_differences.with_label_values(&[kind]).inc();
+        }
         match *notice {
             Notice::GroupBehind { group, own } => {
-                metrics.ledger_differences.with_label_values(&["behind"]).inc();
                 tracing::error!(
                     topic,
                     partition,
@@ -153,6 +191,32 @@ pub fn log_notices(shared: &Shared, partition: i32, notices: &[Notice]) {
                 partition,
                 committed,
                 "the topic was deleted and created again; it is read from its beginning"
+            ),
+            Notice::Adopted { group } => tracing::info!(
+                topic,
+                partition,
+                group,
+                "the ledger of positions has no entry yet; it takes over the group's position"
+            ),
+            Notice::BehindLedger { group, ledger } => tracing::error!(
+                topic,
+                partition,
+                group,
+                ledger,
+                "the group's committed offset was lost or taken back; it continues from the ledger's"
+            ),
+            Notice::LedgerBehindOwn { ledger, own } => tracing::error!(
+                topic,
+                partition,
+                ledger,
+                own,
+                "the ledger's position is older than what this process committed; it continues from its own"
+            ),
+            Notice::LedgerOtherTopic { ledger } => tracing::warn!(
+                topic,
+                partition,
+                ledger,
+                "the ledger's position belongs to another topic of this name and is ignored"
             ),
             Notice::LostToRetention { from, to } => {
                 let records = u64::try_from(to - from).unwrap_or(0);

@@ -40,9 +40,19 @@ pub struct Known {
     pub group: Option<Committed>,
     /// What this process itself committed last.
     pub own: Option<Committed>,
+    pub ledger: Ledger,
     pub watermarks: Watermarks,
     /// The topic that has the name now.
     pub topic_id: Option<TopicId>,
+}
+
+/// What the ledger of positions says about a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ledger {
+    /// No ledger is kept, or it has no such partition.
+    NotKept,
+    NoEntry,
+    Entry(Committed),
 }
 
 /// What is decided about a partition.
@@ -62,8 +72,40 @@ pub enum Notice {
     /// The position belongs to a deleted topic of the same name; the new one is read from its
     /// beginning.
     OtherTopic { committed: i64 },
+    /// The ledger has no entry yet; the group's position is taken over.
+    Adopted { group: i64 },
+    /// The group's position is older than the ledger's, or missing; the partition continues from
+    /// the ledger's.
+    BehindLedger { group: Option<i64>, ledger: i64 },
+    /// The ledger's entry is older than what this process committed; it continues from its own.
+    LedgerBehindOwn { ledger: i64, own: i64 },
+    /// The ledger's entry belongs to another topic of the same name, so it says nothing about this
+    /// one.
+    LedgerOtherTopic { ledger: i64 },
     /// Retention deleted the records from `from` up to `to` before they were read.
     LostToRetention { from: i64, to: i64 },
+}
+
+impl Notice {
+    /// The kind under which a difference between the group and the ledger is counted.
+    pub fn ledger_difference(&self) -> Option<&'static str> {
+        match self {
+            Self::GroupBehind { group, .. } | Self::BehindLedger { group, .. } => {
+                Some(if group.is_some() { "behind" } else { "missing" })
+            }
+            Self::LedgerBehindOwn { .. } => Some("ahead"),
+            Self::LedgerOtherTopic { .. } => Some("other_topic"),
+            Self::OtherTopic { .. } | Self::Adopted { .. } | Self::LostToRetention { .. } => None,
+        }
+    }
+}
+
+impl Committed {
+    /// Of two positions in one topic the one with the greater key is the later: what an operator
+    /// set last counts, then how far it was read.
+    fn key(&self) -> (i64, i64) {
+        (self.reset_ms, self.offset)
+    }
 }
 
 impl Known {
@@ -77,7 +119,7 @@ impl Known {
             None => true,
             Some(group) if !self.is_of_this_topic(group) => true,
             // What an operator set since then overrides.
-            Some(group) => (group.reset_ms, group.offset) < (own.reset_ms, own.offset),
+            Some(group) => group.key() < own.key(),
         }
     }
 
@@ -86,6 +128,55 @@ impl Known {
             (Some(then), Some(now)) => then == now,
             // Without ids there is nothing to tell topics apart by.
             _ => true,
+        }
+    }
+
+    /// Compares `latest`, which is the group's position or this process's own, with the ledger;
+    /// returns the position to use.
+    fn compared_with_ledger(
+        &self,
+        latest: Option<Committed>,
+        notices: &mut Vec<Notice>,
+    ) -> Result<Option<Committed>, Standing> {
+        let position = latest.as_ref().filter(|it| self.is_of_this_topic(it));
+        let entry = match &self.ledger {
+            Ledger::NotKept => return Ok(latest),
+            Ledger::NoEntry => {
+                notices.extend(position.map(|it| Notice::Adopted { group: it.offset }));
+                return Ok(latest);
+            }
+            Ledger::Entry(entry) => entry,
+        };
+        let ledger = entry.offset;
+        if !self.is_of_this_topic(entry) {
+            return match position {
+                // Nothing shows to which of the topics it belongs.
+                Some(Committed { offset: group, topic_id: None, .. }) => {
+                    Err(Standing::LedgerOtherTopic { group: *group, ledger })
+                }
+                _ => {
+                    notices.push(Notice::LedgerOtherTopic { ledger });
+                    Ok(latest)
+                }
+            };
+        }
+        match position {
+            Some(position) if position.key() == entry.key() => Ok(latest),
+            // The operator set the group's position after the entry was written.
+            Some(position) if position.reset_ms > entry.reset_ms => Ok(latest),
+            Some(position) if position.key() > entry.key() => {
+                let group = position.offset;
+                if !self.group_is_behind() {
+                    return Err(Standing::AheadOfLedger { group, ledger });
+                }
+                notices.push(Notice::LedgerBehindOwn { ledger, own: group });
+                Ok(latest)
+            }
+            _ => {
+                let group = position.map(|it| it.offset);
+                notices.push(Notice::BehindLedger { group, ledger });
+                Ok(Some(entry.clone()))
+            }
         }
     }
 }
@@ -102,6 +193,10 @@ pub fn decide(known: &Known) -> Start {
         known.own.clone()
     } else {
         known.group.clone()
+    };
+    let latest = match known.compared_with_ledger(latest, &mut notices) {
+        Ok(latest) => latest,
+        Err(standing) => return Start::Standing(standing),
     };
     let mut position = match latest {
         Some(position) if known.is_of_this_topic(&position) => position,
@@ -155,6 +250,7 @@ mod tests {
                 [None, Some(TopicId("now".to_owned()))].map(|topic_id| Known {
                     group: group.clone(),
                     own: own.clone(),
+                    ledger: Ledger::NotKept,
                     watermarks: Watermarks { low: LOW, high: HIGH },
                     topic_id,
                 })
@@ -234,6 +330,7 @@ mod tests {
                         assert!(from < to && to == position.offset && to == LOW);
                         assert_eq!(position.leader_epoch, None);
                     }
+                    notice => panic!("{notice:?} without a ledger"),
                 }
             }
         }
@@ -242,8 +339,135 @@ mod tests {
     #[test]
     fn without_a_position_the_partition_starts_at_its_beginning() {
         let watermarks = Watermarks { low: LOW, high: HIGH };
-        let known = Known { group: None, own: None, watermarks, topic_id: None };
+        let ledger = Ledger::NotKept;
+        let known = Known { group: None, own: None, ledger, watermarks, topic_id: None };
         let position = Committed { offset: LOW, leader_epoch: None, topic_id: None, reset_ms: 0 };
         assert_eq!(decide(&known), Start::At { position, notices: Vec::new() });
+    }
+
+    /// Every combination of a group's position, an own one and an entry.
+    fn all_with_ledger() -> impl Iterator<Item = Known> {
+        all_known().flat_map(|known| {
+            positions().into_iter().map(move |entry| {
+                let ledger = entry.map_or(Ledger::NoEntry, Ledger::Entry);
+                Known { ledger, ..known.clone() }
+            })
+        })
+    }
+
+    fn entry(known: &Known) -> Option<Committed> {
+        match &known.ledger {
+            Ledger::Entry(entry) => usable(known, Some(entry)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_partition_never_starts_behind_the_ledger_without_a_later_word_of_the_operator() {
+        for known in all_with_ledger() {
+            let (Some(entry), Start::At { position, .. }) = (entry(&known), decide(&known)) else {
+                continue;
+            };
+            let later = [&known.group, &known.own].into_iter().any(|it| {
+                usable(&known, it.as_ref()).is_some_and(|it| it.reset_ms > entry.reset_ms)
+            });
+            assert!(later || position.offset >= entry.offset, "{known:?} {position:?}");
+        }
+    }
+
+    #[test]
+    fn records_are_passed_over_only_if_the_ledger_this_process_or_the_operator_says_so() {
+        for known in all_with_ledger() {
+            let Start::At { position, .. } = decide(&known) else { continue };
+            let Some(entry) = entry(&known) else { continue };
+            if position.offset > entry.offset.max(LOW) {
+                let own = usable(&known, known.own.as_ref())
+                    .is_some_and(|own| own.offset == position.offset);
+                assert!(own || position.reset_ms > entry.reset_ms, "{known:?} {position:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_ledger_that_agrees_or_has_no_entry_changes_nothing() {
+        for known in all_known() {
+            let without = decide(&known);
+            let empty = decide(&Known { ledger: Ledger::NoEntry, ..known.clone() });
+            match (&without, &empty) {
+                (Start::At { position, .. }, Start::At { position: same, .. }) => {
+                    assert_eq!(position, same);
+                }
+                _ => assert_eq!(without, empty),
+            }
+            if let Some(group) = known.group.clone().filter(|_| !known.group_is_behind()) {
+                if usable(&known, known.group.as_ref()).is_some() {
+                    let agreeing = Known { ledger: Ledger::Entry(group), ..known };
+                    assert_eq!(decide(&agreeing), without);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_difference_has_its_decision() {
+        let id = |id: &str| Some(TopicId(id.to_owned()));
+        let at = |offset, topic_id: Option<TopicId>, reset_ms| {
+            Some(Committed { offset, leader_epoch: None, topic_id, reset_ms })
+        };
+        let start = |offset, reset_ms, notice| Start::At {
+            position: at(offset, id("now"), reset_ms).unwrap(),
+            notices: Vec::from([notice]),
+        };
+        let (group, ledger) = (3, 5);
+        for (position, entry, expected) in [
+            (
+                at(3, id("now"), 0),
+                at(5, id("now"), 0),
+                start(5, 0, Notice::BehindLedger { group: Some(3), ledger: 5 }),
+            ),
+            // A tool of Kafka's set the position, which drops the topic's id.
+            (
+                at(3, None, 0),
+                at(5, id("now"), 0),
+                start(5, 0, Notice::BehindLedger { group: Some(3), ledger: 5 }),
+            ),
+            (
+                None,
+                at(5, id("now"), 0),
+                start(5, 0, Notice::BehindLedger { group: None, ledger: 5 }),
+            ),
+            (
+                at(5, id("now"), 0),
+                at(3, id("now"), 0),
+                Start::Standing(Standing::AheadOfLedger { group: 5, ledger: 3 }),
+            ),
+            // The operator set it back, and the group's coordinator forgot it.
+            (
+                at(5, id("now"), 0),
+                at(3, id("now"), 1),
+                start(3, 1, Notice::BehindLedger { group: Some(5), ledger: 3 }),
+            ),
+            (None, at(5, id("then"), 0), start(LOW, 0, Notice::LedgerOtherTopic { ledger: 5 })),
+            // An entry that was copied from another cluster.
+            (
+                at(3, id("now"), 0),
+                at(5, id("then"), 0),
+                start(3, 0, Notice::LedgerOtherTopic { ledger: 5 }),
+            ),
+            (
+                at(3, None, 0),
+                at(5, id("then"), 0),
+                Start::Standing(Standing::LedgerOtherTopic { group, ledger }),
+            ),
+        ] {
+            let known = Known {
+                group: position,
+                own: None,
+                ledger: Ledger::Entry(entry.unwrap()),
+                watermarks: Watermarks { low: LOW, high: HIGH },
+                topic_id: id("now"),
+            };
+            assert_eq!(decide(&known), expected, "{known:?}");
+        }
     }
 }

@@ -26,14 +26,16 @@ pub struct Watch {
     bootstrap: CString,
     /// How often in a row each reply topic was missing.
     reply_misses: Vec<u32>,
+    /// How often in a row the ledger was missing.
+    ledger_misses: u32,
     last_counts: PerTopic<i32>,
     last_problems: Vec<String>,
     /// When to fetch the watermarks again.
     next_watermarks: Instant,
 }
 
-/// A broker that has just started knows no topic, so a reply topic counts as gone only after it was
-/// missing this often in a row.
+/// A broker that has just started knows no topic, so a reply topic or the ledger counts as gone only
+/// after it was missing this often in a row.
 const MISSES_BEFORE_GONE: u32 = 3;
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The interval while there is a problem, or the partition counts differ: the other topics may be
@@ -58,6 +60,7 @@ impl Watch {
             client: config.create_with_context(context)?,
             bootstrap: bootstrap(&config),
             reply_misses: vec![0; shared.outputs.replies.len()],
+            ledger_misses: 0,
             last_counts: PerTopic::default(),
             last_problems: Vec::new(),
             next_watermarks: Instant::now(),
@@ -105,7 +108,21 @@ impl Watch {
                 TopicMetadata::Problem(problem) => problems.push(problem),
             }
         }
-        let mut reply_problems = Vec::new();
+        if let Some(ledger) = &outputs.ledger {
+            match self.metadata(ledger)? {
+                TopicMetadata::Partitions(count) => {
+                    self.ledger_misses = 0;
+                    ledger.set_partitions(count);
+                }
+                // The count stays: an epoch is never committed without its entries.
+                TopicMetadata::Problem(problem) => {
+                    self.ledger_misses += 1;
+                    problems.push(problem);
+                }
+            }
+        }
+        let mut lesser_problems = Vec::new();
+        lesser_problems.extend(self.missing_ledger_partitions());
         for (index, topic) in outputs.replies.iter().enumerate() {
             match self.metadata(topic)? {
                 TopicMetadata::Partitions(count) => {
@@ -113,7 +130,7 @@ impl Watch {
                     topic.set_partitions(count);
                 }
                 TopicMetadata::Problem(problem) => {
-                    reply_problems.push(format!("{problem} (topics.reply_allowed)"));
+                    lesser_problems.push(format!("{problem} (topics.reply_allowed)"));
                     self.reply_misses[index] += 1;
                     if self.reply_misses[index] >= MISSES_BEFORE_GONE {
                         topic.set_partitions(0);
@@ -126,7 +143,7 @@ impl Watch {
             self.next_watermarks = Instant::now() + INTERVAL;
             self.fetch_watermarks();
         }
-        problems.extend(reply_problems);
+        problems.extend(lesser_problems);
         for denied in shared.clients.access.denied() {
             if !problems.contains(&denied) {
                 problems.push(denied);
@@ -167,10 +184,24 @@ impl Watch {
         })
     }
 
+    /// The partitions of the requests that have no partition in the ledger: their positions are
+    /// those of the group alone.
+    fn missing_ledger_partitions(&self) -> Option<String> {
+        let outputs = &self.shared.outputs;
+        let (requests, ledger) = (&outputs.topics.requests, outputs.ledger.as_ref()?);
+        let (wanted, count) = (requests.partitions(), ledger.partitions());
+        (count > 0 && count < wanted).then(|| {
+            format!(
+                "topic {} has {count} partitions, {} has {wanted}: give it as many (topics.positions)",
+                ledger.name, requests.name
+            )
+        })
+    }
+
     /// Makes the partition counts known to workers and metrics.
     fn publish_counts(&mut self) {
         let outputs = &self.shared.outputs;
-        outputs.update_routable();
+        outputs.update_routable(self.ledger_misses < MISSES_BEFORE_GONE);
         let mut counts = PerTopic::default();
         for role in Role::ALL {
             counts[role] = outputs.topics[role].partitions();

@@ -16,6 +16,7 @@ use nik_wire::process::{Outcome, Processor};
 use super::CLOSE_BUDGET;
 use super::breaker::WorkerBreaker;
 use super::consumer::{Event, GroupConsumer};
+use super::ledger;
 use super::refusals::{By, Refusals};
 use super::shared::Shared;
 use super::shutdown::Stop;
@@ -119,14 +120,20 @@ impl Worker {
             return Ok(());
         }
         let started = Instant::now();
-        batch.settle()?;
         match batch.shared.policy.guarantee {
             Guarantee::ExactlyOnce => {
+                batch.send_entries(consumer)?;
+                batch.settle()?;
                 let metadata = batch.group_metadata.take().ok_or(Cause::NotAMember)?;
                 let positions = consumer.to_commit(batch.epoch.positions());
                 batch.producer.commit(positions, metadata)?;
             }
-            Guarantee::AtLeastOnce => consumer.commit(batch.epoch.positions())?,
+            Guarantee::AtLeastOnce => {
+                batch.settle()?; // an entry must not be durable before its outcomes
+                batch.send_entries(consumer)?;
+                batch.settle()?;
+                consumer.commit(batch.epoch.positions())?;
+            }
         }
         consumer.committed(batch.epoch.positions());
         batch.committed(started);
@@ -255,6 +262,15 @@ impl OpenBatch {
     fn is_due(&self, idle: bool) -> bool {
         self.epoch.is_due(&self.shared.policy.cadence, self.now)
             || idle && self.time_until_commit().is_zero()
+    }
+
+    /// Hands the epoch's positions to the producer, for the ledger.
+    fn send_entries(&mut self, consumer: &GroupConsumer) -> Result<(), Fault> {
+        if self.shared.outputs.ledger.is_none() {
+            return Ok(());
+        }
+        let positions = consumer.commits(self.epoch.positions());
+        ledger::send_entries(&self.shared, &mut self.producer, positions, &mut self.payload)
     }
 
     fn set_joined(&self, joined: bool) {

@@ -1,4 +1,4 @@
-//! Describes the three topics, and creates those that are missing.
+//! Describes the topics, and creates those that are missing.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,6 +21,13 @@ use crate::kafka::security::acl::{Operation, Right};
 
 /// The `cleanup.policy` that the topics need: records are deleted by retention only.
 pub const CLEANUP_POLICY: &str = "delete";
+/// The `cleanup.policy` that the ledger of positions needs: the latest entry of each group is kept.
+pub const LEDGER_CLEANUP_POLICY: &str = "compact";
+/// The ledger that [`Admin::create`] creates beside the default topics if the settings name none.
+const DEFAULT_LEDGER: (&str, &str) = ("nik.requests", "nik.positions");
+/// The segment that is being written is not compacted, so the ledger's are small: its latest
+/// entries are read at each assignment.
+const LEDGER_SEGMENT_BYTES: &str = "16777216";
 /// How long the controller may take to answer a request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 /// How many replicas a partition gets if there are enough brokers.
@@ -45,6 +52,8 @@ pub enum AdminError {
 pub struct Layout {
     /// `None`: the topic is missing.
     pub topics: PerTopic<Option<Topic>>,
+    /// The ledger of positions by name, if it is kept.
+    pub ledger: Option<(String, Option<Topic>)>,
     /// The topics of `topics.reply_allowed` by name.
     pub replies: Vec<(String, Option<Topic>)>,
     /// How long the brokers keep the committed offsets of a group without members, in minutes;
@@ -93,8 +102,21 @@ impl Plan {
 /// What [`Admin::create`] did with one topic.
 #[derive(Debug)]
 pub enum Created {
-    New { replicas: usize },
+    New {
+        partitions: i32,
+        replicas: usize,
+    },
     AlreadyExists,
+    /// A topic that the settings do not name may not be created.
+    NotAllowed(Right),
+}
+
+/// What [`Admin::create`] did.
+#[derive(Debug)]
+pub struct CreatedTopics {
+    pub topics: PerTopic<Created>,
+    /// The ledger of positions by name.
+    pub ledger: Option<(String, Created)>,
 }
 
 /// An admin client for the topics of the settings.
@@ -132,6 +154,9 @@ impl Admin {
             topics: self.names().try_map(|_, name| self.topic(name))?,
             ..Layout::default()
         };
+        if let Some(name) = &self.settings.topics.positions {
+            layout.ledger = Some((name.clone(), self.topic(name)?));
+        }
         for name in self.settings.topics.replies() {
             layout.replies.push((name.to_owned(), self.topic(name)?));
         }
@@ -197,14 +222,14 @@ impl Admin {
     }
 
     /// Creates the topics that are missing, and leaves the others unchanged.
-    pub fn create(&self, plan: &Plan) -> Result<PerTopic<Created>, AdminError> {
+    pub fn create(&self, plan: &Plan) -> Result<CreatedTopics, AdminError> {
         let brokers = self.reader.metadata(self.names().requests)?.brokers().len();
         let (replicas, in_sync) = plan.replicas(brokers);
         if replicas > brokers {
             return Err(AdminError::TooFewBrokers { wanted: replicas, brokers });
         }
         let limits = &self.settings.limits;
-        let created = self.names().try_map(|role, name| {
+        let topics = self.names().try_map(|role, name| {
             let largest_value = match role {
                 Role::Requests => limits.request_bytes,
                 Role::Results | Role::Failures => limits.result_bytes,
@@ -222,8 +247,39 @@ impl Admin {
                 .set("message.timestamp.type", "CreateTime");
             self.create_if_missing(&topic, replicas)
         })?;
-        self.wait_until_known();
+        let partitions = match topics.requests {
+            Created::New { partitions, .. } => partitions,
+            _ => self.reader.partitions(self.names().requests, Operation::Describe)?,
+        };
+        let ledger = self.ledger_to_create().map(|name| {
+            let replication = TopicReplication::Fixed(replica_count(replicas));
+            let topic = NewTopic::new(name, partitions, replication)
+                .set("min.insync.replicas", in_sync)
+                .set("cleanup.policy", LEDGER_CLEANUP_POLICY)
+                .set("segment.bytes", LEDGER_SEGMENT_BYTES)
+                .set("min.cleanable.dirty.ratio", "0.1")
+                // Each entry has a transaction marker, which is kept for this time.
+                .set("delete.retention.ms", "3600000")
+                .set("compression.type", "producer");
+            match self.create_if_missing(&topic, replicas) {
+                Err(CommandError::NotAllowed(right))
+                    if self.settings.topics.positions.is_none() =>
+                {
+                    Ok((name.to_owned(), Created::NotAllowed(right)))
+                }
+                created => Ok::<_, CommandError>((name.to_owned(), created?)),
+            }
+        });
+        let created = CreatedTopics { topics, ledger: ledger.transpose()? };
+        self.wait_until_known(&created);
         Ok(created)
+    }
+
+    /// The name of the ledger: that of the settings, or the default's beside the default topics.
+    fn ledger_to_create(&self) -> Option<&str> {
+        let topics = &self.settings.topics;
+        let (requests, ledger) = DEFAULT_LEDGER;
+        topics.positions.as_deref().or_else(|| (topics.requests == requests).then_some(ledger))
     }
 
     fn create_if_missing(
@@ -247,18 +303,22 @@ impl Admin {
                 Ok(_) => {}
             }
         }
-        Ok(Created::New { replicas })
+        Ok(Created::New { partitions: topic.num_partitions, replicas })
     }
 
     /// Waits until the topics have leaders, at most as long as for a request. The controller
     /// announces them asynchronously.
-    fn wait_until_known(&self) {
+    fn wait_until_known(&self, created: &CreatedTopics) {
         let deadline = Instant::now() + REQUEST_TIMEOUT;
         let is_known = |name: &str| {
             let topic = self.topic(name).ok().flatten();
             topic.is_some_and(|topic| topic.partitions > 0 && topic.without_leader.is_empty())
         };
-        while !self.names().iter().all(|(_, name)| is_known(name)) && Instant::now() < deadline {
+        let ledger = created.ledger.iter();
+        let ledger = ledger.filter(|(_, created)| !matches!(created, Created::NotAllowed(_)));
+        let mut names: Vec<_> = self.names().iter().map(|(_, name)| *name).collect();
+        names.extend(ledger.map(|(name, _)| name.as_str()));
+        while !names.iter().all(|name| is_known(name)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(100));
         }
     }

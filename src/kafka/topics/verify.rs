@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::config::Settings;
 use crate::kafka::limits::{MAX_AHEAD_MS, RECORD_OVERHEAD};
 use crate::kafka::roles::{PerTopic, Role};
-use crate::kafka::topics::admin::{CLEANUP_POLICY, Layout, Topic};
+use crate::kafka::topics::admin::{CLEANUP_POLICY, LEDGER_CLEANUP_POLICY, Layout, Topic};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -26,13 +26,13 @@ pub struct Finding {
 pub fn findings(layout: &Layout, settings: &Settings) -> Vec<Finding> {
     let names = PerTopic::names(&settings.topics);
     let mut findings = Vec::new();
-    let mut verify = |name: &str, topic: Option<&Topic>, role: Option<Role>| {
+    let mut verify = |name: &str, topic: Option<&Topic>, kind: Kind| {
         let Some(topic) = topic else {
-            let text = match role {
-                Some(_) => {
+            let text = match kind {
+                Kind::Stream(_) | Kind::Ledger => {
                     format!("topic {name} does not exist: `nik-stream topics create` creates it")
                 }
-                None => format!(
+                Kind::Reply => format!(
                     "topic {name} of topics.reply_allowed does not exist: its results go to {}",
                     names.results
                 ),
@@ -40,23 +40,40 @@ pub fn findings(layout: &Layout, settings: &Settings) -> Vec<Finding> {
             findings.push(Finding { severity: Severity::Error, text });
             return;
         };
+        let (role, checks) = match kind {
+            Kind::Stream(role) => (Some(role), &RECORD_CHECKS[..]),
+            Kind::Reply => (None, &RECORD_CHECKS[..]),
+            Kind::Ledger => (None, &LEDGER_CHECKS[..]),
+        };
         let subject = Subject { topic, role, names, layout, settings };
-        for Check { key, severity, consequence } in CHECKS {
+        for Check { key, severity, consequence } in COMMON_CHECKS.iter().chain(checks) {
             if let Some(consequence) = consequence(&subject) {
                 let value = subject.value(key);
                 let text = format!("topic {name}: {key} = {value}: {consequence}");
-                findings.push(Finding { severity, text });
+                findings.push(Finding { severity: *severity, text });
             }
         }
     };
     for (role, topic) in layout.topics.iter() {
-        verify(names[role], topic.as_ref(), Some(role));
+        verify(names[role], topic.as_ref(), Kind::Stream(role));
+    }
+    if let Some((name, topic)) = &layout.ledger {
+        verify(name, topic.as_ref(), Kind::Ledger);
     }
     for (name, topic) in &layout.replies {
-        verify(name, topic.as_ref(), None);
+        verify(name, topic.as_ref(), Kind::Reply);
     }
     findings.sort_by_key(|finding| finding.severity);
     findings
+}
+
+/// What a topic is for.
+#[derive(Clone, Copy)]
+enum Kind {
+    Stream(Role),
+    Ledger,
+    /// It is listed in `topics.reply_allowed`.
+    Reply,
 }
 
 /// One check of a topic.
@@ -76,19 +93,12 @@ const fn warning(key: &'static str, consequence: fn(&Subject<'_>) -> Option<Stri
     Check { key, severity: Severity::Warning, consequence }
 }
 
-const CHECKS: [Check; 16] = [
+/// The checks of all topics.
+const COMMON_CHECKS: [Check; 5] = [
     error("leader", |it| {
         when(
             !it.topic.without_leader.is_empty(),
             "nothing can be written to or read from such a partition",
-        )
-    }),
-    error("cleanup.policy", |it| {
-        when(
-            it.value("cleanup.policy").contains("compact"),
-            format!(
-                "records without a key are rejected, and only the last record of each key is kept; expected {CLEANUP_POLICY}"
-            ),
         )
     }),
     error("min.insync.replicas", |it| {
@@ -114,6 +124,18 @@ const CHECKS: [Check; 16] = [
             replicas > 1 && it.in_sync() == 1,
             format!(
                 "with replicas = {replicas} an acknowledged record may exist on one broker only, and be lost with it"
+            ),
+        )
+    }),
+];
+
+/// The checks of the requests, the outcomes and the reply topics.
+const RECORD_CHECKS: [Check; 11] = [
+    error("cleanup.policy", |it| {
+        when(
+            it.value("cleanup.policy").contains("compact"),
+            format!(
+                "records without a key are rejected, and only the last record of each key is kept; expected {CLEANUP_POLICY}"
             ),
         )
     }),
@@ -202,6 +224,26 @@ const CHECKS: [Check; 16] = [
     }),
 ];
 
+/// The checks of the ledger of positions.
+const LEDGER_CHECKS: [Check; 2] = [
+    error("cleanup.policy", |it| {
+        when(
+            it.value("cleanup.policy") != LEDGER_CLEANUP_POLICY,
+            format!("entries are deleted, or all are kept; expected {LEDGER_CLEANUP_POLICY}"),
+        )
+    }),
+    error("partitions", |it| {
+        let requests = it.layout.topics.requests.as_ref()?;
+        when(
+            it.topic.partitions < requests.partitions,
+            format!(
+                "{} has {}: the positions of the others are kept by the group alone",
+                it.names.requests, requests.partitions
+            ),
+        )
+    }),
+];
+
 fn when(wrong: bool, consequence: impl Into<String>) -> Option<String> {
     wrong.then(|| consequence.into())
 }
@@ -209,7 +251,7 @@ fn when(wrong: bool, consequence: impl Into<String>) -> Option<String> {
 /// What a check sees.
 struct Subject<'a> {
     topic: &'a Topic,
-    /// `None`: a topic of `topics.reply_allowed`.
+    /// `None`: the ledger, or a topic of `topics.reply_allowed`.
     role: Option<Role>,
     names: PerTopic<&'a str>,
     layout: &'a Layout,

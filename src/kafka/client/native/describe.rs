@@ -1,6 +1,6 @@
-//! The id of a topic. The safety argument is that of [`super`].
+//! The id of a topic, and the cached end of a partition. The safety argument is that of [`super`].
 //!
-//! rust-rdkafka 0.39 does not have this call.
+//! rust-rdkafka 0.39 has neither call.
 
 use std::ffi::CStr;
 use std::ptr::{self, NonNull};
@@ -87,4 +87,25 @@ unsafe fn described_id(event: NonNull<sys::rd_kafka_event_t>) -> Result<Option<S
         let text = CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy();
         Ok(Some(text.replace('+', "-").replace('/', "_")))
     }
+}
+
+/// The high watermark of a partition as of the last fetch, which counts records of open
+/// transactions; `None` before the first fetch.
+pub fn fetched_high_watermark<C: ClientContext>(
+    client: &Client<C>,
+    topic: &CStr,
+    partition: i32,
+) -> Option<i64> {
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: see the module's argument; both results outlive the call.
+    let code = unsafe {
+        sys::rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &raw mut low,
+            &raw mut high,
+        )
+    };
+    (code == NO_ERROR && high >= 0).then_some(high)
 }

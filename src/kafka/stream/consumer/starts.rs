@@ -14,13 +14,16 @@ use crate::pipeline::Position;
 
 /// The timeout of a lookup of committed offsets, after which partitions that can wait do so.
 const FIRST_LOOKUP_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long one lookup may take for partitions that cannot wait.
+/// The timeout of one lookup of partitions that cannot wait.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this time no transaction of a crashed member can be open. If the committed offsets are
 /// still unknown, the worker logs a warning or restarts.
 const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_mins(1);
-/// How long the seek takes at most by which positions are validated.
+/// How long to wait for the seek that validates positions.
 const VALIDATION_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long to wait for a ledger that the watch has not seen. The worker restarts until it exists,
+/// because this wait notices no stop.
+const MISSING_LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl GroupConsumer {
     /// Starts to fetch `partitions`, each where `start::decide` says.
@@ -57,7 +60,12 @@ impl GroupConsumer {
                 return Ok(starts);
             }
             let is_member = self.group_metadata().is_some_and(|metadata| metadata.is_known());
-            if !is_member || started.elapsed() > COMMITTED_OFFSETS_TIMEOUT {
+            let timeout = if self.lookup.ledger.is_missing() {
+                MISSING_LEDGER_TIMEOUT
+            } else {
+                COMMITTED_OFFSETS_TIMEOUT
+            };
+            if !is_member || started.elapsed() > timeout {
                 return Err(Cause::OffsetsUnknown.into());
             }
         }

@@ -1,0 +1,170 @@
+//! Finds the latest committed entry of a group in partitions of the ledger.
+//!
+//! Compaction keeps more than the latest entry: the segment that is being written, and the entries
+//! of other groups. The reader therefore begins near the end, and goes back in growing steps until
+//! it has found one.
+
+use std::collections::BTreeMap;
+use std::ffi::CString;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::Entry;
+use crate::kafka::client::callbacks::UnpolledContext;
+use crate::kafka::client::config::Clients;
+use crate::kafka::client::deadline::finishes_within;
+use crate::kafka::client::native::fetched_high_watermark;
+
+/// How many offsets before the end the first step begins.
+const FIRST_STEP: i64 = 64;
+/// How much further back each next step begins.
+const STEP_FACTOR: i64 = 16;
+/// The longest wait for one record, so that the deadline is noticed.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What a partition of the ledger says about the group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The latest committed entry.
+    pub entry: Option<Entry>,
+    /// Whether something was written after what was read, which may be an entry of the group. Its
+    /// transaction is open, or was a moment ago.
+    pub is_hidden: bool,
+}
+
+/// A client that reads the ledger. It joins no group.
+pub struct LedgerReader {
+    client: BaseConsumer<UnpolledContext>,
+    topic: String,
+    topic_c: CString,
+    group: String,
+}
+
+/// The part of a partition that is read in one step.
+struct Step {
+    from: i64,
+    low: i64,
+    /// The last stable offset.
+    end: i64,
+    latest: Option<Entry>,
+    /// Whether it was read up to `end`.
+    done: bool,
+}
+
+impl LedgerReader {
+    pub fn connect(clients: &Clients, topic: &str, group: &str) -> Result<Self, KafkaError> {
+        let context = UnpolledContext::new(&clients.access);
+        let client: BaseConsumer<UnpolledContext> =
+            clients.reader().create_with_context(context)?;
+        // Sets the OAuth token if there is one: the requests that follow do not poll.
+        let _ = client.poll(Duration::ZERO);
+        Ok(Self {
+            client,
+            topic: topic.to_owned(),
+            // No topic has a NUL in its name, so an empty one is as unknown to the brokers.
+            topic_c: CString::new(topic).unwrap_or_default(),
+            group: group.to_owned(),
+        })
+    }
+
+    /// The latest entry in each of `partitions`, which must exist.
+    pub fn latest(
+        &self,
+        partitions: &[i32],
+        timeout: Duration,
+    ) -> Result<BTreeMap<i32, Found>, KafkaError> {
+        let deadline = Instant::now() + timeout;
+        let mut found = BTreeMap::new();
+        let mut steps = BTreeMap::new();
+        for &partition in partitions {
+            let (low, end) = self.watermarks(partition, deadline)?;
+            let from = (end - FIRST_STEP).max(low);
+            steps.insert(partition, Step { from, low, end, latest: None, done: false });
+        }
+        while !steps.is_empty() {
+            let read = self.read(&mut steps, deadline);
+            // So that nothing that this step fetched counts as the next one's.
+            self.client.unassign()?;
+            read?;
+            for (partition, mut step) in std::mem::take(&mut steps) {
+                if step.latest.is_none() && step.from > step.low {
+                    let back = (step.end - step.from).saturating_mul(STEP_FACTOR);
+                    step.from = (step.end - back).max(step.low);
+                    step.done = false;
+                    steps.insert(partition, step);
+                    continue;
+                }
+                let high = fetched_high_watermark(self.client.client(), &self.topic_c, partition);
+                let is_hidden = high.is_none_or(|high| high > step.end);
+                found.insert(partition, Found { entry: step.latest, is_hidden });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Reads all steps at once, each to its end.
+    fn read(&self, steps: &mut BTreeMap<i32, Step>, deadline: Instant) -> Result<(), KafkaError> {
+        let mut list = TopicPartitionList::new();
+        for (&partition, step) in steps.iter() {
+            list.add_partition_offset(&self.topic, partition, Offset::Offset(step.from))?;
+        }
+        self.client.assign(&list)?;
+        while steps.values().any(|step| !step.done) {
+            if Instant::now() > deadline {
+                return Err(KafkaError::MessageConsumption(Code::OperationTimedOut));
+            }
+            match self.client.poll(POLL) {
+                Some(Ok(record)) => {
+                    let Some(step) = steps.get_mut(&record.partition()) else { continue };
+                    step.done |= record.offset() >= step.end - 1;
+                    if record.key() != Some(self.group.as_bytes()) {
+                        continue;
+                    }
+                    let entry = record.payload().map(Entry::read);
+                    if let Some(Some(entry)) = entry {
+                        step.latest = Some(entry);
+                    } else {
+                        tracing::warn!(
+                            topic = self.topic,
+                            partition = record.partition(),
+                            offset = record.offset(),
+                            "a record of the ledger is not an entry and is passed over"
+                        );
+                    }
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    if let Some(step) = steps.get_mut(&partition) {
+                        step.done = true;
+                    }
+                }
+                Some(Err(error)) => match error.rdkafka_error_code() {
+                    Some(Code::TopicAuthorizationFailed | Code::UnknownTopicOrPartition) => {
+                        return Err(error);
+                    }
+                    // librdkafka retries by itself.
+                    _ => {}
+                },
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The first offset and the last stable one.
+    fn watermarks(&self, partition: i32, deadline: Instant) -> Result<(i64, i64), KafkaError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(KafkaError::MetadataFetch(Code::OperationTimedOut));
+        }
+        self.client.fetch_watermarks(&self.topic, partition, left)
+    }
+
+    /// Closes the client in the background: that waits for its brokers.
+    pub fn close(self) {
+        finishes_within(Duration::ZERO, move || drop(self));
+    }
+}

@@ -1,0 +1,199 @@
+//! A model of the protocol that gives each request one outcome, checked exhaustively: every order of events within its bounds.
+//!
+//! docs/design/exactly-once.md says what is modelled and what it found.
+
+mod cluster;
+mod search;
+mod start;
+mod steps;
+mod words;
+mod worker;
+mod world;
+
+use cluster::Name;
+use search::{Report, search};
+use worker::Mends;
+use world::{Faults, Protocol, Step};
+
+const ALONE: &[Name] = &[Name::A];
+const TWO: &[Name] = &Name::ALL;
+
+/// One of each kind, but no marker is left out.
+const ORDINARY: Faults = Faults {
+    late_ends: 1,
+    late_others: 1,
+    crashes: 1,
+    removals: 1,
+    stale_answers: 1,
+    aborts: 1,
+    timeouts: 1,
+    left_out_commits: 0,
+    left_out_aborts: 0,
+    left_out_sweeps: 0,
+    total: 2,
+};
+const ANY: Faults =
+    Faults { left_out_commits: 1, left_out_aborts: 1, left_out_sweeps: 1, ..ORDINARY };
+const NONE: Faults = Faults {
+    late_ends: 0,
+    late_others: 0,
+    crashes: 0,
+    removals: 0,
+    stale_answers: 0,
+    aborts: 0,
+    timeouts: 0,
+    left_out_commits: 0,
+    left_out_aborts: 0,
+    left_out_sweeps: 0,
+    total: 3,
+};
+
+fn check(workers: &'static [Name], mends: Mends, faults: Faults) -> Report<Step> {
+    search(&Protocol { workers, mends, faults })
+}
+
+/// The report in words.
+fn story(report: &Report<Step>) -> String {
+    let mut story = vec![format!("{} states", report.states)];
+    if let Some((fault, way)) = &report.found {
+        story.extend((1..).zip(way).map(|(number, step)| format!("{number:3}. {step}")));
+        story.push(format!("     {fault}"));
+    }
+    story.join("\n")
+}
+
+#[test]
+fn with_all_mends_any_two_faults_are_harmless() {
+    let report = check(TWO, Mends::ALL, ANY);
+    println!("{}", story(&report));
+    assert!(report.found.is_none());
+    // A model that cannot move finds nothing either.
+    assert!(report.states > 250_000);
+}
+
+/// A mend taken out, the faults that show it, and what they lead to.
+struct Hole {
+    mend: &'static str,
+    workers: &'static [Name],
+    with: Mends,
+    without: Mends,
+    faults: Faults,
+    fault: &'static str,
+}
+
+/// Each mend is the only difference between a program without a hole and one with it.
+fn holes() -> Vec<Hole> {
+    let all = Mends::ALL;
+    // Without the mends of left out markers, which would hide the need for some of the others.
+    let basic = Mends { repair: false, markers_first: false, ..all };
+    let no_ledger = Mends { ledger: false, ..basic };
+    let hole = |mend, with, without, faults, fault| Hole {
+        mend,
+        workers: TWO,
+        with,
+        without,
+        faults,
+        fault,
+    };
+    vec![
+        hole(
+            "the replaced producer: a late commit",
+            no_ledger,
+            Mends { replaced_producer: false, ..no_ledger },
+            Faults { late_ends: 1, ..NONE },
+            "request 1 has 2 committed outcomes",
+        ),
+        hole(
+            "the replaced producer: late positions",
+            no_ledger,
+            Mends { replaced_producer: false, ..no_ledger },
+            Faults { late_others: 1, ..NONE },
+            "the position is not committed",
+        ),
+        hole(
+            "the replaced producer: a late abort",
+            basic,
+            Mends { replaced_producer: false, ..basic },
+            Faults { late_ends: 1, aborts: 1, ..NONE },
+            "request 0 is lost: the group is at 1",
+        ),
+        hole(
+            "the membership before the first poll",
+            basic,
+            Mends { membership_first: false, ..basic },
+            Faults { removals: 1, ..NONE },
+            "request 0 has 2 committed outcomes",
+        ),
+        Hole {
+            workers: ALONE,
+            ..hole(
+                "the own position as a floor",
+                no_ledger,
+                Mends { own_floor: false, ..no_ledger },
+                Faults { removals: 1, stale_answers: 1, ..NONE },
+                "request 0 has 2 committed outcomes",
+            )
+        },
+        hole(
+            "the second ledger",
+            basic,
+            no_ledger,
+            Faults { removals: 1, stale_answers: 1, ..NONE },
+            "request 0 has 2 committed outcomes",
+        ),
+        hole(
+            "the wait for a hidden entry of the ledger",
+            basic,
+            Mends { patient_ledger: false, ..basic },
+            Faults { removals: 1, stale_answers: 1, ..NONE },
+            "request 1 has 2 committed outcomes",
+        ),
+        hole(
+            "the sweep",
+            basic,
+            Mends { sweep: false, ..basic },
+            Faults { aborts: 1, left_out_aborts: 1, ..NONE },
+            "request 0 has 2 committed outcomes",
+        ),
+        hole(
+            "init_transactions before subscribing",
+            basic,
+            Mends { init_first: false, ..basic },
+            Faults { crashes: 1, ..NONE },
+            "request 0 is never answered",
+        ),
+        hole(
+            "the repair",
+            all,
+            Mends { repair: false, ..all },
+            Faults { left_out_commits: 1, ..NONE },
+            "request 1 is never answered",
+        ),
+        hole(
+            "no transaction before the markers of the one before",
+            all,
+            Mends { markers_first: false, ..all },
+            Faults { left_out_commits: 1, aborts: 1, ..NONE },
+            "request 0 is lost: the group is at 1",
+        ),
+        hole(
+            "no transaction before the markers of the sweep before",
+            all,
+            Mends { markers_first: false, ..all },
+            Faults { left_out_sweeps: 1, aborts: 1, ..NONE },
+            "readers see a record of a sweep",
+        ),
+    ]
+}
+
+#[test]
+fn each_mend_closes_a_hole() {
+    for Hole { mend, workers, with, without, faults, fault } in holes() {
+        let report = check(workers, without, faults);
+        println!("\nwithout {mend}: {}", story(&report));
+        let found = report.found.as_ref().map(|(fault, _)| fault.as_str());
+        assert_eq!(found, Some(fault), "without {mend}");
+        let report = check(workers, with, faults);
+        assert!(report.found.is_none(), "with {mend}: {}", story(&report));
+    }
+}

@@ -1,0 +1,242 @@
+//! What may happen next in a world.
+
+use super::cluster::{Call, Ending, Log, Name, Partition, Refusal, State};
+use super::worker::{Mends, REQUESTS, Stage, Worker, repair};
+use super::world::{Faults, Step, World};
+
+/// Collects the steps from one state.
+pub struct Steps<'a> {
+    world: &'a World,
+    mends: Mends,
+    pub found: Vec<(Step, World)>,
+}
+
+impl<'a> Steps<'a> {
+    pub fn new(world: &'a World, mends: Mends) -> Self {
+        Self { world, mends, found: Vec::new() }
+    }
+
+    pub fn add(&mut self, step: Step, mut next: World) {
+        next.forget();
+        if next != *self.world {
+            self.found.push((step, next));
+        }
+    }
+
+    fn change(&mut self, step: Step, change: impl FnOnce(&mut World)) {
+        let mut next = self.world.clone();
+        change(&mut next);
+        self.add(step, next);
+    }
+
+    /// The same for a fault, if one of this kind is left.
+    fn spend(
+        &mut self,
+        step: Step,
+        kind: fn(&mut Faults) -> &mut u8,
+        change: impl FnOnce(&mut World),
+    ) {
+        let mut faults = self.world.faults;
+        if faults.total > 0 && *kind(&mut faults) > 0 {
+            faults.total -= 1;
+            *kind(&mut faults) -= 1;
+            if faults.total == 0 {
+                faults = Faults::default(); // so that more states are the same
+            }
+            self.change(step, |next| {
+                next.faults = faults;
+                change(next);
+            });
+        }
+    }
+
+    /// What the worker and its clients do.
+    pub fn of_program(&mut self, name: Name) {
+        let (mends, cluster) = (self.mends, &self.world.cluster);
+        let worker = &self.world.workers[name as usize];
+        let (is_member, is_owner) = (cluster.members[name as usize], cluster.owner == Some(name));
+        match worker.stage {
+            Stage::Dead => self.change(Step::Start(name), |next| next.worker(name).resume(mends)),
+            Stage::Init => {
+                let mut next = self.world.clone();
+                let answer = next.cluster.init(name);
+                if let Ok(epoch) = answer {
+                    next.worker(name).initialized(epoch, mends);
+                }
+                self.add(Step::Init(name, answer.map(|_| ())), next);
+            }
+            Stage::Poll => {
+                let waits = mends.markers_first
+                    && cluster.logs.iter().any(|log| log.has_open(name))
+                    && matches!(cluster.transactions[name as usize].state, State::Ended(_));
+                if worker.assigned && worker.next < REQUESTS && !waits {
+                    // Nothing that happens in between would make a difference: to begin is not a step.
+                    let mut next = self.world.clone();
+                    next.worker(name).begin(name, cluster);
+                    self.call_in(&next, name);
+                }
+                if is_owner && mends.repair {
+                    self.repair(name);
+                }
+                if worker.assigned && !is_owner {
+                    self.change(Step::NoticeLoss(name), |next| next.worker(name).assigned = false);
+                }
+                if !worker.subscribed {
+                    self.change(Step::Join(name), |next| next.join(name));
+                }
+                if worker.subscribed && is_owner && !worker.assigned {
+                    self.look_up(name);
+                }
+            }
+            Stage::Standing if is_owner => self.look_up(name),
+            _ => self.call(name),
+        }
+        // The group's protocol goes on beside the worker's loop.
+        if worker.subscribed && !is_member {
+            self.change(Step::Join(name), |next| next.join(name));
+        }
+    }
+
+    fn look_up(&mut self, name: Name) {
+        let mends = self.mends;
+        let cluster = &self.world.cluster;
+        let current = cluster.log(Partition::Offsets).last();
+        self.change(Step::LookUp(name, current), |next| {
+            next.worker(name).look_up(cluster, current, mends);
+        });
+        for older in (0..current.unwrap_or(0)).map(|it| Some(it).filter(|it| *it > 0)) {
+            self.spend(
+                Step::StaleAnswer(name, older),
+                |it| &mut it.stale_answers,
+                |next| {
+                    next.worker(name).look_up(cluster, older, mends);
+                },
+            );
+        }
+    }
+
+    /// The owner of the partition ends what was left without markers, its own or that of another.
+    fn repair(&mut self, owner: Name) {
+        for name in Name::ALL {
+            // What a process committed itself says nothing about the transactions of another.
+            let own = self.world.workers[owner as usize].own.filter(|_| name == owner);
+            let mut next = self.world.clone();
+            if let Some(epoch) = repair(&mut next.cluster, name, own, self.mends) {
+                if name == owner {
+                    next.worker(name).initialized(epoch, self.mends);
+                }
+                self.add(Step::Repair(name), next);
+            }
+        }
+    }
+
+    fn call_in(&mut self, world: &World, name: Name) {
+        let mut steps = Steps::new(world, self.mends);
+        steps.call(name);
+        self.found.append(&mut steps.found);
+    }
+
+    fn call(&mut self, name: Name) {
+        let mends = self.mends;
+        let worker = &self.world.workers[name as usize];
+        let Some(request) = worker.request(name, &self.world.cluster, mends) else { return };
+        let mut next = self.world.clone();
+        let answer = next.call(name, request, mends);
+        if matches!(request.call, Call::AddPartitionsToTxn(_)) && answer.is_ok() {
+            return self.call_in(&next, name); // one step with the record that follows
+        }
+        if answer != Err(Refusal::Busy) {
+            self.add(Step::Call(request, answer), next);
+        }
+        let kind: fn(&mut Faults) -> &mut u8 = match request.call {
+            Call::AddPartitionsToTxn(_) => return, // what goes wrong here also goes wrong at the record that follows
+            Call::EndTxn(_) => |it| &mut it.late_ends,
+            _ => |it| &mut it.late_others,
+        };
+        self.spend(Step::Hold(request), kind, |next| {
+            next.held.push(request);
+            let worker = next.worker(name);
+            (worker.unanswered, worker.waits) = (true, true);
+        });
+        if worker.waits {
+            self.change(Step::GiveUp(name), |next| {
+                next.remove(name);
+                next.worker(name).restart(mends);
+            });
+        }
+        if worker.can_abort() {
+            self.spend(
+                Step::Abort(name),
+                |it| &mut it.aborts,
+                |next| {
+                    next.worker(name).stage = Stage::End(Ending::Abort);
+                    next.worker(name).waits = false;
+                },
+            );
+        }
+    }
+
+    /// What the coordinators do.
+    pub fn of_cluster(&mut self, name: Name) {
+        let cluster = &self.world.cluster;
+        for (partition, ending) in cluster.unmarked(name) {
+            self.change(Step::Marker(name, partition, ending), |next| {
+                next.cluster.mark(name, partition, ending, true);
+            });
+            let leave_out = |next: &mut World| {
+                next.cluster.transactions[name as usize].leaves_out = true;
+                next.cluster.mark(name, partition, ending, false);
+            };
+            let step = Step::SkipMarker(name, partition);
+            if cluster.transactions[name as usize].leaves_out {
+                self.change(step, leave_out);
+            } else {
+                let sweeps = |log: &Log| {
+                    log.entries.iter().any(|it| it.producer == name && it.value.is_none())
+                };
+                let kind: fn(&mut Faults) -> &mut u8 = match ending {
+                    Ending::Commit => |it| &mut it.left_out_commits,
+                    Ending::Abort if cluster.logs.iter().any(sweeps) => {
+                        |it| &mut it.left_out_sweeps
+                    }
+                    Ending::Abort => |it| &mut it.left_out_aborts,
+                };
+                self.spend(step, kind, leave_out);
+            }
+        }
+    }
+
+    /// What happens to a process.
+    pub fn of_network(&mut self, name: Name) {
+        let is_up = self.world.workers[name as usize].is_up();
+        let cluster = &self.world.cluster;
+        let is_ongoing = cluster.transactions[name as usize].state == State::Ongoing;
+        if is_up {
+            self.spend(
+                Step::Crash(name),
+                |it| &mut it.crashes,
+                |next| {
+                    *next.worker(name) = Worker::dead();
+                },
+            );
+            if is_ongoing {
+                self.spend(
+                    Step::TimeOut(name),
+                    |it| &mut it.timeouts,
+                    |next| {
+                        next.cluster.expire(name);
+                    },
+                );
+            }
+        } else if is_ongoing {
+            self.change(Step::TimeOut(name), |next| next.cluster.expire(name));
+        }
+        if cluster.members[name as usize] {
+            if is_up {
+                self.spend(Step::Remove(name), |it| &mut it.removals, |next| next.remove(name));
+            } else {
+                self.change(Step::Retire(name), |next| next.remove(name));
+            }
+        }
+    }
+}

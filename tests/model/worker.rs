@@ -1,0 +1,305 @@
+//! The program: what one worker does next, as `src/kafka/stream` does it, with each mend as a switch.
+
+use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request, State};
+use super::start::start;
+
+/// How many requests wait in the partition.
+pub const REQUESTS: u8 = 2;
+
+/// What the program does against the known holes. Each can be taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent switches")]
+pub struct Mends {
+    /// After a transaction with an unanswered request the producer is replaced before anything else begins.
+    pub replaced_producer: bool,
+    /// An epoch commits with the group metadata fetched before its first poll, not before its commit.
+    pub membership_first: bool,
+    /// A process never begins behind what it committed itself.
+    pub own_floor: bool,
+    /// Positions are also written to a topic of ours, in the same transaction.
+    pub ledger: bool,
+    /// An entry that an open transaction may hide is waited for, even if the visible one agrees with the group.
+    pub patient_ledger: bool,
+    /// A second abort reaches all partitions of an aborted transaction.
+    pub sweep: bool,
+    /// A worker calls `init_transactions` before it joins the group.
+    pub init_first: bool,
+    /// Markers that were left out are written by a transaction of the same kind.
+    pub repair: bool,
+    /// No transaction begins, and no partition is read, while an earlier transaction lacks a marker anywhere.
+    pub markers_first: bool,
+}
+
+impl Mends {
+    pub const ALL: Self = Self {
+        replaced_producer: true,
+        membership_first: true,
+        own_floor: true,
+        ledger: true,
+        patient_ledger: true,
+        sweep: true,
+        init_first: true,
+        repair: true,
+        markers_first: true,
+    };
+}
+
+/// What a worker does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Its process has died.
+    Dead,
+    Init,
+    Poll,
+    /// It must not read its partition.
+    Standing,
+    Add(Partition),
+    Produce(Partition),
+    AddOffsets,
+    CommitOffsets,
+    End(Ending),
+}
+
+/// A worker and its two clients.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts")]
+pub struct Worker {
+    pub stage: Stage,
+    /// The producer's epoch; `None` without a producer.
+    pub epoch: Option<u8>,
+    /// The next sequence numbers, by [`Partition`].
+    pub sequences: [u8; 3],
+    /// Whether the consumer has joined the group.
+    pub subscribed: bool,
+    /// Whether the worker reads the partition; it may not know yet that it lost it.
+    pub assigned: bool,
+    /// The request to read next.
+    pub next: u8,
+    /// What this process committed itself.
+    pub own: Option<u8>,
+    /// The group metadata of the open epoch.
+    pub membership: Membership,
+    /// Whether a transactional request ended without an answer since the producer's start.
+    pub unanswered: bool,
+    /// Whether the request of this stage was sent and not answered.
+    pub waits: bool,
+    /// The request whose aborted outcome may lack a marker.
+    unswept: Option<u8>,
+    /// Whether the open transaction is a sweep.
+    sweeping: bool,
+}
+
+impl Worker {
+    /// A running worker that has joined the group.
+    pub fn new(assigned: bool) -> Self {
+        Self { stage: Stage::Poll, epoch: Some(0), subscribed: true, assigned, ..Self::dead() }
+    }
+
+    pub fn dead() -> Self {
+        Self {
+            stage: Stage::Dead,
+            epoch: None,
+            sequences: [0; 3],
+            subscribed: false,
+            assigned: false,
+            next: 0,
+            own: None,
+            membership: Membership::Stale,
+            unanswered: false,
+            waits: false,
+            unswept: None,
+            sweeping: false,
+        }
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.stage != Stage::Dead
+    }
+
+    /// Whether a transaction is open that may still be aborted.
+    ///
+    /// Without an answer to a Produce request the program restarts instead of aborting (librdkafka would raise the epoch).
+    pub fn can_abort(&self) -> bool {
+        match self.stage {
+            Stage::Produce(_) => !self.waits && !self.sweeping,
+            Stage::Add(_) | Stage::AddOffsets | Stage::CommitOffsets => !self.sweeping,
+            _ => false,
+        }
+    }
+
+    /// The request of this stage, if it is one that a client may repeat.
+    pub fn request(&self, from: Name, cluster: &Cluster, mends: Mends) -> Option<Request> {
+        let call = match self.stage {
+            Stage::Add(partition) => Call::AddPartitionsToTxn(partition),
+            Stage::Produce(partition) => {
+                let sequence = self.sequences[partition as usize];
+                let value = if partition == Partition::Ledger { self.next + 1 } else { self.next };
+                Call::Produce { partition, sequence, value: Some(value).filter(|_| !self.sweeping) }
+            }
+            Stage::AddOffsets => Call::AddOffsetsToTxn,
+            Stage::CommitOffsets if self.sweeping => Call::TxnOffsetCommit {
+                position: self.unswept.unwrap_or(self.next),
+                membership: Membership::Unchecked,
+            },
+            Stage::CommitOffsets => {
+                let membership = if mends.membership_first {
+                    self.membership
+                } else {
+                    membership(from, cluster)
+                };
+                Call::TxnOffsetCommit { position: self.next + 1, membership }
+            }
+            Stage::End(ending) => Call::EndTxn(ending),
+            _ => return None,
+        };
+        Some(Request { from, epoch: self.epoch?, call })
+    }
+
+    /// Continues after the answer to the request of this stage.
+    pub fn answered(&mut self, answer: Result<(), Refusal>, mends: Mends) {
+        if answer != Err(Refusal::Busy) {
+            self.waits = false;
+        }
+        self.stage = match (self.stage, answer) {
+            (stage, Err(Refusal::Busy)) => stage,
+            (Stage::Add(partition), Ok(())) => Stage::Produce(partition),
+            (Stage::Produce(partition), Ok(())) => {
+                self.sequences[partition as usize] += 1;
+                if !self.sweeping && mends.sweep {
+                    self.unswept = Some(self.next);
+                }
+                if partition == Partition::Outcomes && mends.ledger {
+                    Stage::Add(Partition::Ledger)
+                } else {
+                    Stage::AddOffsets
+                }
+            }
+            (Stage::AddOffsets, Ok(())) => Stage::CommitOffsets,
+            (Stage::CommitOffsets, _) if self.sweeping && answer != Err(Refusal::Fenced) => {
+                Stage::End(Ending::Abort)
+            }
+            (Stage::CommitOffsets, Ok(())) => Stage::End(Ending::Commit),
+            (Stage::End(ending), Ok(())) => return self.ended(ending, mends),
+            (_, Err(Refusal::Fenced)) | (Stage::End(_), Err(_)) => return self.restart(mends),
+            _ => Stage::End(Ending::Abort),
+        };
+    }
+
+    fn ended(&mut self, ending: Ending, mends: Mends) {
+        if ending == Ending::Commit {
+            self.next += 1;
+            self.own = Some(self.next);
+        }
+        if ending == Ending::Commit || self.sweeping {
+            self.unswept = None;
+        }
+        self.sweeping = false;
+        self.membership = Membership::Stale;
+        if self.unanswered && mends.replaced_producer {
+            self.epoch = None;
+        }
+        self.resume(mends);
+    }
+
+    /// Closes both clients: the worker starts again from the committed position.
+    pub fn restart(&mut self, mends: Mends) {
+        // A transaction whose commit was requested and not answered may be committed.
+        let in_doubt = self.waits && self.stage == Stage::End(Ending::Commit);
+        let unswept = self.unswept.filter(|_| !in_doubt);
+        *self = Self { own: self.own, unswept, ..Self::dead() };
+        self.resume(mends);
+    }
+
+    /// Goes to the next stage outside of a transaction.
+    pub fn resume(&mut self, mends: Mends) {
+        self.stage = if self.epoch.is_none() && (mends.init_first || self.assigned) {
+            Stage::Init
+        } else if self.unswept.is_some() && self.epoch.is_some() {
+            self.sweeping = true;
+            Stage::Add(Partition::Outcomes)
+        } else {
+            Stage::Poll
+        };
+    }
+
+    /// The producer has its epoch.
+    pub fn initialized(&mut self, epoch: u8, mends: Mends) {
+        (self.epoch, self.sequences, self.unanswered) = (Some(epoch), [0; 3], false);
+        self.resume(mends);
+    }
+
+    /// Begins an epoch with the next request.
+    pub fn begin(&mut self, name: Name, cluster: &Cluster) {
+        self.membership = membership(name, cluster);
+        self.stage = Stage::Add(Partition::Outcomes);
+    }
+
+    /// Decides where the partition starts, unless it must wait.
+    pub fn look_up(&mut self, cluster: &Cluster, group: Option<u8>, mends: Mends) {
+        if !cluster.log(Partition::Offsets).is_stable()
+            || mends.markers_first && !cluster.is_stable()
+        {
+            return;
+        }
+        let own = self.own.filter(|_| mends.own_floor);
+        let entries = cluster.log(Partition::Ledger);
+        let visible = entries.last_stable();
+        // What no coordinator is going to end is not waited for, unless it is repaired.
+        let is_hidden = !mends.markers_first && cluster.hides(Partition::Ledger);
+        let agrees = visible.is_some() && visible == group && !mends.patient_ledger;
+        if mends.ledger && is_hidden && !agrees {
+            return;
+        }
+        match start(group, own, visible, mends.ledger) {
+            Some(next) => {
+                (self.next, self.assigned) = (next, true);
+                self.resume(mends);
+            }
+            None => self.stage = Stage::Standing,
+        }
+    }
+}
+
+fn membership(name: Name, cluster: &Cluster) -> Membership {
+    if cluster.members[name as usize] { Membership::Current } else { Membership::Stale }
+}
+
+/// Ends what a transaction of `name` left open where its markers were left out, by a transaction of the same kind. Whether it
+/// was committed follows from what other partitions show. The repair is one step here; it is not interleaved.
+pub fn repair(cluster: &mut Cluster, name: Name, own: Option<u8>, mends: Mends) -> Option<u8> {
+    let watched = if mends.markers_first { &Partition::ALL[..] } else { &Partition::ALL[1..] };
+    let is_ended = matches!(cluster.transactions[name as usize].state, State::Ended(_));
+    if !is_ended || !watched.iter().any(|it| cluster.log(*it).has_open(name)) {
+        return None;
+    }
+    let open = |partition| {
+        let entries = cluster.log(partition).entries.iter();
+        entries.filter(|it| it.producer == name && !it.committed)
+    };
+    let is_sweep =
+        open(Partition::Outcomes).chain(open(Partition::Ledger)).any(|it| it.value.is_none());
+    let position = open(Partition::Offsets).chain(open(Partition::Ledger)).find_map(|it| it.value);
+    let request = open(Partition::Outcomes).find_map(|it| it.value);
+    let request = request.or(position.and_then(|it| it.checked_sub(1)));
+    let position = position.or(request.map(|it| it + 1));
+    // A value that the same producer committed elsewhere. The request alone is not enough: another may have answered it.
+    let shows = |partition, value| {
+        let entries = &cluster.log(partition).entries;
+        entries.iter().any(|it| it.producer == name && it.committed && it.value == value)
+    };
+    let is_committed = !is_sweep
+        && (own >= position
+            || shows(Partition::Offsets, position)
+            || shows(Partition::Ledger, position)
+            || shows(Partition::Outcomes, request));
+    let ending = if is_committed { Ending::Commit } else { Ending::Abort };
+    let transaction = &mut cluster.transactions[name as usize];
+    transaction.epoch += 1;
+    let epoch = transaction.epoch;
+    transaction.state = State::Prepared(ending);
+    transaction.partitions = [true; 3];
+    for partition in Partition::ALL {
+        cluster.mark(name, partition, ending, true);
+    }
+    Some(epoch)
+}
