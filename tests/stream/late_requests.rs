@@ -1,6 +1,5 @@
 //! Transactional requests whose first attempt gets no answer and reaches the broker late: it never changes a later transaction.
 
-use std::collections::BTreeMap;
 use std::process::Output;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};

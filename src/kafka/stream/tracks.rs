@@ -126,6 +126,17 @@ impl Tracks {
         false
     }
 
+    /// Whether trying the partition again at `position` would be wrong: only an operator can say
+    /// where to continue after a truncation, which is noticed once.
+    pub fn needs_operator(&mut self, partition: i32, position: &Committed) -> bool {
+        self.find(partition).is_some_and(|track| {
+            let reason = track.trouble.as_ref().map(|trouble| &trouble.reason);
+            matches!(reason, Some(Standing::Truncated { .. }))
+                && (track.position.reset_ms, track.position.offset)
+                    == (position.reset_ms, position.offset)
+        })
+    }
+
     /// Where the partition continues must be decided first.
     pub fn decide_again(&mut self, partition: i32, now: Instant) {
         if let Some(track) = self.find(partition) {
@@ -298,6 +309,16 @@ mod tests {
         tracks.start(0, position(9, 1), later);
         assert_eq!(tracks.changes(later), [Change::Reads { partition: 0 }]);
         assert_eq!(tracks.arrived(0, 9, None), Arrival::Process);
+    }
+
+    #[test]
+    fn a_truncated_partition_waits_for_an_operator() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        tracks.start(0, position(5, 0), now);
+        assert!(!tracks.needs_operator(0, &position(5, 0)));
+        tracks.stand(0, Standing::Truncated { offset: 5 }, now);
+        assert!(tracks.needs_operator(0, &position(5, 0)));
+        assert!(!tracks.needs_operator(0, &position(5, 1)));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::{Failure, GroupConsumer};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::Offsets;
+use crate::kafka::client::native::offsets::Entry;
 use crate::kafka::stream::assignment::{assign, partition_list, unassign};
 use crate::kafka::stream::standing::{self, Standing};
 use crate::kafka::stream::start::{Committed, Start};
@@ -13,11 +14,13 @@ use crate::pipeline::Position;
 
 /// The timeout of a lookup of committed offsets, after which partitions that can wait do so.
 const FIRST_LOOKUP_TIMEOUT: Duration = Duration::from_millis(100);
-/// How long one lookup may take for partitions that cannot wait.
+/// The timeout of one lookup of partitions that cannot wait.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this time no transaction of a crashed member can be open. If the committed offsets are
 /// still unknown, the worker logs a warning or restarts.
 const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_mins(1);
+/// How long to wait for the seek that validates positions.
+const VALIDATION_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long to wait for a ledger that the watch has not seen. The worker restarts until it exists,
 /// because this wait notices no stop.
 const MISSING_LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -106,7 +109,21 @@ impl GroupConsumer {
             entries.push(position.entry(partition));
         }
         assign(&self.consumer, &Offsets::new(&self.lookup.topic, entries.iter().cloned()))?;
+        self.validate(&entries);
         self.hold(entries.iter().map(|it| it.partition), &standing)
+    }
+
+    /// Asks whether the log was truncated below the positions. librdkafka asks the leader when it
+    /// seeks to an offset with a leader epoch, but not when the partition is assigned.
+    fn validate(&self, entries: &[Entry]) {
+        let known: Vec<_> = entries.iter().filter(|it| it.leader_epoch.is_some()).collect();
+        if known.is_empty() {
+            return;
+        }
+        let list = Offsets::new(&self.lookup.topic, known.into_iter().cloned());
+        if let Err(error) = self.consumer.seek(&list, VALIDATION_TIMEOUT) {
+            tracing::debug!(worker = self.worker, %error, "positions were not validated");
+        }
     }
 
     /// Notes a decision and returns where the partition is assigned.
@@ -176,6 +193,11 @@ impl GroupConsumer {
             return Ok(());
         };
         for (partition, start) in starts {
+            if let Start::At { position, .. } = &start
+                && self.tracks.get_mut().needs_operator(partition, position)
+            {
+                continue;
+            }
             self.restart(partition, start)?;
         }
         Ok(())
