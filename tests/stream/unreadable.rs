@@ -177,7 +177,9 @@ fn records_deleted_before_they_were_read_are_counted_and_a_position_beyond_the_e
     wait_until("it is ready", || program.ready());
     let shown = positions(&settings, &["show"]);
     assert!(
-        shown.lines().any(|line| line.split_whitespace().eq(["0", "600", "400", "600", "0"])),
+        shown
+            .lines()
+            .any(|line| line.split_whitespace().eq(["0", "600", "none", "400", "600", "0"])),
         "{shown}"
     );
     stop(program);
