@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ledger::LedgerLookup;
+use super::ledger::{LedgerAnswer, LedgerLookup};
 use super::positions::OwnPositions;
 use super::standing::Standing;
 use super::start::{Committed, Known, Notice, Start, TopicId, Watermarks, decide};
@@ -98,7 +98,7 @@ impl Lookup {
             // What was read without a commit is as good as committed.
             let read = || tracks.position(partition).filter(|_| own.is_none()).cloned();
             let group = Committed::of(&entry).or_else(read);
-            let answer = answers.remove(&partition).filter(|it| it.is_final(group.as_ref()))?;
+            let answer = answers.remove(&partition).filter(LedgerAnswer::is_final)?;
             Some((
                 partition,
                 Known {
