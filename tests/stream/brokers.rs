@@ -6,7 +6,7 @@ use crate::cluster::{KafkaCluster, Program};
 use crate::traffic::audit::assert_exact;
 use crate::traffic::load::Load;
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, TRANSACTION_TIMEOUT, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, TRANSACTION_TIMEOUT, WAIT_TIMEOUT, ready, stop, wait_until};
 
 const PARTITIONS: usize = 3;
 const RATE: u32 = 200;
@@ -69,7 +69,7 @@ fn the_only_broker_is_down_for_longer_than_a_transaction_may_last() {
     std::thread::sleep(OUTAGE);
     cluster.resume(1);
     assert_resumes(&mut program, &reader);
-    wait_until("it is ready", || program.ready());
+    program.wait_ready(WAIT_TIMEOUT);
     assert_exact(&cluster, &stage, load, &reader);
     stop(program);
 }

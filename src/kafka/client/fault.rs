@@ -299,6 +299,7 @@ mod tests {
             Cause::QueueFull,
             Cause::DeliveryTimeout,
             Cause::SweepRefused(Code::Fail),
+            Cause::EntryRefused(Code::Fail),
             Cause::ConsumerFailed(Code::Fail),
             Cause::OffsetsUnknown,
             Cause::Kafka(kafka()),

@@ -10,12 +10,13 @@ use std::time::{Duration, Instant};
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
+use super::announce;
 use super::assignment::{ConsumerEvents, assign, close, partition_list, unassign};
 use super::ledger::LedgerLookup;
 use super::lookup::Lookup;
 use super::pending::PendingPartitions;
 use super::shared::Shared;
-use super::standing::{self, Standing};
+use super::standing::Standing;
 use super::start::Committed;
 use super::tracks::{Arrival, Tracks};
 use crate::kafka::client::config::bootstrap;
@@ -225,7 +226,7 @@ impl GroupConsumer {
                 self.assigned.retain(|it| !partitions.contains(it));
                 self.pending.remove(partitions);
                 self.tracks.get_mut().remove(partitions);
-                standing::forget(&self.shared.telemetry, partitions);
+                announce::forget(&self.shared.telemetry, partitions);
                 metrics.lag.revoked(self.worker, partitions);
             }
         }
@@ -298,7 +299,7 @@ impl GroupConsumer {
     /// Leaves the group. A consumer that has not closed within `budget` is left behind.
     pub fn leave(self, budget: Duration) {
         self.shared.telemetry.metrics.lag.revoked(self.worker, &self.assigned);
-        standing::forget(&self.shared.telemetry, &self.assigned);
+        announce::forget(&self.shared.telemetry, &self.assigned);
         let (consumer, topic) = (self.consumer, self.lookup.topic);
         // A rebalance event that a fault left unanswered would block the group. Both answers are
         // given; librdkafka ignores the one that it did not ask for.

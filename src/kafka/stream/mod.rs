@@ -1,5 +1,6 @@
 //! The stream: reads requests and writes each outcome exactly once.
 
+mod announce;
 mod assignment;
 pub mod breaker;
 mod consumer;

@@ -7,8 +7,9 @@ use super::{Failure, GroupConsumer};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::Offsets;
 use crate::kafka::client::native::offsets::Entry;
+use crate::kafka::stream::announce;
 use crate::kafka::stream::assignment::{assign, partition_list, unassign};
-use crate::kafka::stream::standing::{self, Standing};
+use crate::kafka::stream::standing::Standing;
 use crate::kafka::stream::start::{Committed, Start};
 use crate::pipeline::Position;
 
@@ -131,10 +132,10 @@ impl GroupConsumer {
         let (tracks, now) = (self.tracks.get_mut(), Instant::now());
         match start {
             Start::At { position, notices } => {
-                standing::log_notices(&self.shared, partition, &notices);
+                announce::log_notices(&self.shared, partition, &notices);
                 let before = tracks.position(partition);
                 if let Some(before) = before.filter(|it| it.reset_ms < position.reset_ms) {
-                    standing::log_reset(&self.shared, partition, before.offset, position.offset);
+                    announce::log_reset(&self.shared, partition, before.offset, position.offset);
                 }
                 tracks.start(partition, position.clone(), now);
                 self.report(Position { partition, offset: position.offset });
@@ -232,7 +233,7 @@ impl GroupConsumer {
     /// Tells operators which partitions are standing, and which no longer are.
     pub(super) fn announce(&mut self) -> Result<(), Fault> {
         let changes = self.tracks.get_mut().changes(Instant::now());
-        let stopped = standing::announce(&self.shared, &changes);
+        let stopped = announce::announce(&self.shared, &changes);
         self.pause(&stopped)
     }
 }

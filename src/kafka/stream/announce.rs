@@ -1,0 +1,161 @@
+//! Tells operators about partitions that are not read, and about starts that differ from what the
+//! group's committed offset says.
+
+use super::shared::{Shared, Telemetry};
+use super::start::Notice;
+use super::tracks::{Change, Stands};
+
+/// What an operator reads about a standing partition: what is wrong, and the command that ends it.
+fn sentence(topic: &str, stands: &Stands) -> String {
+    let Stands { partition, reason, offset, readable_from } = stands;
+    let what = format!("{topic} partition {partition} is not read: {reason}");
+    if reason.is_unreadable() {
+        let to = readable_from.map_or_else(|| "OFFSET".to_owned(), |offset| offset.to_string());
+        format!("{what}; `nik-stream positions skip {partition}:{offset} --to {to}` skips it")
+    } else if reason.ledger_difference().is_some() {
+        format!(
+            "{what}; `nik-stream positions accept {partition}` continues at the group's position, \
+             `nik-stream positions set {partition}:OFFSET` at another"
+        )
+    } else {
+        format!("{what}; `nik-stream positions set {partition}:OFFSET` continues at an offset")
+    }
+}
+
+/// Tells operators about changes, once each. Returns the partitions that are standing now.
+pub fn announce(shared: &Shared, changes: &[Change]) -> Vec<i32> {
+    let Telemetry { metrics, health, .. } = &shared.telemetry;
+    let topic = &shared.outputs.topics.requests.name;
+    let mut stopped = Vec::new();
+    for change in changes {
+        match change {
+            Change::Stands(stands) => {
+                let sentence = sentence(topic, stands);
+                tracing::error!(
+                    topic,
+                    partition = stands.partition,
+                    offset = stands.offset,
+                    readable_from = stands.readable_from,
+                    reason = stands.reason.label(),
+                    "{sentence}"
+                );
+                if stands.reason.is_unreadable() {
+                    metrics.unreadable_records.with_label_values(&[stands.reason.label()]).inc();
+                }
+                if let Some(kind) = stands.reason.ledger_difference() {
+                    metrics.ledger_differences.with_label_values(&[kind]).inc();
+                }
+                let count = health.set_standing(stands.partition, Some(sentence));
+                metrics.standing_partitions.set(count);
+                stopped.push(stands.partition);
+            }
+            Change::Reads { partition } => {
+                metrics.standing_partitions.set(health.set_standing(*partition, None));
+                tracing::info!(topic, partition, "the partition is read again");
+            }
+        }
+    }
+    stopped
+}
+
+/// These partitions are not assigned to this process any more.
+pub fn forget(telemetry: &Telemetry, partitions: &[i32]) {
+    for &partition in partitions {
+        let count = telemetry.health.set_standing(partition, None);
+        telemetry.metrics.standing_partitions.set(count);
+    }
+}
+
+/// Logs, for audits, that an operator moved a position.
+pub fn log_reset(shared: &Shared, partition: i32, from: i64, to: i64) {
+    let topic = &shared.outputs.topics.requests.name;
+    tracing::warn!(topic, partition, from, to, "the position was set by an operator");
+}
+
+/// Logs and counts what operators must know about a start.
+pub fn log_notices(shared: &Shared, partition: i32, notices: &[Notice]) {
+    let metrics = &shared.telemetry.metrics;
+    let topic = &shared.outputs.topics.requests.name;
+    for notice in notices {
+        if let Some(kind) = notice.ledger_difference() {
+            metrics.ledger_differences.with_label_values(&[kind]).inc();
+        }
+        match *notice {
+            Notice::GroupBehind { group, own } => {
+                tracing::error!(
+                    topic,
+                    partition,
+                    group,
+                    own,
+                    "the group's committed offset is older than what this process committed; it continues from its own"
+                );
+            }
+            Notice::OtherTopic { committed } => tracing::warn!(
+                topic,
+                partition,
+                committed,
+                "the topic was deleted and created again; it is read from its beginning"
+            ),
+            Notice::Adopted { group } => tracing::info!(
+                topic,
+                partition,
+                group,
+                "the ledger of positions has no entry yet; it takes over the group's position"
+            ),
+            Notice::BehindLedger { group, ledger } => tracing::error!(
+                topic,
+                partition,
+                group,
+                ledger,
+                "the group's committed offset was lost or taken back; it continues from the ledger's"
+            ),
+            Notice::LedgerBehindOwn { ledger, own } => tracing::error!(
+                topic,
+                partition,
+                ledger,
+                own,
+                "the ledger's position is older than what this process committed; it continues from its own"
+            ),
+            Notice::LedgerOtherTopic { ledger } => tracing::warn!(
+                topic,
+                partition,
+                ledger,
+                "the ledger's position belongs to another topic of this name and is ignored"
+            ),
+            Notice::LostToRetention { from, to } => {
+                let records = u64::try_from(to - from).unwrap_or(0);
+                metrics.unreadable_records.with_label_values(&["out_of_range"]).inc_by(records);
+                tracing::warn!(
+                    topic,
+                    partition,
+                    from,
+                    to,
+                    "retention deleted records before they were read; it continues at the beginning"
+                );
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::standing::Standing;
+    use super::*;
+
+    #[test]
+    fn the_sentence_names_the_partition_the_offset_and_the_command() {
+        let stands = |reason: Standing, readable_from| {
+            let offset = reason.offset();
+            sentence("nik.requests", &Stands { partition: 3, reason, offset, readable_from })
+        };
+        let corrupt = stands(Standing::Corrupt { offset: 7 }, Some(9));
+        assert_eq!(
+            corrupt,
+            "nik.requests partition 3 is not read: the batch at offset 7 has a wrong checksum; \
+             `nik-stream positions skip 3:7 --to 9` skips it"
+        );
+        assert!(stands(Standing::Undecodable { offset: 7 }, None).contains("skip 3:7 --to OFFSET"));
+        let beyond = stands(Standing::BeyondEnd { committed: 9, end: 7 }, None);
+        assert!(beyond.contains("offset 9") && beyond.contains("positions set 3:OFFSET"));
+    }
+}
