@@ -49,6 +49,17 @@ pub fn diagnose(text: &str, security: &Security) -> ConnectionFailure {
     if let Some((_, why)) = why.split_once("mechanism handshake failed: ") {
         return permanent(format!("{broker} refuses kafka.security.sasl_mechanism: {why}"));
     }
+    // librdkafka has several texts for a listener without TLS. An established connection that is
+    // closed is no more than a broker's restart.
+    if why.contains("SSL ") && why.contains("Disconnected") {
+        if text.contains("in state UP") {
+            return ConnectionFailure { message: format!("{broker}: {why}"), permanent: false };
+        }
+        return permanent(format!(
+            "no TLS connection to {broker}: it closed the connection during the handshake (check kafka.security and the port: is \
+             it a listener without TLS?)"
+        ));
+    }
     if why.contains("SSL ") {
         return permanent(format!("no TLS connection to {broker} (check kafka.security): {why}"));
     }
@@ -116,6 +127,18 @@ mod tests {
         assert_eq!(message(text), expected);
         let text = "127.0.0.1:1/1: Disconnected: connection closed by peer (after 0ms in state APIVERSION_QUERY)";
         assert!(message(text).ends_with("(is kafka.security.protocol that of its listener?)"));
+    }
+
+    #[test]
+    fn a_listener_without_tls_has_one_message_and_a_closed_connection_another() {
+        let closed = "ssl://a:9093/1: Disconnected: SSL connection closed by peer";
+        let plain = "ssl://a:9093/1: SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to a PLAINTEXT \
+                     broker listener? (after 5ms in state SSL_HANDSHAKE)";
+        let of_handshake = message(&format!("{closed} (after 5ms in state SSL_HANDSHAKE)"));
+        assert_eq!(message(plain), of_handshake);
+        assert!(of_handshake.ends_with("is it a listener without TLS?)"), "{of_handshake}");
+        let of_restart = message(&format!("{closed} (after 60000ms in state UP)"));
+        assert_eq!(of_restart, "the broker at a:9093: Disconnected: SSL connection closed by peer");
     }
 
     #[test]
