@@ -162,7 +162,11 @@ fn a_static_member_resumes_long_before_its_session_ends() {
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
     let (first, second) = (ready(&named("first")), ready(&named("second")));
-    wait_until("both have partitions", || assigned(&first) > 0 && assigned(&second) > 0);
+    // The rebalance is over: a worker of either may not have taken its partitions yet.
+    wait_until("both have their partitions", || {
+        let shares = [&first, &second].map(assigned);
+        !shares.contains(&0) && shares.iter().sum::<usize>() == PARTITIONS
+    });
     let (share, rebalances) = (assigned(&first), second.metrics()["nik_stream_rebalances_total"]);
     load.wait_for(100);
     first.kill9();
