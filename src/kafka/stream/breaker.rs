@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use chrono::{SecondsFormat, Utc};
 use parking_lot::Mutex;
 
-use crate::pipeline::breaker::{Breaker, BreakerState as State, Policy};
+use crate::pipeline::breaker::{Breaker, BreakerState, Policy};
 use crate::pipeline::epoch::Tally;
 use crate::telemetry::health::FloodBreaker;
 use crate::telemetry::metrics::Metrics;
@@ -40,8 +40,8 @@ impl SharedBreaker {
     /// How long the breaker stays open; `None` if it is not.
     fn remaining(&self) -> Option<Duration> {
         self.with(|breaker, now| match breaker.state(now) {
-            State::Open { until } => Some(until - now),
-            State::Closed | State::HalfOpen | State::Accepted { .. } => None,
+            BreakerState::Open { until } => Some(until - now),
+            BreakerState::Closed | BreakerState::HalfOpen | BreakerState::Accepted { .. } => None,
         })
     }
 
@@ -50,9 +50,9 @@ impl SharedBreaker {
         let before = breaker.last_state();
         let done = work(&mut breaker, Instant::now());
         let after = breaker.last_state();
-        let accepted = |state| matches!(state, State::Accepted { .. });
+        let accepted = |state| matches!(state, BreakerState::Accepted { .. });
         if before != after && !(accepted(before) && accepted(after)) {
-            let open = matches!(after, State::Open { .. });
+            let open = matches!(after, BreakerState::Open { .. });
             self.open.store(open, Ordering::Relaxed);
             self.metrics.breaker_open.set(i64::from(open));
             self.log(after);
@@ -60,9 +60,9 @@ impl SharedBreaker {
         done
     }
 
-    fn log(&self, state: State) {
+    fn log(&self, state: BreakerState) {
         match state {
-            State::Open { .. } => tracing::error!(
+            BreakerState::Open { .. } => tracing::error!(
                 breaker = "open",
                 max_failure_ratio = self.policy.ratio,
                 failure_window = self.policy.window,
@@ -70,17 +70,17 @@ impl SharedBreaker {
                     u64::try_from(self.policy.cool_down.as_millis()).unwrap_or(u64::MAX),
                 "flood breaker opened: too many of the latest requests would be dead letters; the workers pause"
             ),
-            State::HalfOpen => {
+            BreakerState::HalfOpen => {
                 tracing::warn!(
                     breaker = "half_open",
                     "flood breaker half-open: the workers continue on trial"
                 );
             }
-            State::Accepted { .. } => tracing::warn!(
+            BreakerState::Accepted { .. } => tracing::warn!(
                 breaker = "accepted",
                 "flood breaker resumed by an operator: dead letters are written until the flood is over"
             ),
-            State::Closed => {
+            BreakerState::Closed => {
                 tracing::info!(breaker = "closed", "flood breaker closed: the flood is over");
             }
         }

@@ -195,6 +195,14 @@ impl Tracks {
         self.all.retain(|track| !partitions.contains(&track.partition));
     }
 
+    /// Whether every partition is read and nothing is to be reported, so that [`Self::due`] and
+    /// [`Self::changes`] have nothing to return. Asked for each record, hence without the clock.
+    pub fn is_quiet(&self) -> bool {
+        let is_quiet =
+            |track: &Track| matches!(track.state, State::Reading { .. }) && track.trouble.is_none();
+        self.healed.is_empty() && self.all.iter().all(is_quiet)
+    }
+
     /// The partitions that are due to be looked at, and postpones the next look.
     pub fn due(&mut self, now: Instant) -> Vec<i32> {
         let mut due = Vec::new();
