@@ -38,6 +38,21 @@ fn each_alert_fires_when_it_should_and_stays_silent_when_it_should() {
 }
 
 #[test]
+fn each_alert_keeps_the_deployments_apart() {
+    let rules = read("config/prometheus/alerts.yml");
+    for rule in rules.split("- alert: ").skip(1) {
+        let name = rule.lines().next().unwrap();
+        let groupings: Vec<_> = rule.split(" by (").skip(1).collect();
+        assert!(!groupings.is_empty(), "{name}");
+        for by in groupings {
+            assert!(by.starts_with("job, group"), "{name}: by ({by}");
+        }
+        let summary = rule.lines().find(|line| line.trim().starts_with("summary: ")).unwrap();
+        assert!(summary.contains("{{ $labels.group }}"), "{name}: {summary}");
+    }
+}
+
+#[test]
 fn each_alert_has_a_summary_and_a_section_in_the_runbook() {
     let rules = read("config/prometheus/alerts.yml");
     let runbook = read("docs/runbook.md");
