@@ -202,7 +202,7 @@ impl ResultBody<'_> {
     }
 
     fn sections(&mut self, nik: &Assessment<'_>) {
-        let sixteen = nik.length.valid;
+        let sixteen = nik.length.valid();
         let text = nik.length.value.as_str();
         if sixteen {
             self.patched::<16>(r#":{"data":{"length":{"value":"0000000000000000""#, 29, text);
@@ -210,23 +210,23 @@ impl ResultBody<'_> {
             self.raw(r#":{"data":{"length":{"value":"#);
             write::text(self.out, text);
         }
-        valid!(self, nik.length.valid, r#","area":{"value":"#);
+        valid!(self, nik.length.valid(), r#","area":{"value":"#);
         self.out.extend_from_slice(self.writer.areas.json(nik.area.value));
-        valid!(self, nik.area.valid, r#","dob":{"value":{"dob":"#);
+        valid!(self, nik.area.valid(), r#","dob":{"value":{"dob":"#);
         self.birth(nik.dob.value);
-        valid!(self, nik.dob.valid, r#","gender":{"value":"#);
+        valid!(self, nik.dob.valid(), r#","gender":{"value":"#);
         self.raw(match nik.gender.value {
             Some(Gender::Man) => r#""Man""#,
             Some(Gender::Woman) => r#""Woman""#,
             None => self.writer.absent,
         });
-        valid!(self, nik.gender.valid, r#","computerized":{"value":"#);
+        valid!(self, nik.gender.valid(), r#","computerized":{"value":"#);
         match nik.computerized.value {
             Some(serial) if sixteen => self.patched::<4>(r#""0000""#, 1, serial),
             Some(serial) => write::text(self.out, serial),
             None => self.raw(self.writer.absent),
         }
-        valid!(self, nik.computerized.valid, "}");
+        valid!(self, nik.computerized.valid(), "}");
         valid!(self, nik.is_valid(), ",");
     }
 

@@ -1,7 +1,8 @@
 //! The kecamatan of first registration, from the first six characters.
 
+use super::reason::{Refusal, SectionReason};
 use super::{Nik, Section};
-use crate::region::{AreaId, Regions};
+use crate::region::{AreaId, Code, Regions};
 
 /// Valid if the first six characters are the code of a kecamatan that `regions` knows, current or
 /// retired: a NIK keeps the code it was issued with, even when its holder moves or the kecamatan
@@ -9,6 +10,26 @@ use crate::region::{AreaId, Regions};
 ///
 /// Source: PP 37/2007 art. 37 (the code of the place of first registration); UU 23/2006 as amended
 /// by UU 24/2013, art. 13, and PP 40/2019 art. 30 (a NIK is for life).
-pub(super) fn read(nik: &Nik<'_>, regions: &Regions) -> Section<Option<AreaId>> {
-    Section::valid_if_some(nik.area().and_then(|code| regions.find(code)))
+pub(super) fn read<R: Refusal>(nik: &Nik<'_>, regions: &Regions) -> Section<Option<AreaId>, R> {
+    let code = nik.area();
+    let value = code.and_then(|code| regions.find(code));
+    Section::new(value, value.is_some(), || {
+        code.map_or(SectionReason::AreaNotDigits, |code| why_unknown(code, regions))
+    })
+}
+
+/// Why a NIK cannot have this code.
+fn why_unknown(code: u32, regions: &Regions) -> SectionReason {
+    let kecamatan = Code::of_kecamatan(code);
+    let regency = kecamatan.parent();
+    let knows = |code: Option<Code>| code.is_some_and(|code| regions.knows(code));
+    if !knows(regency.and_then(Code::parent)) {
+        SectionReason::AreaUnknownProvince
+    } else if !knows(regency) {
+        SectionReason::AreaUnknownRegency
+    } else if !regions.knows(kecamatan) {
+        SectionReason::AreaUnknownKecamatan
+    } else {
+        SectionReason::AreaRetired
+    }
 }

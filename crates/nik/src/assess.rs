@@ -2,53 +2,74 @@
 
 use super::birth_date::{BirthDate, Date};
 use super::gender::Gender;
-use super::{Nik, area, birth_date, gender, serial};
+use super::reason::{Refusal, SectionReason};
+use super::{Nik, area, birth_date, gender, length, serial};
 use crate::region::{AreaId, Regions};
 
 /// One section of a NIK: its value and its verdict.
 #[derive(Clone, Copy)]
-pub struct Section<T> {
+pub struct Section<T, R = ()> {
     /// The value read from the section. An invalid section can have one: a minor's date of birth
     /// below the minimum age, for example.
     pub value: T,
-    /// Whether the section follows its rule.
-    pub valid: bool,
+    /// Whether the section follows its rule. The error is `()`, or the [`SectionReason`].
+    pub verdict: Result<(), R>,
 }
 
-impl<T> Section<Option<T>> {
-    /// A section that is valid if it has a value.
-    pub(super) fn valid_if_some(value: Option<T>) -> Self {
-        Self { valid: value.is_some(), value }
+impl<T, R> Section<T, R> {
+    /// A section with this value; `reason` is called only for an invalid one.
+    pub(super) fn new(value: T, valid: bool, reason: impl FnOnce() -> SectionReason) -> Self
+    where
+        R: Refusal,
+    {
+        Self { value, verdict: if valid { Ok(()) } else { Err(R::because(reason)) } }
+    }
+
+    /// Whether the section follows its rule.
+    #[inline]
+    pub fn valid(&self) -> bool {
+        self.verdict.is_ok()
     }
 }
 
 /// The verdict on one NIK. It holds personal data and therefore has no `Debug`.
 #[derive(Clone, Copy)]
-pub struct Assessment<'a> {
+pub struct Assessment<'a, R = ()> {
     /// The whole NIK; valid if it is exactly 16 ASCII digits.
-    ///
-    /// Source: PP 37/2007 art. 37 (16 digits).
-    pub length: Section<Nik<'a>>,
+    pub length: Section<Nik<'a>, R>,
     /// The kecamatan, from the first six characters; valid if its code is known.
-    pub area: Section<Option<AreaId>>,
+    pub area: Section<Option<AreaId>, R>,
     /// The date of birth, from the 7th to the 12th character; valid if the date exists, is not
     /// after the reference date and gives at least the minimum age.
-    pub dob: Section<Option<BirthDate>>,
+    pub dob: Section<Option<BirthDate>, R>,
     /// The gender, from the 7th character; valid if that is 0 to 7.
-    pub gender: Section<Option<Gender>>,
+    pub gender: Section<Option<Gender>, R>,
     /// The serial number, from the 13th character on; valid if it is 0001 to 9999.
-    pub computerized: Section<Option<&'a str>>,
+    pub computerized: Section<Option<&'a str>, R>,
 }
 
-impl Assessment<'_> {
+impl<R> Assessment<'_, R> {
     /// Whether all five sections are valid.
     pub fn is_valid(&self) -> bool {
         // `&` rather than `&&`: the outcomes are unpredictable, so branches would be mispredicted.
-        self.length.valid
-            & self.area.valid
-            & self.dob.valid
-            & self.gender.valid
-            & self.computerized.valid
+        self.length.valid()
+            & self.area.valid()
+            & self.dob.valid()
+            & self.gender.valid()
+            & self.computerized.valid()
+    }
+}
+
+impl Assessment<'_, SectionReason> {
+    /// The reason of each section in the order of the fields; `None` for a valid one.
+    pub fn reasons(&self) -> [Option<SectionReason>; 5] {
+        [
+            self.length.verdict.err(),
+            self.area.verdict.err(),
+            self.dob.verdict.err(),
+            self.gender.verdict.err(),
+            self.computerized.verdict.err(),
+        ]
     }
 }
 
@@ -56,6 +77,7 @@ impl Assessment<'_> {
 /// invalid below an age of `min_age` years.
 ///
 /// The five sections are judged independently: an invalid one does not skip another.
+/// [`explain`](super::explain()) judges by the same checks and says why a section is invalid.
 #[inline(always)]
 #[expect(
     clippy::inline_always,
@@ -67,8 +89,20 @@ pub fn assess<'a>(
     min_age: u8,
     reference: Date,
 ) -> Assessment<'a> {
+    judge(nik, regions, min_age, reference)
+}
+
+/// The judgement, which says as much about an invalid section as `R` holds.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "as above")]
+pub(super) fn judge<'a, R: Refusal>(
+    nik: &Nik<'a>,
+    regions: &Regions,
+    min_age: u8,
+    reference: Date,
+) -> Assessment<'a, R> {
     Assessment {
-        length: Section { value: *nik, valid: nik.digits().is_some() },
+        length: length::read(nik),
         area: area::read(nik, regions),
         dob: birth_date::read(nik, min_age, reference),
         gender: gender::read(nik),

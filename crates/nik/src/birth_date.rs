@@ -6,6 +6,7 @@
 
 use core::fmt;
 
+use super::reason::{Refusal, SectionReason};
 use super::{Nik, Section};
 
 /// Added to a woman's day of birth.
@@ -41,7 +42,7 @@ impl Date {
             .then_some(Self::pack(year, month, day))
     }
 
-    const fn pack(year: u32, month: u32, day: u32) -> Self {
+    pub(super) const fn pack(year: u32, month: u32, day: u32) -> Self {
         Self(year << 9 | month << 5 | day)
     }
 
@@ -141,14 +142,22 @@ pub struct BirthDate {
 /// after `reference`, else 19YY on the same conditions.
 ///
 /// Source: PP 37/2007 art. 37 (day, month and year of birth, a woman's day plus 40).
-pub(super) fn read(nik: &Nik<'_>, min_age: u8, reference: Date) -> Section<Option<BirthDate>> {
+pub(super) fn read<R: Refusal>(
+    nik: &Nik<'_>,
+    min_age: u8,
+    reference: Date,
+) -> Section<Option<BirthDate>, R> {
     let value = birth_date(nik, reference);
-    Section { value, valid: value.is_some_and(|birth| birth.age >= u32::from(min_age)) }
+    let valid = value.is_some_and(|birth| birth.age >= u32::from(min_age));
+    Section::new(value, valid, || match value {
+        Some(_) => SectionReason::DobBelowMinAge,
+        None => why_none(nik),
+    })
 }
 
 fn birth_date(nik: &Nik<'_>, reference: Date) -> Option<BirthDate> {
     let [day, month, year] = nik.birth_date()?;
-    let day = if day > WOMAN_OFFSET { day - WOMAN_OFFSET } else { day };
+    let day = day_of_birth(day);
     // Every day that exists in 19YY exists in 20YY too (2000 was a leap year, 1900 was not), so
     // 20YY is only ruled out if it is after the reference date.
     let this_century = Date::pack(2000 + year, month, day) <= reference;
@@ -156,6 +165,44 @@ fn birth_date(nik: &Nik<'_>, reference: Date) -> Option<BirthDate> {
     let date = Date::pack(year, month, day);
     (exists(year, month, day) && date <= reference)
         .then(|| BirthDate { date, age: reference.years_since(date) })
+}
+
+/// The day of birth from the day in the NIK.
+fn day_of_birth(day: u32) -> u32 {
+    if day > WOMAN_OFFSET { day - WOMAN_OFFSET } else { day }
+}
+
+/// Why [`birth_date`] found none.
+fn why_none(nik: &Nik<'_>) -> SectionReason {
+    let Some([day, month, year]) = nik.birth_date() else {
+        return SectionReason::DobIncomplete;
+    };
+    let day = day_of_birth(day);
+    if !(1..=31).contains(&day) {
+        SectionReason::DobDayOutOfRange
+    } else if !(1..=12).contains(&month) {
+        SectionReason::DobMonthOutOfRange
+    } else if !exists(2000 + year, month, day) {
+        SectionReason::DobNoSuchDay
+    } else {
+        SectionReason::DobAfterReferenceDate
+    }
+}
+
+/// Day, month and the year's last two digits that a NIK names, if either century has that day.
+pub(super) fn day_in_either_century(nik: &Nik<'_>) -> Option<[u32; 3]> {
+    let [day, month, year] = nik.birth_date()?;
+    let day = day_of_birth(day);
+    exists(2000 + year, month, day).then_some([day, month, year])
+}
+
+impl BirthDate {
+    /// Whether the day also exists a century earlier, so that the NIK could mean either. (The later
+    /// one is taken.)
+    pub(super) fn is_ambiguous(self) -> bool {
+        let (year, month, day) = (self.date.year(), self.date.month(), self.date.day());
+        year >= 2000 && exists(year - 100, month, day)
+    }
 }
 
 fn two_digits(tens: u8, ones: u8) -> Option<u32> {

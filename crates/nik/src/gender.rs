@@ -1,5 +1,6 @@
 //! The gender, from the seventh character.
 
+use super::reason::{Refusal, SectionReason};
 use super::{Nik, Section};
 
 /// The gender that a NIK encodes.
@@ -15,10 +16,11 @@ pub enum Gender {
 /// still has a gender.
 ///
 /// Source: PP 37/2007 art. 37 (a woman's day of birth plus 40).
-pub(super) fn read(nik: &Nik<'_>) -> Section<Option<Gender>> {
+pub(super) fn read<R: Refusal>(nik: &Nik<'_>) -> Section<Option<Gender>, R> {
     const GENDERS: [Option<Gender>; 8] = {
         let (man, woman) = (Some(Gender::Man), Some(Gender::Woman));
         [man, man, man, man, woman, woman, woman, woman]
     };
-    Section::valid_if_some(GENDERS.get(usize::from(nik.gender())).copied().flatten())
+    let value = GENDERS.get(usize::from(nik.gender())).copied().flatten();
+    Section::new(value, value.is_some(), || SectionReason::GenderOutOfRange)
 }

@@ -2,6 +2,7 @@
 //! kecamatan.
 
 use super::number::all_digits;
+use super::reason::{Refusal, SectionReason};
 use super::{Nik, Section};
 
 /// The value is everything from the 13th character on, or `None` if the NIK ends before it. Valid
@@ -9,14 +10,16 @@ use super::{Nik, Section};
 ///
 /// Source: PP 37/2007 art. 37 (four digits, assigned by the system when the NIK is issued). The
 /// civil registry (Dukcapil) explains that serial numbers start at 0001.
-pub(super) fn read<'a>(nik: &Nik<'a>) -> Section<Option<&'a str>> {
+pub(super) fn read<'a, R: Refusal>(nik: &Nik<'a>) -> Section<Option<&'a str>, R> {
     let serial = nik.serial();
     let digits: Option<&[u8; 4]> = serial.as_bytes().try_into().ok();
-    Section {
-        value: (!serial.is_empty()).then_some(serial),
-        valid: match nik.digits() {
-            Some(digits) => !digits.serial_is_zero(),
-            None => digits.is_some_and(|digits| all_digits(digits) && digits != b"0000"),
-        },
-    }
+    let valid = match nik.digits() {
+        Some(digits) => !digits.serial_is_zero(),
+        None => digits.is_some_and(|digits| all_digits(digits) && digits != b"0000"),
+    };
+    Section::new((!serial.is_empty()).then_some(serial), valid, || match serial {
+        "" => SectionReason::ComputerizedMissing,
+        "0000" => SectionReason::ComputerizedZero,
+        _ => SectionReason::ComputerizedNotFourDigits,
+    })
 }

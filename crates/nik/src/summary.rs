@@ -29,15 +29,15 @@ pub struct Summary {
 
 impl Summary {
     /// Counts one NIK.
-    pub fn add_nik(&mut self, nik: &Assessment<'_>) {
+    pub fn add_nik<R>(&mut self, nik: &Assessment<'_, R>) {
         self.number += 1;
         self.number_processed += 1;
         self.all_section += u64::from(nik.is_valid());
-        self.length += u64::from(nik.length.valid);
-        self.area += u64::from(nik.area.valid);
-        self.dob += u64::from(nik.dob.valid);
-        self.gender += u64::from(nik.gender.valid);
-        self.computerized += u64::from(nik.computerized.valid);
+        self.length += u64::from(nik.length.valid());
+        self.area += u64::from(nik.area.valid());
+        self.dob += u64::from(nik.dob.valid());
+        self.gender += u64::from(nik.gender.valid());
+        self.computerized += u64::from(nik.computerized.valid());
     }
 
     /// Counts one element that could not be read as a NIK.

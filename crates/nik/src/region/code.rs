@@ -98,6 +98,16 @@ impl Code {
         Some(Self { padded: number * level.unit(), level })
     }
 
+    /// The code of a kecamatan from its number, which must be below a million.
+    pub(crate) const fn of_kecamatan(number: u32) -> Self {
+        Self { padded: number, level: Level::Kecamatan }
+    }
+
+    /// Whether this is `region` or a code below it: its digits begin with those of `region`.
+    pub fn is_within(self, region: Self) -> bool {
+        self.level >= region.level && self.padded / region.level.unit() == region.number()
+    }
+
     /// The level of the code.
     pub const fn level(self) -> Level {
         self.level

@@ -8,6 +8,7 @@
 
 mod code;
 mod describe;
+mod history;
 mod index;
 mod parse;
 mod row;
@@ -20,6 +21,7 @@ use index::Index;
 
 pub use code::{Code, CodeError, Level};
 pub use describe::{Description, Parent};
+pub use history::Retirement;
 pub use index::AreaId;
 pub use parse::{ParseError, Tables};
 pub use row::{Confidence, Current, RETIRED_HEADER, Retired};
@@ -98,6 +100,10 @@ pub struct Regions {
     provinces: Vec<Box<str>>,
     regencies: Vec<Regency>,
     kecamatan: Vec<Kecamatan>,
+    /// The index of each province and regency, retired ones included, in its list.
+    places: BTreeMap<Code, usize>,
+    /// Every retired code, in rising order.
+    retirements: Vec<Retirement>,
     counts: [[usize; 2]; 3],
 }
 
@@ -131,18 +137,19 @@ impl Regions {
             provinces: Vec::new(),
             regencies: Vec::new(),
             kecamatan: Vec::with_capacity(tables.current().len() + tables.retired().len()),
+            places: BTreeMap::new(),
+            retirements: tables.retired().iter().map(Retirement::of).collect(),
             counts: [[0; 2]; 3],
         };
-        let mut places = BTreeMap::new();
         for row in tables.current() {
-            regions.push(&mut places, row.code, Some(row.name));
+            regions.push(row.code, Some(row.name));
             regions.count_one(row.code.level(), State::Current);
         }
         for row in tables.retired() {
             let admitted = retired.admits(row.confidence);
             // A retired regency still names the admitted kecamatan below it.
             if admitted || row.code.level() != Level::Kecamatan {
-                regions.push(&mut places, row.code, row.name);
+                regions.push(row.code, row.name);
             }
             if admitted {
                 regions.count_one(row.code.level(), State::Retired);
@@ -198,18 +205,17 @@ impl Regions {
         self.counts[level as usize][state as usize] += 1;
     }
 
-    /// `places` holds the index of each province and regency; [`Tables`] guarantees that a parent
-    /// precedes its children.
-    fn push(&mut self, places: &mut BTreeMap<Code, usize>, code: Code, name: Option<&str>) {
+    /// [`Tables`] guarantees that a parent precedes its children.
+    fn push(&mut self, code: Code, name: Option<&str>) {
         // A province has no parent and does not use this.
-        let above = code.parent().map_or(0, |parent| places[&parent]);
+        let above = code.parent().map_or(0, |parent| self.places[&parent]);
         match code.level() {
             Level::Province => {
-                places.insert(code, self.provinces.len());
+                self.places.insert(code, self.provinces.len());
                 self.provinces.push(name.unwrap_or_default().into());
             }
             Level::Regency => {
-                places.insert(code, self.regencies.len());
+                self.places.insert(code, self.regencies.len());
                 self.regencies
                     .push(Regency { name: name.unwrap_or_default().into(), province: above });
             }
