@@ -11,9 +11,9 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use crate::cluster::ProgramSettings;
+use crate::cluster::{Program, ProgramSettings};
 use crate::traffic::load::{Requests, key, number};
-use crate::traffic::stage::{End, WAIT_TIMEOUT, ready, stop, wait_until};
+use crate::traffic::stage::{End, WAIT_TIMEOUT, ready, wait_until};
 
 /// `nik-stream demo`, killed when dropped.
 struct Demo {
@@ -122,6 +122,11 @@ const PARTITIONS: i32 = 3;
 
 /// The number of outcomes of each request so far.
 fn answers(bootstrap: &str) -> BTreeMap<usize, usize> {
+    counts(bootstrap, &TOPICS[1..])
+}
+
+/// The number of records with each key in these topics.
+fn counts(bootstrap: &str, topics: &[&str]) -> BTreeMap<usize, usize> {
     let reader: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "reader") // required by librdkafka, never joined
@@ -130,24 +135,30 @@ fn answers(bootstrap: &str) -> BTreeMap<usize, usize> {
         .create()
         .expect("a consumer");
     let mut list = TopicPartitionList::new();
-    for topic in &TOPICS[1..] {
+    for topic in topics {
         for partition in 0..PARTITIONS {
             list.add_partition_offset(topic, partition, Offset::Beginning).expect("an offset");
         }
     }
     reader.assign(&list).expect("assigned");
-    let (mut answers, mut open) = (BTreeMap::new(), list.count());
+    let (mut counts, mut open) = (BTreeMap::new(), list.count());
     while open > 0 {
         match reader.poll(WAIT_TIMEOUT).expect("records or an end") {
             Ok(message) => {
                 let number = number(message.key()).expect("a number");
-                *answers.entry(number).or_default() += 1;
+                *counts.entry(number).or_default() += 1;
             }
             Err(rdkafka::error::KafkaError::PartitionEOF(_)) => open -= 1,
             Err(error) => panic!("{error}"),
         }
     }
-    answers
+    counts
+}
+
+/// Stops the program; returns its log.
+fn stopped(mut program: Program) -> String {
+    assert_eq!(program.stop(Duration::from_secs(15)), Some(0), "{}", program.stderr());
+    program.stderr()
 }
 
 #[test]
@@ -157,7 +168,9 @@ fn at_least_once_a_clean_stop_under_load_loses_and_doubles_nothing() {
     let mut settings = ProgramSettings::at(&bootstrap)
         .set("delivery.guarantee", "at_least_once")
         .set("delivery.max_failure_ratio", "1")
-        .set("kafka.session_timeout_ms", "6000")
+        // In the embedded broker's classic protocol a member that is slow to fetch its assignment
+        // starts another rebalance, during which commits are refused.
+        .set("kafka.group_protocol", "consumer")
         .set("kafka.workers", "2");
     for (topic, kind) in TOPICS.into_iter().zip(["requests", "results", "failures"]) {
         mock.create_topic(topic, PARTITIONS, 1).expect("a topic");
@@ -168,6 +181,7 @@ fn at_least_once_a_clean_stop_under_load_loses_and_doubles_nothing() {
         .set("linger.ms", "2")
         .create()
         .expect("a producer");
+    let mut logs = Vec::new();
     let end = End::default();
     let ended = end.flag();
     let sent = std::thread::scope(|scope| {
@@ -192,13 +206,17 @@ fn at_least_once_a_clean_stop_under_load_loses_and_doubles_nothing() {
         for life in 1..=3 {
             let program = ready(&settings);
             wait_until("more requests are answered", || answers(&bootstrap).len() > life * 300);
-            stop(program);
+            logs.push(stopped(program));
         }
         drop(end);
         load.join().expect("no panic")
     });
     let program = ready(&settings);
     wait_until("all requests are answered", || answers(&bootstrap).len() == sent);
-    stop(program);
-    assert_eq!(answers(&bootstrap).values().sum::<usize>(), sent);
+    logs.push(stopped(program));
+    // The broker does not deduplicate what the producer of this test may send again.
+    let (requests, answers) = (counts(&bootstrap, &TOPICS[..1]), answers(&bootstrap));
+    let differing: Vec<_> =
+        answers.iter().filter(|(key, count)| requests.get(key) != Some(count)).collect();
+    assert!(differing.is_empty(), "outcomes by request: {differing:?}\n{}", logs.join("\n--\n"));
 }
