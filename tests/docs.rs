@@ -2,6 +2,7 @@
 
 #[cfg(feature = "kafka-tests")]
 mod commands;
+mod explain;
 mod names;
 pub mod pages;
 
@@ -10,7 +11,6 @@ use std::process::{Command, Output};
 
 use nik::dataset;
 use nik::region::Confidence;
-use nik_wire::Reason;
 
 use crate::cluster::{Program, ProgramSettings};
 use crate::traffic::stage::wait_until;
@@ -79,11 +79,6 @@ fn the_reference_lists_every_metric_with_its_type_and_labels() {
     let of_partitions = |labels: &BTreeSet<String>| labels.contains("partition");
     let always = listed.into_iter().filter(|(_, (_, labels))| !of_partitions(labels));
     assert_eq!(always.collect::<BTreeMap<_, _>>(), found);
-}
-
-#[test]
-fn the_table_of_failures_lists_every_reason_in_the_order_of_the_checks() {
-    assert_eq!(column("| reason | when | `data` |"), Reason::ALL.map(Reason::as_str));
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn a_running_program_exports_its_version_and_its_region_counts() {
 }
 
 /// Each command and its options.
-const COMMANDS: [(&str, &[&str]); 13] = [
+const COMMANDS: [(&str, &[&str]); 14] = [
     ("demo", &["--rate <N>", "--duration <S>", "--port <P>"]),
     ("run", &["--config <FILE>"]),
     ("check", &["--process <PROCESS>", "--reference-date <DATE>", "[NIK]..."]),
@@ -199,6 +199,7 @@ const COMMANDS: [(&str, &[&str]); 13] = [
     ("dlq list", &[]),
     ("dlq show", &[]),
     ("dlq replay", &["--dry-run"]),
+    ("explain", &["[REASON]"]),
     ("regions lookup", &["<CODE>"]),
     ("regions info", &[]),
     ("config check", &[]),
@@ -254,6 +255,7 @@ fn no_message_about_arguments_repeats_a_nik() {
     for arguments in [
         &[NIK][..],
         &["regions", "lookup", NIK],
+        &["explain", NIK],
         &["check", "--process", NIK],
         &["check", "--reference-date", NIK],
         &["dlq", "show", NIK],

@@ -4,6 +4,7 @@ pub mod check;
 mod config;
 mod demo;
 mod dlq;
+pub mod explain;
 pub mod generate;
 mod health;
 mod mask;
@@ -47,6 +48,7 @@ enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Generate(generate::GenerateArgs),
+    Explain(explain::ExplainArgs),
     Health(health::HealthArgs),
     Topics(topics::TopicsArgs),
     Dlq(dlq::DlqArgs),
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(args),
         Command::Generate(args) => generate::run(&args),
+        Command::Explain(args) => explain::run(&args),
         Command::Health(args) => health::run(&args),
         Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(&args),
