@@ -17,6 +17,7 @@ use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::{NaiveDate, NaiveDateTime};
 use serde::Serialize;
 
 pub use kafka::{GroupProtocol, Kafka, SaslMechanism, Security, SecurityProtocol};
@@ -25,6 +26,7 @@ pub use problem::{Problem, Problems};
 pub use secret::{Properties, Secret};
 
 use crate::pipeline::breaker;
+use crate::pipeline::timestamps::{OUTCOME_MAX_AHEAD_MS, TimestampLimits};
 use crate::telemetry::logging::Format;
 use nik::Date;
 use nik::region::RetiredCodes;
@@ -162,16 +164,31 @@ pub struct Rules {
     pub absent: Absent,
     pub reference_date: ReferenceDate,
     pub retired_codes: RetiredCodes,
+    pub earliest_timestamp: Midnight,
+    pub max_timestamp_ahead_ms: i64,
 }
 
 impl Rules {
     fn read(keys: &mut Reader) -> Self {
         const DATE: &str = "\"record\" or \"now\" or a date, written YYYY-MM-DD";
+        const DAY: &str = "a date, written YYYY-MM-DD";
+        const MAX_AHEAD_MS: i64 = 100 * 365 * 86_400_000;
         Self {
             min_age: keys.read("rules.min_age", whole(0..=150)),
             absent: keys.read("rules.absent", choice()),
             reference_date: keys.read("rules.reference_date", parsed(DATE)),
             retired_codes: keys.read("rules.retired_codes", choice()),
+            earliest_timestamp: keys.read("rules.earliest_timestamp", parsed(DAY)),
+            max_timestamp_ahead_ms: keys
+                .read("rules.max_timestamp_ahead_ms", whole(OUTCOME_MAX_AHEAD_MS..=MAX_AHEAD_MS)),
+        }
+    }
+
+    /// Which timestamps of requests are plausible.
+    pub fn timestamps(&self) -> TimestampLimits {
+        TimestampLimits {
+            earliest: self.earliest_timestamp.0,
+            max_ahead: self.max_timestamp_ahead_ms,
         }
     }
 }
@@ -213,6 +230,22 @@ impl FromStr for ReferenceDate {
             "now" => Ok(Self::Now),
             day => Date::parse(day).map(Self::Date).map_err(|_| "not a date"),
         }
+    }
+}
+
+/// The first moment of a day in UTC, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug)]
+pub struct Midnight(pub i64);
+
+impl FromStr for Midnight {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const PROBLEM: &str = "not a date";
+        let day = Date::parse(text).map_err(|_| PROBLEM)?;
+        let year = i32::try_from(day.year()).map_err(|_| PROBLEM)?;
+        let day = NaiveDate::from_ymd_opt(year, day.month(), day.day()).ok_or(PROBLEM)?;
+        Ok(Self(NaiveDateTime::from(day).and_utc().timestamp_millis()))
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Position;
+use super::timestamps::Replaced;
 use nik::Summary;
 use nik_wire::process::Outcome;
 use nik_wire::{Process, Reason};
@@ -33,6 +34,8 @@ pub struct Tally {
     pub unread: u64,
     /// All failures, in the order of [`Reason::ALL`].
     pub reasons: [u64; Reason::ALL.len()],
+    /// Outcomes without the timestamp of their request, in the order of [`Replaced::ALL`].
+    pub replaced: [u64; Replaced::ALL.len()],
 }
 
 impl Tally {
@@ -89,7 +92,7 @@ pub struct Epoch {
 
 impl Epoch {
     /// Adds a record whose outcome of `bytes` was handed to the producer. `timestamp` is the
-    /// request's, in milliseconds since 1970. Offsets of a partition must ascend.
+    /// request's, in milliseconds since 1970, if it is plausible. Offsets of a partition must ascend.
     pub fn add(
         &mut self,
         record: impl Into<Position>,
@@ -112,6 +115,11 @@ impl Epoch {
         self.bytes += bytes;
         self.records += 1;
         self.tally.add(outcome);
+    }
+
+    /// Counts that the last record's outcome does not carry the timestamp of its request.
+    pub fn add_replaced(&mut self, cause: Replaced) {
+        self.tally.replaced[cause as usize] += 1;
     }
 
     pub fn is_empty(&self) -> bool {
@@ -144,7 +152,7 @@ impl Epoch {
         &self.tally
     }
 
-    /// The timestamps of the requests that have one, in milliseconds since 1970.
+    /// The timestamps of the requests that have a plausible one, in milliseconds since 1970.
     pub fn timestamps(&self) -> &[i64] {
         &self.timestamps
     }

@@ -1,7 +1,9 @@
-//! When to commit, and when to stop writing dead letters: decisions that need no Kafka client.
+//! When to commit, when to stop writing dead letters, which timestamps to believe: decisions that
+//! need no Kafka client.
 
 pub mod breaker;
 pub mod epoch;
 mod position;
+pub mod timestamps;
 
 pub use position::Position;

@@ -18,6 +18,7 @@ pub use self::snapshot::{Snapshot, quantile};
 use super::lag::{Lag, PartitionLag};
 use super::now_ms;
 use crate::pipeline::epoch::Tally;
+use crate::pipeline::timestamps::Replaced;
 
 pub struct Metrics {
     registry: Registry,
@@ -40,6 +41,7 @@ pub struct Metrics {
     pub unreadable_records: IntCounterVec,
     /// Committed offsets that differ from what this program knows, by kind.
     pub ledger_differences: IntCounterVec,
+    timestamps_replaced: [IntCounter; Replaced::ALL.len()],
     /// Partitions of this instance that are not read.
     pub standing_partitions: IntGauge,
     commit_duration: Histogram,
@@ -155,6 +157,11 @@ impl Metrics {
         for kind in ["behind", "ahead", "missing", "other_topic"] {
             ledger_differences.with_label_values(&[kind]);
         }
+        let replaced = counters(
+            "nik_stream_timestamps_replaced_total",
+            "Outcomes committed with the clock's time in place of their request's timestamp, by cause.",
+            &["cause"],
+        );
         let sections =
             counters("nik_summary_valid_section_total", "NIKs valid in one section.", &["section"]);
         Self {
@@ -201,6 +208,7 @@ impl Metrics {
             worker_restarts,
             unreadable_records,
             ledger_differences,
+            timestamps_replaced: Replaced::ALL.map(|it| replaced.with_label_values(&[it.label()])),
             standing_partitions: gauge(
                 "nik_stream_standing_partitions",
                 "Partitions of this instance that are not read; readiness says why.",
@@ -280,6 +288,9 @@ impl Metrics {
         for (counter, count) in self.sections.iter().zip(valid) {
             counter.inc_by(count);
         }
+        for (counter, count) in self.timestamps_replaced.iter().zip(tally.replaced) {
+            counter.inc_by(count);
+        }
         self.requests.add(tally);
         self.commits.inc();
         self.commit_duration.observe(epoch.duration.as_secs_f64());
@@ -357,7 +368,7 @@ impl RegionsInfo<'_> {
 #[derive(Debug)]
 pub struct Committed<'a> {
     pub tally: &'a Tally,
-    /// The timestamps of its requests, in milliseconds since 1970.
+    /// The plausible timestamps of its requests, in milliseconds since 1970.
     pub timestamps: &'a [i64],
     /// The time of its commit, in milliseconds since 1970.
     pub now_ms: i64,

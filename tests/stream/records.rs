@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use crate::cluster::{NewRecord, Record, shared, unique};
+use crate::cluster::{NewRecord, Program, Record, shared, unique};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::{Requests, now_ms, number};
-use crate::traffic::stage::{Stage, stop};
+use crate::traffic::stage::{Stage, TOPIC, stop, wait_until};
 
 const VALID: &str = r#"{"nik":["3273010101900001"],"process":"limited"}"#;
 
@@ -64,20 +64,51 @@ fn an_empty_key_stays_empty_and_a_null_key_stays_null() {
 }
 
 #[test]
-fn a_missing_timestamp_and_one_far_ahead_become_the_current_time() {
+fn a_missing_timestamp_and_those_beyond_the_limits_become_the_current_time() {
     const MINUTE: i64 = 60_000;
-    let stage = Stage::new(shared(), "timestamps", 1);
+    const YEAR_2000: i64 = 946_684_800_000;
+    /// Born on 20 November 1999.
+    const BORN_1999: &str = r#"{"nik":["3273012011990001"],"process":"limited"}"#;
+    let stage = Stage::named(shared(), "timestamps");
+    // By default brokers refuse what is more than an hour ahead.
+    let anything =
+        [&TOPIC[..], &[("message.timestamp.after.max.ms", "9223372036854775807")]].concat();
+    for topic in stage.topics() {
+        shared().create_topic(topic, 1, if topic == stage.requests { &anything } else { &TOPIC });
+    }
     let start = now_ms();
-    let (kept, changed) = (start + 9 * MINUTE, start + 12 * MINUTE);
-    let sent = [1, kept, changed, -1]
-        .map(|timestamp| NewRecord { timestamp: Some(timestamp), ..request(VALID) });
-    let (results, _) = outcomes(&stage, &sent);
+    let kept = [YEAR_2000, start + 9 * MINUTE];
+    // Seconds, a day before 2000, too far ahead, microseconds, none.
+    let changed = [start / 1000, YEAR_2000 - 1, start + 12 * MINUTE, start * 1000, -1];
+    let sent: Vec<_> = kept.into_iter().chain(changed).collect();
+    let sent: Vec<_> = sent
+        .into_iter()
+        .map(|timestamp| NewRecord { timestamp: Some(timestamp), ..request(BORN_1999) })
+        .collect();
+    let program = stage.run();
+    shared().produce(&stage.requests, &sent);
+    let (results, _) = stage.wait_for_outcomes(shared(), sent.len());
     let clock = start..=now_ms();
     let timestamps: Vec<_> = results.iter().map(|result| result.timestamp).collect();
-    assert_eq!(timestamps[..2], [Some(1), Some(kept)]);
+    assert_eq!(timestamps[..2], kept.map(Some));
     for timestamp in &timestamps[2..] {
         assert!(timestamp.is_some_and(|timestamp| clock.contains(&timestamp)));
     }
+    let valid = br#"{"message":"success","errors":[],"data":{"3273012011990001":true}"#;
+    for result in &results {
+        assert!(result.value.as_ref().expect("a value").starts_with(valid), "{result:?}");
+    }
+    let counts = || ["past", "future", "refused", "missing"].map(|it| replaced(&program, it));
+    wait_until("all are counted", || counts() == ["2", "2", "0", "1"]);
+    let log = program.stderr();
+    let lines = |cause: &str| log.matches(&format!("\"cause\":\"{cause}\"")).count();
+    assert_eq!(["past", "future", "missing"].map(lines), [1, 1, 0], "{log}");
+    stop(program);
+}
+
+fn replaced(program: &Program, cause: &str) -> String {
+    let name = format!("nik_stream_timestamps_replaced_total{{cause=\"{cause}\"}}");
+    program.metrics()[&name].to_string()
 }
 
 /// Keys and their `Utils.murmur2`, from Kafka's tests.

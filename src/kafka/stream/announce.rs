@@ -1,9 +1,16 @@
 //! Tells operators about partitions that are not read, and about starts that differ from what the
 //! group's committed offset says.
 
+use std::time::Duration;
+
 use super::shared::{Shared, Telemetry};
 use super::start::Notice;
 use super::tracks::{Change, Stands};
+use crate::pipeline::Position;
+use crate::pipeline::timestamps::Replaced;
+
+/// How often a replaced timestamp is logged, for each cause. The metric counts all.
+pub const REPLACED_WINDOW: Duration = Duration::from_mins(1);
 
 /// What an operator reads about a standing partition: what is wrong, and the command that ends it.
 fn sentence(topic: &str, stands: &Stands) -> String {
@@ -64,6 +71,34 @@ pub fn forget(telemetry: &Telemetry, partitions: &[i32]) {
         let count = telemetry.health.set_standing(partition, None);
         telemetry.metrics.standing_partitions.set(count);
     }
+}
+
+/// Logs that an outcome does not carry the `timestamp` of its request. A producer without timestamps
+/// is not a fault, so that is only counted.
+pub fn timestamp_replaced(
+    shared: &Shared,
+    position: Position,
+    timestamp: Option<i64>,
+    cause: Replaced,
+) {
+    if cause == Replaced::Missing || !shared.telemetry.replaced.allows(cause) {
+        return;
+    }
+    let topic = &shared.outputs.topics.requests.name;
+    let Position { partition, offset } = position;
+    let why = match cause {
+        Replaced::Past => "it is before rules.earliest_timestamp",
+        Replaced::Future => "it is ahead of the clock",
+        Replaced::Refused | Replaced::Missing => "the topic of the outcome refuses it",
+    };
+    tracing::warn!(
+        topic,
+        partition,
+        offset,
+        timestamp,
+        cause = cause.label(),
+        "a request's timestamp was replaced by the clock's: {why}"
+    );
 }
 
 /// Logs, for audits, that an operator moved a position.

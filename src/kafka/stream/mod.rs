@@ -36,6 +36,7 @@ use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::{c_string, spawn};
 use crate::pipeline::epoch::Cadence;
 use crate::telemetry::health::Health;
+use crate::telemetry::logging::RepeatLimit;
 use crate::telemetry::metrics::Metrics;
 use breaker::SharedBreaker;
 use outputs::Outputs;
@@ -81,11 +82,13 @@ pub(crate) fn start(
                 bytes: delivery.commit_bytes,
             },
             reference_date: settings.rules.reference_date,
+            timestamps: settings.rules.timestamps(),
         },
         telemetry: Telemetry {
             metrics: Arc::clone(metrics),
             health: Arc::clone(health),
             breaker: Arc::clone(breaker),
+            replaced: RepeatLimit::new(1, announce::REPLACED_WINDOW),
         },
         refresh: Signal::default(),
         outages: AtomicU64::new(0),

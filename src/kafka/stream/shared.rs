@@ -14,7 +14,9 @@ use super::shutdown::{ShutdownBarrier, Signal};
 use crate::config::{Guarantee, ReferenceDate};
 use crate::kafka::client::config::Clients;
 use crate::pipeline::epoch::Cadence;
+use crate::pipeline::timestamps::{Replaced, RequestTime, TimestampLimits};
 use crate::telemetry::health::Health;
+use crate::telemetry::logging::RepeatLimit;
 use crate::telemetry::metrics::Metrics;
 
 pub struct Shared {
@@ -38,6 +40,7 @@ pub struct StreamPolicy {
     pub guarantee: Guarantee,
     pub cadence: Cadence,
     pub reference_date: ReferenceDate,
+    pub timestamps: TimestampLimits,
 }
 
 /// What operators see of the stream, and the breaker that they control.
@@ -45,6 +48,8 @@ pub struct Telemetry {
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub breaker: Arc<SharedBreaker>,
+    /// Limits the lines about timestamps that were replaced.
+    pub replaced: RepeatLimit<Replaced>,
 }
 
 impl Shared {
@@ -59,12 +64,11 @@ impl Shared {
 }
 
 impl StreamPolicy {
-    /// The day for which a record is judged. `timestamp` is the record's, `now_ms` the clock's,
-    /// both in milliseconds since 1970.
-    pub fn date(&self, timestamp: Option<i64>, now_ms: i64) -> Date {
+    /// The day for which a record is judged.
+    pub fn date(&self, time: RequestTime) -> Date {
         match self.reference_date {
-            ReferenceDate::Record => Date::from_unix_ms_jakarta(timestamp.unwrap_or(now_ms)),
-            ReferenceDate::Now => Date::from_unix_ms_jakarta(now_ms),
+            ReferenceDate::Record => Date::from_unix_ms_jakarta(time.judged()),
+            ReferenceDate::Now => Date::from_unix_ms_jakarta(time.now),
             ReferenceDate::Date(date) => date,
         }
     }
@@ -88,12 +92,14 @@ mod tests {
             (fixed, Some(then), "2020-01-02"),
         ] {
             let (interval, min_interval) = (Duration::ZERO, Duration::ZERO);
+            let timestamps = TimestampLimits { earliest: 0, max_ahead: 0 };
             let policy = StreamPolicy {
                 guarantee: Guarantee::ExactlyOnce,
                 cadence: Cadence { interval, min_interval, records: 0, bytes: 0 },
                 reference_date,
+                timestamps,
             };
-            assert_eq!(policy.date(timestamp, now), day(expected));
+            assert_eq!(policy.date(timestamps.time(timestamp, now)), day(expected));
         }
     }
 }

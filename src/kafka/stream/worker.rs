@@ -96,7 +96,7 @@ impl Worker {
         let idle = matches!(event, Event::Idle);
         match event {
             Event::Record(record) => {
-                let input = Input::of(&record);
+                let input = Input::of(&record, &batch.shared.policy.timestamps);
                 if consumer.is_paused() || batch.process(&input)? == Processed::HeldBack {
                     consumer.seek([input.position].into_iter())?;
                 }
@@ -171,7 +171,9 @@ impl OpenBatch {
                 Sent::Refused(code) => self.refusals.note(input.position, code, By::Client),
                 Sent::Queued => {
                     let bytes = self.payload.len();
-                    self.epoch.add(input.position, input.timestamp, bytes, &outcome, self.now);
+                    let timestamp = input.time.plausible;
+                    self.epoch.add(input.position, timestamp, bytes, &outcome, self.now);
+                    self.note_timestamp(input, attempt);
                     self.unfinished = None;
                     if attempt.is_alone() {
                         self.settle()?;

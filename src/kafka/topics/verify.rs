@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::config::Settings;
-use crate::kafka::limits::{MAX_AHEAD_MS, RECORD_OVERHEAD};
+use crate::kafka::limits::RECORD_OVERHEAD;
 use crate::kafka::roles::{PerTopic, Role};
 use crate::kafka::topics::admin::{CLEANUP_POLICY, LEDGER_CLEANUP_POLICY, Layout, Topic};
+use crate::pipeline::timestamps::OUTCOME_MAX_AHEAD_MS;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -190,8 +191,8 @@ const RECORD_CHECKS: [Check; 11] = [
         let bound = it.bound("message.timestamp.after.max.ms")?;
         let ahead = format_duration(bound);
         when(
-            // Beyond `MAX_AHEAD_MS` the first attempt already carries the current time.
-            bound < Duration::from_millis(MAX_AHEAD_MS.unsigned_abs()),
+            // Beyond `OUTCOME_MAX_AHEAD_MS` the first attempt already carries the current time.
+            bound < Duration::from_millis(OUTCOME_MAX_AHEAD_MS.unsigned_abs()),
             format!(
                 "outcomes more than {ahead} ahead of the clock are rejected, and sent again with the current time"
             ),

@@ -8,37 +8,28 @@ use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::{Headers, Outgoing};
 use crate::kafka::client::producer::Sent;
 use crate::kafka::dlq::headers::{self, Truncation};
-use crate::kafka::limits::MAX_AHEAD_MS;
+use crate::kafka::stream::announce;
 use crate::kafka::stream::refusals::{Attempt, Fallback};
 use crate::pipeline::Position;
+use crate::pipeline::timestamps::{Replaced, RequestTime, TimestampLimits};
 use crate::telemetry::metrics::Committed;
 use crate::telemetry::now_ms;
 use nik_wire::process::Outcome;
 
-/// A record to process. Times are milliseconds since 1970.
+/// A record to process.
 pub struct Input<'a> {
     pub record: &'a Record<'a>,
     pub position: Position,
-    /// The record's timestamp, if it has one.
-    pub timestamp: Option<i64>,
-    /// The clock.
-    pub now_ms: i64,
+    pub time: RequestTime,
 }
 
 impl<'a> Input<'a> {
-    pub fn of(record: &'a Record<'a>) -> Self {
+    pub fn of(record: &'a Record<'a>, limits: &TimestampLimits) -> Self {
         Self {
             record,
             position: Position { partition: record.partition(), offset: record.offset() },
-            timestamp: record.timestamp(),
-            now_ms: now_ms(),
+            time: limits.time(record.timestamp(), now_ms()),
         }
-    }
-
-    /// The timestamp of the outcome; `None`: the clock's.
-    fn outcome_timestamp(&self) -> Option<i64> {
-        let now = self.now_ms;
-        self.timestamp.map(|timestamp| if timestamp > now + MAX_AHEAD_MS { now } else { timestamp })
     }
 }
 
@@ -50,7 +41,7 @@ impl OpenBatch {
         attempt: Attempt,
     ) -> Result<(Outcome, Truncation), Fault> {
         let value = input.record.payload();
-        let date = self.shared.policy.date(input.timestamp, input.now_ms);
+        let date = self.shared.policy.date(input.time);
         let outcome = self.processor.process(value, date, &mut self.payload);
         if attempt == Attempt::Impossible {
             return Err(self.invalid(input.position, &outcome).into());
@@ -106,7 +97,7 @@ impl OpenBatch {
             partition: destination.partition,
             key: record.key(),
             value: Some(&self.payload),
-            timestamp: input.outcome_timestamp().filter(|_| !attempt.uses_clock()),
+            timestamp: (!attempt.uses_clock()).then(|| input.time.outcome()),
             headers,
             tag: self.refusals.tag(input.position),
         })
@@ -126,8 +117,17 @@ impl OpenBatch {
     /// Reports to the lag that a record was read and is not committed.
     pub fn note_read(&self, input: &Input<'_>) {
         let Position { partition, offset } = input.position;
-        let timestamp = input.timestamp.unwrap_or(input.now_ms);
-        self.shared.telemetry.metrics.lag.taken(partition, offset, timestamp);
+        self.shared.telemetry.metrics.lag.taken(partition, offset, input.time.judged());
+    }
+
+    /// Counts and logs that an outcome does not carry the timestamp of its request.
+    pub fn note_timestamp(&mut self, input: &Input<'_>, attempt: Attempt) {
+        let refused = attempt.uses_clock().then_some(Replaced::Refused);
+        if let Some(cause) = input.time.replaced.or(refused) {
+            self.epoch.add_replaced(cause);
+            let timestamp = input.record.timestamp();
+            announce::timestamp_replaced(&self.shared, input.position, timestamp, cause);
+        }
     }
 
     pub fn hold_back(&mut self, input: &Input<'_>) -> Processed {
