@@ -75,7 +75,7 @@ fn the_promised_settings_have_their_keys_and_defaults() {
 }
 
 /// Each metric with its labels; a histogram by its count.
-const METRICS: [&str; 31] = [
+const METRICS: [&str; 37] = [
     "nik_summary_number_total",
     "nik_summary_number_processed_total",
     "nik_summary_error_total",
@@ -100,6 +100,12 @@ const METRICS: [&str; 31] = [
     "nik_stream_epoch_records_count",
     "nik_stream_lag_records{partition=\"3\"}",
     "nik_stream_lag_seconds{partition=\"3\"}",
+    "nik_stream_stable_lag_records{partition=\"3\"}",
+    "nik_stream_timestamps_replaced_total{cause=\"past\"}",
+    "nik_stream_timestamps_replaced_total{cause=\"future\"}",
+    "nik_stream_timestamps_replaced_total{cause=\"refused\"}",
+    "nik_stream_timestamps_replaced_total{cause=\"missing\"}",
+    "nik_stream_throttle_seconds_total{client=\"producer\"}",
     "nik_stream_breaker_open",
     "nik_stream_brokers_up",
     "nik_stream_producer_queue_records",

@@ -1,5 +1,6 @@
 //! The epoch: the records between two commits, when to commit them, and which positions to commit.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use super::Position;
@@ -19,6 +20,53 @@ pub struct Cadence {
     pub records: usize,
     /// The most bytes of outcomes in an epoch.
     pub bytes: usize,
+}
+
+/// The most bytes of outcomes in an epoch: fewer than the operator allows while the brokers take so
+/// long (a quota, a full disk) that a transaction comes near its timeout. The workers of an instance
+/// share it, since what slows the brokers down concerns all of them.
+#[derive(Debug)]
+pub struct Pace {
+    limit: AtomicUsize,
+    most: usize,
+    /// A commit that takes longer makes the next epochs smaller.
+    longest_commit: Duration,
+}
+
+impl Pace {
+    /// `timeout` is that of a transaction, of which `interval` passes before the commit.
+    pub fn new(most: usize, timeout: Duration, interval: Duration) -> Self {
+        let longest_commit = timeout.saturating_sub(interval) / 3;
+        Self { limit: AtomicUsize::new(most), most, longest_commit }
+    }
+
+    pub fn limit(&self) -> usize {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// An epoch of `bytes` was committed within `took`. Returns the limit if it was lowered.
+    pub fn committed(&self, bytes: usize, took: Duration) -> Option<usize> {
+        let limit = self.limit();
+        if took > self.longest_commit {
+            return Some(self.lower(bytes / 2));
+        }
+        // Only an epoch that filled the limit shows that a larger one is possible.
+        if limit < self.most && took < self.longest_commit / 4 && bytes >= limit / 2 {
+            self.limit.store(limit.saturating_mul(2).min(self.most), Ordering::Relaxed);
+        }
+        None
+    }
+
+    /// An epoch of `bytes` was not committed in time. Returns the new limit.
+    pub fn timed_out(&self, bytes: usize) -> usize {
+        self.lower(bytes / 4)
+    }
+
+    /// An epoch has at least one record, however large that is.
+    fn lower(&self, bytes: usize) -> usize {
+        let bytes = bytes.max(1);
+        self.limit.fetch_min(bytes, Ordering::Relaxed).min(bytes)
+    }
 }
 
 /// What an epoch's outcomes add to the counters when it is committed.
@@ -136,6 +184,11 @@ impl Epoch {
         self.records
     }
 
+    /// The bytes of its outcomes.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The positions to commit, one per partition: the offset after the last record.
     pub fn positions(&self) -> impl Iterator<Item = Position> {
         self.ranges.iter().map(|range| Position { partition: range.partition, offset: range.next })
@@ -237,6 +290,24 @@ mod tests {
         epoch.clear();
         epoch.add((0, 3), None, 1_000, &failure(), now);
         assert!(epoch.is_due(&CADENCE, now));
+    }
+
+    #[test]
+    fn slow_commits_make_the_next_epochs_smaller_and_fast_ones_larger_again() {
+        let (timeout, interval) = (Duration::from_secs(13), Duration::from_secs(1));
+        let pace = Pace::new(1_000, timeout, interval);
+        let (slow, neither, fast) =
+            (Duration::from_millis(4_001), Duration::from_secs(4), Duration::from_millis(999));
+        assert_eq!(pace.committed(900, neither), None);
+        assert_eq!(pace.committed(900, slow), Some(450));
+        assert_eq!(pace.timed_out(450), 112);
+        assert_eq!(pace.timed_out(9_000), 112, "of a worker that began before");
+        assert_eq!((pace.committed(112, neither), pace.limit()), (None, 112));
+        assert_eq!((pace.committed(50, fast), pace.limit()), (None, 112), "a small epoch");
+        for limit in [224, 448, 896, 1_000, 1_000] {
+            assert_eq!((pace.committed(pace.limit(), fast), pace.limit()), (None, limit));
+        }
+        assert_eq!(pace.timed_out(0), 1, "one record is the smallest epoch");
     }
 
     #[test]

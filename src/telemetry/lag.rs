@@ -9,6 +9,10 @@ use parking_lot::Mutex;
 /// intervals of librdkafka.
 const WORKER_REPORT_TTL_MS: i64 = 10_000;
 
+/// A transaction that is open for longer is reported, in milliseconds: the default of
+/// `transaction.timeout.ms` of Kafka's producers.
+const LONG_TRANSACTION_MS: i64 = 60_000;
+
 /// The lag of all partitions that are or were assigned to this instance. Times are milliseconds
 /// since 1970.
 #[derive(Debug, Default)]
@@ -29,6 +33,17 @@ struct Partition {
     taken: VecDeque<(i64, i64)>,
     /// A lower bound for the timestamp of the oldest waiting record, used while `taken` is empty.
     waits_since: Option<i64>,
+    /// What an open transaction hides from readers.
+    hidden: Option<Hidden>,
+}
+
+/// Records behind the last stable offset.
+#[derive(Clone, Copy, Debug)]
+struct Hidden {
+    /// The last stable offset.
+    from: i64,
+    to: i64,
+    since: i64,
 }
 
 /// The offsets of a partition at one moment.
@@ -37,6 +52,8 @@ pub struct Watermarks {
     pub begin: i64,
     /// The last stable offset.
     pub end: i64,
+    /// The offset after the last record, those of open transactions included, if it is known.
+    pub high: Option<i64>,
     /// The next offset to fetch, if all fetched records were read. It may follow control records.
     pub next: Option<i64>,
 }
@@ -47,6 +64,9 @@ pub struct PartitionLag {
     /// The number of records, and the age of the oldest in milliseconds; `None` if another instance
     /// consumes the partition.
     pub lag: Option<(i64, i64)>,
+    /// The number of records that an open transaction hides from readers, and for how many
+    /// milliseconds the transaction has done so.
+    pub hidden: (i64, i64),
 }
 
 impl Lag {
@@ -118,10 +138,9 @@ impl Lag {
         now: i64,
     ) {
         let mut all = self.0.lock();
-        let is_fresh = |reported: i64| reported + WORKER_REPORT_TTL_MS >= now;
         let counts = |it: &&mut Partition| match worker {
             Some(_) => it.worker == worker,
-            None => it.worker.is_some() && !it.reported.is_some_and(is_fresh),
+            None => it.worker.is_some() && !it.is_fresh(now),
         };
         let Some(it) = all.get_mut(&partition).filter(counts) else {
             return;
@@ -129,7 +148,13 @@ impl Lag {
         if worker.is_some() {
             it.reported = Some(now);
         }
-        it.bounds = Some((watermarks.begin, watermarks.end));
+        let end = watermarks.end;
+        it.bounds = Some((watermarks.begin, end));
+        if let Some(high) = watermarks.high {
+            let before = it.hidden.filter(|it| it.from == end).map(|it| it.since);
+            let since = before.unwrap_or(now);
+            it.hidden = (high > end).then_some(Hidden { from: end, to: high, since });
+        }
         if let Some(next) = watermarks.next.filter(|_| it.taken.is_empty()) {
             it.position = it.position.max(Some(next));
         }
@@ -140,10 +165,22 @@ impl Lag {
         }
     }
 
-    pub fn partitions(&self) -> Vec<i32> {
+    /// The assigned partitions whose worker has not reported for [`WORKER_REPORT_TTL_MS`], since it
+    /// pauses, hangs or has just got them.
+    pub fn unreported(&self, now: i64) -> Vec<i32> {
         let all = self.0.lock();
-        let assigned = all.iter().filter(|(_, it)| it.worker.is_some());
-        assigned.map(|(partition, _)| *partition).collect()
+        let unreported = all.iter().filter(|(_, it)| it.worker.is_some() && !it.is_fresh(now));
+        unreported.map(|(partition, _)| *partition).collect()
+    }
+
+    /// The partitions whose next record an open transaction has hidden for longer than
+    /// [`LONG_TRANSACTION_MS`], each with the offset of that record.
+    pub fn held_back(&self, now: i64) -> Vec<(i32, i64)> {
+        let held = |(&partition, it): (&i32, &Partition)| {
+            let hidden = it.hidden.filter(|it| now - it.since > LONG_TRANSACTION_MS)?;
+            Some((partition, hidden.from))
+        };
+        self.0.lock().iter().filter_map(held).collect()
     }
 
     pub fn read(&self, now: i64) -> Vec<PartitionLag> {
@@ -153,13 +190,19 @@ impl Lag {
             let oldest = it.taken.front().map(|it| it.1).or(waiting);
             let age = oldest.map_or(0, |oldest| (now - oldest).max(0));
             let lag = it.worker.map(|_| (records, age));
-            PartitionLag { partition, lag }
+            let hidden = it.hidden.map_or((0, 0), |it| (it.to - it.from, (now - it.since).max(0)));
+            PartitionLag { partition, lag, hidden }
         };
         self.0.lock().iter().map(lag).collect()
     }
 }
 
 impl Partition {
+    /// Whether its worker has reported a moment ago.
+    fn is_fresh(&self, now: i64) -> bool {
+        self.reported.is_some_and(|reported| reported + WORKER_REPORT_TTL_MS >= now)
+    }
+
     fn records(&self) -> i64 {
         let Some(((begin, end), position)) = self.bounds.zip(self.position) else {
             return 0;
@@ -184,7 +227,7 @@ mod tests {
     }
 
     fn marks(begin: i64, end: i64) -> Watermarks {
-        Watermarks { begin, end, next: None }
+        Watermarks { begin, end, high: None, next: None }
     }
 
     #[test]
@@ -195,7 +238,6 @@ mod tests {
         lag.committed(0, [(3, 0)].into_iter());
         lag.observed(None, 3, marks(10, 50), 1_000);
         assert_eq!(at(&lag, 4_000), (40, 3_000));
-        assert_eq!(lag.partitions(), [3]);
     }
 
     #[test]
@@ -204,7 +246,7 @@ mod tests {
         lag.known(4);
         let assigned: Vec<_> = lag.read(0).iter().map(|it| it.lag.is_some()).collect();
         assert_eq!(assigned, [false, false, false, true]);
-        assert_eq!(lag.partitions(), [3]);
+        assert_eq!(lag.unreported(0), [3]);
     }
 
     #[test]
@@ -251,12 +293,35 @@ mod tests {
     }
 
     #[test]
+    fn what_an_open_transaction_hides_is_counted_from_when_the_stable_offset_stops() {
+        let lag = lag();
+        let ends = |end, high| Watermarks { high: Some(high), ..marks(0, end) };
+        let hidden = |now| lag.read(now)[0].hidden;
+        lag.observed(Some(0), 3, ends(5, 5), 1_000);
+        assert_eq!(hidden(2_000), (0, 0));
+        lag.observed(Some(0), 3, ends(6, 9), 3_000);
+        lag.observed(Some(0), 3, ends(6, 20), 4_000);
+        assert_eq!(hidden(5_000), (14, 2_000));
+        // The watch knows only the stable offset.
+        lag.observed(None, 3, marks(0, 6), 4_001 + WORKER_REPORT_TTL_MS);
+        assert_eq!(hidden(5_000), (14, 2_000));
+        assert!(lag.held_back(3_000 + LONG_TRANSACTION_MS).is_empty());
+        assert_eq!(lag.held_back(3_001 + LONG_TRANSACTION_MS), [(3, 6)]);
+        lag.observed(Some(0), 3, ends(7, 20), 100_000);
+        assert_eq!(hidden(100_500), (13, 500), "another transaction");
+        lag.observed(Some(0), 3, ends(20, 20), 200_000);
+        assert_eq!((hidden(300_000), lag.held_back(300_000)), ((0, 0), vec![]));
+    }
+
+    #[test]
     fn the_watch_counts_only_while_the_worker_is_silent() {
         let lag = lag();
         lag.committed(0, [(3, 0)].into_iter());
         lag.observed(Some(0), 3, marks(0, 5), 1_000);
+        assert!(lag.unreported(1_000 + WORKER_REPORT_TTL_MS).is_empty());
         lag.observed(None, 3, marks(0, 8), 1_000 + WORKER_REPORT_TTL_MS);
         assert_eq!(at(&lag, 20_000).0, 5);
+        assert_eq!(lag.unreported(1_001 + WORKER_REPORT_TTL_MS), [3]);
         lag.observed(None, 3, marks(0, 8), 1_001 + WORKER_REPORT_TTL_MS);
         assert_eq!(at(&lag, 20_000).0, 8);
     }
@@ -271,7 +336,7 @@ mod tests {
         lag.committed(0, [(3, 1)].into_iter());
         assert_eq!(at(&lag, 1), (0, 0), "now of another worker, with nothing known yet");
         lag.revoked(1, &[3]);
-        let gone = PartitionLag { partition: 3, lag: None };
+        let gone = PartitionLag { partition: 3, lag: None, hidden: (0, 0) };
         assert_eq!(lag.read(1), [gone]);
     }
 }

@@ -9,8 +9,8 @@ use std::time::Duration;
 use chrono::{NaiveDate, NaiveDateTime};
 use parking_lot::Mutex;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    CounterVec, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 use self::requests::{ApiRequests, Requests};
@@ -49,6 +49,7 @@ pub struct Metrics {
     epoch_records: Histogram,
     pub lag: Lag,
     partitions: Mutex<Partitions>,
+    throttle: CounterVec,
     /// Outcomes in the producers' queues, not yet acknowledged by the brokers.
     pub queue_records: IntGauge,
     /// The bytes of those outcomes.
@@ -64,7 +65,12 @@ struct Partitions {
     assigned: IntGaugeVec,
     lag_records: IntGaugeVec,
     lag_seconds: GaugeVec,
+    stable_lag_records: IntGaugeVec,
+    stable_lag_seconds: GaugeVec,
 }
+
+/// The clients that brokers may throttle.
+pub const THROTTLED: [&str; 2] = ["consumer", "producer"];
 
 const SECTIONS: [&str; 5] = ["length", "area", "dob", "gender", "computerized"];
 
@@ -95,6 +101,9 @@ impl Metrics {
         };
         let gauges = |name, help, labels: &[&str]| {
             register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        let seconds = |name, help, labels: &[&str]| {
+            register(&registry, GaugeVec::new(Opts::new(name, help), labels))
         };
         let histogram = |name, help, buckets: &[f64]| {
             let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
@@ -162,6 +171,19 @@ impl Metrics {
             "Outcomes committed with the clock's time in place of their request's timestamp, by cause.",
             &["cause"],
         );
+        let throttle = register(
+            &registry,
+            CounterVec::new(
+                Opts::new(
+                    "nik_stream_throttle_seconds_total",
+                    "Seconds by which the brokers delayed the answers to this program's clients because of a quota.",
+                ),
+                &["client"],
+            ),
+        );
+        for client in THROTTLED {
+            throttle.with_label_values(&[client]);
+        }
         let sections =
             counters("nik_summary_valid_section_total", "NIKs valid in one section.", &["section"]);
         Self {
@@ -243,17 +265,23 @@ impl Metrics {
                     "Records not yet committed: the partition's last stable offset minus the committed offset.",
                     &["partition"],
                 ),
-                lag_seconds: register(
-                    &registry,
-                    GaugeVec::new(
-                        Opts::new(
-                            "nik_stream_lag_seconds",
-                            "Age in seconds, by its timestamp, of the partition's oldest record not yet committed; 0 if there is none.",
-                        ),
-                        &["partition"],
-                    ),
+                lag_seconds: seconds(
+                    "nik_stream_lag_seconds",
+                    "Age in seconds, by its timestamp, of the partition's oldest record not yet committed; 0 if there is none.",
+                    &["partition"],
+                ),
+                stable_lag_records: gauges(
+                    "nik_stream_stable_lag_records",
+                    "Records that an open transaction of a producer holds back: the partition's high watermark minus its last stable offset.",
+                    &["partition"],
+                ),
+                stable_lag_seconds: seconds(
+                    "nik_stream_stable_lag_seconds",
+                    "Seconds for which one open transaction has held back records of the partition.",
+                    &["partition"],
                 ),
             }),
+            throttle,
             queue_records: gauge(
                 "nik_stream_producer_queue_records",
                 "Outcomes in the producers' queues, not yet acknowledged by the brokers.",
@@ -298,8 +326,7 @@ impl Metrics {
         self.epoch_records.observe(tally.outcomes() as f64);
         let latency = self.latency.local();
         for timestamp in epoch.timestamps {
-            #[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]
-            latency.observe((epoch.now_ms - timestamp).max(0) as f64 / 1e3);
+            latency.observe(seconds((epoch.now_ms - timestamp).max(0)));
         }
         latency.flush();
     }
@@ -307,6 +334,11 @@ impl Metrics {
     /// Counts a worker's fault. `cause` must be one of those given to [`Self::new`].
     pub fn fault(&self, cause: &'static str) {
         self.faults.with_label_values(&[cause]).inc();
+    }
+
+    /// Counts that brokers delayed the answers to a client, one of [`THROTTLED`].
+    pub fn throttled(&self, client: &'static str, by: Duration) {
+        self.throttle.with_label_values(&[client]).inc_by(by.as_secs_f64());
     }
 
     /// Counts the restart of a worker after a fault. `cause` must be one of those given to
@@ -320,14 +352,17 @@ impl Metrics {
         // Only the instance that a partition is assigned to reports its lag.
         partitions.lag_records.reset();
         partitions.lag_seconds.reset();
-        for PartitionLag { partition, lag } in self.lag.read(now_ms()) {
+        partitions.stable_lag_records.reset();
+        partitions.stable_lag_seconds.reset();
+        for PartitionLag { partition, lag, hidden } in self.lag.read(now_ms()) {
             let label = &[&partition.to_string()];
             partitions.assigned.with_label_values(label).set(i64::from(lag.is_some()));
             if let Some((records, milliseconds)) = lag {
                 partitions.lag_records.with_label_values(label).set(records);
-                #[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]
-                let seconds = milliseconds as f64 / 1e3;
-                partitions.lag_seconds.with_label_values(label).set(seconds);
+                partitions.lag_seconds.with_label_values(label).set(seconds(milliseconds));
+                let (records, milliseconds) = hidden;
+                partitions.stable_lag_records.with_label_values(label).set(records);
+                partitions.stable_lag_seconds.with_label_values(label).set(seconds(milliseconds));
             }
         }
         Snapshot(self.registry.gather())
@@ -336,6 +371,11 @@ impl Metrics {
     pub fn render(&self) -> String {
         self.snapshot().text()
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]
+fn seconds(milliseconds: i64) -> f64 {
+    milliseconds as f64 / 1e3
 }
 
 #[derive(Debug)]

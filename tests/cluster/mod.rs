@@ -12,6 +12,7 @@ mod program;
 pub mod proxy;
 mod raw;
 mod records;
+mod tools;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

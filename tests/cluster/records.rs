@@ -120,8 +120,14 @@ impl KafkaCluster {
 
     /// A producer whose transactional id is initialized.
     pub fn transactional_producer(&self, id: &str) -> Producer {
+        self.transactional_producer_for(id, Duration::from_secs(10))
+    }
+
+    /// The same with a timeout of its transactions.
+    pub fn transactional_producer_for(&self, id: &str, timeout: Duration) -> Producer {
         let mut config = self.client();
-        config.set("transactional.id", id).set("transaction.timeout.ms", "10000");
+        let timeout = timeout.as_millis().to_string();
+        config.set("transactional.id", id).set("transaction.timeout.ms", timeout);
         let producer: ThreadedProducer<Failures> =
             config.create_with_context(Failures::default()).expect("a producer");
         producer.init_transactions(BROKER_TIMEOUT).expect("the coordinator answers");

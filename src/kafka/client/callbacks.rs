@@ -11,6 +11,7 @@ use rdkafka::statistics::{Broker, Statistics};
 
 use super::native;
 use crate::kafka::security::access::Access;
+use crate::telemetry::metrics::Metrics;
 
 /// The state that the callbacks of every client need. Each context has it as its field `client`.
 pub struct ClientState {
@@ -26,6 +27,28 @@ impl ClientState {
 
     pub fn update(&self, statistics: &Statistics) {
         self.lost_brokers.store(!knows_brokers(statistics), Ordering::Relaxed);
+    }
+
+    /// Counts and logs that brokers delay the answers to this client, a `"consumer"` or a
+    /// `"producer"`, because of a quota.
+    pub fn report_throttle(
+        &self,
+        client: &'static str,
+        statistics: &Statistics,
+        metrics: &Metrics,
+    ) {
+        for broker in statistics.brokers.values() {
+            let Some(throttle) = broker.throttle.as_ref().filter(|it| it.sum > 0) else {
+                continue;
+            };
+            let sum = Duration::from_millis(throttle.sum.unsigned_abs());
+            metrics.throttled(client, sum);
+            self.access.warn_once(&format!(
+                "broker {} throttles the {client}: a quota of the brokers limits its rate \
+                 (nik_stream_throttle_seconds_total), see `kafka-configs.sh --describe --entity-type clients`",
+                broker.nodeid
+            ));
+        }
     }
 
     /// Re-adds the bootstrap brokers if the latest statistics listed no broker.

@@ -37,6 +37,11 @@ impl Clients {
         }
     }
 
+    /// Whether another instance may use the transactional ids of this one.
+    pub fn may_have_rival(&self) -> bool {
+        self.settings.kafka.instance_id.is_some()
+    }
+
     /// The properties of a worker's consumer.
     pub fn consumer(&self, worker: usize) -> ClientConfig {
         let kafka = &self.settings.kafka;

@@ -37,6 +37,9 @@ pub enum Cause {
     /// Another producer uses the transactional id, or the group fenced this member.
     #[error(transparent)]
     Fenced(CallError),
+    /// The brokers aborted it and fenced its producer, as if another one had come.
+    #[error("a transaction took longer than transaction.timeout.ms, and the brokers ended it: {0}")]
+    TransactionTimedOut(CallError),
     #[error("another member of the group uses this kafka.instance_id")]
     MemberFenced,
     /// The transaction must be aborted; the producer remains usable.
@@ -108,6 +111,7 @@ impl Cause {
     /// The values of the label `cause`: every one that [`Self::label`] returns.
     pub const LABELS: &[&str] = &[
         "producer_fenced",
+        "transaction_timed_out",
         "member_fenced",
         "transaction_failed",
         "record_not_queued",
@@ -141,6 +145,7 @@ impl Cause {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Fenced(_) => "producer_fenced",
+            Self::TransactionTimedOut(_) => "transaction_timed_out",
             Self::MemberFenced => "member_fenced",
             Self::TransactionFailed(_) => "transaction_failed",
             Self::NotQueued(_) => "record_not_queued",
@@ -172,7 +177,33 @@ impl Cause {
     }
 }
 
+impl Cause {
+    /// Whether the brokers took too long, so that a smaller epoch may succeed.
+    fn is_timeout(&self) -> bool {
+        match self {
+            Self::TransactionTimedOut(_)
+            | Self::DeliveryTimeout
+            | Self::QueueFull
+            | Self::CallHangs
+            | Self::RequestUnanswered => true,
+            Self::OutcomesRefused { first, .. } => *first == Code::MessageTimedOut,
+            Self::TransactionFailed(error) | Self::Call(error) => {
+                matches!(error.code, Code::OperationTimedOut | Code::MessageTimedOut)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Fault {
+    /// Whether the brokers took too long, so that a smaller epoch may succeed.
+    pub(crate) fn is_timeout(&self) -> bool {
+        match self {
+            Self::Abort(cause) | Self::Restart(cause) => cause.is_timeout(),
+            Self::Denied(_) | Self::Fenced(_) | Self::Fatal(_) => false,
+        }
+    }
+
     /// The name of this fault's cause in metrics and logs.
     pub(crate) fn label(&self) -> &'static str {
         match self {
@@ -203,7 +234,8 @@ where
             | Cause::OffsetsNotCommitted(_)
             | Cause::StoppedEarly => Self::Abort(cause),
 
-            Cause::Call(_)
+            Cause::TransactionTimedOut(_)
+            | Cause::Call(_)
             | Cause::RequestUnanswered
             | Cause::CallHangs
             | Cause::CallThreadEnded
@@ -284,6 +316,7 @@ mod tests {
         let place = || (topic.clone(), partition, offset);
         let causes = [
             Cause::Fenced(call(Code::Fenced, true, false)),
+            Cause::TransactionTimedOut(call(Code::Fenced, true, false)),
             Cause::MemberFenced,
             Cause::TransactionFailed(call(Code::UnknownMemberId, false, true)),
             Cause::NotQueued(Code::Fail),

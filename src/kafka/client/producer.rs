@@ -53,8 +53,8 @@ use crate::kafka::security::acl::Right;
 use crate::telemetry::metrics::Metrics;
 use events::ProducerEvents;
 
-/// How long a transactional call may take, retries included. After `transaction.timeout.ms` the
-/// brokers abort the transaction anyway.
+/// How long a transactional call may take, retries included, or four fifths of
+/// `transaction.timeout.ms` if that is longer: after that the brokers abort the transaction anyway.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
 /// The same for `init_transactions`, which waits for the end of an earlier transaction.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,7 +69,8 @@ const RETRY_BACKOFF: Duration = Duration::from_millis(20);
 const REFUSAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// How often a record is offered again to a full queue.
 const QUEUE_RETRY_INTERVAL: Duration = Duration::from_millis(1);
-/// How long the queue may stay full, and how long a flush may take.
+/// How long the queue may stay full, and how long a flush may take; `transaction.timeout.ms` if that
+/// is longer.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long closing a client that was replaced may take before it is reported. Nobody waits for it.
 const OLD_CLIENT_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -90,6 +91,10 @@ pub struct OutputProducer {
     /// `None` without transactions.
     calls: Option<CallThread>,
     transaction: Transaction,
+    /// When the transaction began that is neither committed nor aborted.
+    began: Option<Instant>,
+    /// `transaction.timeout.ms`.
+    transaction_timeout: Duration,
 }
 
 /// What a client is made from.
@@ -152,8 +157,10 @@ impl OutputProducer {
             bootstrap: bootstrap(&settings.config),
             calls: id.as_ref().map(|_| CallThread::start(settings.worker)).transpose()?,
             transactional_id: id.unwrap_or_default(),
+            transaction_timeout: transaction_timeout(&settings.config),
             settings,
             transaction: Transaction::Idle,
+            began: None,
         };
         this.init(&this.client)?;
         Ok(this)
@@ -171,8 +178,9 @@ impl OutputProducer {
             if self.events().has_unanswered() {
                 self.replace_client()?;
             }
-            native::begin_transaction(self.client.client())?;
+            native::begin_transaction(self.client.client()).map_err(|error| self.fault(error))?;
             self.transaction = Transaction::Open { sent: 0 };
+            self.began = Some(Instant::now());
             self.events().undelivered.store(0, Ordering::SeqCst);
         }
         Ok(())
@@ -219,7 +227,8 @@ impl OutputProducer {
                 Err((code, _)) if is_permanent(code) => return Ok(Sent::Refused(code)),
                 Err((code, _)) => return Err(Cause::NotQueued(code).into()),
             }
-            if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + DELIVERY_TIMEOUT) {
+            let timeout = self.delivery_timeout();
+            if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + timeout) {
                 return Err(Cause::QueueFull.into());
             }
             sleep(QUEUE_RETRY_INTERVAL);
@@ -238,7 +247,7 @@ impl OutputProducer {
 
     /// Waits until the brokers have acknowledged all records; returns those that they refused.
     pub fn flush(&self) -> Result<Vec<Refused>, Fault> {
-        let deadline = Instant::now() + DELIVERY_TIMEOUT;
+        let deadline = Instant::now() + self.delivery_timeout();
         while !native::flush(self.client.client(), REFUSAL_CHECK_INTERVAL) {
             // After a refusal the transaction can only be aborted, and the records that are still
             // queued would wait for its timeout.
@@ -259,7 +268,10 @@ impl OutputProducer {
         self.send_offsets(positions, membership)?;
         let committed = self.call(native::commit_transaction);
         match committed {
-            Ok(()) => self.transaction = Transaction::Idle,
+            Ok(()) => {
+                self.transaction = Transaction::Idle;
+                self.began = None;
+            }
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
             // The request that was not answered may be the commit itself.
             Err(Fault::Abort(_)) if self.events().has_unanswered() => {
@@ -296,6 +308,7 @@ impl OutputProducer {
         if let Transaction::Open { sent } = self.transaction {
             self.call(native::abort_transaction)?;
             self.transaction = Transaction::Aborted { sent };
+            self.began = None;
         }
         Ok(self.events().take_refused())
     }
@@ -314,7 +327,8 @@ impl OutputProducer {
                 }
             })
         });
-        self.attempt_call(&self.client, CALL_TIMEOUT, ATTEMPT_TIMEOUT, &|| false, &call)
+        let timeout = CALL_TIMEOUT.max(self.transaction_timeout * 4 / 5);
+        self.attempt_call(&self.client, timeout, ATTEMPT_TIMEOUT, &|| false, &call)
     }
 
     /// Makes a transactional call, and retries it while librdkafka allows that, unless
@@ -355,9 +369,25 @@ impl OutputProducer {
                 Right::of_transactions(&self.transactional_id)
             }
             Code::GroupAuthorizationFailed => Right::of_group(&self.settings.group),
-            _ => return error.into(),
+            _ => {
+                return match Cause::from(error) {
+                    Cause::Fenced(error) if self.has_timed_out() => {
+                        Cause::TransactionTimedOut(error).into()
+                    }
+                    cause => cause.into(),
+                };
+            }
         };
         Cause::Denied(self.events().client.access.record_denied(right)).into()
+    }
+
+    /// Whether the brokers have ended the open transaction because of its age.
+    fn has_timed_out(&self) -> bool {
+        self.began.is_some_and(|began| began.elapsed() >= self.transaction_timeout)
+    }
+
+    fn delivery_timeout(&self) -> Duration {
+        DELIVERY_TIMEOUT.max(self.transaction_timeout)
     }
 
     fn restore_brokers(&self) {
@@ -378,6 +408,12 @@ fn close(producer: impl Send + 'static, timeout: Duration) {
     if !finishes_within(timeout, move || drop(producer)) {
         tracing::warn!("the producer could not be closed in time and is abandoned");
     }
+}
+
+/// The timeout of a client's transactions; zero without transactions.
+pub fn transaction_timeout(config: &ClientConfig) -> Duration {
+    let ms = config.get("transaction.timeout.ms").and_then(|ms| ms.parse().ok());
+    Duration::from_millis(ms.unwrap_or_default())
 }
 
 impl ProducerSettings {

@@ -149,6 +149,13 @@ impl Access {
         }
     }
 
+    /// Logs a warning, at most once a minute.
+    pub fn warn_once(&self, line: &str) {
+        if self.lines.allows(line.to_owned()) {
+            tracing::warn!("{line}");
+        }
+    }
+
     /// Allows every line to be logged again at once.
     pub fn reset(&self) {
         self.lines.reset();

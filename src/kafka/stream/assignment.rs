@@ -55,6 +55,7 @@ impl ClientContext for ConsumerEvents {
 
     fn stats(&self, statistics: Statistics) {
         self.client.update(&statistics);
+        self.client.report_throttle("consumer", &statistics, &self.metrics);
         // Without fetches these numbers are stale.
         let fetches = !self.paused.load(Ordering::Relaxed);
         let Some(topic) = statistics.topics.get(&self.topic).filter(|_| fetches) else {
@@ -66,8 +67,9 @@ impl ClientContext for ConsumerEvents {
                 if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
             let (begin, next) = (partition.lo_offset, partition.next_offset);
             if end >= 0 && begin >= 0 {
-                let watermarks =
-                    Watermarks { begin, end, next: (partition.fetchq_cnt == 0).then_some(next) };
+                let next = (partition.fetchq_cnt == 0).then_some(next);
+                let high = Some(partition.hi_offset.max(end));
+                let watermarks = Watermarks { begin, end, high, next };
                 let lag = &self.metrics.lag;
                 lag.observed(Some(self.worker), partition.partition, watermarks, now_ms());
             }

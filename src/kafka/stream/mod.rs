@@ -33,8 +33,9 @@ use nik_wire::process::Processor;
 use crate::config::Settings;
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::client::producer::transaction_timeout;
 use crate::kafka::client::{c_string, spawn};
-use crate::pipeline::epoch::Cadence;
+use crate::pipeline::epoch::{Cadence, Pace};
 use crate::telemetry::health::Health;
 use crate::telemetry::logging::RepeatLimit;
 use crate::telemetry::metrics::Metrics;
@@ -72,6 +73,11 @@ pub(crate) fn start(
         group_c: c_string(&settings.kafka.group_id)?,
         processor,
         outputs: Outputs::new(&settings.topics, &clients.access)?,
+        pace: Pace::new(
+            delivery.commit_bytes,
+            transaction_timeout(&clients.producer(0)),
+            Duration::from_millis(delivery.commit_interval_ms),
+        ),
         clients,
         policy: StreamPolicy {
             guarantee: delivery.guarantee,

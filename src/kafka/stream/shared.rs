@@ -13,7 +13,7 @@ use super::positions::OwnPositions;
 use super::shutdown::{ShutdownBarrier, Signal};
 use crate::config::{Guarantee, ReferenceDate};
 use crate::kafka::client::config::Clients;
-use crate::pipeline::epoch::Cadence;
+use crate::pipeline::epoch::{Cadence, Pace};
 use crate::pipeline::timestamps::{Replaced, RequestTime, TimestampLimits};
 use crate::telemetry::health::Health;
 use crate::telemetry::logging::RepeatLimit;
@@ -26,6 +26,7 @@ pub struct Shared {
     pub processor: Processor,
     pub outputs: Outputs,
     pub policy: StreamPolicy,
+    pub pace: Pace,
     pub telemetry: Telemetry,
     /// Set to ask the watch for a look at the cluster now.
     pub refresh: Signal<bool>,

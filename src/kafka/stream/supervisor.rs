@@ -16,8 +16,8 @@ const BARRIER_TIMEOUT: Duration = Duration::from_secs(3);
 /// coordinator answers only when all other members have rejoined, and a member that could not leave
 /// keeps its partitions until its session times out.
 const LEAVE_BUDGET: Duration = Duration::from_secs(8);
-/// If a worker is fenced again within this time, and the brokers were up in between, another
-/// instance uses the same name.
+/// If a worker of a named instance is fenced again within this time, and the brokers were up in
+/// between, another instance uses the same name.
 const RIVAL_WINDOW: Duration = Duration::from_mins(1);
 /// The pause after a worker was fenced. A rival fences it more than once as it starts: it takes
 /// over the transactional id, ends the open transaction, and joins the group. A worker that
@@ -48,7 +48,9 @@ pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), 
         if let Fault::Fenced(_) = fault {
             // Brokers that were unreachable for long fence, too.
             let outages = shared.outages();
-            if fenced.is_some_and(|(at, before)| at.elapsed() < RIVAL_WINDOW && before == outages) {
+            let again =
+                fenced.is_some_and(|(at, before)| at.elapsed() < RIVAL_WINDOW && before == outages);
+            if again && shared.clients.may_have_rival() {
                 return Err(fault);
             }
             fenced = Some((Instant::now(), outages));

@@ -123,6 +123,7 @@ impl Watch {
         }
         let mut lesser_problems = Vec::new();
         lesser_problems.extend(self.missing_ledger_partitions());
+        lesser_problems.extend(self.held_back());
         for (index, topic) in outputs.replies.iter().enumerate() {
             match self.metadata(topic)? {
                 TopicMetadata::Partitions(count) => {
@@ -184,6 +185,19 @@ impl Watch {
         })
     }
 
+    /// The partitions in which an open transaction of a producer has held back requests for long.
+    fn held_back(&self) -> Vec<String> {
+        let topic = &self.shared.outputs.topics.requests.name;
+        let held = self.shared.telemetry.metrics.lag.held_back(now_ms()).into_iter();
+        held.map(|(partition, offset)| {
+            format!(
+                "{topic} partition {partition}: a producer's transaction is open at offset {offset} and holds back \
+                 what follows; `kafka-transactions.sh describe-producers --topic {topic} --partition {partition}` names it"
+            )
+        })
+        .collect()
+    }
+
     /// The partitions of the requests that have no partition in the ledger: their positions are
     /// those of the group alone.
     fn missing_ledger_partitions(&self) -> Option<String> {
@@ -220,17 +234,22 @@ impl Watch {
         self.last_counts = counts;
     }
 
-    /// Fetches the watermarks of the assigned partitions: a worker that pauses or hangs does not
-    /// report them.
+    /// Fetches the watermarks that a worker does not report: it pauses, hangs or has just got the
+    /// partition.
     fn fetch_watermarks(&self) {
         let (lag, topics) = (&self.shared.telemetry.metrics.lag, &self.shared.outputs.topics);
-        for partition in lag.partitions() {
+        for partition in lag.unreported(now_ms()) {
             let watermarks =
                 self.client.fetch_watermarks(&topics.requests.name, partition, METADATA_TIMEOUT);
             let Ok((begin, end)) = watermarks else {
                 return; // the next refresh reports the problem
             };
-            lag.observed(None, partition, Watermarks { begin, end, next: None }, now_ms());
+            lag.observed(
+                None,
+                partition,
+                Watermarks { begin, end, high: None, next: None },
+                now_ms(),
+            );
         }
     }
 }

@@ -46,6 +46,8 @@ struct OpenBatch {
     producer: OutputProducer,
     breaker: WorkerBreaker,
     epoch: Epoch,
+    /// The operator's, with the bytes that the brokers are expected to take in time.
+    cadence: Cadence,
     /// The outcome that is being sent.
     payload: Vec<u8>,
     /// The record that is being processed and has no outcome yet.
@@ -214,6 +216,7 @@ impl Worker {
             producer,
             breaker: WorkerBreaker::new(&shared.telemetry.breaker),
             epoch: Epoch::default(),
+            cadence: Cadence { bytes: shared.pace.limit(), ..shared.policy.cadence },
             payload: Vec::new(),
             unfinished: None,
             unroutable: None,
@@ -262,8 +265,7 @@ impl OpenBatch {
 
     /// Whether to commit now. If the input is idle, the epoch is committed earlier.
     fn is_due(&self, idle: bool) -> bool {
-        self.epoch.is_due(&self.shared.policy.cadence, self.now)
-            || idle && self.time_until_commit().is_zero()
+        self.epoch.is_due(&self.cadence, self.now) || idle && self.time_until_commit().is_zero()
     }
 
     /// Hands the epoch's positions to the producer, for the ledger.

@@ -76,6 +76,9 @@ impl ClientContext for ProducerEvents {
 
     fn stats(&self, statistics: Statistics) {
         self.client.update(&statistics);
+        if let Some(metrics) = &self.metrics {
+            self.client.report_throttle("producer", &statistics, metrics);
+        }
         let part = |count: u64| i64::try_from(count).unwrap_or(0);
         self.set_queued([statistics.msg_cnt, statistics.msg_size].map(part));
     }

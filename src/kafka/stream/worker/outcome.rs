@@ -16,6 +16,9 @@ use crate::telemetry::metrics::Committed;
 use crate::telemetry::now_ms;
 use nik_wire::process::Outcome;
 
+/// What follows from brokers that take long, for the log.
+pub const SMALLER: &str = "epochs are limited to so many bytes of outcomes";
+
 /// A record to process.
 pub struct Input<'a> {
     pub record: &'a Record<'a>,
@@ -148,6 +151,10 @@ impl OpenBatch {
             now_ms: now_ms(),
             duration: self.last_duration,
         });
+        if let Some(bytes) = self.shared.pace.committed(self.epoch.bytes(), self.last_duration) {
+            let seconds = self.last_duration.as_secs_f64();
+            tracing::warn!(worker = self.index, seconds, bytes, "a commit was slow: {SMALLER}");
+        }
         self.refusals.committed(self.epoch.positions());
         self.breaker.committed(self.epoch.tally());
         self.start_epoch();
@@ -155,6 +162,7 @@ impl OpenBatch {
 
     pub fn start_epoch(&mut self) {
         self.epoch.clear();
+        self.cadence.bytes = self.shared.pace.limit();
         self.refusals.forget_tags();
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::outcome::SMALLER;
 use super::{OpenBatch, Worker};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::stream::consumer::Rebalance;
@@ -64,6 +65,11 @@ impl Worker {
 
     /// Aborts the epoch if `done` is a fault that requires it; returns other faults.
     pub fn recover(&mut self, done: Result<(), Fault>) -> Result<(), Fault> {
+        if done.as_ref().is_err_and(Fault::is_timeout) && !self.batch.epoch.is_empty() {
+            let OpenBatch { index, shared, epoch, .. } = &self.batch;
+            let bytes = shared.pace.timed_out(epoch.bytes());
+            tracing::warn!(worker = index, bytes, "the brokers take too long: {SMALLER}");
+        }
         match done {
             Err(Fault::Abort(cause)) => {
                 self.abort_transaction()?;
