@@ -21,11 +21,13 @@ mod embedded;
 mod generate;
 mod house;
 mod interface;
+mod listen;
 mod model;
 mod regions;
 #[path = "../crates/nik-wire/tests/sample.rs"]
 mod sample;
 mod settings;
+mod shell;
 mod traffic;
 
 #[cfg(feature = "kafka-tests")]

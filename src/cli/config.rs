@@ -1,4 +1,5 @@
-//! `nik-stream config`: checks the settings and shows where each value comes from.
+//! `nik-stream config`: checks the settings, shows where each value comes from, and describes them
+//! to editors.
 
 use std::env;
 use std::io::{self, Write};
@@ -8,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::written;
-use crate::config::{Loaded, Problems, load_from};
+use crate::config::{Loaded, Problems, load_from, schema};
 use crate::kafka::check_property;
 
 /// Checks and shows the settings
@@ -27,6 +28,9 @@ enum ConfigCommand {
     /// Prints the effective settings as TOML, each with its origin; secrets are hidden
     #[command(after_help = "Example:\n  NIK_STREAM__KAFKA__WORKERS=4 nik-stream config show")]
     Show(Files),
+    /// Prints a JSON Schema of the settings, for editors that check and complete TOML
+    #[command(after_help = "Example:\n  nik-stream config schema > settings.schema.json")]
+    Schema,
 }
 
 /// The files that settings come from, in addition to the defaults and the environment.
@@ -48,6 +52,7 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let text = match &args.command {
         ConfigCommand::Check(files) => files.load().map(|_| "ok\n".to_owned())?,
         ConfigCommand::Show(files) => files.load()?.show(),
+        ConfigCommand::Schema => format!("{:#}\n", schema()),
     };
     written(io::stdout().write_all(text.as_bytes()))
 }

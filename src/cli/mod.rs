@@ -11,6 +11,7 @@ mod mask;
 mod positions;
 pub mod regions;
 mod run;
+mod shell;
 mod signals;
 mod topics;
 
@@ -55,6 +56,8 @@ enum Command {
     Positions(positions::PositionsArgs),
     Regions(regions::RegionsArgs),
     Config(config::ConfigArgs),
+    Completions(shell::CompletionsArgs),
+    Manual(shell::ManualArgs),
 }
 
 /// Parses the arguments, runs the command and returns the exit code:
@@ -75,6 +78,8 @@ pub fn main() -> ExitCode {
         Command::Positions(args) => positions::run(&args),
         Command::Regions(args) => regions::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Completions(args) => shell::completions(&args),
+        Command::Manual(args) => shell::manual(&args),
     };
     outcome.unwrap_or_else(|error| {
         if let Some(problems) = error.downcast_ref::<Problems>() {

@@ -4,6 +4,7 @@
 mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv6Addr;
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
@@ -75,7 +76,7 @@ impl Check<'_> {
         if !kafka.bootstrap_servers.split(',').all(is_server) {
             self.refuse(
                 &["kafka.bootstrap_servers"],
-                "expected host:port, several separated by commas",
+                "expected host:port, several separated by commas, IPv6 addresses in brackets, such as [::1]:9092",
             );
         }
         if kafka.instance_id.as_deref().is_some_and(|id| !is_name(id)) {
@@ -252,8 +253,13 @@ fn is_server(server: &str) -> bool {
         Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (server, None),
     };
+    let address = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_host = match address {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !host.contains(|c: char| c.is_whitespace() || "/:;[]".contains(c)),
+    };
     !host.is_empty()
-        && !host.contains(|c: char| c.is_whitespace() || c == '/')
+        && is_host
         && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 

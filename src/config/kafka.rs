@@ -73,8 +73,11 @@ pub struct Security {
     pub password: Option<Secret>,
     pub password_file: Option<PathBuf>,
     pub oauth_token_file: Option<PathBuf>,
-    /// Hidden like a secret: the command may contain one.
-    pub oauth_token_command: Option<Secret>,
+    pub oauth_endpoint: Option<String>,
+    pub oauth_client_id: Option<String>,
+    pub oauth_client_secret_file: Option<PathBuf>,
+    pub oauth_scope: Option<String>,
+    pub oauth_audience: Option<String>,
 }
 
 impl Security {
@@ -90,7 +93,12 @@ impl Security {
             password: keys.read("kafka.security.password", secret()),
             password_file: keys.read("kafka.security.password_file", optional()),
             oauth_token_file: keys.read("kafka.security.oauth_token_file", optional()),
-            oauth_token_command: keys.read("kafka.security.oauth_token_command", secret()),
+            oauth_endpoint: keys.read("kafka.security.oauth_endpoint", optional()),
+            oauth_client_id: keys.read("kafka.security.oauth_client_id", optional()),
+            oauth_client_secret_file: keys
+                .read("kafka.security.oauth_client_secret_file", optional()),
+            oauth_scope: keys.read("kafka.security.oauth_scope", optional()),
+            oauth_audience: keys.read("kafka.security.oauth_audience", optional()),
         }
     }
 }

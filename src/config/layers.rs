@@ -12,7 +12,7 @@ use std::path::Path;
 
 use config::{ConfigError, File, FileFormat, Map, Source, Value, ValueKind};
 
-use super::Problem;
+use super::{Problem, without_line_break};
 
 /// The origin of a value that is not set anywhere else.
 pub(super) const DEFAULT: &str = "default";
@@ -32,9 +32,11 @@ pub(super) fn below<'k>(key: &'k str, table: &str) -> Option<&'k str> {
     key.strip_prefix(table)?.strip_prefix('.')
 }
 
+/// The defaults, with a comment above each key.
+pub(super) const DEFAULT_FILE: &str = include_str!("../../config/default.toml");
+
 pub(super) fn defaults() -> Layer {
-    let text = include_str!("../../config/default.toml");
-    parse(text, DEFAULT).expect("a test loads the built-in defaults")
+    parse(DEFAULT_FILE, DEFAULT).expect("a test loads the built-in defaults")
 }
 
 pub(super) fn file(path: &Path, problems: &mut Vec<Problem>) -> Layer {
@@ -80,7 +82,10 @@ pub(super) fn password_file(layers: &[Layer], problems: &mut Vec<Problem>) -> La
     let set = |key| {
         let value = layers.iter().rev().find_map(|layer| layer.get(key))?;
         match &value.kind {
-            ValueKind::String(text) if !text.is_empty() => Some((text, value)),
+            ValueKind::String(text) => {
+                let text = without_line_break(text);
+                (!text.is_empty()).then_some((text, value))
+            }
             _ => None,
         }
     };
@@ -88,14 +93,17 @@ pub(super) fn password_file(layers: &[Layer], problems: &mut Vec<Problem>) -> La
         return Layer::new();
     };
     let text = fs::read_to_string(path);
-    let problem = match text.as_ref().map(|text| text.trim_end_matches(['\r', '\n'])) {
+    let problem = match text.as_ref().map(|text| without_line_break(text)) {
         Err(error) => format!("{path} cannot be read: {error}"),
         Ok(_) if set(PASSWORD).is_some() => {
             "expected either a password or a password_file, found both".to_owned()
         }
         Ok("") => format!("{path} is empty"),
         Ok(password) => {
-            return Layer::from([(PASSWORD.to_owned(), Value::new(Some(path), password))]);
+            return Layer::from([(
+                PASSWORD.to_owned(),
+                Value::new(Some(&path.to_owned()), password),
+            )]);
         }
     };
     problems.push(Problem::new(FILE, value, problem));

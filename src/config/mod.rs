@@ -11,6 +11,7 @@ mod load;
 mod problem;
 mod reader;
 mod rule;
+mod schema;
 mod secret;
 
 use std::net::SocketAddr;
@@ -23,7 +24,8 @@ use serde::Serialize;
 pub use kafka::{GroupProtocol, Kafka, SaslMechanism, Security, SecurityProtocol};
 pub use load::{Loaded, PropertyCheck, load_from};
 pub use problem::{Problem, Problems};
-pub use secret::{Properties, Secret};
+pub use schema::schema;
+pub use secret::{Properties, Secret, without_line_break};
 
 use crate::pipeline::breaker;
 use crate::pipeline::timestamps::{OUTCOME_MAX_AHEAD_MS, TimestampLimits};

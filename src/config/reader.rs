@@ -14,7 +14,7 @@ use super::{Problem, Properties};
 #[derive(Default)]
 pub(super) struct Reader<'a> {
     layers: &'a [Layer],
-    keys: Vec<(&'static str, Type)>,
+    pub keys: Vec<(&'static str, Type)>,
     /// The origin of each value, by key.
     pub origins: BTreeMap<String, String>,
     /// The values as TOML, each with its origin.

@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use config::{Value, ValueKind};
 
-use super::secret::{HIDDEN, Secret};
+use super::secret::{HIDDEN, Secret, without_line_break};
 
 /// The type of a key's value, as data: messages and `config show` derive from it.
 #[derive(Clone, Debug)]
@@ -38,6 +38,10 @@ impl Type {
     pub fn normalize(&self, given: &ValueKind) -> Option<ValueKind> {
         use ValueKind::{Boolean, Float, I64, String as Text};
         match (self, given) {
+            // `echo`, editors and mounted secrets add a line break that is not part of the value.
+            (_, Text(text)) if text.ends_with(['\r', '\n']) => {
+                self.normalize(&Text(without_line_break(text).to_owned()))
+            }
             (Self::Integer(range), I64(number)) => range.contains(number).then(|| given.clone()),
             (Self::Integer(_), Text(text)) => self.normalize(&I64(text.parse().ok()?)),
             (Self::Ratio, Float(number)) => (0.0..=1.0).contains(number).then(|| given.clone()),

@@ -17,6 +17,11 @@ impl Secret {
     }
 }
 
+/// A value without the line breaks at its end, which `echo` and editors add to a file or a variable.
+pub fn without_line_break(text: &str) -> &str {
+    text.trim_end_matches(['\r', '\n'])
+}
+
 impl From<String> for Secret {
     fn from(text: String) -> Self {
         Self(text)

@@ -35,7 +35,7 @@ pub use raw::{Header, add_brokers};
 pub use records::{NewRecord, Producer, Record};
 
 /// A small heap, and half the CPU of the defaults during the start.
-const JVM: &str = "-Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
+pub const JVM: &str = "-Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
 const BROKER_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One broker or more; they are killed and their directory is removed when this is dropped or the test process ends.
@@ -89,7 +89,8 @@ impl KafkaCluster {
         cluster
     }
 
-    fn set_up(brokers: usize, jvm: &str, properties: &str, scram: &[String]) -> KafkaCluster {
+    /// Like [`Self::start_with`], with other JVM options.
+    pub fn set_up(brokers: usize, jvm: &str, properties: &str, scram: &[String]) -> KafkaCluster {
         let mut cluster = Self::prepare(brokers, jvm, properties, scram);
         for node in 1..=cluster.brokers.len() {
             cluster.launch(node);

@@ -184,7 +184,8 @@ fn impossible_values_are_refused_with_a_reason() {
     for (set, reason) in [
         ("settings.kafka.bootstrap_servers=", "bootstrap_servers is needed"),
         ("settings.kafka.instance_id=a", "is the pod's name"),
-        ("settings.http.listen=a", "follows the value port"),
+        ("settings.http.listen=a", "follows the values listen and port"),
+        ("listen=127.0.0.1", "listen"),
         ("settings.kafka.security.password=a", "does not belong into values"),
         ("members=many", "members"),
         ("replica=3", "replica"),

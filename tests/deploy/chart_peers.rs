@@ -28,7 +28,8 @@ fn probes_and_scrapes_use_existing_paths_and_ports() {
         let listen = listen.filter(|it| it["name"] == "NIK_STREAM__HTTP__LISTEN");
         let port = container["ports"][0]["containerPort"].to_string();
         for it in listen {
-            assert_eq!(it["value"], format!("0.0.0.0:{port}"), "{name}");
+            let host = if name == "scaled" { "[::]" } else { "0.0.0.0" };
+            assert_eq!(it["value"], format!("{host}:{port}"), "{name}");
         }
         let service = &rendered.one("Service")["spec"]["ports"][0];
         assert_eq!(service["name"], "http");
@@ -111,7 +112,7 @@ fn keda_scales_on_the_lag_of_the_group_in_the_topic_of_requests() {
         trigger["metadata"],
         json!({
             "bootstrapServers": "kafka:9092", "consumerGroup": "nik-stream", "topic": "nik.requests",
-            "lagThreshold": "50000", "offsetResetPolicy": "earliest", "sasl": "scram_sha512", "tls": "enable",
+            "lagThreshold": "50000", "offsetResetPolicy": "earliest", "sasl": "oauthbearer", "tls": "enable",
         })
     );
     assert_eq!(trigger["authenticationRef"]["name"], "kafka");
@@ -137,5 +138,6 @@ fn the_network_policy_allows_brokers_dns_and_scrapes() {
     let scaled = rendered("scaled");
     let scaled = scaled.one("NetworkPolicy");
     assert_eq!(ports(scaled, 1), [9092, 9095]);
+    assert_eq!(ports(scaled, 2), [8443], "the port of the token endpoint");
     assert_eq!(scaled["spec"]["ingress"], json!([]), "nobody");
 }

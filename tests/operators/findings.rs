@@ -97,7 +97,9 @@ fn dead_letters_that_outlive_their_requests_or_the_replay_offsets_are_findings()
             .contains("dead letters are kept for 86400001 ms, requests in nik.requests for 1 d")
     );
     assert!(all[1].text.contains("what was replayed 1 d after the last replay"));
-    assert_eq!(found(|topic| set(topic, "retention.ms", "-1")).len(), 2);
+    let forever = found(|topic| set(topic, "retention.ms", "-1"));
+    assert_eq!(forever.len(), 3);
+    assert!(forever[0].text.contains("records with NIKs are kept forever"));
     assert_eq!(found(|topic| set(topic, "retention.ms", "1000")), []);
 }
 

@@ -148,6 +148,9 @@ fn all_findings_are_reported_at_once() {
         ),
         format!("warning: topic {failures}: message.timestamp.type = LogAppendTime: outcomes "),
         format!(
+            "warning: topic {failures}: retention.ms = -1: records with NIKs are kept forever; "
+        ),
+        format!(
             "warning: topic {failures}: retention.ms = -1: dead letters are kept forever, requests in {requests} for 1 h: "
         ),
         format!(

@@ -23,7 +23,7 @@ signed() {
 }
 authority authority
 authority stranger
-signed broker authority broker IP:127.0.0.1 30
+signed broker authority broker IP:127.0.0.1,IP:::1 30
 signed other authority broker DNS:other.example 30
 signed old authority broker IP:127.0.0.1 -1
 signed client authority by-certificate DNS:client 30

@@ -5,7 +5,7 @@ use std::time::Duration;
 use std::{fs, thread};
 
 use super::keys::token;
-use super::{Secured, secured, table};
+use super::{Secured, provider, secured, table};
 use crate::cluster::{NewRecord, ProgramSettings};
 use crate::traffic::stage::{End, Stage, WAIT_TIMEOUT, ready, stop, wait_until};
 
@@ -29,9 +29,10 @@ fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) 
             .set("kafka.security.sasl_mechanism", "OAUTHBEARER")
     };
     let from_file = |name: &str| bearer().set("kafka.security.oauth_token_file", &file(name));
-    let by_command = |command: &str| bearer().set("kafka.security.oauth_token_command", command);
+    let by_endpoint = || secured.by_endpoint(&secured.provider.url(), base.clone());
     match (way, credentials) {
         ("TLS", "good") => tls("TLS"),
+        ("TLS", "good, at an IPv6 address") => tls("SIX"),
         ("TLS", "no authority") => tls("TLS").set("kafka.security.ca_file", ""),
         ("TLS", "another authority") => {
             tls("TLS").set("kafka.security.ca_file", &file("stranger.pem"))
@@ -57,14 +58,23 @@ fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) 
             proof("SCRAM-SHA-256", "scram-secret")
         }
         ("OAUTHBEARER over TLS", "good, from a file") => from_file("token"),
-        ("OAUTHBEARER over TLS", "good, from a command") => {
-            by_command(&format!("cat {}", file("token")))
-        }
         ("OAUTHBEARER over TLS", "an expired token") => from_file("token-old"),
         ("OAUTHBEARER over TLS", "a token that the broker does not know") => {
             from_file("token-strange")
         }
-        ("OAUTHBEARER over TLS", "the command fails") => by_command("exit 7"),
+        ("OAUTHBEARER over TLS", "good, from a token endpoint") => by_endpoint(),
+        ("OAUTHBEARER over TLS", "a wrong client secret") => by_endpoint()
+            .set("kafka.security.oauth_client_secret_file", &file("client-secret-wrong")),
+        ("OAUTHBEARER over TLS", "a token for another audience") => {
+            by_endpoint().set("kafka.security.oauth_audience", "another")
+        }
+        ("OAUTHBEARER over TLS", "no token endpoint at that address") => {
+            by_endpoint().set("kafka.security.oauth_endpoint", "https://127.0.0.1:1/token")
+        }
+        ("OAUTHBEARER over TLS", "another authority than the token endpoint's") => {
+            // The broker is not reached without a token.
+            by_endpoint().set("kafka.security.ca_file", &file("stranger.pem"))
+        }
         ("TLS", "a listener without TLS") => {
             tls("TLS").set("kafka.bootstrap_servers", &secured.cluster.bootstrap())
         }
@@ -81,7 +91,7 @@ fn verdict(secured: &Secured, settings: &ProgramSettings) -> String {
     }
     assert_eq!(said.status.code(), Some(1), "{words}");
     let mut words = words.trim_end().replace(&secured.file(""), "/keys/");
-    for port in secured.first..secured.first + 5 {
+    for port in (secured.first..).take(super::LISTENERS.len()) {
         words = words.replace(&format!("127.0.0.1:{port}"), "broker:9093");
     }
     let words = words.replace(&secured.cluster.bootstrap(), "broker:9093");
@@ -129,7 +139,8 @@ fn requests_are_answered_exactly_once_over_each_way_to_connect_and_no_secret_is_
         ("mutual TLS", "good"),
         ("PLAIN over TLS", "good"),
         ("SCRAM-SHA-512 over TLS", "good"),
-        ("OAUTHBEARER over TLS", "good, from a command"),
+        ("OAUTHBEARER over TLS", "good, from a file"),
+        ("OAUTHBEARER over TLS", "good, from a token endpoint"),
     ] {
         let stage = Stage::new(&secured.cluster, "answers", 1);
         let settings = way(secured, name, credentials, &stage.settings())
@@ -144,7 +155,7 @@ fn requests_are_answered_exactly_once_over_each_way_to_connect_and_no_secret_is_
         let words = program.stderr() + &program.stdout() + &page;
         stop(program);
         let token = fs::read_to_string(secured.file("token")).expect("a token");
-        for secret in ["plain-secret", "scram-secret", &token] {
+        for secret in ["plain-secret", "scram-secret", provider::SECRET, "RS256", &token] {
             assert!(!words.contains(secret), "{name} logged its secret");
         }
     }

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 mod command;
 mod problems;
+mod schema;
 mod secrets;
 mod sources;
 

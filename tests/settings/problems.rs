@@ -126,13 +126,27 @@ fn topics_have_three_different_names_that_kafka_accepts() {
 
 #[test]
 fn servers_are_hosts_with_ports() {
-    for servers in ["a", "a:1", "a:9092,b:9092", "a:1, b:2", "[::1]:9092", "[::1]"] {
+    for servers in ["a", "a:1", "a:9092,b:9092", "a:1, b:2", "a.:1", "[::1]:9092", "[::1]"] {
         load(&[&format!("[kafka]\nbootstrap_servers = \"{servers}\"")], &[]).unwrap();
     }
-    for servers in ["a:1,", "a:0", "a:65536", ":9092", "a b:1", "http://a:1", "a:port"] {
+    for servers in [
+        "a:1,",
+        "a:0",
+        "a:65536",
+        ":9092",
+        "a b:1",
+        "http://a:1",
+        "a:port",
+        "a:1;b:1",
+        "a;b:1",
+        "::1:9092",
+        "fe80::1",
+        "[::1:9092",
+        "[a]:9092",
+    ] {
         assert_eq!(
             problem(&format!("[kafka]\nbootstrap_servers = \"{servers}\"")),
-            "0.toml: kafka.bootstrap_servers: expected host:port, several separated by commas",
+            "0.toml: kafka.bootstrap_servers: expected host:port, several separated by commas, IPv6 addresses in brackets, such as [::1]:9092",
             "{servers}"
         );
     }

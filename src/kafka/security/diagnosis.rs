@@ -1,7 +1,7 @@
 //! Translates librdkafka's text about a failed connection into one line that names the setting to
 //! check.
 
-use crate::config::Security;
+use crate::config::{SaslMechanism, Security};
 
 /// Why a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,7 +44,17 @@ pub fn diagnose(text: &str, security: &Security) -> ConnectionFailure {
         });
     }
     if let Some((_, why)) = why.split_once("SASL authentication error: ") {
+        if security.sasl_mechanism == Some(SaslMechanism::OauthBearer) {
+            return permanent(format!(
+                "{broker} refuses the token (check its issuer and lifetime, kafka.security.oauth_scope and oauth_audience): {why}"
+            ));
+        }
         return permanent(format!("{broker} refuses the user of kafka.security: {why}"));
+    }
+    if why.contains("Request not valid in current SASL state") {
+        return permanent(format!(
+            "{broker} refuses to renew a session that has just begun: the tokens of kafka.security live too short"
+        ));
     }
     if let Some((_, why)) = why.split_once("mechanism handshake failed: ") {
         return permanent(format!("{broker} refuses kafka.security.sasl_mechanism: {why}"));

@@ -3,4 +3,5 @@
 pub mod access;
 pub mod acl;
 mod diagnosis;
+mod endpoint;
 mod token;

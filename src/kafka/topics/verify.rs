@@ -131,7 +131,7 @@ const COMMON_CHECKS: [Check; 5] = [
 ];
 
 /// The checks of the requests, the outcomes and the reply topics.
-const RECORD_CHECKS: [Check; 11] = [
+const RECORD_CHECKS: [Check; 12] = [
     error("cleanup.policy", |it| {
         when(
             it.value("cleanup.policy").contains("compact"),
@@ -202,6 +202,12 @@ const RECORD_CHECKS: [Check; 11] = [
         when(
             it.role == Some(Role::Requests) && it.has_append_time(),
             "ages are computed for the day a request arrived, after a replay for the day of the replay; expected CreateTime",
+        )
+    }),
+    warning("retention.ms", |it| {
+        when(
+            it.is_kept_forever(),
+            "records with NIKs are kept forever; expected a time after which nobody needs them (Law 27 of 2022, article 16 (2) g)",
         )
     }),
     warning("retention.ms", |it| {
@@ -306,6 +312,10 @@ impl<'a> Subject<'a> {
     fn output_of(&self) -> Option<&'a Topic> {
         let is_output = self.role.is_some_and(|role| Role::OUTPUTS.contains(&role));
         self.layout.topics.requests.as_ref().filter(|_| is_output)
+    }
+
+    fn is_kept_forever(&self) -> bool {
+        number(self.topic, "retention.ms").is_some_and(|ms: i64| ms < 0)
     }
 
     /// How long failures are kept, if that is longer than `bound`.

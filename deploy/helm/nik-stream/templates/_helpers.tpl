@@ -68,7 +68,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- fail "settings.kafka.instance_id is the pod's name with members: static, and none with members: dynamic" -}}
 {{- end -}}
 {{- if hasKey (default dict .Values.settings.http) "listen" -}}
-{{- fail "settings.http.listen follows the value port" -}}
+{{- fail "settings.http.listen follows the values listen and port" -}}
 {{- end -}}
 {{- range $secret := list "password" "key_password" -}}
 {{- if hasKey (default dict $kafka.security) $secret -}}
@@ -76,7 +76,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 {{- end -}}
 - name: NIK_STREAM__HTTP__LISTEN
-  value: "0.0.0.0:{{ .Values.port }}"
+  value: {{ printf "%s:%v" .Values.listen .Values.port | quote }}
 {{- include "nik-stream.variables" (dict "table" .Values.settings "path" "NIK_STREAM") }}
 {{- with .Values.extraEnv }}
 {{ toYaml . }}
