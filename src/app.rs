@@ -59,7 +59,8 @@ impl App {
         let breaker = Arc::new(SharedBreaker::new(breaker, Arc::clone(&metrics)));
         let workers = settings.kafka.worker_count();
         let health = Arc::new(Health::new(workers, breaker.clone()));
-        let processor = Processor::new(regions, settings.process());
+        let processor =
+            Processor::new(regions, settings.process()).with_privacy(settings.privacy.process());
 
         let listen = settings.http.listen;
         let listener = TcpListener::bind(listen)

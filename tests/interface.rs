@@ -16,7 +16,7 @@ use crate::cluster::ProgramSettings;
 use crate::traffic::stage::wait_until;
 
 /// Each key and its default, as `config show` writes it.
-const SETTINGS: [&str; 37] = [
+const SETTINGS: [&str; 40] = [
     "kafka.bootstrap_servers = \"localhost:9092\"",
     "kafka.group_id = \"nik-stream\"",
     "kafka.instance_id = \"\"",
@@ -54,6 +54,9 @@ const SETTINGS: [&str; 37] = [
     "log.format = \"auto\"",
     "log.level = \"info\"",
     "rules.retired_codes = \"all\"",
+    "privacy.outcomes = \"plain\"",
+    "privacy.failures = \"plain\"",
+    "privacy.key_file = \"\"",
 ];
 
 #[test]
@@ -75,7 +78,7 @@ fn the_promised_settings_have_their_keys_and_defaults() {
 }
 
 /// Each metric with its labels; a histogram by its count.
-const METRICS: [&str; 37] = [
+const METRICS: [&str; 38] = [
     "nik_summary_number_total",
     "nik_summary_number_processed_total",
     "nik_summary_error_total",
@@ -91,6 +94,7 @@ const METRICS: [&str; 37] = [
     "nik_stream_requests_total{outcome=\"failure\",process=\"full\"}",
     "nik_stream_requests_total{outcome=\"failure\",process=\"none\"}",
     "nik_stream_commits_total",
+    "nik_stream_niks_in_keys_total",
     "nik_stream_aborts_total",
     "nik_stream_rebalances_total",
     "nik_stream_faults_total{cause=\"fenced\"}",
@@ -195,7 +199,7 @@ fn a_running_program_exports_its_version_and_its_region_counts() {
 }
 
 /// Each command and its options.
-const COMMANDS: [(&str, &[&str]); 14] = [
+const COMMANDS: [(&str, &[&str]); 15] = [
     ("demo", &["--rate <N>", "--duration <S>", "--port <P>"]),
     ("run", &["--config <FILE>"]),
     ("check", &["--process <PROCESS>", "--reference-date <DATE>", "[NIK]..."]),
@@ -208,6 +212,7 @@ const COMMANDS: [(&str, &[&str]); 14] = [
     ("explain", &["[REASON]"]),
     ("regions lookup", &["<CODE>"]),
     ("regions info", &[]),
+    ("token", &["--key-file <FILE>"]),
     ("config check", &[]),
     ("config show", &[]),
 ];

@@ -28,6 +28,7 @@ mod regions;
 mod sample;
 mod settings;
 mod shell;
+mod tokens;
 mod traffic;
 
 #[cfg(feature = "kafka-tests")]

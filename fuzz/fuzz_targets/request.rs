@@ -1,5 +1,6 @@
 //! For any bytes, the processor and the reference in `crates/nik-wire/tests/reference` must give
-//! the same outcome, byte for byte, under the default limits and under narrow ones.
+//! the same outcome, byte for byte, under the default limits, under narrow ones, and with
+//! tokens.
 //!
 //! `script/fuzz` runs this.
 
@@ -23,9 +24,10 @@ struct Pair {
 }
 
 thread_local! {
-    static PAIRS: RefCell<[Pair; 2]> = RefCell::new([
+    static PAIRS: RefCell<[Pair; 3]> = RefCell::new([
         pair(Settings::default(), Retired::All),
         pair(narrow(), Retired::Confirmed),
+        pair(private(), Retired::All),
     ]);
 }
 
@@ -37,7 +39,12 @@ fn narrow() -> Settings {
         result_bytes: 500,
         min_age: 17,
         absent_null: true,
+        ..Settings::default()
     }
+}
+
+fn private() -> Settings {
+    Settings { tokens: true, failures_by_reference: true, ..Settings::default() }
 }
 
 fn pair(settings: Settings, retired: Retired) -> Pair {

@@ -12,7 +12,7 @@ use nik::Date;
 use nik::dataset;
 use nik::region::RetiredCodes;
 use nik_wire::Process;
-use nik_wire::process::{Processor, Settings};
+use nik_wire::process::{Privacy, Processor, Settings};
 
 /// Validates NIKs without Kafka
 ///
@@ -43,15 +43,16 @@ pub struct CheckArgs {
 }
 
 pub fn run(mut args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let (settings, retired_codes) = if args.files.files.is_empty() {
-        (Settings::default(), RetiredCodes::All)
+    let (settings, privacy, retired_codes) = if args.files.files.is_empty() {
+        (Settings::default(), Privacy::default(), RetiredCodes::All)
     } else {
         let settings = args.files.load()?.settings;
         let day = settings.rules.reference_date.fixed();
         args.reference_date = args.reference_date.or(day);
-        (settings.process(), settings.rules.retired_codes)
+        (settings.process(), settings.privacy.process(), settings.rules.retired_codes)
     };
-    let mut processor = Processor::new(dataset::regions(retired_codes)?.into(), settings);
+    let regions = dataset::regions(retired_codes)?.into();
+    let mut processor = Processor::new(regions, settings).with_privacy(privacy);
     let input = BufReader::with_capacity(1 << 16, io::stdin().lock());
     let output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     written(check(&args, &mut processor, input, output))

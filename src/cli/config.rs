@@ -22,7 +22,7 @@ pub struct ConfigArgs {
 
 #[derive(Subcommand, Debug)]
 enum ConfigCommand {
-    /// Prints all problems of the settings at once (exit 64), or "ok" (exit 0)
+    /// Prints all problems of the settings at once (exit 64), or "ok" and warnings (exit 0)
     #[command(after_help = "Example:\n  nik-stream config check --config /etc/nik-stream.toml")]
     Check(Files),
     /// Prints the effective settings as TOML, each with its origin; secrets are hidden
@@ -50,7 +50,12 @@ impl Files {
 
 pub fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let text = match &args.command {
-        ConfigCommand::Check(files) => files.load().map(|_| "ok\n".to_owned())?,
+        ConfigCommand::Check(files) => {
+            for warning in files.load()?.warnings {
+                eprintln!("warning: {warning}");
+            }
+            "ok\n".to_owned()
+        }
         ConfigCommand::Show(files) => files.load()?.show(),
         ConfigCommand::Schema => format!("{:#}\n", schema()),
     };

@@ -13,6 +13,7 @@ pub mod regions;
 mod run;
 mod shell;
 mod signals;
+mod token;
 mod topics;
 
 use std::io;
@@ -55,6 +56,7 @@ enum Command {
     Dlq(dlq::DlqArgs),
     Positions(positions::PositionsArgs),
     Regions(regions::RegionsArgs),
+    Token(token::TokenArgs),
     Config(config::ConfigArgs),
     Completions(shell::CompletionsArgs),
     Manual(shell::ManualArgs),
@@ -77,6 +79,7 @@ pub fn main() -> ExitCode {
         Command::Dlq(args) => dlq::run(&args),
         Command::Positions(args) => positions::run(&args),
         Command::Regions(args) => regions::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => shell::completions(&args),
         Command::Manual(args) => shell::manual(&args),

@@ -27,6 +27,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     let loaded = args.files.load()?;
     let log = &loaded.settings.log;
     logging::init(log.format, &log.level)?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
     let stop = signals::stop()?;
     let app = App::start(&loaded)?;
     match app.wait(&stop) {

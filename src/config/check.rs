@@ -10,7 +10,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::layers::DEFAULT;
-use super::{GroupProtocol, Kafka, Problem, PropertyCheck, Settings, Topics};
+use super::{GroupProtocol, Kafka, OutcomeForm, Privacy, Problem, PropertyCheck, Settings, Topics};
 
 /// The problems of settings whose values all have the right type.
 ///
@@ -37,6 +37,10 @@ pub(super) fn check(
             &[least_key, most_key],
             format!("expected {least_key} to be at most {most_key}, found {least} and {most}"),
         );
+    }
+    if settings.privacy.outcomes == OutcomeForm::Tokens && settings.privacy.keys.is_empty() {
+        let text = format!("\"tokens\" requires {}", Privacy::KEY_FILE);
+        check.refuse(&["privacy.outcomes", Privacy::KEY_FILE], text);
     }
     if !is_log_level(&settings.log.level) {
         check.refuse(

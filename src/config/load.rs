@@ -6,7 +6,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use super::reader::Reader;
-use super::{Problems, Settings, check, layers};
+use super::warnings::warnings;
+use super::{Privacy, Problem, Problems, Settings, check, layers};
 
 /// Settings, and where each value comes from.
 #[derive(Clone, Debug)]
@@ -14,6 +15,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// By key: a file, an environment variable, or `default`.
     pub origins: BTreeMap<String, String>,
+    /// What is allowed and may still not be meant.
+    pub warnings: Vec<Problem>,
     shown: String,
 }
 
@@ -43,15 +46,21 @@ pub fn load_from(
     layers.push(layers::password_file(&layers, &mut problems));
 
     let mut reader = Reader::new(&layers);
-    let settings = Settings::read(&mut reader);
+    let mut settings = Settings::read(&mut reader);
     problems.append(&mut reader.unknown_keys());
     problems.append(&mut reader.problems);
     let Reader { origins, shown, .. } = reader;
+    if let Err(text) = settings.privacy.load_keys() {
+        let key = Privacy::KEY_FILE.to_owned();
+        let origin = origins.get(&key).cloned().unwrap_or_default();
+        problems.push(Problem { origin, key: Some(key), text });
+    }
     let broken: BTreeSet<_> = problems.iter().filter_map(|it| it.key.clone()).collect();
     problems.append(&mut check::check(&settings, &origins, &broken, property));
 
     if problems.is_empty() {
-        Ok(Loaded { settings, origins, shown })
+        let warnings = warnings(&settings, &origins);
+        Ok(Loaded { settings, origins, warnings, shown })
     } else {
         Err(Problems(problems))
     }

@@ -8,11 +8,13 @@ mod check;
 mod kafka;
 mod layers;
 mod load;
+mod privacy;
 mod problem;
 mod reader;
 mod rule;
 mod schema;
 mod secret;
+mod warnings;
 
 use std::net::SocketAddr;
 use std::str::FromStr;
@@ -23,6 +25,7 @@ use serde::Serialize;
 
 pub use kafka::{GroupProtocol, Kafka, SaslMechanism, Security, SecurityProtocol};
 pub use load::{Loaded, PropertyCheck, load_from};
+pub use privacy::{FailureForm, OutcomeForm, Privacy, read_keys};
 pub use problem::{Problem, Problems};
 pub use schema::schema;
 pub use secret::{Properties, Secret, without_line_break};
@@ -44,6 +47,7 @@ pub struct Settings {
     pub delivery: Delivery,
     pub rules: Rules,
     pub limits: SizeLimits,
+    pub privacy: Privacy,
     pub http: Http,
     pub log: Log,
 }
@@ -56,6 +60,7 @@ impl Settings {
             delivery: Delivery::read(keys),
             rules: Rules::read(keys),
             limits: SizeLimits::read(keys),
+            privacy: Privacy::read(keys),
             http: Http::read(keys),
             log: Log::read(keys),
         }

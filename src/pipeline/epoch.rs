@@ -84,6 +84,8 @@ pub struct Tally {
     pub reasons: [u64; Reason::ALL.len()],
     /// Outcomes without the timestamp of their request, in the order of [`Replaced::ALL`].
     pub replaced: [u64; Replaced::ALL.len()],
+    /// Requests whose key holds a NIK, counted while results hold tokens.
+    pub niks_in_keys: u64,
 }
 
 impl Tally {
@@ -168,6 +170,11 @@ impl Epoch {
     /// Counts that the last record's outcome does not carry the timestamp of its request.
     pub fn add_replaced(&mut self, cause: Replaced) {
         self.tally.replaced[cause as usize] += 1;
+    }
+
+    /// Counts the latest record's key, which holds a NIK.
+    pub fn note_nik_in_key(&mut self) {
+        self.tally.niks_in_keys += 1;
     }
 
     pub fn is_empty(&self) -> bool {

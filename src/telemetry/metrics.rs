@@ -30,6 +30,7 @@ pub struct Metrics {
     requests: Requests,
     /// Requests over HTTP, which are counted apart from those of the stream.
     pub api: ApiRequests,
+    niks_in_keys: IntCounter,
     pub commits: IntCounter,
     /// Epochs aborted, whose records are processed again.
     pub aborts: IntCounter,
@@ -217,6 +218,10 @@ impl Metrics {
                 ),
             ),
             api: ApiRequests::new(&registry),
+            niks_in_keys: counter(
+                "nik_stream_niks_in_keys_total",
+                "Requests whose key holds a run of exactly 16 digits, counted while results hold tokens.",
+            ),
             commits: counter("nik_stream_commits_total", "Epochs committed."),
             aborts: counter(
                 "nik_stream_aborts_total",
@@ -320,6 +325,7 @@ impl Metrics {
             counter.inc_by(count);
         }
         self.requests.add(tally);
+        self.niks_in_keys.inc_by(tally.niks_in_keys);
         self.commits.inc();
         self.commit_duration.observe(epoch.duration.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]

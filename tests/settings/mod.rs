@@ -9,6 +9,7 @@ use nik_stream::kafka::check_property;
 use tempfile::TempDir;
 
 mod command;
+mod privacy;
 mod problems;
 mod schema;
 mod secrets;

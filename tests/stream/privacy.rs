@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::cluster::{NewRecord, Record, shared};
-use crate::traffic::stage::{Stage, ready};
+use crate::traffic::stage::{Stage, ready, wait_until};
 
 /// Numbers of sixteen digits, each different, that begin unlike any time, offset or address.
 struct Numbers(u64);
@@ -17,8 +17,8 @@ impl Numbers {
     }
 }
 
-/// Requests with numbers in every possible place.
-fn requests(numbers: &mut Numbers) -> Vec<NewRecord> {
+/// Values with numbers in every possible place, and one that is null.
+fn values(numbers: &mut Numbers) -> Vec<Option<Vec<u8>>> {
     let mut texts = Vec::new();
     for template in [
         r#"{"nik":["N"],"process":"full"}"#,
@@ -53,9 +53,13 @@ fn requests(numbers: &mut Numbers) -> Vec<NewRecord> {
     }
     texts.push(format!("{}{}", numbers.next(), " ".repeat(1 << 20)).into_bytes());
     texts.push([numbers.next().as_bytes(), b"\xff"].concat());
-    let mut requests: Vec<_> = texts.into_iter().map(Some).collect();
-    requests.push(None);
-    requests
+    texts.into_iter().map(Some).chain([None]).collect()
+}
+
+/// Requests with numbers in every possible place.
+fn requests(numbers: &mut Numbers) -> Vec<NewRecord> {
+    let values = values(numbers);
+    values
         .into_iter()
         .map(|value| NewRecord {
             key: Some(numbers.next().into_bytes()),
@@ -111,8 +115,9 @@ fn assert_private(guarantee: &str, level: &str, largest_result: &str) {
     let (results, failures) = stage.wait_for_outcomes(shared(), sent.len());
     // Results and failures do contain numbers.
     assert!(results.len() >= 3 && failures.len() >= 15);
-    let shows = |result: &Record| !numbers_in(result.value.as_deref().expect("text")).is_empty();
-    assert!(results.iter().all(shows));
+    let shows_numbers =
+        |result: &Record| !numbers_in(result.value.as_deref().expect("text")).is_empty();
+    assert!(results.iter().all(shows_numbers));
 
     for path in ["/metrics", "/readyz", "/livez", "/", "/api/status"] {
         let (_, body) = program.get(path).expect("an answer");
@@ -141,4 +146,83 @@ fn assert_headers(sent: &NewRecord, failure: &Record) {
             assert_none("a header's value", value.as_deref().expect("a value"));
         }
     }
+}
+
+#[test]
+fn with_tokens_and_references_no_number_of_a_request_is_in_its_outcome_or_seen_by_an_operator() {
+    let stage = Stage::named(shared(), "tokens");
+    let ledger = format!("{}.positions", stage.group);
+    for (topic, limit) in stage.topics().into_iter().zip(["6000000", "20000", "6000000"]) {
+        shared().create_topic(topic, 1, &[("max.message.bytes", limit)]);
+    }
+    shared().create_topic(&ledger, 1, &[("cleanup.policy", "compact")]);
+    let keys = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(keys.path(), format!("a {}\n", "7".repeat(64))).expect("written");
+    let settings = stage
+        .settings()
+        .set("topics.positions", &ledger)
+        .set("privacy.outcomes", "tokens")
+        .set("privacy.failures", "reference")
+        .set("privacy.key_file", keys.path().to_str().expect("a plain path"))
+        .set("log.level", "trace")
+        .set("kafka.producer.compression_type", "none")
+        .set("kafka.librdkafka.debug", "all");
+    let mut program = ready(&settings);
+    let request = |value| NewRecord { key: Some(b"k".to_vec()), value, ..NewRecord::default() };
+    let sent: Vec<_> = values(&mut Numbers(0)).into_iter().map(request).collect();
+    shared().produce(&stage.requests, &sent);
+    let (results, failures) = stage.wait_for_outcomes(shared(), sent.len());
+    assert!(results.len() >= 3 && failures.len() >= 15);
+    let tokens = results.iter().filter(|it| shows(it, "\"ta_")).count();
+    assert!(tokens >= 3, "{tokens} results with tokens");
+    let entries = shared().read_committed(&ledger);
+    assert!(!entries.is_empty());
+    for record in results.iter().chain(&failures).chain(&entries) {
+        assert_none("its value", record.value.as_deref().expect("a value"));
+        for (name, value) in &record.headers {
+            assert_none("a header's name", name);
+            assert_none("a header's value", value.as_deref().expect("a value"));
+        }
+    }
+    let reasons = [
+        "tombstone",
+        "request_too_large",
+        "malformed_json",
+        "invalid_request",
+        "unknown_process",
+        "too_many_niks",
+        "result_too_large",
+    ];
+    for reason in reasons {
+        let has = |(name, value): &(Vec<u8>, Option<Vec<u8>>)| {
+            name == b"nik-failure-reason" && value.as_deref() == Some(reason.as_bytes())
+        };
+        assert!(failures.iter().any(|it| it.headers.iter().any(has)), "no {reason}");
+    }
+    assert!(
+        failures.iter().all(|it| it.value.as_deref() == Some(br#"{"message":"failed","data":[]}"#))
+    );
+    for path in ["/metrics", "/readyz", "/livez", "/", "/api/status"] {
+        let (_, body) = program.get(path).expect("an answer");
+        assert_none(path, body.as_bytes());
+    }
+
+    // Keys are passed on, and counted once the outcome is committed.
+    let counted = || program.metrics()["nik_stream_niks_in_keys_total"];
+    assert!(counted() < 0.5);
+    let key = Some(b"customer-3273010101900001".to_vec());
+    let value = Some(br#"{"nik":[],"process":"limited"}"#.to_vec());
+    shared().produce(&stage.requests, &[NewRecord { key, value, ..NewRecord::default() }]);
+    wait_until("the key is counted", || counted() > 0.5);
+
+    assert_eq!(program.stop(Duration::from_secs(15)), Some(0));
+    let (words, data) = (program.stderr(), program.stdout());
+    assert!(words.lines().count() > 500, "the log is too short to prove anything");
+    assert_none("standard error", words.as_bytes());
+    assert_none("standard output", data.as_bytes());
+}
+
+fn shows(record: &Record, text: &str) -> bool {
+    let value = record.value.as_deref().unwrap_or_default();
+    String::from_utf8_lossy(value).contains(text)
 }

@@ -9,15 +9,19 @@ mod fast_path;
 #[cfg(feature = "generate")]
 pub mod generate;
 mod json;
+mod naming;
 pub mod process;
 mod request;
 mod result;
 mod seen_keys;
 mod seen_niks;
 mod span;
+mod token;
 mod write;
 
 pub use failure::{Reason, write_failure};
-pub use request::{Limits, Process, Refusal, Request, RequestReader};
+pub use naming::{Naming, Plain, Tokens};
+pub use request::{Limits, Process, Refusal, Request, RequestReader, Unreadable};
 pub use result::{Absent, ResultBody, ResultWriter};
 pub use span::Span;
+pub use token::{KeyFileError, Token, TokenKey};

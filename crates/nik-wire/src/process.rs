@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::{
-    Absent, Limits, Process, Reason, Refusal, RequestReader, ResultBody, ResultWriter, Span,
-    write_failure,
+    Absent, Limits, Naming, Plain, Process, Reason, Refusal, Request, RequestReader, ResultBody,
+    ResultWriter, Span, TokenKey, Tokens, Unreadable, write_failure,
 };
 use nik::region::Regions;
 use nik::{Date, Nik, Summary, assess};
@@ -28,6 +28,15 @@ impl Default for Settings {
     }
 }
 
+/// What outcomes keep to themselves. By default nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Privacy {
+    /// Results hold the tokens of this key in the places of NIKs.
+    pub tokens: Option<Arc<TokenKey>>,
+    /// Failures hold nothing of the request, only where it is.
+    pub failures_by_reference: bool,
+}
+
 /// The kind of an outcome; its payload is in the output buffer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outcome {
@@ -47,6 +56,7 @@ pub enum Outcome {
 pub struct Processor {
     regions: Arc<Regions>,
     settings: Settings,
+    privacy: Privacy,
     reader: RequestReader,
     writer: ResultWriter,
 }
@@ -55,11 +65,21 @@ impl Processor {
     /// Takes about a millisecond, because it renders the names of all areas; cloning is cheap.
     pub fn new(regions: Arc<Regions>, settings: Settings) -> Self {
         let writer = ResultWriter::new(&regions, settings.absent);
-        Self { regions, settings, reader: RequestReader::default(), writer }
+        let (privacy, reader) = (Privacy::default(), RequestReader::default());
+        Self { regions, settings, privacy, reader, writer }
+    }
+
+    #[must_use]
+    pub fn with_privacy(self, privacy: Privacy) -> Self {
+        Self { privacy, ..self }
     }
 
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    pub fn privacy(&self) -> &Privacy {
+        &self.privacy
     }
 
     /// Replaces the content of `out` by the outcome of one request. `value` is the record's value,
@@ -104,12 +124,10 @@ impl Processor {
         let request = self.reader.read(bytes, self.settings.limits)?;
         let judgement =
             Judgement { regions: &self.regions, min_age: self.settings.min_age, reference };
-        let result = self.writer.begin(out, request.len());
-        let summary = match (request.process, request.digit_list()) {
-            (Process::Limited, Some(niks)) => judgement.write::<false>(niks.map(Ok), result),
-            (Process::Limited, None) => judgement.write::<false>(request.elements(), result),
-            (Process::Full, Some(niks)) => judgement.write::<true>(niks.map(Ok), result),
-            (Process::Full, None) => judgement.write::<true>(request.elements(), result),
+        let (writer, count) = (&mut self.writer, request.len());
+        let summary = match &self.privacy.tokens {
+            None => judgement.answer(&request, writer.begin(out, count, Plain)),
+            Some(key) => judgement.answer(&request, writer.begin(out, count, Tokens(key))),
         };
         if out.len() > self.settings.result_bytes {
             return Err(Refusal {
@@ -121,11 +139,13 @@ impl Processor {
         Ok((request.process, summary))
     }
 
-    /// Writes the failure, without the list if that would exceed the limit of a result.
+    /// Writes the failure, without the list if that would exceed the limit of a result or failures
+    /// are references.
     fn fail(&self, value: Option<&[u8]>, refusal: Refusal, out: &mut Vec<u8>) -> Outcome {
         let list = |niks: Span| value.and_then(|bytes| bytes.get(niks.range()));
         out.clear();
-        write_failure(out, refusal.niks.and_then(list));
+        let niks = refusal.niks.filter(|_| !self.privacy.failures_by_reference);
+        write_failure(out, niks.and_then(list));
         if out.len() > self.settings.result_bytes {
             out.clear();
             write_failure(out, None);
@@ -141,12 +161,21 @@ struct Judgement<'a> {
 }
 
 impl Judgement<'_> {
-    /// Judges and writes all elements. It is compiled separately for each kind of list and each
-    /// process, so that the loop does not branch on either and computes only what it writes.
-    fn write<'a, const FULL: bool>(
+    fn answer<N: Naming>(&self, request: &Request<'_>, result: ResultBody<'_, N>) -> Summary {
+        match (request.process, request.digit_list()) {
+            (Process::Limited, Some(niks)) => self.write::<false, N>(niks.map(Ok), result),
+            (Process::Limited, None) => self.write::<false, N>(request.elements(), result),
+            (Process::Full, Some(niks)) => self.write::<true, N>(niks.map(Ok), result),
+            (Process::Full, None) => self.write::<true, N>(request.elements(), result),
+        }
+    }
+
+    /// Judges and writes all elements. It is compiled separately for each kind of list, each process
+    /// and each naming, so that the loop does not branch on them and computes only what it writes.
+    fn write<'a, const FULL: bool, N: Naming>(
         &self,
-        elements: impl Iterator<Item = Result<Nik<'a>, &'a [u8]>>,
-        mut result: ResultBody<'_>,
+        elements: impl Iterator<Item = Result<Nik<'a>, Unreadable<'a>>>,
+        mut result: ResultBody<'_, N>,
     ) -> Summary {
         let mut summary = Summary::default();
         for element in elements {
@@ -160,9 +189,9 @@ impl Judgement<'_> {
                         result.limited(nik.length.value, nik.is_valid());
                     }
                 }
-                Err(raw) => {
+                Err(element) => {
                     summary.add_error();
-                    result.error(raw);
+                    result.error(element);
                 }
             }
         }

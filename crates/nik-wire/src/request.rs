@@ -71,6 +71,15 @@ struct Element {
     text: Option<Text>,
 }
 
+/// An element of the list that cannot be read as a NIK.
+#[derive(Clone, Copy)]
+pub struct Unreadable<'a> {
+    /// The element, byte for byte.
+    pub raw: &'a [u8],
+    /// The decoded text of a string, or an integer as written; `None` for any other element.
+    pub text: Option<&'a str>,
+}
+
 /// A well-formed request within the limits.
 pub struct Request<'a> {
     pub process: Process,
@@ -109,9 +118,8 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// The elements of a list that the general reader read: a NIK, or the bytes of an element that
-    /// cannot be read as one.
-    pub fn elements(&self) -> impl Iterator<Item = Result<Nik<'a>, &'a [u8]>> {
+    /// The elements of a list that the general reader read.
+    pub fn elements(&self) -> impl Iterator<Item = Result<Nik<'a>, Unreadable<'a>>> {
         let document = self.document;
         let (elements, arena) = match self.list {
             List::Digits(_) => (&[][..], ""),
@@ -119,7 +127,8 @@ impl<'a> Request<'a> {
         };
         elements.iter().map(move |element| {
             let text = element.text.map(|text| text.of(document, arena));
-            text.and_then(Nik::new).ok_or(&document.as_bytes()[element.raw.range()])
+            let raw = &document.as_bytes()[element.raw.range()];
+            text.and_then(Nik::new).ok_or(Unreadable { raw, text })
         })
     }
 }

@@ -5,9 +5,10 @@
 
 use std::sync::Arc;
 
+use super::naming::Naming;
 use super::seen_keys::SeenKeys;
 use super::seen_niks::SeenNiks;
-use super::write;
+use super::{Unreadable, write};
 use nik::region::{AreaId, Regions};
 use nik::{Assessment, BirthDate, Gender, Nik, Summary};
 
@@ -74,9 +75,10 @@ pub struct ResultWriter {
 
 /// A result that is being written: [`begin`](ResultWriter::begin), then each element, then
 /// [`finish`](ResultBody::finish).
-pub struct ResultBody<'a> {
+pub struct ResultBody<'a, N> {
     writer: &'a mut ResultWriter,
     out: &'a mut Vec<u8>,
+    naming: N,
     /// The offset in `out` where the elements of `errors` belong.
     errors_at: usize,
 }
@@ -95,64 +97,74 @@ impl ResultWriter {
     }
 
     /// Starts a result of at most `count` elements at the end of `out`.
-    pub fn begin<'a>(&'a mut self, out: &'a mut Vec<u8>, count: usize) -> ResultBody<'a> {
+    pub fn begin<'a, N: Naming>(
+        &'a mut self,
+        out: &'a mut Vec<u8>,
+        count: usize,
+        naming: N,
+    ) -> ResultBody<'a, N> {
         self.niks.clear(count);
         self.keys.clear();
         self.errors.clear();
         let errors_at = out.len() + ERRORS_AT;
         out.extend_from_slice(START);
-        ResultBody { writer: self, out, errors_at }
+        ResultBody { writer: self, out, naming, errors_at }
     }
 }
 
-impl ResultBody<'_> {
-    /// Adds an element that cannot be read as a NIK, byte for byte.
-    pub fn error(&mut self, raw: &[u8]) {
+impl<N: Naming> ResultBody<'_, N> {
+    /// Adds an element that cannot be read as a NIK.
+    pub fn error(&mut self, element: Unreadable<'_>) {
         let errors = &mut self.writer.errors;
         if !errors.is_empty() {
             errors.push(b',');
         }
-        errors.extend_from_slice(raw);
+        self.naming.error(errors, element);
     }
 
     /// Adds a NIK with its verdict, unless it was added before.
     #[inline]
     pub fn limited(&mut self, nik: Nik<'_>, valid: bool) {
         match self.key(nik) {
-            true if valid => self.raw(":true,"),
-            true => self.raw(":false,"),
-            false => {}
+            Some(_) if valid => self.raw(":true,"),
+            Some(_) => self.raw(":false,"),
+            None => {}
         }
     }
 
     /// Adds a NIK with its sections, unless it was added before.
     #[inline]
     pub fn full(&mut self, nik: &Assessment<'_>) {
-        if self.key(nik.length.value) {
-            self.sections(nik);
+        if let Some(name) = self.key(nik.length.value) {
+            self.sections(nik, &name);
         }
     }
 
-    /// Appends the NIK as the key of a new entry; false if it has an entry already.
+    /// Appends the name of the NIK as the key of a new entry, and returns it; `None` if the NIK has
+    /// an entry already.
     #[inline]
-    fn key(&mut self, nik: Nik<'_>) -> bool {
-        let text = nik.as_str();
+    fn key<'n>(&mut self, nik: Nik<'n>) -> Option<N::Name<'n>> {
         if let Some(digits) = nik.digits() {
-            let new = self.writer.niks.insert(digits.key());
-            if new {
-                self.patched::<16>(r#""0000000000000000""#, 1, text);
+            if !self.writer.niks.insert(digits.key()) {
+                return None;
             }
-            new
-        } else {
-            let start = self.out.len();
-            write::text(self.out, text);
-            let range = start..self.out.len();
-            let new = self.writer.keys.insert(self.out, range);
-            if !new {
-                self.out.truncate(start);
+            let name = self.naming.name(nik);
+            if N::PLAIN {
+                self.patched::<16>(r#""0000000000000000""#, 1, nik.as_str());
+            } else {
+                N::write(self.out, &name);
             }
-            new
+            return Some(name);
         }
+        let name = self.naming.name(nik);
+        let start = self.out.len();
+        N::write(self.out, &name);
+        let range = start..self.out.len();
+        if !self.writer.keys.insert(self.out, range) {
+            self.out.truncate(start);
+            return None;
+        }
+        Some(name)
     }
 
     /// Appends the counts and inserts the errors.
@@ -201,14 +213,15 @@ impl ResultBody<'_> {
         }
     }
 
-    fn sections(&mut self, nik: &Assessment<'_>) {
-        let sixteen = nik.length.valid();
-        let text = nik.length.value.as_str();
+    fn sections(&mut self, nik: &Assessment<'_>, name: &N::Name<'_>) {
+        // The common case, in which every copy has a constant length.
+        let sixteen = N::PLAIN && nik.length.valid();
         if sixteen {
+            let text = nik.length.value.as_str();
             self.patched::<16>(r#":{"data":{"length":{"value":"0000000000000000""#, 29, text);
         } else {
             self.raw(r#":{"data":{"length":{"value":"#);
-            write::text(self.out, text);
+            N::write(self.out, name);
         }
         valid!(self, nik.length.valid(), r#","area":{"value":"#);
         self.out.extend_from_slice(self.writer.areas.json(nik.area.value));
@@ -223,7 +236,9 @@ impl ResultBody<'_> {
         valid!(self, nik.gender.valid(), r#","computerized":{"value":"#);
         match nik.computerized.value {
             Some(serial) if sixteen => self.patched::<4>(r#""0000""#, 1, serial),
-            Some(serial) => write::text(self.out, serial),
+            Some(serial) if N::PLAIN => write::text(self.out, serial),
+            // Ten thousand serials would make a small table of tokens.
+            Some(_) => N::write(self.out, name),
             None => self.raw(self.writer.absent),
         }
         valid!(self, nik.computerized.valid(), "}");
@@ -248,14 +263,14 @@ impl ResultBody<'_> {
         self.raw("}");
     }
 
-    /// Appends `json` and overwrites `N` bytes from `at` with `text`. Both copies have a constant
+    /// Appends `json` and overwrites `LENGTH` bytes from `at` with `text`. Both copies have a constant
     /// length and are inlined.
     #[inline]
-    fn patched<const N: usize>(&mut self, json: &str, at: usize, text: &str) {
+    fn patched<const LENGTH: usize>(&mut self, json: &str, at: usize, text: &str) {
         let start = self.out.len() + at;
         self.raw(json);
         if let (Some(place), Some(text)) =
-            (self.out[start..].first_chunk_mut::<N>(), text.as_bytes().first_chunk())
+            (self.out[start..].first_chunk_mut::<LENGTH>(), text.as_bytes().first_chunk())
         {
             *place = *text;
         }

@@ -4,9 +4,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use nik_wire::Reason;
 use nik_wire::generate::{Fault, Generator, Options};
-use nik_wire::process::Settings;
+use nik_wire::process::{Privacy, Settings};
+use nik_wire::{Reason, TokenKey};
 
 use crate::sample::{date, processor, regions};
 
@@ -58,12 +58,17 @@ fn after_a_warm_up_no_record_allocates() {
         generator.request(&mut request);
         records.push(Some(request));
     }
-    let mut processor = processor(settings);
+    let key = TokenKey::new("a", &[7; 32]).unwrap();
+    let tokens = Privacy { tokens: Some(key.into()), ..Privacy::default() };
+    let [mut plain, mut private] =
+        [Privacy::default(), tokens].map(|privacy| processor(settings).with_privacy(privacy));
     let mut out = Vec::new();
     let mut round = || {
         for record in &records {
-            processor.process(record.as_deref(), date("2024-03-01"), &mut out);
-            processor.refuse(record.as_deref(), Reason::ResultTooLarge, true, &mut out);
+            for processor in [&mut plain, &mut private] {
+                processor.process(record.as_deref(), date("2024-03-01"), &mut out);
+                processor.refuse(record.as_deref(), Reason::ResultTooLarge, true, &mut out);
+            }
         }
     };
     round();

@@ -10,3 +10,4 @@ mod process;
 mod reference;
 mod sample;
 mod schemas;
+mod tokens;

@@ -176,6 +176,7 @@ impl OpenBatch {
                     let timestamp = input.time.plausible;
                     self.epoch.add(input.position, timestamp, bytes, &outcome, self.now);
                     self.note_timestamp(input, attempt);
+                    self.note_nik_in_key(input);
                     self.unfinished = None;
                     if attempt.is_alone() {
                         self.settle()?;

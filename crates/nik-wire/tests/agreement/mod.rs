@@ -39,8 +39,8 @@ impl Pair {
     }
 }
 
-/// The defaults, strict rules, and limits that small requests exceed.
-fn pairs() -> [Pair; 3] {
+/// The defaults, strict rules, limits that small requests exceed, and both kinds of privacy.
+fn pairs() -> [Pair; 4] {
     let strict = Settings { min_age: 17, absent_null: true, ..Settings::default() };
     let small = Settings {
         niks_per_request: 3,
@@ -48,10 +48,12 @@ fn pairs() -> [Pair; 3] {
         result_bytes: 400,
         ..Settings::default()
     };
+    let private = Settings { tokens: true, failures_by_reference: true, ..Settings::default() };
     [
         Pair::new(Settings::default(), Retired::All),
         Pair::new(strict, Retired::Confirmed),
         Pair::new(small, Retired::None),
+        Pair::new(private, Retired::All),
     ]
 }
 
@@ -61,7 +63,7 @@ fn processor_and_reference_agree_on_any_request() {
     let mut counts = HashMap::new();
     let counted = RefCell::new(&mut counts);
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
-    let input = (damaged(), day(), 0..3_usize);
+    let input = (damaged(), day(), 0..4_usize);
     TestRunner::new(ProptestConfig { cases: config.cases.max(4096), ..config })
         .run(&input, |(request, day, pair)| {
             let [found, expected] = pairs.borrow_mut()[pair].answers(&request, day);

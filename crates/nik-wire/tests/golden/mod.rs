@@ -66,13 +66,14 @@ pub struct Case {
     pub question: String,
 }
 
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("request.tsv", include_str!("request.tsv")),
     ("json.tsv", include_str!("json.tsv")),
     ("number.tsv", include_str!("number.tsv")),
     ("area.tsv", include_str!("area.tsv")),
     ("birth_date.tsv", include_str!("birth_date.tsv")),
     ("gender_and_serial.tsv", include_str!("gender_and_serial.tsv")),
+    ("privacy.tsv", include_str!("privacy.tsv")),
 ];
 
 pub fn cases() -> Vec<Case> {
@@ -111,6 +112,8 @@ fn read(file: &'static str, line: usize, text: &'static str) -> Result<Case, Str
                 settings.min_age = u8::try_from(number()?).map_err(|_| "an age above 255")?;
             }
             ("absent", "null") => settings.absent_null = true,
+            ("outcomes", "tokens") => settings.tokens = true,
+            ("failures", "reference") => settings.failures_by_reference = true,
             ("retired", "confirmed") => retired = Retired::Confirmed,
             ("retired", "none") => retired = Retired::None,
             _ => return Err(format!("unknown setting: {pair}")),

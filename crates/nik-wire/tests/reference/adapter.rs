@@ -2,12 +2,12 @@
 
 use super::regions::Retired;
 use super::request::{Process, Reason};
-use super::{Answer, Settings, Summary};
+use super::{Answer, Settings, Summary, TOKEN_KEY};
 use nik::Date;
 use nik::dataset;
 use nik::region::RetiredCodes;
-use nik_wire::process::{self, Outcome, Processor};
-use nik_wire::{Absent, Limits};
+use nik_wire::process::{self, Outcome, Privacy, Processor};
+use nik_wire::{Absent, Limits, TokenKey};
 use std::sync::Arc;
 
 /// A processor that reuses its buffers from request to request, as in the service.
@@ -23,6 +23,12 @@ impl ProcessorAdapter {
             Retired::Confirmed => RetiredCodes::Confirmed,
             Retired::None => RetiredCodes::None,
         });
+        let (id, key) = TOKEN_KEY;
+        let key = || TokenKey::new(id, &key).expect("an id");
+        let privacy = Privacy {
+            tokens: settings.tokens.then(|| key().into()),
+            failures_by_reference: settings.failures_by_reference,
+        };
         let settings = process::Settings {
             limits: Limits {
                 niks_per_request: settings.niks_per_request,
@@ -32,8 +38,9 @@ impl ProcessorAdapter {
             min_age: settings.min_age,
             absent: if settings.absent_null { Absent::Null } else { Absent::Text },
         };
+        let regions = Arc::new(regions.expect("well-formed tables"));
         Self {
-            processor: Processor::new(Arc::new(regions.expect("well-formed tables")), settings),
+            processor: Processor::new(regions, settings).with_privacy(privacy),
             out: b"the request before".to_vec(),
         }
     }

@@ -9,6 +9,7 @@ pub mod adapter;
 pub mod judge;
 pub mod regions;
 pub mod request;
+mod token;
 
 use chrono::NaiveDate;
 use judge::Judgement;
@@ -25,7 +26,20 @@ pub struct Settings {
     pub min_age: u8,
     /// `absent = "null"`: absent values are JSON null instead of the string `None`.
     pub absent_null: bool,
+    /// `privacy.outcomes = "tokens"` under [`TOKEN_KEY`].
+    pub tokens: bool,
+    /// `privacy.failures = "reference"`.
+    pub failures_by_reference: bool,
 }
+
+/// The id and the bytes of the key of all tokens in the tests: the numbers from 0 to 31.
+pub const TOKEN_KEY: (&str, [u8; 32]) = (
+    "a",
+    [
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24,
+        25, 26, 27, 28, 29, 30, 31,
+    ],
+);
 
 impl Default for Settings {
     fn default() -> Self {
@@ -35,6 +49,8 @@ impl Default for Settings {
             result_bytes: 4 * 1024 * 1024,
             min_age: 0,
             absent_null: false,
+            tokens: false,
+            failures_by_reference: false,
         }
     }
 }
@@ -88,7 +104,7 @@ pub fn answer(
 /// The failure contains the list unless that would exceed the limit of a result.
 fn failed(failure: &Failure, settings: &Settings) -> Answer {
     let with = |niks: &str| format!(r#"{{"message":"failed","data":{niks}}}"#).into_bytes();
-    let mut bytes = with(&failure.niks);
+    let mut bytes = with(if settings.failures_by_reference { "[]" } else { &failure.niks });
     if bytes.len() > settings.result_bytes {
         bytes = with("[]");
     }
@@ -101,7 +117,7 @@ fn result(
     settings: &Settings,
     regions: &Regions,
 ) -> (Summary, String) {
-    let mut errors: Vec<&str> = Vec::new();
+    let mut errors: Vec<String> = Vec::new();
     let mut entries: Vec<(String, Judgement)> = Vec::new();
     let mut position = std::collections::HashMap::new();
     let mut summary = Summary::default();
@@ -109,7 +125,7 @@ fn result(
         summary.number += 1;
         let Some(nik) = text_of(element).filter(|text| judge::can_be_read(text)) else {
             summary.error += 1;
-            errors.push(element.get());
+            errors.push(if settings.tokens { hidden(element) } else { element.get().to_owned() });
             continue;
         };
         let index = *position.entry(nik.clone()).or_insert_with(|| {
@@ -129,9 +145,9 @@ fn result(
     let data: Vec<String> = entries
         .iter()
         .map(|(nik, judgement)| match request.process {
-            Process::Limited => format!("{}:{}", quoted(nik), judgement.valid()),
+            Process::Limited => format!("{}:{}", named(nik, settings), judgement.valid()),
             Process::Full => {
-                format!("{}:{}", quoted(nik), sections(nik, judgement, settings.absent_null))
+                format!("{}:{}", named(nik, settings), sections(nik, judgement, settings))
             }
         })
         .collect();
@@ -154,22 +170,44 @@ fn text_of(element: &RawValue) -> Option<String> {
     }
 }
 
-fn sections(nik: &str, judgement: &Judgement, absent_null: bool) -> String {
-    let absent = if absent_null { "null" } else { "\"None\"" };
+/// The NIK or its token, as JSON.
+fn named(nik: &str, settings: &Settings) -> String {
+    if settings.tokens { token_of(nik) } else { quoted(nik) }
+}
+
+fn token_of(text: &str) -> String {
+    let (id, key) = TOKEN_KEY;
+    quoted(&token::token(id, &key, text.as_bytes()))
+}
+
+/// An element of `errors` among tokens.
+fn hidden(element: &RawValue) -> String {
+    match element.get() {
+        plain @ ("true" | "false" | "null") => plain.to_owned(),
+        raw => token_of(&text_of(element).unwrap_or(raw.to_owned())),
+    }
+}
+
+fn sections(nik: &str, judgement: &Judgement, settings: &Settings) -> String {
+    let absent = if settings.absent_null { "null" } else { "\"None\"" };
     let text = |value: Option<&str>| value.map_or(absent.to_owned(), quoted);
     let area = judgement.area.as_ref();
     let province = text(area.map(|area| area.province.as_str()));
     let district = text(area.map(|area| area.regency.as_str()));
     let subdistrict = text(area.and_then(|area| area.kecamatan.as_deref()));
     let dob = text(judgement.dob.as_ref().map(|born| born.text.as_str()));
+    let serial = match judgement.computerized.as_deref() {
+        Some(_) if settings.tokens => token_of(nik),
+        serial => text(serial),
+    };
     let age = judgement.dob.as_ref().map_or(absent.to_owned(), |born| born.age.to_string());
     [
-        format!(r#"{{"data":{{"length":{{"value":{},"valid":{}}},"#, quoted(nik), judgement.length),
+        format!(r#"{{"data":{{"length":{{"value":{},"valid":{}}},"#, named(nik, settings), judgement.length),
         format!(r#""area":{{"value":{{"province":{province},"district":{district},"subdistrict":{subdistrict}}},"#),
         format!(r#""valid":{}}},"#, area.is_some()),
         format!(r#""dob":{{"value":{{"dob":{dob},"age":{age}}},"valid":{}}},"#, judgement.dob_valid),
         format!(r#""gender":{{"value":{},"valid":{}}},"#, text(judgement.gender), judgement.gender.is_some()),
-        format!(r#""computerized":{{"value":{},"#, text(judgement.computerized.as_deref())),
+        format!(r#""computerized":{{"value":{serial},"#),
         format!(r#""valid":{}}}}},"valid":{}}}"#, judgement.computerized_valid, judgement.valid()),
     ]
     .concat()

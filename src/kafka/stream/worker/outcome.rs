@@ -50,8 +50,9 @@ impl OpenBatch {
             return Err(self.invalid(input.position, &outcome).into());
         }
         match attempt.fallback(&outcome) {
-            Fallback::None => Ok((outcome, Truncation::Whole)),
+            Fallback::None => Ok((outcome, self.least_truncation())),
             Fallback::Smaller(reason, truncation) => {
+                let truncation = truncation.max(self.least_truncation());
                 let with_list = truncation < Truncation::WithoutList;
                 let failure = self.processor.refuse(value, reason, with_list, &mut self.payload);
                 Ok((failure, truncation))
@@ -61,6 +62,22 @@ impl OpenBatch {
                 let Position { partition, offset } = input.position;
                 Err(Cause::FailureRefused { topic, partition, offset }.into())
             }
+        }
+    }
+
+    /// What every dead letter leaves out.
+    fn least_truncation(&self) -> Truncation {
+        if self.processor.privacy().failures_by_reference {
+            Truncation::WithoutList
+        } else {
+            Truncation::Whole
+        }
+    }
+
+    /// Counts a record that was processed, if its key holds a NIK that tokens do not hide.
+    pub fn note_nik_in_key(&mut self, input: &Input<'_>) {
+        if self.processor.privacy().tokens.is_some() && input.record.key().is_some_and(holds_nik) {
+            self.epoch.note_nik_in_key();
         }
     }
 
@@ -164,5 +181,31 @@ impl OpenBatch {
         self.epoch.clear();
         self.cadence.bytes = self.shared.pace.limit();
         self.refusals.forget_tags();
+    }
+}
+
+/// Whether these bytes hold a run of exactly 16 digits.
+fn holds_nik(key: &[u8]) -> bool {
+    key.split(|byte| !byte.is_ascii_digit()).any(|run| run.len() == 16)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::holds_nik;
+
+    #[test]
+    fn a_key_holds_a_nik_if_a_run_of_digits_has_exactly_sixteen() {
+        for (key, expected) in [
+            ("3273010101900001", true),
+            ("customer-3273010101900001/2", true),
+            ("1,3273010101900001", true),
+            ("327301010190000", false),
+            ("32730101019000011", false),
+            ("32730101 01900001", false),
+            ("", false),
+        ] {
+            assert_eq!(holds_nik(key.as_bytes()), expected, "{key}");
+        }
+        assert!(holds_nik(b"\xff3273010101900001\x00"), "a binary key");
     }
 }
