@@ -1,4 +1,5 @@
-//! Notes the source revision for `--version` and `nik_stream_build_info`.
+//! Notes the source revision for `--version` and `nik_stream_build_info`, and builds the C source
+//! that uses librdkafka's internals.
 
 use std::path::Path;
 use std::process::Command;
@@ -18,6 +19,19 @@ fn main() {
         .or_else(|| git(&["rev-parse", "--short=12", "HEAD"]))
         .unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=NIK_STREAM_REVISION={revision}");
+    build_transactions();
+}
+
+/// Its headers are those of the librdkafka that `rdkafka-sys` has configured and built.
+fn build_transactions() {
+    let source = "src/kafka/client/native/transactions.c";
+    println!("cargo::rerun-if-changed={source}");
+    let librdkafka = std::env::var("DEP_RDKAFKA_ROOT").expect("rdkafka-sys names its directory");
+    cc::Build::new()
+        .file(source)
+        .include(Path::new(&librdkafka).join("src"))
+        .warnings(false) // of librdkafka's headers
+        .compile("nik_transactions");
 }
 
 /// What git answers. A source archive has no repository: then there is no revision.

@@ -43,6 +43,8 @@ pub struct Metrics {
     /// Committed offsets that differ from what this program knows, by kind.
     pub ledger_differences: IntCounterVec,
     timestamps_replaced: [IntCounter; Replaced::ALL.len()],
+    /// Transactions that were ended a second time, by their ending.
+    pub transactions_settled: IntCounterVec,
     /// Partitions of this instance that are not read.
     pub standing_partitions: IntGauge,
     commit_duration: Histogram,
@@ -185,6 +187,14 @@ impl Metrics {
         for client in THROTTLED {
             throttle.with_label_values(&[client]);
         }
+        let transactions_settled = counters(
+            "nik_stream_transactions_settled_total",
+            "Transactions that were ended a second time, because the brokers may have skipped their markers.",
+            &["ending"],
+        );
+        for ending in ["commit", "abort"] {
+            transactions_settled.with_label_values(&[ending]);
+        }
         let sections =
             counters("nik_summary_valid_section_total", "NIKs valid in one section.", &["section"]);
         Self {
@@ -236,6 +246,7 @@ impl Metrics {
             unreadable_records,
             ledger_differences,
             timestamps_replaced: Replaced::ALL.map(|it| replaced.with_label_values(&[it.label()])),
+            transactions_settled,
             standing_partitions: gauge(
                 "nik_stream_standing_partitions",
                 "Partitions of this instance that are not read; readiness says why.",

@@ -71,8 +71,8 @@ pub enum Cause {
     QueueFull,
     #[error("records were not delivered in time")]
     DeliveryTimeout,
-    #[error("a record that marks an aborted transaction was refused: {0}")]
-    SweepRefused(Code),
+    #[error("the last transaction could not be ended again: {0}")]
+    NotSettled(String),
     #[error("an entry of the ledger of positions was refused: {0}")]
     EntryRefused(Code),
     #[error("the consumer failed: {0}")]
@@ -126,7 +126,7 @@ impl Cause {
         "call_thread_ended",
         "queue_full",
         "delivery_timeout",
-        "sweep_refused",
+        "not_settled",
         "entry_refused",
         "consumer_failed",
         "offsets_unknown",
@@ -160,7 +160,7 @@ impl Cause {
             Self::CallThreadEnded => "call_thread_ended",
             Self::QueueFull => "queue_full",
             Self::DeliveryTimeout => "delivery_timeout",
-            Self::SweepRefused(_) => "sweep_refused",
+            Self::NotSettled(_) => "not_settled",
             Self::EntryRefused(_) => "entry_refused",
             Self::ConsumerFailed(_) => "consumer_failed",
             Self::OffsetsUnknown => "offsets_unknown",
@@ -241,7 +241,7 @@ where
             | Cause::CallThreadEnded
             | Cause::QueueFull
             | Cause::DeliveryTimeout
-            | Cause::SweepRefused(_)
+            | Cause::NotSettled(_)
             | Cause::EntryRefused(_)
             | Cause::ConsumerFailed(_)
             | Cause::OffsetsUnknown
@@ -331,7 +331,7 @@ mod tests {
             Cause::CallThreadEnded,
             Cause::QueueFull,
             Cause::DeliveryTimeout,
-            Cause::SweepRefused(Code::Fail),
+            Cause::NotSettled(String::new()),
             Cause::EntryRefused(Code::Fail),
             Cause::ConsumerFailed(Code::Fail),
             Cause::OffsetsUnknown,

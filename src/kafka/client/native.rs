@@ -22,6 +22,7 @@ mod describe;
 pub mod offsets;
 pub mod producer;
 mod token;
+pub mod transactions;
 mod watermarks;
 
 use std::ffi::{CStr, c_char, c_void};

@@ -30,6 +30,8 @@
 //! what arrives late belongs to it or repeats its end.
 
 mod events;
+mod settings;
+pub mod settle;
 
 use std::ffi::CString;
 use std::mem;
@@ -39,7 +41,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::Client;
-use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::config::bootstrap;
@@ -48,10 +49,10 @@ use super::fault::{Cause, Fault};
 use super::native::producer::ProducerClient;
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use super::refusal::{Refused, is_permanent};
-use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::Right;
-use crate::telemetry::metrics::Metrics;
 use events::ProducerEvents;
+pub use settings::{IfUnanswered, ProducerSettings, transaction_timeout};
+use settle::Ending;
 
 /// How long a transactional call may take, retries included, or four fifths of
 /// `transaction.timeout.ms` if that is longer: after that the brokers abort the transaction anyway.
@@ -72,6 +73,9 @@ const QUEUE_RETRY_INTERVAL: Duration = Duration::from_millis(1);
 /// How long the queue may stay full, and how long a flush may take; `transaction.timeout.ms` if that
 /// is longer.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
+/// A commit that takes longer may have been ended while partitions had no leader: brokers lose
+/// their leadership if they do not answer for some seconds (`broker.session.timeout.ms`).
+const SLOW_COMMIT: Duration = Duration::from_secs(2);
 /// How long closing a client that was replaced may take before it is reported. Nobody waits for it.
 const OLD_CLIENT_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -95,30 +99,10 @@ pub struct OutputProducer {
     began: Option<Instant>,
     /// `transaction.timeout.ms`.
     transaction_timeout: Duration,
-}
-
-/// What a client is made from.
-pub struct ProducerSettings {
-    pub config: ClientConfig,
-    pub access: Arc<Access>,
-    /// The group whose offsets the transactions commit.
-    pub group: String,
-    /// Names the thread of the transactional calls.
-    pub worker: usize,
-    /// `None` for the producers of commands, which export no metrics.
-    pub metrics: Option<Arc<Metrics>>,
-    pub if_unanswered: IfUnanswered,
-}
-
-/// What happens before the next transaction if a request was not answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IfUnanswered {
-    /// The client is replaced. This fences another producer of the same transactional id, even one
-    /// that has fenced this one, so something else must decide who may commit: the group, which
-    /// knows its members.
-    Replace,
-    /// [`OutputProducer::begin`] fails.
-    Fail,
+    /// How often the coordinator's connection was lost before the latest transaction began.
+    losses: i32,
+    /// Whether the latest commit took so long that its markers may have been skipped.
+    was_slow: bool,
 }
 
 /// The state of the transaction. Without a transactional id it stays idle.
@@ -127,9 +111,10 @@ enum Transaction {
     /// Nothing was sent since the last commit.
     Idle,
     /// `sent` records were queued.
-    Open { sent: usize },
-    /// The transaction of these records was aborted.
-    Aborted { sent: usize },
+    Open {
+        sent: usize,
+    },
+    Aborted,
     /// The commit was requested, and its result is unknown.
     InDoubt,
 }
@@ -144,14 +129,14 @@ pub enum Sent {
 
 impl OutputProducer {
     /// Creates the producer. With a transactional id in its properties, also ends the transaction
-    /// that an earlier producer of that id left open. The offsets in it are unstable until then, so
-    /// connect before joining the group.
+    /// that an earlier producer of that id left open, in every partition (see [`settle`]). The
+    /// offsets in it are unstable until then, so connect before joining the group.
     pub fn connect(
         settings: ProducerSettings,
         is_stopped: impl Fn() -> bool + Send + 'static,
     ) -> Result<Self, Fault> {
         let id = settings.config.get("transactional.id").map(str::to_owned);
-        let this = Self {
+        let mut this = Self {
             client: settings.client()?,
             is_stopped: Box::new(is_stopped),
             bootstrap: bootstrap(&settings.config),
@@ -161,23 +146,31 @@ impl OutputProducer {
             settings,
             transaction: Transaction::Idle,
             began: None,
+            losses: 0,
+            was_slow: false,
         };
         this.init(&this.client)?;
+        this.losses = this.coordinator_losses();
+        this.settle_everywhere()?;
         Ok(this)
     }
 
     fn init(&self, client: &Arc<OutputClient>) -> Result<(), Fault> {
+        self.look_back(client)?;
         let init: TransactionalCall = Arc::new(native::init_transactions);
         self.attempt_call(client, INIT_TIMEOUT, INIT_ATTEMPT_TIMEOUT, &*self.is_stopped, &init)
     }
 
     /// Begins a transaction unless one is open, with a new client if a request of the last one was
-    /// not answered. [`Self::send`] calls this by itself; committing offsets alone requires a call.
+    /// not answered or its markers may have been skipped. [`Self::send`] calls this by itself;
+    /// committing offsets alone requires a call.
     pub fn begin(&mut self) -> Result<(), Fault> {
         if self.calls.is_some() && !matches!(self.transaction, Transaction::Open { .. }) {
-            if self.events().has_unanswered() {
+            while self.events().has_unanswered() || self.may_lack_markers() {
                 self.replace_client()?;
             }
+            *self.settings.unsettled.lock() = None;
+            self.losses = self.coordinator_losses();
             native::begin_transaction(self.client.client()).map_err(|error| self.fault(error))?;
             self.transaction = Transaction::Open { sent: 0 };
             self.began = Some(Instant::now());
@@ -186,27 +179,36 @@ impl OutputProducer {
         Ok(())
     }
 
-    /// Replaces the client between two transactions, see the module's documentation.
+    /// Replaces the client between two transactions, see the module's documentation, and ends the
+    /// last transaction again.
     ///
-    /// This takes a few milliseconds if the brokers are up, and at most [`INIT_TIMEOUT`]. The
+    /// This takes a few milliseconds if the brokers are up, and at most twice [`INIT_TIMEOUT`]. The
     /// consumer is not polled meanwhile, which is well within `max.poll.interval.ms`; its
     /// heartbeats do not depend on polls. A stop ends the attempt.
     fn replace_client(&mut self) -> Result<(), Fault> {
-        let cause = Cause::RequestUnanswered;
-        if self.settings.if_unanswered == IfUnanswered::Fail {
+        let (id, cause) = (&self.transactional_id, Cause::RequestUnanswered);
+        if !self.events().has_unanswered() {
+            tracing::info!(
+                transactional_id = id,
+                "producer replaced: the transaction coordinator was away"
+            );
+        } else if self.settings.if_unanswered == IfUnanswered::Fail {
             return Err(cause.into());
-        }
-        let id = &self.transactional_id;
-        tracing::warn!(transactional_id = id, cause = cause.label(), "producer replaced: {cause}");
-        if let Some(metrics) = &self.settings.metrics {
-            metrics.fault(cause.label());
+        } else {
+            let label = cause.label();
+            tracing::warn!(transactional_id = id, cause = label, "producer replaced: {cause}");
+            if let Some(metrics) = &self.settings.metrics {
+                metrics.fault(label);
+            }
         }
         let new = self.settings.client()?;
         let ready = self.init(&new);
         let unused = if ready.is_ok() { mem::replace(&mut self.client, new) } else { new };
         // Closing may take long while a broker hangs.
         std::thread::spawn(move || close(unused, OLD_CLIENT_CLOSE_TIMEOUT));
-        ready
+        ready?;
+        (self.was_slow, self.losses) = (false, self.coordinator_losses());
+        self.settle_everywhere()
     }
 
     /// Queues one record. Waits while the queue is full: then the consumer's queue fills up too,
@@ -266,7 +268,9 @@ impl OutputProducer {
     /// the group rejects the commit of a zombie.
     pub fn commit(&mut self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
         self.send_offsets(positions, membership)?;
+        let started = Instant::now();
         let committed = self.call(native::commit_transaction);
+        self.was_slow = started.elapsed() > SLOW_COMMIT;
         match committed {
             Ok(()) => {
                 self.transaction = Transaction::Idle;
@@ -274,9 +278,11 @@ impl OutputProducer {
             }
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
             // The request that was not answered may be the commit itself.
-            Err(Fault::Abort(_)) if self.events().has_unanswered() => {
+            Err(ref fault) if self.events().has_unanswered() => {
                 self.transaction = Transaction::InDoubt;
-                return Err(Cause::RequestUnanswered.into());
+                if let Fault::Abort(_) = fault {
+                    return Err(Cause::RequestUnanswered.into());
+                }
             }
             Err(_) => {}
         }
@@ -290,24 +296,25 @@ impl OutputProducer {
         })
     }
 
-    /// Whether the brokers received records of the transaction that is open or was aborted last.
-    pub fn reached_brokers(&self) -> bool {
+    /// Notes that the open transaction does not commit, if the brokers received records of it.
+    ///
+    /// If they received nothing, it is the transaction before that may lack markers. It may have
+    /// been committed, and an abort would discard its outcomes.
+    fn note_aborted(&self) {
         let waiting = self.client.in_flight();
         let undelivered = self.events().undelivered.load(Ordering::SeqCst);
-        match self.transaction {
-            Transaction::Open { sent } | Transaction::Aborted { sent } => {
-                sent > waiting + undelivered
-            }
-            Transaction::Idle | Transaction::InDoubt => false,
+        if matches!(self.transaction, Transaction::Open { sent } if sent > waiting + undelivered) {
+            *self.settings.unsettled.lock() = Some(Ending::Abort);
         }
     }
 
     /// Aborts the open transaction; returns the records that the brokers refused. Without
     /// transactions the records stay sent.
     pub fn abort(&mut self) -> Result<Vec<Refused>, Fault> {
-        if let Transaction::Open { sent } = self.transaction {
+        if let Transaction::Open { .. } = self.transaction {
             self.call(native::abort_transaction)?;
-            self.transaction = Transaction::Aborted { sent };
+            self.note_aborted();
+            self.transaction = Transaction::Aborted;
             self.began = None;
         }
         Ok(self.events().take_refused())
@@ -400,6 +407,7 @@ impl OutputProducer {
 
     /// Closes the producer, or abandons it if that takes longer than `timeout`.
     pub fn close(self, timeout: Duration) {
+        self.note_aborted();
         close(self, timeout);
     }
 }
@@ -407,18 +415,5 @@ impl OutputProducer {
 fn close(producer: impl Send + 'static, timeout: Duration) {
     if !finishes_within(timeout, move || drop(producer)) {
         tracing::warn!("the producer could not be closed in time and is abandoned");
-    }
-}
-
-/// The timeout of a client's transactions; zero without transactions.
-pub fn transaction_timeout(config: &ClientConfig) -> Duration {
-    let ms = config.get("transaction.timeout.ms").and_then(|ms| ms.parse().ok());
-    Duration::from_millis(ms.unwrap_or_default())
-}
-
-impl ProducerSettings {
-    fn client(&self) -> Result<Arc<OutputClient>, Fault> {
-        let events = ProducerEvents::new(&self.access, self.metrics.clone());
-        Ok(Arc::new(ProducerClient::new(&self.config, events)?))
     }
 }

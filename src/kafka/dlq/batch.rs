@@ -11,6 +11,7 @@ use crate::kafka::client::c_string;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
+use crate::kafka::client::producer::settle::Unsettled;
 use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
 use crate::kafka::client::refusal::is_permanent;
 use crate::kafka::dlq::dead_letter::Filter;
@@ -89,6 +90,11 @@ impl Sender {
             metrics: None,
             // A new client would fence a later replay, which only the transactional id can decide.
             if_unanswered: IfUnanswered::Fail,
+            reach: {
+                let requests = c_string(&topic.requests)?;
+                Box::new(move || Some((0..partitions).map(|it| (requests.clone(), it)).collect()))
+            },
+            unsettled: Unsettled::default(),
         };
         let producer =
             OutputProducer::connect(settings, || false).map_err(|fault| match fault {

@@ -16,7 +16,6 @@ pub mod shutdown;
 pub mod standing;
 pub mod start;
 mod supervisor;
-mod sweep;
 mod tracks;
 mod watch;
 mod worker;
@@ -34,7 +33,7 @@ use crate::config::Settings;
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::producer::transaction_timeout;
-use crate::kafka::client::{c_string, spawn};
+use crate::kafka::client::spawn;
 use crate::pipeline::epoch::{Cadence, Pace};
 use crate::telemetry::health::Health;
 use crate::telemetry::logging::RepeatLimit;
@@ -70,7 +69,6 @@ pub(crate) fn start(
     let workers = settings.kafka.worker_count();
     let shared = Arc::new(Shared {
         group: settings.kafka.group_id.clone(),
-        group_c: c_string(&settings.kafka.group_id)?,
         processor,
         outputs: Outputs::new(&settings.topics, &clients.access)?,
         pace: Pace::new(

@@ -17,6 +17,7 @@ use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, GroupMetadata, Offsets};
+use crate::kafka::client::producer::settle::Unsettled;
 use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings};
 use crate::kafka::client::reader::Reader;
 use crate::kafka::ledger::{Found, LedgerReader};
@@ -130,6 +131,9 @@ fn commit(
     partition: i32,
 ) -> Result<(), PositionsError> {
     let group = &settings.kafka.group_id;
+    let ledger = settings.topics.positions.as_ref();
+    let ledger_partitions = ledger
+        .map_or(Ok(0), |name| Reader::of_service(clients)?.partitions(name, Operation::Write))?;
     let producer = ProducerSettings {
         config: clients.positions_producer(),
         access: Arc::clone(&clients.access),
@@ -137,10 +141,13 @@ fn commit(
         worker: 0,
         metrics: None,
         if_unanswered: IfUnanswered::Fail,
+        reach: {
+            let ledger = ledger.map(|name| c_string(name)).transpose()?;
+            let reach = move |it| Some((ledger.clone()?, it));
+            Box::new(move || Some((0..ledger_partitions).filter_map(&reach).collect()))
+        },
+        unsettled: Unsettled::default(),
     };
-    let ledger = settings.topics.positions.as_ref();
-    let ledger_partitions = ledger
-        .map_or(Ok(0), |name| Reader::of_service(clients)?.partitions(name, Operation::Write))?;
     let mut producer = OutputProducer::connect(producer, || false)?;
     producer.begin()?;
     if let Some(name) = ledger.filter(|_| partition < ledger_partitions) {

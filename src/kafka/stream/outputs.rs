@@ -2,6 +2,7 @@
 //!
 //! A request may name the topic of its result (request-reply), by the headers of Spring Kafka.
 
+use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
 use std::sync::Arc;
@@ -160,7 +161,7 @@ impl Outputs {
     }
 
     /// All partitions that may hold outcomes of requests in `partition`, or their positions.
-    pub fn reach(&self, partition: i32) -> impl Iterator<Item = (&CStr, i32)> {
+    pub fn reach(&self, partition: i32) -> impl Iterator<Item = (CString, i32)> {
         let outputs = Role::OUTPUTS.into_iter().map(move |role| {
             let topic = &self.topics[role];
             let range = match self.partition(topic, partition, true) {
@@ -177,7 +178,14 @@ impl Outputs {
         outputs
             .chain(replies)
             .chain(ledger)
-            .flat_map(|(topic, range)| range.map(|partition| (topic.c_name(), partition)))
+            .flat_map(|(topic, range)| range.map(|partition| (topic.c_name.clone(), partition)))
+    }
+
+    /// All partitions that may hold outcomes or positions; `None` until they are known.
+    pub fn reach_of_all(&self) -> Option<Vec<(CString, i32)>> {
+        let requests = self.routable.load(Ordering::Relaxed);
+        let reach: BTreeSet<_> = (0..requests).flat_map(|it| self.reach(it)).collect();
+        (requests > 0).then(|| reach.into_iter().collect())
     }
 
     /// The reply topic that a result goes to, and the partition if the request names one.
@@ -276,9 +284,11 @@ mod tests {
         let outputs = outputs(6, 6, 4);
         let names = &outputs.topics;
         let reach: Vec<_> = outputs.reach(5).collect();
-        let mut expected = vec![(names.results.c_name(), 5)];
-        expected.extend((0..4).map(|partition| (names.failures.c_name(), partition)));
+        let mut expected = vec![(names.results.c_name.clone(), 5)];
+        expected.extend((0..4).map(|partition| (names.failures.c_name.clone(), partition)));
         assert_eq!(reach, expected);
+        let all = outputs.reach_of_all().unwrap();
+        assert!(all.len() == 10 && expected.iter().all(|it| all.contains(it)), "{all:?}");
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! What all workers and the watch share.
 
-use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -22,7 +21,6 @@ use crate::telemetry::metrics::Metrics;
 pub struct Shared {
     pub clients: Clients,
     pub group: String,
-    pub group_c: CString,
     pub processor: Processor,
     pub outputs: Outputs,
     pub policy: StreamPolicy,

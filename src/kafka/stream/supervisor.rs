@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::CLOSE_BUDGET;
 use super::shared::Shared;
 use super::shutdown::Stop;
-use super::sweep::Unswept;
 use super::worker::Worker;
 use crate::kafka::client::fault::Fault;
+use crate::kafka::client::producer::settle::Unsettled;
 
 /// How long a stopping worker waits for the last commits of the others.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -33,10 +33,10 @@ pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), 
     let metrics = &shared.telemetry.metrics;
     let mut fenced: Option<(Instant, u64)> = None;
     let mut pause = SHORTEST_PAUSE;
-    let mut unswept = Unswept::default();
+    let unsettled = Unsettled::default();
     while !stop.requested() {
         let started = Instant::now();
-        let Err(fault) = run_once(index, shared, &mut unswept, stop) else {
+        let Err(fault) = run_once(index, shared, &unsettled, stop) else {
             return Ok(());
         };
         metrics.fault(fault.label());
@@ -79,10 +79,10 @@ pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), 
 fn run_once(
     index: usize,
     shared: &Arc<Shared>,
-    unswept: &mut Unswept,
+    unsettled: &Unsettled,
     stop: &Stop,
 ) -> Result<(), Fault> {
-    let mut worker = Worker::start(index, shared, unswept, stop)?;
+    let mut worker = Worker::start(index, shared, unsettled, stop)?;
     let result = worker.run(stop);
     let leave_budget = if let Err(fault) = &result {
         if stop.requested() {
@@ -98,6 +98,6 @@ fn run_once(
         shared.shutdown.arrive_and_wait(index, BARRIER_TIMEOUT);
         LEAVE_BUDGET
     };
-    *unswept = worker.close(leave_budget);
+    worker.close(leave_budget);
     result
 }

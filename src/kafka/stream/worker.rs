@@ -20,10 +20,10 @@ use super::ledger;
 use super::refusals::{By, Refusals};
 use super::shared::Shared;
 use super::shutdown::Stop;
-use super::sweep::Unswept;
 use crate::config::Guarantee;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::GroupMetadata;
+use crate::kafka::client::producer::settle::Unsettled;
 use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
 use crate::pipeline::Position;
 use crate::pipeline::epoch::{Cadence, Epoch};
@@ -55,7 +55,6 @@ struct OpenBatch {
     /// The partition of a record that waits until its outcome can be routed.
     unroutable: Option<i32>,
     refusals: Refusals,
-    unswept: Unswept,
     /// The group metadata under which the epoch's records are read.
     group_metadata: Option<GroupMetadata>,
     /// When the last poll or commit returned. Reading the clock is expensive compared with
@@ -190,11 +189,11 @@ impl OpenBatch {
 
 impl Worker {
     /// Connects and joins the group. The producer's first call ends the transaction that a crash
-    /// left open; what an earlier worker of this index left behind is swept.
+    /// left open, in all partitions.
     pub fn start(
         index: usize,
         shared: &Arc<Shared>,
-        unswept: &mut Unswept,
+        unsettled: &Unsettled,
         stop: &Stop,
     ) -> Result<Self, Fault> {
         let settings = ProducerSettings {
@@ -204,10 +203,14 @@ impl Worker {
             worker: index,
             metrics: Some(Arc::clone(&shared.telemetry.metrics)),
             if_unanswered: IfUnanswered::Replace,
+            reach: {
+                let shared = Arc::clone(shared);
+                Box::new(move || shared.outputs.reach_of_all())
+            },
+            unsettled: Arc::clone(unsettled),
         };
         let stop = stop.clone();
-        let mut producer = OutputProducer::connect(settings, move || stop.requested())?;
-        unswept.sweep(shared, &mut producer)?;
+        let producer = OutputProducer::connect(settings, move || stop.requested())?;
         let consumer = GroupConsumer::join(index, shared)?;
         let now = Instant::now();
         let batch = OpenBatch {
@@ -222,7 +225,6 @@ impl Worker {
             unfinished: None,
             unroutable: None,
             refusals: Refusals::default(),
-            unswept: Unswept::default(),
             group_metadata: None,
             now,
             last_commit: now,
@@ -232,16 +234,13 @@ impl Worker {
         Ok(Self { consumer, batch })
     }
 
-    /// Leaves the group within `leave_budget`, and closes the producer. Returns what the next
-    /// worker of this index must sweep.
-    pub fn close(self, leave_budget: Duration) -> Unswept {
+    /// Leaves the group within `leave_budget`, and closes the producer.
+    pub fn close(self, leave_budget: Duration) {
         let Self { consumer, mut batch } = self;
         batch.set_joined(false);
-        batch.unswept.add(&batch.producer, batch.epoch.starts());
         batch.abandon_epoch(); // not empty after a fault
         consumer.leave(leave_budget);
         batch.producer.close(CLOSE_BUDGET);
-        batch.unswept
     }
 }
 

@@ -1,5 +1,6 @@
 //! The worker's exceptional paths: rebalances, aborted epochs, pauses.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::outcome::SMALLER;
@@ -102,8 +103,10 @@ impl Worker {
         consumer.seek(batch.epoch.starts().chain(unfinished))?;
         // Refused outcomes explain the abort; there is no broker failure to clean up after.
         if batch.refusals.is_empty() {
-            batch.unswept.add(&batch.producer, batch.epoch.starts());
-            batch.unswept.sweep(&batch.shared, &mut batch.producer)?;
+            let outputs = &batch.shared.outputs;
+            let reach: BTreeSet<_> =
+                batch.epoch.starts().flat_map(|start| outputs.reach(start.partition)).collect();
+            batch.producer.settle(reach)?;
         }
         batch.abandon_epoch();
         let pause = SHORTEST_PAUSE * (1 << batch.aborts_in_a_row.min(8));

@@ -1,0 +1,186 @@
+//! Ends the last transaction of a producer a second time.
+//!
+//! If a partition has no leader when a transaction ends, the transaction coordinator treats the
+//! partition as deleted: it skips the marker and completes the transaction (Kafka 4.3.1,
+//! `TransactionMarkerChannelManager`: "likely deleted already"). A broker that restarts does so
+//! before it knows its leaders. Records without a marker stay open: readers and the group's
+//! positions stop before them, and the producer's next transaction would decide about them.
+//!
+//! Another transaction of the same id that reaches the same partitions and ends in the same way
+//! writes the markers that are missing, and changes nothing where none is. It is empty: a record
+//! would be visible if it commits.
+
+use std::ffi::CString;
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+use super::{
+    ATTEMPT_TIMEOUT, CALL_TIMEOUT, INIT_TIMEOUT, IfUnanswered, OutputClient, OutputProducer,
+    TransactionalCall,
+};
+use crate::kafka::client::c_string;
+use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::client::native::{self, transactions};
+
+/// How often the coordinator's confirmation of partitions is looked for.
+const CONFIRMATION_INTERVAL: Duration = Duration::from_millis(2);
+/// How often partitions are asked for that are not known yet.
+const REACH_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Commit,
+    Abort,
+}
+
+/// How the last transaction of an id ended, until that was done again. It outlives the producers
+/// of that id: a new one makes the coordinator forget it.
+pub type Unsettled = Arc<Mutex<Option<Ending>>>;
+
+/// The partitions that the transactions of a producer may reach; `None` until they are known.
+pub type Reach = Box<dyn Fn() -> Option<Vec<(CString, i32)>> + Send>;
+
+impl Ending {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Abort => "abort",
+        }
+    }
+
+    /// What follows from the state of a transactional id. A new producer aborts an open
+    /// transaction.
+    fn of(state: &str) -> Option<Self> {
+        match state {
+            "PrepareCommit" | "CompleteCommit" => Some(Self::Commit),
+            "Ongoing" | "PrepareEpochFence" | "PrepareAbort" | "CompleteAbort" => Some(Self::Abort),
+            _ => None, // none since the last producer began
+        }
+    }
+}
+
+impl OutputProducer {
+    /// Whether the coordinator may have restarted since the latest transaction began, or may have
+    /// ended it while partitions had no leader.
+    pub(super) fn may_lack_markers(&self) -> bool {
+        self.settings.if_unanswered == IfUnanswered::Replace
+            && (self.was_slow || self.losses != self.coordinator_losses())
+    }
+
+    pub(super) fn coordinator_losses(&self) -> i32 {
+        transactions::coordinator_losses(self.client.client())
+    }
+
+    /// Remembers how the last transaction ended. To be called before the id gets a new producer.
+    pub(super) fn look_back(&self, client: &Arc<OutputClient>) -> Result<(), Fault> {
+        if self.calls.is_none() || self.settings.unsettled.lock().is_some() {
+            return Ok(());
+        }
+        let unsettled = Arc::clone(&self.settings.unsettled);
+        let call: TransactionalCall = Arc::new(move |client, timeout| {
+            match transactions::describe_transaction(client, timeout) {
+                Ok(state) => *unsettled.lock() = Ending::of(&state),
+                // Brokers before Kafka 3.0 do not tell; a denial is reported by the next call.
+                Err(error) if !error.retriable => tracing::debug!(%error, "no look back"),
+                Err(error) => return Err(error),
+            }
+            Ok(())
+        });
+        self.attempt_call(client, INIT_TIMEOUT, ATTEMPT_TIMEOUT, &*self.is_stopped, &call)
+    }
+
+    /// Ends the last transaction again in all partitions, if there was one.
+    pub(super) fn settle_everywhere(&mut self) -> Result<(), Fault> {
+        if self.settings.unsettled.lock().is_none() {
+            return Ok(());
+        }
+        let deadline = Instant::now() + INIT_TIMEOUT;
+        loop {
+            if let Some(reach) = (self.settings.reach)() {
+                return self.settle(reach);
+            }
+            if (self.is_stopped)() {
+                return Err(Cause::StoppedEarly.into());
+            }
+            if Instant::now() > deadline {
+                return Err(Cause::NotSettled("the topics are unknown".to_owned()).into());
+            }
+            sleep(REACH_INTERVAL);
+        }
+    }
+
+    /// Ends the last transaction again in these partitions, if it may lack markers.
+    pub fn settle(&mut self, reach: impl IntoIterator<Item = (CString, i32)>) -> Result<(), Fault> {
+        let Some(ending) = *self.settings.unsettled.lock() else {
+            return Ok(());
+        };
+        self.end_again(ending, reach).map_err(|fault| match fault {
+            // The aborted transaction is not an epoch's.
+            Fault::Abort(cause) => Cause::NotSettled(cause.to_string()).into(),
+            fault => fault,
+        })?;
+        *self.settings.unsettled.lock() = None;
+        let (id, ending) = (&self.transactional_id, ending.label());
+        tracing::info!(transactional_id = id, ending, "the last transaction was ended again");
+        if let Some(metrics) = &self.settings.metrics {
+            metrics.transactions_settled.with_label_values(&[ending]).inc();
+        }
+        Ok(())
+    }
+
+    fn end_again(
+        &self,
+        ending: Ending,
+        reach: impl IntoIterator<Item = (CString, i32)>,
+    ) -> Result<(), Fault> {
+        let client = self.client.client();
+        native::begin_transaction(client)?;
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        for (topic, partition) in reach {
+            match transactions::add_partition(client, &topic, partition, ATTEMPT_TIMEOUT) {
+                // A topic that was deleted with its open records needs no marker.
+                Err(error) if is_unknown(error.code) => {}
+                added => added?,
+            }
+        }
+        while transactions::awaits_partitions(client) {
+            if Instant::now() > deadline {
+                return Err(Cause::NotSettled("the partitions are not confirmed".to_owned()).into());
+            }
+            sleep(CONFIRMATION_INTERVAL);
+        }
+        let group = c_string(&self.settings.group)?;
+        self.call(move |client, timeout| transactions::add_group(client, &group, timeout))?;
+        self.call(match ending {
+            Ending::Commit => native::commit_transaction,
+            Ending::Abort => native::abort_transaction,
+        })
+    }
+}
+
+fn is_unknown(code: Code) -> bool {
+    matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_state_that_tells_how_a_transaction_ended_is_repeated() {
+        for state in ["PrepareCommit", "CompleteCommit"] {
+            assert_eq!(Ending::of(state), Some(Ending::Commit));
+        }
+        for state in ["Ongoing", "PrepareAbort", "PrepareEpochFence", "CompleteAbort"] {
+            assert_eq!(Ending::of(state), Some(Ending::Abort));
+        }
+        for state in ["Empty", "Dead", "", "Unknown"] {
+            assert_eq!(Ending::of(state), None);
+        }
+    }
+}
