@@ -16,7 +16,7 @@ use crate::cluster::ProgramSettings;
 use crate::traffic::stage::wait_until;
 
 /// Each key and its default, as `config show` writes it.
-const SETTINGS: [&str; 40] = [
+const SETTINGS: [&str; 41] = [
     "kafka.bootstrap_servers = \"localhost:9092\"",
     "kafka.group_id = \"nik-stream\"",
     "kafka.instance_id = \"\"",
@@ -36,6 +36,7 @@ const SETTINGS: [&str; 40] = [
     "topics.results = \"nik.results\"",
     "topics.failures = \"nik.failures\"",
     "topics.positions = \"\"",
+    "topics.drop_headers = \"\"",
     "delivery.guarantee = \"exactly_once\"",
     "delivery.commit_interval_ms = 100",
     "delivery.commit_records = 100000",

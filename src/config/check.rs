@@ -10,6 +10,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::layers::DEFAULT;
+use super::topics::separated;
 use super::{GroupProtocol, Kafka, OutcomeForm, Privacy, Problem, PropertyCheck, Settings, Topics};
 
 /// The problems of settings whose values all have the right type.
@@ -28,6 +29,7 @@ pub(super) fn check(
     check.overrides(&settings.kafka, property);
     check.topics(&settings.topics);
     check.replies(&settings.topics);
+    check.dropped_headers(&settings.topics);
     let (least, most) =
         (settings.delivery.commit_min_interval_ms, settings.delivery.commit_interval_ms);
     if least > most {
@@ -140,6 +142,18 @@ impl Check<'_> {
         }
         if names.iter().collect::<BTreeSet<_>>().len() < names.len() {
             self.refuse(&[KEY], "must contain each name only once");
+        }
+    }
+
+    fn dropped_headers(&mut self, topics: &Topics) {
+        let is_name = |name: &str| {
+            !name.is_empty() && !name.strip_suffix('*').unwrap_or(name).contains('*')
+        };
+        if !separated(topics.drop_headers.as_ref()).all(is_name) {
+            self.refuse(
+                &["topics.drop_headers"],
+                "expected names of headers separated by commas, with a * only at the end of a name",
+            );
         }
     }
 

@@ -14,6 +14,7 @@ mod reader;
 mod rule;
 mod schema;
 mod secret;
+mod topics;
 mod warnings;
 
 use std::net::SocketAddr;
@@ -21,7 +22,6 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveDateTime};
-use serde::Serialize;
 
 pub use kafka::{GroupProtocol, Kafka, SaslMechanism, Security, SecurityProtocol};
 pub use load::{Loaded, PropertyCheck, load_from};
@@ -29,6 +29,7 @@ pub use privacy::{FailureForm, OutcomeForm, Privacy, read_keys};
 pub use problem::{Problem, Problems};
 pub use schema::schema;
 pub use secret::{Properties, Secret, without_line_break};
+pub use topics::{DroppedHeaders, Topics};
 
 use crate::pipeline::breaker;
 use crate::pipeline::timestamps::{OUTCOME_MAX_AHEAD_MS, TimestampLimits};
@@ -38,7 +39,7 @@ use nik::region::RetiredCodes;
 use nik_wire::Absent;
 use nik_wire::process;
 use reader::Reader;
-use rule::{Choice, choice, optional, parsed, ratio, switch, text, whole};
+use rule::{Choice, choice, parsed, ratio, switch, text, whole};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -77,34 +78,6 @@ impl Settings {
             min_age: self.rules.min_age,
             absent: self.rules.absent,
         }
-    }
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct Topics {
-    pub requests: String,
-    pub results: String,
-    pub failures: String,
-    /// The ledger of positions, if it is kept.
-    pub positions: Option<String>,
-    pub reply_allowed: Option<String>,
-}
-
-impl Topics {
-    fn read(keys: &mut Reader) -> Self {
-        Self {
-            requests: keys.read("topics.requests", text()),
-            results: keys.read("topics.results", text()),
-            failures: keys.read("topics.failures", text()),
-            positions: keys.read("topics.positions", optional()),
-            reply_allowed: keys.read("topics.reply_allowed", optional()),
-        }
-    }
-
-    /// The topics that a request may name for its result.
-    pub fn replies(&self) -> impl Iterator<Item = &str> {
-        let names = self.reply_allowed.iter();
-        names.flat_map(|names| names.split(',').map(str::trim))
     }
 }
 

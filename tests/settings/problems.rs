@@ -108,6 +108,17 @@ fn a_value_of_another_type_is_rejected_not_converted() {
 }
 
 #[test]
+fn dropped_headers_are_names_with_a_star_only_at_the_end() {
+    for list in ["a,,b", "ce_*,", "*ce", "a*b", "a**"] {
+        assert_eq!(
+            problem(&format!("[topics]\ndrop_headers = \"{list}\"")),
+            "0.toml: topics.drop_headers: expected names of headers separated by commas, with a * only at the end of a name"
+        );
+    }
+    assert!(load(&["[topics]\ndrop_headers = \"*\""], &[]).is_ok());
+}
+
+#[test]
 fn topics_have_three_different_names_that_kafka_accepts() {
     assert_eq!(
         problem("[topics]\nresults = \"nik.requests\""),

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use crate::cluster::{NewRecord, Program, Record, shared, unique};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::{Requests, now_ms, number};
-use crate::traffic::stage::{Stage, TOPIC, stop, wait_until};
+use crate::traffic::stage::{Stage, TOPIC, ready, stop, wait_until};
 
 const VALID: &str = r#"{"nik":["3273010101900001"],"process":"limited"}"#;
 
@@ -48,6 +48,47 @@ fn an_outcome_keeps_key_partition_timestamp_and_headers() {
     }
     assert_eq!(results[0].headers, headers);
     assert_eq!(failures[0].headers[7..], headers);
+}
+
+#[test]
+fn dropped_headers_are_missing_in_results_replies_and_failures_and_all_others_stay() {
+    let stage = Stage::new(shared(), "dropped", 1);
+    let reply = format!("{}.reply", stage.group);
+    shared().create_topic(&reply, 1, &TOPIC);
+    let header = |name: &str, value: &str| (name.as_bytes().to_vec(), Some(value.into()));
+    let headers = vec![
+        header("ce_id", "7"),
+        header("trace", "a"),
+        header("__TypeId__", "com.example.Request"),
+        header("CE_id", "8"),
+        header("ce_", ""),
+        header("trace", "b"),
+        header("nik-failure-reason", "an earlier one"),
+    ];
+    let of = |value: &str, headers: &[_]| NewRecord { headers: headers.into(), ..request(value) };
+    let to_reply = [header("kafka_replyTopic", &reply), header("ce_type", "x")];
+    let sent =
+        [of(VALID, &headers), of("[]", &headers), of(VALID, &headers[2..3]), of(VALID, &to_reply)];
+    let settings = stage
+        .settings()
+        .set("topics.drop_headers", "ce_*, __TypeId__,nik-failure-*, __dlq.*,kafka_replyTopic")
+        .set("topics.reply_allowed", &reply);
+    shared().produce(&stage.requests, &sent);
+    let program = ready(&settings);
+    let (results, failures) = stage.wait_for_outcomes(shared(), 3);
+    wait_until("the reply is there", || !shared().read_committed(&reply).is_empty());
+    stop(program);
+    let kept = [header("trace", "a"), header("CE_id", "8"), header("trace", "b")];
+    assert_eq!(results[0].headers, kept);
+    assert!(results[1].headers.is_empty());
+    assert!(shared().read_committed(&reply)[0].headers.is_empty());
+    let failure = &failures[0].headers;
+    let own = failure[..7].iter().map(|(name, _)| String::from_utf8_lossy(name).into_owned());
+    let own: Vec<_> = own.collect();
+    assert_eq!(own[0], "__dlq.errors.topic");
+    assert_eq!(failure[5], header("nik-failure-reason", "invalid_request"));
+    assert_eq!(own[6], "nik-failure-original");
+    assert_eq!(failure[7..], kept);
 }
 
 #[test]

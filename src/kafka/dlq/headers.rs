@@ -3,6 +3,7 @@
 
 use rdkafka::message::{BorrowedMessage, Message};
 
+use crate::config::DroppedHeaders;
 use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::{Headers, each_header};
 use crate::kafka::dlq::dead_letter::{DeadLetter, Header, TopicPosition};
@@ -68,18 +69,22 @@ const fn description(reason: Reason) -> &'static str {
     }
 }
 
-/// The headers of the dead letter of `message`. The original is included if the dead letter, whose
-/// value has `payload` bytes, stays within `limit` bytes with it.
-pub fn headers(
-    message: &Record<'_>,
-    group: &str,
-    reason: Reason,
-    truncation: Truncation,
-    payload: usize,
-    limit: usize,
-) -> Headers {
+/// A dead letter to be written.
+pub struct Failure<'a> {
+    pub group: &'a str,
+    pub reason: Reason,
+    pub truncation: Truncation,
+    /// The size of its value.
+    pub bytes: usize,
+    /// The original is included if the whole dead letter stays within this many bytes with it.
+    pub limit: usize,
+}
+
+/// The headers of the dead letter of `message`, without the `dropped` ones of the request.
+pub fn headers(message: &Record<'_>, failure: &Failure<'_>, dropped: &DroppedHeaders) -> Headers {
+    let Failure { group, reason, truncation, bytes, limit } = *failure;
     let mut headers = Headers::with_capacity(16);
-    let mut size = OVERHEAD + payload + message.key().map_or(0, <[u8]>::len);
+    let mut size = OVERHEAD + bytes + message.key().map_or(0, <[u8]>::len);
     let mut add = |name: &str, value: &str| {
         let value = &value[..value.floor_char_boundary(MAX_VALUE_BYTES)];
         size += name.len() + value.len();
@@ -94,7 +99,8 @@ pub fn headers(
     let mut own = Vec::new();
     if truncation < Truncation::WithoutOwnHeaders {
         each_header(message, |name, value| {
-            if !NAMES.iter().any(|given| given.as_bytes() == name) {
+            let is_ours = NAMES.iter().any(|given| given.as_bytes() == name);
+            if !is_ours && !dropped.contains(name) {
                 size += name.len() + value.map_or(0, <[u8]>::len);
                 own.push((name.to_vec(), value.map(<[u8]>::to_vec)));
             }

@@ -4,6 +4,7 @@ mod announce;
 mod assignment;
 pub mod breaker;
 mod consumer;
+mod headers;
 mod ledger;
 mod lookup;
 pub(crate) mod operator;
@@ -39,6 +40,7 @@ use crate::telemetry::health::Health;
 use crate::telemetry::logging::RepeatLimit;
 use crate::telemetry::metrics::Metrics;
 use breaker::SharedBreaker;
+use headers::OutcomeHeaders;
 use outputs::Outputs;
 use shared::{Shared, StreamPolicy, Telemetry};
 use shutdown::{ShutdownBarrier, Signal, Stop};
@@ -76,6 +78,10 @@ pub(crate) fn start(
             transaction_timeout(&clients.producer(0)),
             Duration::from_millis(delivery.commit_interval_ms),
         ),
+        headers: OutcomeHeaders {
+            group: settings.kafka.group_id.clone(),
+            dropped: settings.topics.dropped_headers(),
+        },
         clients,
         policy: StreamPolicy {
             guarantee: delivery.guarantee,

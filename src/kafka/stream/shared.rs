@@ -7,6 +7,7 @@ use nik::Date;
 use nik_wire::process::Processor;
 
 use super::breaker::SharedBreaker;
+use super::headers::OutcomeHeaders;
 use super::outputs::Outputs;
 use super::positions::OwnPositions;
 use super::shutdown::{ShutdownBarrier, Signal};
@@ -23,6 +24,7 @@ pub struct Shared {
     pub group: String,
     pub processor: Processor,
     pub outputs: Outputs,
+    pub headers: OutcomeHeaders,
     pub policy: StreamPolicy,
     pub pace: Pace,
     pub telemetry: Telemetry,

@@ -5,9 +5,9 @@ use std::time::Instant;
 use super::{OpenBatch, Processed};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::consumer::Record;
-use crate::kafka::client::native::{Headers, Outgoing};
+use crate::kafka::client::native::Outgoing;
 use crate::kafka::client::producer::Sent;
-use crate::kafka::dlq::headers::{self, Truncation};
+use crate::kafka::dlq::headers::Truncation;
 use crate::kafka::stream::announce;
 use crate::kafka::stream::refusals::{Attempt, Fallback};
 use crate::pipeline::Position;
@@ -104,14 +104,8 @@ impl OpenBatch {
         if destination.is_reply {
             self.refusals.note_reply(input.position);
         }
-        let headers = match *outcome {
-            Outcome::Result { .. } => Headers::copy_of(record),
-            Outcome::Failure { reason, .. } => {
-                let (size, limit) = (self.payload.len(), self.processor.settings().result_bytes);
-                let group = &self.shared.group;
-                Some(headers::headers(record, group, reason, truncation, size, limit))
-            }
-        };
+        let (bytes, limit) = (self.payload.len(), self.processor.settings().result_bytes);
+        let headers = self.shared.headers.of(record, outcome, truncation, bytes, limit);
         self.producer.send(Outgoing {
             topic: destination.topic,
             partition: destination.partition,

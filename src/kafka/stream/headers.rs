@@ -1,0 +1,47 @@
+//! Which headers an outcome gets.
+
+use crate::config::DroppedHeaders;
+use crate::kafka::client::native::consumer::Record;
+use crate::kafka::client::native::{Headers, each_header};
+use crate::kafka::dlq::headers::{self, Failure, Truncation};
+use nik_wire::process::Outcome;
+
+/// Gives each outcome its headers.
+pub struct OutcomeHeaders {
+    /// The consumer group, which failures name.
+    pub group: String,
+    pub dropped: DroppedHeaders,
+}
+
+impl OutcomeHeaders {
+    /// The headers of the outcome of `record`, whose payload has `bytes`. A failure holds its
+    /// request if both fit into `limit` bytes.
+    pub fn of(
+        &self,
+        record: &Record<'_>,
+        outcome: &Outcome,
+        truncation: Truncation,
+        bytes: usize,
+        limit: usize,
+    ) -> Option<Headers> {
+        match *outcome {
+            Outcome::Result { .. } if self.dropped.is_empty() => Headers::copy_of(record),
+            Outcome::Result { .. } => Some(self.kept(record)),
+            Outcome::Failure { reason, .. } => {
+                let group = &self.group;
+                let failure = Failure { group, reason, truncation, bytes, limit };
+                Some(headers::headers(record, &failure, &self.dropped))
+            }
+        }
+    }
+
+    fn kept(&self, record: &Record<'_>) -> Headers {
+        let mut kept = Headers::with_capacity(16);
+        each_header(record, |name, value| {
+            if !self.dropped.contains(name) {
+                kept.push(name, value);
+            }
+        });
+        kept
+    }
+}
