@@ -87,7 +87,7 @@ impl App {
         let api = settings.http.api.then(|| {
             tracing::info!(api = %format!("http://{address}/api/nik"), "http.api is on: requests are answered over HTTP, too");
             let date = settings.rules.reference_date.fixed();
-            Api::new(processor.clone(), date, Arc::clone(&metrics), timeouts.body)
+            Api::new(processor.clone().without_framing(), date, Arc::clone(&metrics), timeouts.body)
         });
         server::start(listener, view, api, timeouts).context("the HTTP server")?;
         tracing::info!(

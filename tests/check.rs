@@ -2,9 +2,11 @@
 
 use std::io::{self, BufReader, Read, Write};
 
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use clap::{Args, Command, FromArgMatches};
 use nik_stream::cli::check::{CheckArgs, check};
-use nik_wire::Limits;
+use nik_wire::{Framing, Limits};
 use nik_wire::process::Settings;
 
 use crate::sample::{answer, answer_under, processor};
@@ -73,6 +75,49 @@ fn a_line_over_the_request_limit_is_a_failure_and_is_not_buffered() {
     let answered = answer_under(settings, request.as_bytes()).1;
     let expected = format!("{answered}\n{failed}\n{failed}\n{answered}\n");
     assert_eq!(checked(settings, &["--reference-date=2024-03-01"], input, 65_536), expected);
+}
+
+#[test]
+fn a_line_of_base64_is_a_request_that_may_contain_line_breaks() {
+    let framing = Framing { requests: true, ..Framing::default() };
+    let settings = Settings { framing, ..Settings::default() };
+    let request = r#"{"nik":["1234567891234567"],"process":"full"}"#;
+    let full = include_str!("../crates/nik-wire/tests/golden/origin/full.json");
+    let framed = [b"\0\0\0\n\n", request.as_bytes()].concat();
+    let failed = r#"{"message":"failed","data":[]}"#;
+    let lines = [STANDARD.encode(&framed), STANDARD_NO_PAD.encode(request), String::new()];
+    let input = format!("{}\n{}\r\n{}\n", lines[0], lines[1], lines[2]);
+    let list = ["--base64", "--reference-date=2024-03-01"];
+    let expected = format!("{full}\n{full}\n{failed}\n");
+    for chunk in [1, 8192] {
+        assert_eq!(checked(settings, &list, input.as_bytes(), chunk), expected);
+    }
+}
+
+#[test]
+fn a_request_in_base64_may_be_as_long_as_the_limit() {
+    let request = br#"{"nik":[],"process":"full"}"#;
+    let list = ["--base64", "--reference-date=2024-03-01"];
+    for spaces in 0..9 {
+        let padded = [&b"         "[..spaces], request].concat();
+        for more in 0..9 {
+            let limits = Limits { request_bytes: padded.len() - more, ..Limits::default() };
+            let settings = Settings { limits, ..Settings::default() };
+            let input = STANDARD.encode(&padded);
+            let expected = answer_under(settings, &padded).1 + "\n";
+            assert_eq!(checked(settings, &list, input.as_bytes(), 8192), expected);
+        }
+    }
+}
+
+#[test]
+fn a_line_that_is_not_base64_is_an_error_that_names_it() {
+    let settings = Settings::default();
+    let input: &[u8] = b"e30=\n{}\n";
+    let arguments = arguments(&["--base64"]).unwrap();
+    let error = check(&arguments, &mut processor(settings), input, io::sink()).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::InvalidData);
+    assert!(error.to_string().starts_with("standard input: line 2: expected base64"), "{error}");
 }
 
 #[test]

@@ -52,3 +52,5 @@ mod dashboards;
 mod deploy;
 #[cfg(feature = "packaging-tests")]
 mod page;
+#[cfg(feature = "packaging-tests")]
+mod registry;

@@ -3,6 +3,9 @@
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::ExitCode;
 
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::json;
 
 use super::config::Files;
@@ -13,6 +16,12 @@ use nik::dataset;
 use nik::region::RetiredCodes;
 use nik_wire::Process;
 use nik_wire::process::{Privacy, Processor, Settings};
+
+/// The usual alphabet, with or without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Validates NIKs without Kafka
 ///
@@ -36,6 +45,11 @@ pub struct CheckArgs {
     /// `rules.reference_date` if that is a date]
     #[arg(long, value_name = "DATE", value_parser = Date::parse)]
     reference_date: Option<Date>,
+
+    /// Reads each line of standard input as base64 (RFC 4648), for requests with a schema id, which
+    /// may contain a line break. Outcomes are written as they are
+    #[arg(long, conflicts_with = "niks")]
+    base64: bool,
 
     /// The NIKs to validate
     #[arg(value_name = "NIK", allow_negative_numbers = true)]
@@ -68,7 +82,7 @@ pub fn check(
     let reference = args.reference_date.unwrap_or_else(today);
     let mut answers = Answers { processor, reference, outcome: Vec::new(), output: &mut output };
     if args.niks.is_empty() {
-        answers.answer_lines(input)?;
+        answers.answer_lines(input, args.base64)?;
     } else {
         let request = json!({"nik": args.niks, "process": args.process.as_str()}).to_string();
         answers.answer(request.as_bytes())?;
@@ -90,10 +104,25 @@ impl<W: Write> Answers<'_, W> {
         self.output.write_all(&self.outcome)
     }
 
-    fn answer_lines(&mut self, mut input: impl BufRead) -> io::Result<()> {
-        // A longer line fails anyway, so one byte over the limit suffices.
-        let kept_bytes = self.processor.settings().limits.request_bytes.saturating_add(1);
-        let mut line = Vec::new();
+    /// Answers the request in a line, the one of this number.
+    fn answer_line(&mut self, line: &[u8], number: usize, base64: bool) -> io::Result<()> {
+        if !base64 {
+            return self.answer(line);
+        }
+        let request = BASE64.decode(line.trim_ascii_end()).map_err(|error| {
+            let text = format!("standard input: line {number}: expected base64: {error}");
+            io::Error::new(io::ErrorKind::InvalidData, text)
+        })?;
+        self.answer(&request)
+    }
+
+    fn answer_lines(&mut self, mut input: impl BufRead, base64: bool) -> io::Result<()> {
+        // A longer request fails anyway, so one byte over the limit suffices.
+        let mut kept_bytes = self.processor.settings().limits.request_bytes.saturating_add(1);
+        if base64 {
+            kept_bytes = kept_bytes.div_ceil(3).saturating_mul(4);
+        }
+        let (mut line, mut number) = (Vec::new(), 1);
         loop {
             let chunk = match input.fill_buf() {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -110,8 +139,9 @@ impl<W: Write> Answers<'_, W> {
                 let text = part.strip_suffix(b"\n").unwrap_or(part);
                 line.extend_from_slice(&text[..text.len().min(kept_bytes - line.len())]);
                 if text.len() < part.len() {
-                    self.answer(&line)?;
+                    self.answer_line(&line, number, base64)?;
                     line.clear();
+                    number += 1;
                 }
             }
             let taken = chunk.len();
@@ -119,6 +149,6 @@ impl<W: Write> Answers<'_, W> {
             // The next chunk may never come, so answer what was read.
             self.output.flush()?;
         }
-        if line.is_empty() { Ok(()) } else { self.answer(&line) }
+        if line.is_empty() { Ok(()) } else { self.answer_line(&line, number, base64) }
     }
 }

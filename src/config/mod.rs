@@ -75,6 +75,7 @@ impl Settings {
                 request_bytes: self.limits.request_bytes,
             },
             result_bytes: self.limits.result_bytes,
+            framing: self.topics.framing(),
             min_age: self.rules.min_age,
             absent: self.rules.absent,
         }

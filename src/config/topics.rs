@@ -3,7 +3,11 @@
 use serde::Serialize;
 
 use super::reader::Reader;
-use super::rule::{optional, text};
+use super::rule::{Choice, choice, optional, text, whole};
+use nik_wire::Framing;
+
+/// A registry gives ids from 1 on, which are Java's `int`; 0 means that no id is written.
+const SCHEMA_IDS: std::ops::RangeInclusive<i64> = 0..=i32::MAX as i64;
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Topics {
@@ -13,7 +17,28 @@ pub struct Topics {
     /// The ledger of positions, if it is kept.
     pub positions: Option<String>,
     pub reply_allowed: Option<String>,
+    #[serde(skip)]
     pub drop_headers: Option<String>,
+    #[serde(skip)]
+    pub framing: RequestFraming,
+    #[serde(skip)]
+    pub results_schema_id: u32,
+    #[serde(skip)]
+    pub failures_schema_id: u32,
+}
+
+/// Whether requests have a schema id in front of their JSON.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequestFraming {
+    /// Every byte is JSON.
+    Plain,
+    /// A request that begins with the byte 0 has one.
+    Either,
+}
+
+impl Choice for RequestFraming {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("plain", Self::Plain), ("either", Self::Either)];
 }
 
 impl Topics {
@@ -25,6 +50,18 @@ impl Topics {
             positions: keys.read("topics.positions", optional()),
             reply_allowed: keys.read("topics.reply_allowed", optional()),
             drop_headers: keys.read("topics.drop_headers", optional()),
+            framing: keys.read("topics.framing", choice()),
+            results_schema_id: keys.read("topics.results_schema_id", whole(SCHEMA_IDS)),
+            failures_schema_id: keys.read("topics.failures_schema_id", whole(SCHEMA_IDS)),
+        }
+    }
+
+    /// Which requests and outcomes have a schema id.
+    pub(super) fn framing(&self) -> Framing {
+        Framing {
+            requests: self.framing == RequestFraming::Either,
+            results: self.results_schema_id,
+            failures: self.failures_schema_id,
         }
     }
 

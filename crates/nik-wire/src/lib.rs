@@ -6,6 +6,7 @@
 
 mod failure;
 mod fast_path;
+mod framing;
 #[cfg(feature = "generate")]
 pub mod generate;
 mod json;
@@ -20,6 +21,7 @@ mod token;
 mod write;
 
 pub use failure::{Reason, write_failure};
+pub use framing::Framing;
 pub use naming::{Naming, Plain, Tokens};
 pub use request::{Limits, Process, Refusal, Request, RequestReader, Unreadable};
 pub use result::{Absent, ResultBody, ResultWriter};

@@ -4,8 +4,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::{
-    Absent, Limits, Naming, Plain, Process, Reason, Refusal, Request, RequestReader, ResultBody,
-    ResultWriter, Span, TokenKey, Tokens, Unreadable, write_failure,
+    Absent, Framing, Limits, Naming, Plain, Process, Reason, Refusal, Request, RequestReader,
+    ResultBody, ResultWriter, Span, TokenKey, Tokens, Unreadable, write_failure,
 };
 use nik::region::Regions;
 use nik::{Date, Nik, Summary, assess};
@@ -14,8 +14,10 @@ use nik::{Date, Nik, Summary, assess};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
     pub limits: Limits,
-    /// The largest result, in bytes.
+    /// The largest result, in bytes, its schema id included.
     pub result_bytes: usize,
+    /// Schema ids in front of requests and outcomes.
+    pub framing: Framing,
     /// The lowest valid age, in years.
     pub min_age: u8,
     /// The notation of absent values.
@@ -24,7 +26,13 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { limits: Limits::default(), result_bytes: 4 << 20, min_age: 0, absent: Absent::Text }
+        Self {
+            limits: Limits::default(),
+            result_bytes: 4 << 20,
+            framing: Framing::default(),
+            min_age: 0,
+            absent: Absent::Text,
+        }
     }
 }
 
@@ -82,11 +90,17 @@ impl Processor {
         &self.privacy
     }
 
+    /// The same rules and limits, for requests and outcomes without schema ids.
+    pub fn without_framing(mut self) -> Self {
+        self.settings.framing = Framing::default();
+        self
+    }
+
     /// Replaces the content of `out` by the outcome of one request. `value` is the record's value,
     /// `None` for a tombstone; ages and centuries are as of the day `reference`. The same arguments
     /// give the same bytes. Never panics: a panic inside becomes the outcome [`Reason::Internal`].
     pub fn process(&mut self, value: Option<&[u8]>, reference: Date, out: &mut Vec<u8>) -> Outcome {
-        guarded(out, |out| match self.answer(value, reference, out) {
+        guarded(self.settings.framing, out, |out| match self.answer(value, reference, out) {
             Ok((process, summary)) => Outcome::Result { process, summary },
             Err(refusal) => self.fail(value, refusal, out),
         })
@@ -102,12 +116,12 @@ impl Processor {
         with_niks: bool,
         out: &mut Vec<u8>,
     ) -> Outcome {
-        guarded(out, |out| {
-            let (process, niks) =
-                match self.reader.read(value.unwrap_or_default(), self.settings.limits) {
-                    Ok(request) => (Some(request.process), Some(request.niks)),
-                    Err(refusal) => (refusal.process, refusal.niks),
-                };
+        guarded(self.settings.framing, out, |out| {
+            let (json, limits) = unframed(value.unwrap_or_default(), &self.settings);
+            let (process, niks) = match self.reader.read(json, limits) {
+                Ok(request) => (Some(request.process), Some(request.niks)),
+                Err(refusal) => (refusal.process, refusal.niks),
+            };
             self.fail(value, Refusal { reason, process, niks: niks.filter(|_| with_niks) }, out)
         })
     }
@@ -121,9 +135,11 @@ impl Processor {
         let Some(bytes) = value else {
             return Err(Refusal { reason: Reason::Tombstone, process: None, niks: None });
         };
-        let request = self.reader.read(bytes, self.settings.limits)?;
+        let (json, limits) = unframed(bytes, &self.settings);
+        let request = self.reader.read(json, limits)?;
         let judgement =
             Judgement { regions: &self.regions, min_age: self.settings.min_age, reference };
+        self.settings.framing.start_result(out);
         let (writer, count) = (&mut self.writer, request.len());
         let summary = match &self.privacy.tokens {
             None => judgement.answer(&request, writer.begin(out, count, Plain)),
@@ -142,12 +158,13 @@ impl Processor {
     /// Writes the failure, without the list if that would exceed the limit of a result or failures
     /// are references.
     fn fail(&self, value: Option<&[u8]>, refusal: Refusal, out: &mut Vec<u8>) -> Outcome {
-        let list = |niks: Span| value.and_then(|bytes| bytes.get(niks.range()));
-        out.clear();
+        let framing = self.settings.framing;
+        let list = |niks: Span| value.and_then(|bytes| framing.json(bytes).get(niks.range()));
+        framing.start_failure(out);
         let niks = refusal.niks.filter(|_| !self.privacy.failures_by_reference);
         write_failure(out, niks.and_then(list));
         if out.len() > self.settings.result_bytes {
-            out.clear();
+            framing.start_failure(out);
             write_failure(out, None);
         }
         Outcome::Failure { reason: refusal.reason, process: refusal.process }
@@ -200,12 +217,23 @@ impl Judgement<'_> {
     }
 }
 
-/// Clears `out` and runs `work`; a panic becomes an internal failure. No buffer stays inconsistent
-/// after a panic, because each is cleared before its next use.
-fn guarded(out: &mut Vec<u8>, work: impl FnOnce(&mut Vec<u8>) -> Outcome) -> Outcome {
-    out.clear();
+/// The JSON of a request, and the limits of its size: that of the request includes the schema id.
+fn unframed<'a>(request: &'a [u8], settings: &Settings) -> (&'a [u8], Limits) {
+    let json = settings.framing.json(request);
+    let prefix = request.len() - json.len();
+    let request_bytes = settings.limits.request_bytes.saturating_sub(prefix);
+    (json, Limits { request_bytes, ..settings.limits })
+}
+
+/// Runs `work`, which replaces the content of `out`; a panic becomes an internal failure. No buffer
+/// stays inconsistent after a panic, because each is cleared before its next use.
+fn guarded(
+    framing: Framing,
+    out: &mut Vec<u8>,
+    work: impl FnOnce(&mut Vec<u8>) -> Outcome,
+) -> Outcome {
     catch_unwind(AssertUnwindSafe(|| work(out))).unwrap_or_else(|_| {
-        out.clear();
+        framing.start_failure(out);
         write_failure(out, None);
         Outcome::Failure { reason: Reason::Internal, process: None }
     })
@@ -218,11 +246,17 @@ mod tests {
     #[test]
     fn a_panic_becomes_an_internal_failure_without_a_list() {
         let mut out = b"the record before".to_vec();
-        let outcome = guarded(&mut out, |out| {
-            out.extend_from_slice(b"half a result");
-            panic!("on purpose, in a test");
-        });
-        assert_eq!(outcome, Outcome::Failure { reason: Reason::Internal, process: None });
-        assert_eq!(out, br#"{"message":"failed","data":[]}"#);
+        for (failures, expected) in [
+            (0, &br#"{"message":"failed","data":[]}"#[..]),
+            (0x0102_0a00, b"\0\x01\x02\x0a\0{\"message\":\"failed\",\"data\":[]}"),
+        ] {
+            let framing = Framing { failures, ..Framing::default() };
+            let outcome = guarded(framing, &mut out, |out| {
+                out.extend_from_slice(b"half a result");
+                panic!("on purpose, in a test");
+            });
+            assert_eq!(outcome, Outcome::Failure { reason: Reason::Internal, process: None });
+            assert_eq!(out, expected);
+        }
     }
 }

@@ -5,6 +5,7 @@ use nik_wire::{Absent, Process, Reason};
 
 use crate::sample::{answer, answer_under, date, processor};
 
+mod framing;
 mod limits;
 
 const EMPTY: &str = r#"{"message":"failed","data":[]}"#;

@@ -7,7 +7,7 @@ use nik::Date;
 use nik::dataset;
 use nik::region::RetiredCodes;
 use nik_wire::process::{self, Outcome, Privacy, Processor};
-use nik_wire::{Absent, Limits, TokenKey};
+use nik_wire::{Absent, Framing, Limits, TokenKey};
 use std::sync::Arc;
 
 /// A processor that reuses its buffers from request to request, as in the service.
@@ -35,6 +35,7 @@ impl ProcessorAdapter {
                 request_bytes: settings.request_bytes,
             },
             result_bytes: settings.result_bytes,
+            framing: Framing::default(), // `process/framing.rs` has its table
             min_age: settings.min_age,
             absent: if settings.absent_null { Absent::Null } else { Absent::Text },
         };
