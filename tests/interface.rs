@@ -16,7 +16,7 @@ use crate::cluster::ProgramSettings;
 use crate::traffic::stage::wait_until;
 
 /// Each key and its default, as `config show` writes it.
-const SETTINGS: [&str; 41] = [
+const SETTINGS: &[&str] = &[
     "kafka.bootstrap_servers = \"localhost:9092\"",
     "kafka.group_id = \"nik-stream\"",
     "kafka.instance_id = \"\"",
@@ -77,12 +77,12 @@ fn the_promised_settings_have_their_keys_and_defaults() {
         }
     }
     for setting in SETTINGS {
-        assert!(found.iter().any(|it| it == setting), "{setting}: {shown}");
+        assert!(found.iter().any(|it| it == *setting), "{setting}: {shown}");
     }
 }
 
 /// Each metric with its labels; a histogram by its count.
-const METRICS: [&str; 38] = [
+const METRICS: &[&str] = &[
     "nik_summary_number_total",
     "nik_summary_number_processed_total",
     "nik_summary_error_total",
@@ -137,7 +137,7 @@ fn the_promised_metrics_exist_from_the_start_with_every_label() {
     let text = metrics.render();
     let reasons =
         Reason::ALL.map(|it| format!("nik_stream_failures_total{{reason=\"{}\"}}", it.as_str()));
-    for metric in METRICS.into_iter().chain(reasons.iter().map(String::as_str)) {
+    for metric in METRICS.iter().copied().chain(reasons.iter().map(String::as_str)) {
         assert!(text.lines().any(|line| line == format!("{metric} 0")), "{metric}: {text}");
     }
     for line in [
@@ -203,7 +203,7 @@ fn a_running_program_exports_its_version_and_its_region_counts() {
 }
 
 /// Each command and its options.
-const COMMANDS: [(&str, &[&str]); 15] = [
+const COMMANDS: &[(&str, &[&str])] = &[
     ("demo", &["--rate <N>", "--duration <S>", "--port <P>"]),
     ("run", &["--config <FILE>"]),
     ("check", &["--process <PROCESS>", "--reference-date <DATE>", "[NIK]..."]),
@@ -212,7 +212,8 @@ const COMMANDS: [(&str, &[&str]); 15] = [
     ("topics verify", &[]),
     ("dlq list", &[]),
     ("dlq show", &[]),
-    ("dlq replay", &["--dry-run"]),
+    ("dlq replay", &["--dry-run", "--key <K>", "--place <P:O>"]),
+    ("dlq dismiss", &["--why <TEXT>"]),
     ("explain", &["[REASON]"]),
     ("regions lookup", &["<CODE>"]),
     ("regions info", &[]),

@@ -18,16 +18,16 @@ fn dead_letters_are_counted_by_reason_and_partition() {
     let stage = failed("counted", 20);
     let settings = stage.settings();
     let table = "\
-reason            partition  failures  first                     last
-malformed_json            0         3  2025-06-01T00:00:00.000Z  2025-06-01T00:18:00.000Z
-malformed_json            1         3  2025-06-01T00:01:00.000Z  2025-06-01T00:19:00.000Z
-malformed_json            2         2  2025-06-01T00:02:00.000Z  2025-06-01T00:11:00.000Z
-tombstone                 0         2  2025-06-01T00:06:00.000Z  2025-06-01T00:15:00.000Z
-tombstone                 1         2  2025-06-01T00:07:00.000Z  2025-06-01T00:16:00.000Z
-tombstone                 2         2  2025-06-01T00:08:00.000Z  2025-06-01T00:17:00.000Z
-unknown_process           0         2  2025-06-01T00:03:00.000Z  2025-06-01T00:12:00.000Z
-unknown_process           1         2  2025-06-01T00:04:00.000Z  2025-06-01T00:13:00.000Z
-unknown_process           2         2  2025-06-01T00:05:00.000Z  2025-06-01T00:14:00.000Z
+reason            partition replays  failures  first                     last
+malformed_json            0       0         3  2025-06-01T00:00:00.000Z  2025-06-01T00:18:00.000Z
+malformed_json            1       0         3  2025-06-01T00:01:00.000Z  2025-06-01T00:19:00.000Z
+malformed_json            2       0         2  2025-06-01T00:02:00.000Z  2025-06-01T00:11:00.000Z
+tombstone                 0       0         2  2025-06-01T00:06:00.000Z  2025-06-01T00:15:00.000Z
+tombstone                 1       0         2  2025-06-01T00:07:00.000Z  2025-06-01T00:16:00.000Z
+tombstone                 2       0         2  2025-06-01T00:08:00.000Z  2025-06-01T00:17:00.000Z
+unknown_process           0       0         2  2025-06-01T00:03:00.000Z  2025-06-01T00:12:00.000Z
+unknown_process           1       0         2  2025-06-01T00:04:00.000Z  2025-06-01T00:13:00.000Z
+unknown_process           2       0         2  2025-06-01T00:05:00.000Z  2025-06-01T00:14:00.000Z
 ";
     let said = say(&settings, &["dlq", "list"]);
     assert_eq!(said.out, table);
@@ -52,7 +52,7 @@ unknown_process           2         2  2025-06-01T00:05:00.000Z  2025-06-01T00:1
         "--until",
         "2025-06-01T00:17:00Z",
     ];
-    let row = |partition, at| json!({"reason": "tombstone", "partition": partition, "failures": 1, "first": at, "last": at});
+    let row = |partition, at| json!({"reason": "tombstone", "partition": partition, "replays": 0, "failures": 1, "first": at, "last": at});
     let rows = [row(1, "2025-06-01T00:16:00.000Z"), row(2, "2025-06-01T00:08:00.000Z")];
     let lines: Vec<Value> = done(&settings, &chosen)
         .lines()
@@ -91,7 +91,7 @@ fn dead_letters_are_listed_with_the_location_of_their_originals() {
         let line = format!("{place:<12}  {time:<24}  {reason:<17}  {request:<30}  {original}\n");
         expected.push_str(&line);
         lines.push(json!({
-            "place": place, "time": time, "reason": "malformed_json", "request": request, "original": original,
+            "place": place, "time": time, "reason": "malformed_json", "request": request, "original": original, "replays": 0,
         }));
     }
     assert_eq!(out, expected);
@@ -141,6 +141,7 @@ fn numbers_are_hidden_unless_reveal_is_given() {
             r#"failure    {place} in {}
 time       2025-06-01T00:00:00.001Z (of the request)
 reason     unknown_process: process is neither limited nor full
+replay     open: not sent again
 group      {}
 request    {}:1:0
 key        \u{{1b}}[31m{nik}

@@ -98,18 +98,40 @@ fn content(record: &Record) -> String {
     format!("{partition} {key:?} {value:?} {headers:?} {timestamp:?}")
 }
 
-/// Asserts that the requests topic holds each of the first `count` requests `times` times, as it
-/// was sent.
-fn assert_each(stage: &Stage, count: usize, times: usize) {
-    let sent = broken(count).into_iter().map(|sent| Record {
+/// The header of a request that was replayed so often.
+fn replays(count: u32) -> (Vec<u8>, Option<Vec<u8>>) {
+    (b"nik-replays".to_vec(), Some(count.to_string().into_bytes()))
+}
+
+/// Which copies of a request there are.
+#[derive(Clone, Copy, PartialEq)]
+enum Copies {
+    Sent,
+    /// Once.
+    Replayed,
+    Both,
+}
+
+/// Asserts that the requests topic holds these copies of each of the first `count` requests.
+fn assert_each(stage: &Stage, count: usize, copies: Copies) {
+    let record = |sent: &NewRecord, headers| Record {
         partition: sent.partition.expect("given"),
         offset: 0,
-        key: sent.key,
-        value: sent.value,
-        headers: sent.headers,
+        key: sent.key.clone(),
+        value: sent.value.clone(),
+        headers,
         timestamp: sent.timestamp,
-    });
-    let mut expected: Vec<_> = sent.flat_map(|sent| vec![content(&sent); times]).collect();
+    };
+    let mut expected = Vec::new();
+    for sent in broken(count) {
+        if copies != Copies::Replayed {
+            expected.push(content(&record(&sent, sent.headers.clone())));
+        }
+        if copies != Copies::Sent {
+            let headers = [sent.headers.clone(), vec![replays(1)]].concat();
+            expected.push(content(&record(&sent, headers)));
+        }
+    }
     let mut found: Vec<_> = requests(stage).iter().map(content).collect();
     expected.sort();
     found.sort();

@@ -3,7 +3,7 @@
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{JUNE, broken, delete_records, done, fail, failed, replayed, requests, say};
+use super::{Copies, JUNE, broken, delete_records, done, fail, failed, replayed, requests, say};
 use crate::cluster::{NewRecord, Record, shared};
 use crate::traffic::stage::{Stage, TOPIC, ready, stop};
 
@@ -42,7 +42,7 @@ fn a_deleted_original_is_read_from_its_dead_letter() {
     }
     assert_eq!(replayed(&stage.settings(), &[]), [9, 0, 0, 0, 0]);
     // They are sent as they were, without the headers of the dead letters.
-    super::assert_each(&stage, 9, 1);
+    super::assert_each(&stage, 9, Copies::Replayed);
 }
 
 #[test]

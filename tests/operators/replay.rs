@@ -4,7 +4,10 @@ use std::process::Stdio;
 
 use nik_wire::Reason;
 
-use super::{assert_each, broken, counts, done, fail, failed, replayed, requests, say};
+use super::{
+    Copies, assert_each, broken, counts, delete_records, done, fail, failed, replayed, replays,
+    requests, say,
+};
 use crate::cluster::{NewRecord, shared};
 use crate::traffic::stage::{Stage, ready, stop, wait_until};
 
@@ -13,9 +16,9 @@ fn a_dead_letter_is_replayed_once_as_it_was_sent() {
     let stage = failed("twice", 30);
     let settings = stage.settings();
     assert_eq!(replayed(&settings, &[]), [30, 0, 0, 0, 0]);
-    assert_each(&stage, 30, 2);
+    assert_each(&stage, 30, Copies::Both);
     assert_eq!(replayed(&settings, &["--yes"]), [0, 30, 0, 0, 0]);
-    assert_each(&stage, 30, 2);
+    assert_each(&stage, 30, Copies::Both);
 }
 
 #[test]
@@ -28,7 +31,7 @@ fn a_dry_run_prints_what_would_be_sent_and_sends_nothing() {
     let told: Vec<_> = out.lines().filter(|line| line.contains(" tombstone ")).collect();
     let of = |partition: usize| format!("{}:{partition}:2", stage.requests);
     assert!(told.len() == 3 && (0..3).all(|it| told[it].ends_with(&of(it))), "{out}");
-    assert_each(&stage, 9, 1);
+    assert_each(&stage, 9, Copies::Sent);
     assert!(shared().committed(&format!("{}-replay", stage.group), &stage.failures).is_empty());
     assert_eq!(replayed(&settings, &chosen[3..]), [3, 0, 0, 0, 6]);
     assert_eq!(counts(&done(&settings, &chosen)), [0, 3, 0, 0, 6]);
@@ -52,7 +55,7 @@ fn overlapping_filters_neither_double_nor_miss_anything() {
     assert!(marks().iter().any(|(partition, mark)| mark < &ends[partition]));
     let [sent, before, ..] = replayed(&settings, &[]);
     assert_eq!(sent + before, 30);
-    assert_each(&stage, 30, 2);
+    assert_each(&stage, 30, Copies::Both);
     // Nothing is left to replay.
     assert_eq!(marks(), ends);
 }
@@ -75,7 +78,7 @@ fn a_killed_replay_continues_without_doubling_or_losing_anything() {
     }
     let sent = requests(&stage).len() as u64 - 60;
     assert_eq!(replayed(&settings, &["--rate", "0"]), [60 - sent, sent, 0, 0, 0]);
-    assert_each(&stage, 60, 2);
+    assert_each(&stage, 60, Copies::Both);
 }
 
 #[test]
@@ -94,7 +97,7 @@ fn of_two_concurrent_replays_the_first_exits_with_75_and_nothing_is_doubled() {
     let words = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(75), "{words}");
     assert!(words.contains("another replay of this group"), "{words}");
-    assert_each(&stage, 60, 2);
+    assert_each(&stage, 60, Copies::Both);
 }
 
 #[test]
@@ -127,7 +130,7 @@ fn foreign_records_are_not_replayed_and_block_nothing() {
     assert_eq!(counts(&said.out), [3, 0, 0, 1, 0]);
     assert_eq!(said.words, "skipped     0:0: not a dead letter\n");
     assert_eq!(replayed(&stage.settings(), &[]), [0, 3, 0, 0, 0]);
-    assert_each(&stage, 3, 2);
+    assert_each(&stage, 3, Copies::Both);
 }
 
 #[test]
@@ -191,7 +194,7 @@ fn too_many_different_filters_are_refused_before_anything_is_sent() {
     let words = told.expect("a limit");
     assert!(words.contains("once without a filter for this partition (--partition 0)"), "{words}");
     assert_eq!(replayed(&settings, &[])[2..], [0, 0, 0]);
-    assert_each(&stage, 6, 2);
+    assert_each(&stage, 6, Copies::Both);
 }
 
 #[test]
@@ -218,10 +221,115 @@ fn a_replay_after_a_fix_gets_its_results() {
     for result in &results {
         let of_it = |request: &&NewRecord| request.key == result.key;
         let request = sent.iter().find(of_it).expect("its request");
-        assert_eq!((result.timestamp, &result.headers), (request.timestamp, &request.headers));
+        let headers = [request.headers.clone(), vec![replays(1)]].concat();
+        assert_eq!((result.timestamp, &result.headers), (request.timestamp, &headers));
         let age = br#""age":35"#; // that day, not today
         let value = result.value.as_deref().expect("text");
         assert!(value.windows(age.len()).any(|window| window == age));
     }
     stop(program);
+}
+
+/// The place of the dead letter of request `number` among `broken`.
+fn place(stage: &Stage, number: usize) -> String {
+    let failures = shared().read_committed(&stage.failures);
+    let key = Some(format!("key {number}").into_bytes());
+    let failure = failures.iter().rfind(|it| it.key == key).expect("a failure");
+    format!("{}:{}", failure.partition, failure.offset)
+}
+
+#[test]
+fn dead_letters_are_chosen_by_key_and_by_place() {
+    let stage = failed("chosen", 12);
+    let settings = stage.settings();
+    let keys = ["--key", "key 4", "--key", "key 11", "--key", "no such key"];
+    let listed = done(&settings, &[&["dlq", "list", "--each", "--json"], &keys[..]].concat());
+    assert_eq!(listed.lines().count(), 2, "{listed}");
+    assert_eq!(replayed(&settings, &keys), [2, 0, 0, 0, 10]);
+    let places = [place(&stage, 0), place(&stage, 3), place(&stage, 4)];
+    let places = places.iter().flat_map(|place| ["--place", place]).collect::<Vec<_>>();
+    let listed = done(&settings, &[&["dlq", "list", "--each", "--json"], &places[..]].concat());
+    assert_eq!(listed.lines().count(), 3, "{listed}");
+    let [sent, before, ..] = replayed(&settings, &places);
+    assert_eq!((sent, before), (2, 1), "one of them has one of the keys");
+    let both = [&places[..], &["--reason", "malformed_json"]].concat();
+    assert_eq!(replayed(&settings, &both)[..2], [0, 1]);
+    let said = say(&settings, &["dlq", "replay", "--place", "0:999"]);
+    assert_eq!(said.code, Some(1));
+    assert!(said.words.contains("has no dead letter at 0:999"), "{}", said.words);
+    let [sent, before, ..] = replayed(&settings, &[]);
+    assert_eq!(sent + before, 12);
+    assert_each(&stage, 12, Copies::Both);
+}
+
+#[test]
+fn a_dismissed_dead_letter_is_never_replayed_and_shows_why() {
+    let stage = failed("dismissed", 12);
+    let settings = stage.settings();
+    let dismiss = ["dlq", "dismiss", "--why", "a test of ours", "--reason", "tombstone"];
+    let dry = done(&settings, &[&dismiss[..], &["--dry-run"]].concat());
+    assert_eq!(counts(&dry), [3, 0, 0, 0, 9]);
+    assert_eq!(counts(&done(&settings, &dismiss)), [3, 0, 0, 0, 9]);
+    assert_eq!(requests(&stage).len(), 12, "nothing is sent");
+    let one = place(&stage, 0);
+    let dismiss_one = ["dlq", "dismiss", "--why", "another", "--place", &one];
+    assert_eq!(counts(&done(&settings, &dismiss_one))[0], 1);
+    let show = |number| done(&settings, &["dlq", "show", &place(&stage, number)]);
+    assert!(show(7).contains("\nreplay     dismissed: a test of ours\n"), "{}", show(7));
+    assert!(show(1).contains("\nreplay     open: not sent again\n"), "{}", show(1));
+    assert_eq!(replayed(&settings, &[])[..2], [8, 4]);
+    // The notes remain when nothing is left to replay.
+    assert!(show(0).contains("\nreplay     dismissed: another\n"), "{}", show(0));
+    assert!(show(1).contains("\nreplay     sent again\n"), "{}", show(1));
+    let said = say(&settings, &["dlq", "dismiss", "--why", "of 3273010101900001"]);
+    assert_eq!((said.code, said.words.contains("3273010101900001")), (Some(2), false));
+}
+
+#[test]
+fn a_request_says_how_often_it_was_replayed_and_so_do_its_outcomes() {
+    let stage = failed("again", 3);
+    let settings = stage.settings();
+    let program = ready(&settings);
+    for round in 1..=2 {
+        assert_eq!(replayed(&settings, &[])[0], 3);
+        let (_, failures) = stage.wait_for_outcomes(shared(), 3 + 3 * round);
+        let count = replays(u32::try_from(round).expect("a few"));
+        let counted = failures.iter().filter(|it| it.headers.last() == Some(&count));
+        assert_eq!(counted.count(), 3, "{failures:?}");
+    }
+    stop(program);
+    let rows = done(&settings, &["dlq", "list", "--json", "--partition", "0"]);
+    let replays = |line: &str| -> serde_json::Value {
+        serde_json::from_str::<serde_json::Value>(line).expect("JSON")["replays"].clone()
+    };
+    assert_eq!(rows.lines().map(replays).collect::<Vec<_>>(), [0, 1, 2]);
+}
+
+#[test]
+fn originals_are_read_from_the_requests_topic_only() {
+    let stage = Stage::new(shared(), "copied", 1);
+    let other = Stage::new(shared(), "secrets", 1);
+    let large = NewRecord {
+        partition: Some(0),
+        key: Some(b"k".to_vec()),
+        value: Some(vec![b'x'; 3000]),
+        ..NewRecord::default()
+    };
+    let settings = stage.settings().set("limits.result_bytes", "2500");
+    fail(&stage, &settings, std::slice::from_ref(&large));
+    shared().produce(&other.requests, &[large]);
+    let elsewhere = settings.set("topics.requests", &other.requests);
+    let listed = done(&elsewhere, &["dlq", "list", "--each"]);
+    assert!(listed.ends_with("  elsewhere\n"), "{listed}");
+    for command in [&["dlq", "replay", "--dry-run"][..], &["dlq", "replay"]] {
+        let said = say(&elsewhere, command);
+        assert_eq!(said.code, Some(1));
+        assert!(said.words.contains("dlq dismiss --place 0:0"), "{}", said.words);
+    }
+    assert_eq!(requests(&other).len(), 1);
+    let dismiss = ["dlq", "dismiss", "--place", "0:0", "--why", "moved"];
+    assert_eq!(counts(&done(&elsewhere, &dismiss))[0], 1);
+    assert_eq!(replayed(&elsewhere, &[])[..2], [0, 1]);
+    delete_records(&stage.requests, &[0]);
+    assert!(done(&stage.settings(), &["dlq", "show", "0:0"]).contains("original   lost"));
 }

@@ -207,6 +207,11 @@ fn the_dlq_commands_work_with_the_rights_of_the_page_and_name_each_missing_one()
     for (command, arguments, tells) in [
         ("dlq list", &["dlq", "list", "--each"][..], "malformed_json"),
         ("dlq show", &["dlq", "show", "0:0"], "malformed_json"),
+        (
+            "dlq dismiss",
+            &["dlq", "dismiss", "--yes", "--why", "x", "--reason", "internal"],
+            "filtered out             1",
+        ),
         ("dlq replay", &["dlq", "replay", "--yes"], "sent                     1"),
     ] {
         let (all, lacking) = users(secured, &listed(&stage, command));

@@ -1,4 +1,4 @@
-//! `nik-stream dlq list`: counts dead letters by reason and partition, or lists them.
+//! `nik-stream dlq list`: counts dead letters by reason, partition and replays, or lists them.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
@@ -15,8 +15,8 @@ use crate::kafka::dlq::dead_letter::DeadLetter;
 use crate::kafka::dlq::originals::OriginalLocation;
 use crate::kafka::dlq::scan::{DeadLetterTopic, Scanned};
 
-/// Counts dead letters by reason and partition, with the first and the last time, or lists them one
-/// by one
+/// Counts dead letters by reason, partition and number of replays, with the first and the last time,
+/// or lists them one by one
 ///
 /// The time of a dead letter is the timestamp of its request. The command reads committed records,
 /// and stops where each partition ended at the start.
@@ -24,6 +24,7 @@ use crate::kafka::dlq::scan::{DeadLetterTopic, Scanned};
 #[command(after_help = "Examples:
   nik-stream dlq list
   nik-stream dlq list --each --reason malformed_json --since 2h
+  nik-stream dlq list --key onboarding-7
   nik-stream dlq list --each --json | jq -r .place")]
 pub(super) struct ListArgs {
     #[command(flatten)]
@@ -33,8 +34,8 @@ pub(super) struct ListArgs {
     filters: FilterArgs,
 
     /// Prints one line for each dead letter: its position, time and reason, the position of its
-    /// request, and where that can be read: `there` (in its topic), `kept` (in the dead letter), or
-    /// `lost` (nowhere)
+    /// request, and where that can be read: `there` (in its topic), `kept` (in the dead letter),
+    /// `lost` (nowhere), or `elsewhere` (in a topic that is not topics.requests)
     #[arg(long)]
     each: bool,
 
@@ -59,14 +60,16 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
             "time", "reason"
         ))?;
     }
-    for partition in topic.select(&args.filters.partitions)? {
+    let places = args.filters.places();
+    for partition in topic.choose(&args.filters.partitions, &places)? {
         let offsets = topic.offsets(partition)?;
         for record in topic.records(partition, offsets) {
             let Scanned::DeadLetter(dead_letter) = record? else {
                 foreign += 1;
                 continue;
             };
-            if !filter.matches(&dead_letter.reason, dead_letter.timestamp) {
+            let is_place = places.is_empty() || places.contains(&dead_letter.position);
+            if !is_place || !filter.matches(dead_letter.traits()) {
                 continue;
             }
             table.add(&dead_letter);
@@ -100,12 +103,14 @@ fn write_line(
         OriginalLocation::RequestTopic => "there",
         OriginalLocation::DeadLetter => "kept",
         OriginalLocation::Gone => "lost",
+        OriginalLocation::OtherTopic => "elsewhere",
     };
     let (position, time) = (dead_letter.position.to_string(), format_time(dead_letter.timestamp));
     let (reason, request) = (&dead_letter.reason, request_position(dead_letter));
     if json {
         let line = json!({
             "place": position, "time": time, "reason": reason, "request": request, "original": original,
+            "replays": dead_letter.replays(),
         });
         writeln!(out, "{line}")
     } else {
@@ -113,10 +118,10 @@ fn write_line(
     }
 }
 
-/// Counts by reason and partition. Its columns have fixed widths, as those of `--each`, whose lines
+/// Counts by reason, partition and number of replays. Its columns have fixed widths, as those of `--each`, whose lines
 /// are written as they are read.
 #[derive(Default)]
-struct Table(BTreeMap<(String, i32), Row>);
+struct Table(BTreeMap<(String, i32, u32), Row>);
 
 #[derive(Default)]
 struct Row {
@@ -127,7 +132,8 @@ struct Row {
 
 impl Table {
     fn add(&mut self, dead_letter: &DeadLetter) {
-        let key = (dead_letter.reason.clone(), dead_letter.position.partition);
+        let (reason, replays) = (dead_letter.reason.clone(), dead_letter.replays());
+        let key = (reason, dead_letter.position.partition, replays);
         let row = self.0.entry(key).or_default();
         row.count += 1;
         row.first = row.first.or(dead_letter.timestamp).min(dead_letter.timestamp.or(row.first));
@@ -140,18 +146,27 @@ impl Table {
 
     fn write(&self, out: &mut impl Write, json: bool) -> io::Result<()> {
         if !json {
-            let (reason, partition, count) = ("reason", "partition", "failures");
-            writeln!(out, "{reason:<17} {partition:>9} {count:>9}  {:<24}  last", "first")?;
+            let (reason, partition, replays, count) =
+                ("reason", "partition", "replays", "failures");
+            writeln!(
+                out,
+                "{reason:<17} {partition:>9} {replays:>7} {count:>9}  {:<24}  last",
+                "first"
+            )?;
         }
-        for ((reason, partition), row) in &self.0 {
+        for ((reason, partition, replays), row) in &self.0 {
             let (count, first, last) = (row.count, format_time(row.first), format_time(row.last));
             if json {
                 let line = json!({
-                    "reason": reason, "partition": partition, "failures": count, "first": first, "last": last,
+                    "reason": reason, "partition": partition, "replays": replays, "failures": count,
+                    "first": first, "last": last,
                 });
                 writeln!(out, "{line}")?;
             } else {
-                writeln!(out, "{reason:<17} {partition:>9} {count:>9}  {first:<24}  {last}")?;
+                writeln!(
+                    out,
+                    "{reason:<17} {partition:>9} {replays:>7} {count:>9}  {first:<24}  {last}"
+                )?;
             }
         }
         Ok(())

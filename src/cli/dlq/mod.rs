@@ -1,22 +1,25 @@
-//! `nik-stream dlq`: lists, shows and replays dead letters.
+//! `nik-stream dlq`: lists, shows, replays and dismisses dead letters.
 
+mod dismiss;
 mod list;
 mod replay;
 mod show;
 mod time;
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use crate::cli::mask::mask;
-use crate::kafka::dlq::dead_letter::{DeadLetter, Filter};
+use crate::kafka::dlq::dead_letter::{DeadLetter, Filter, KeyHash};
 use crate::kafka::dlq::replay::ReplayOptions;
+use crate::pipeline::Position;
 use nik_wire::Reason;
 use time::parse_time;
 
-/// Lists, shows and replays dead letters: the records of the failures topic
+/// Lists, shows, replays and dismisses dead letters: the records of the failures topic
 #[derive(Args, Debug)]
 #[command(after_help = "Example: nik-stream dlq list --reason malformed_json --since 2h")]
 pub struct DlqArgs {
@@ -29,6 +32,7 @@ enum Command {
     List(list::ListArgs),
     Show(show::ShowArgs),
     Replay(replay::ReplayArgs),
+    Dismiss(dismiss::DismissArgs),
 }
 
 /// Chooses dead letters.
@@ -37,6 +41,15 @@ struct FilterArgs {
     /// Only dead letters with this reason; can be repeated
     #[arg(long = "reason", value_name = "REASON", value_parser = PossibleValuesParser::new(Reason::ALL.map(Reason::as_str)))]
     reasons: Vec<String>,
+
+    /// Only dead letters of requests with this key; can be repeated
+    #[arg(long = "key", value_name = "K")]
+    keys: Vec<String>,
+
+    /// Only the dead letter at this place, PARTITION:OFFSET, as printed by `dlq list --each`; can be
+    /// repeated
+    #[arg(long = "place", value_name = "P:O")]
+    places: Vec<Position>,
 
     /// Only dead letters in this partition of the failures topic; can be repeated
     #[arg(long = "partition", value_name = "N", value_parser = clap::value_parser!(i32).range(0..))]
@@ -57,13 +70,19 @@ impl FilterArgs {
     fn filter(&self) -> Filter {
         Filter {
             reasons: self.reasons.iter().cloned().collect(),
+            keys: self.keys.iter().map(|key| KeyHash::of(key.as_bytes())).collect(),
             since: self.since,
             until: self.until,
         }
     }
 
-    fn options(&self, limit: Option<u64>, rate: u32) -> ReplayOptions {
-        ReplayOptions { filter: self.filter(), partitions: self.partitions.clone(), limit, rate }
+    fn places(&self) -> BTreeSet<Position> {
+        self.places.iter().copied().collect()
+    }
+
+    fn options(&self, limit: Option<u64>, rate: u32, dismiss: Option<String>) -> ReplayOptions {
+        let (filter, partitions) = (self.filter(), self.partitions.clone());
+        ReplayOptions { filter, partitions, places: self.places(), dismiss, limit, rate }
     }
 }
 
@@ -77,5 +96,6 @@ pub fn run(args: &DlqArgs) -> anyhow::Result<ExitCode> {
         Command::List(args) => list::run(args),
         Command::Show(args) => show::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Dismiss(args) => dismiss::run(args),
     }
 }

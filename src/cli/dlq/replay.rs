@@ -20,9 +20,10 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Sends the requests behind dead letters again, each exactly once
 ///
 /// They go to the requests topic with their original key, value, headers, partition and
-/// timestamp, so that ages are computed for the original day. The committed offsets of the group
-/// `<kafka.group_id>-replay` record what was sent: a second run sends none of it again, and a run
-/// that was killed continues where it stopped.
+/// timestamp, so that ages are computed for the original day. The header nik-replays says how often
+/// a request was replayed. The committed offsets of the group `<kafka.group_id>-replay` record what
+/// was sent: a second run sends none of it again, and a run that was killed continues where it
+/// stopped.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   nik-stream dlq replay --dry-run --reason internal
@@ -56,19 +57,42 @@ pub(super) struct ReplayArgs {
 pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let settings = args.files.load()?.settings;
     let mut topic = DeadLetterTopic::open(&settings, Operation::Read)?;
-    let options = args.filters.options(args.limit, args.rate);
-    if args.dry_run {
-        return dry_run(&mut topic, &options);
+    let options = args.filters.options(args.limit, args.rate, None);
+    let words = Words {
+        question: |count| format!("Send {count} requests again to {}?", settings.topics.requests),
+        done: "sent",
+        expected: "would send",
+    };
+    carry_out(&mut topic, &options, args.dry_run, args.yes, &words)
+}
+
+/// What a command says about the dead letters that it deals with.
+pub(super) struct Words<Question> {
+    pub question: Question,
+    pub done: &'static str,
+    pub expected: &'static str,
+}
+
+/// Replays or dismisses, after a question on a terminal.
+pub(super) fn carry_out(
+    topic: &mut DeadLetterTopic,
+    options: &ReplayOptions,
+    dry_run: bool,
+    yes: bool,
+    words: &Words<impl Fn(u64) -> String>,
+) -> anyhow::Result<ExitCode> {
+    if dry_run {
+        return print_expected(topic, options, words.expected);
     }
-    if !args.yes && io::stdin().is_terminal() && io::stderr().is_terminal() {
-        let expected = replay(&mut topic, &options, true, &mut |_| Ok(()))?;
-        if !confirm(expected.sent, &settings.topics.requests)? {
-            eprintln!("nothing was sent");
+    if !yes && io::stdin().is_terminal() && io::stderr().is_terminal() {
+        let expected = replay(topic, options, true, &mut |_| Ok(()))?;
+        if !confirm(&(words.question)(expected.chosen))? {
+            eprintln!("nothing was {}", words.done);
             return Ok(ExitCode::SUCCESS);
         }
     }
     let mut progress_due = io::stderr().is_terminal().then(|| Instant::now() + PROGRESS_INTERVAL);
-    let summary = replay(&mut topic, &options, false, &mut |event| {
+    let summary = replay(topic, options, false, &mut |event| {
         match event {
             ReplayEvent::Committed(sent) => {
                 if progress_due.is_some_and(|due| Instant::now() >= due) {
@@ -80,15 +104,19 @@ pub(super) fn run(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         }
         Ok(())
     })?;
-    print_summary(summary, "sent")
+    print_summary(summary, words.done)
 }
 
-fn dry_run(topic: &mut DeadLetterTopic, options: &ReplayOptions) -> anyhow::Result<ExitCode> {
+fn print_expected(
+    topic: &mut DeadLetterTopic,
+    options: &ReplayOptions,
+    expected: &str,
+) -> anyhow::Result<ExitCode> {
     let mut out = BufWriter::new(io::stdout().lock());
     let summary = replay(topic, options, true, &mut |event| {
         match event {
-            ReplayEvent::Sending(dead_letter) => {
-                writeln!(out, "would send  {}", describe(dead_letter))?;
+            ReplayEvent::Chosen(dead_letter) => {
+                writeln!(out, "{expected}  {}", describe(dead_letter))?;
             }
             event => report_skipped(&event),
         }
@@ -99,7 +127,7 @@ fn dry_run(topic: &mut DeadLetterTopic, options: &ReplayOptions) -> anyhow::Resu
         summary => {
             written(out.flush())?;
             drop(out);
-            print_summary(summary?, "would send")
+            print_summary(summary?, expected)
         }
     }
 }
@@ -115,14 +143,14 @@ fn report_skipped(event: &ReplayEvent<'_>) {
     match event {
         ReplayEvent::Lost(dead_letter) => eprintln!("lost        {}", describe(dead_letter)),
         ReplayEvent::Foreign(position) => eprintln!("skipped     {position}: not a dead letter"),
-        ReplayEvent::Sending(_) | ReplayEvent::Committed(_) => {}
+        ReplayEvent::Chosen(_) | ReplayEvent::Committed(_) => {}
     }
 }
 
-fn print_summary(summary: ReplaySummary, sent: &str) -> anyhow::Result<ExitCode> {
+fn print_summary(summary: ReplaySummary, done: &str) -> anyhow::Result<ExitCode> {
     let lines = [
-        (sent, summary.sent),
-        ("already replayed", summary.already_replayed),
+        (done, summary.chosen),
+        ("already done", summary.already_done),
         ("lost", summary.lost),
         ("not a dead letter", summary.foreign),
         ("filtered out", summary.filtered_out),
@@ -131,8 +159,8 @@ fn print_summary(summary: ReplaySummary, sent: &str) -> anyhow::Result<ExitCode>
     written(io::stdout().write_all(lines.concat().as_bytes()))
 }
 
-fn confirm(count: u64, topic: &str) -> io::Result<bool> {
-    eprint!("Send {count} requests again to {topic}? [y/N] ");
+fn confirm(question: &str) -> io::Result<bool> {
+    eprint!("{question} [y/N] ");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))

@@ -11,6 +11,7 @@ use crate::cli::written;
 use crate::kafka::Operation;
 use crate::kafka::dlq::dead_letter::{DeadLetter, Header};
 use crate::kafka::dlq::originals::{OriginalLocation, OriginalRecord};
+use crate::kafka::dlq::progress::Fate;
 use crate::kafka::dlq::scan::DeadLetterTopic;
 use crate::pipeline::Position;
 
@@ -39,7 +40,7 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
     let mut topic = DeadLetterTopic::open(&settings, Operation::Read)?;
     let dead_letter = topic.get(args.position)?;
     let (location, original) = topic.originals()?.fetch(&dead_letter)?;
-    let page = Page { reveal: args.reveal };
+    let page = Page { reveal: args.reveal, fate: topic.fate(&dead_letter)? };
     let text = page.render(&dead_letter, location, original.as_ref(), &settings.topics.failures);
     let exit = written(io::stdout().write_all(text.as_bytes()))?;
     if !args.reveal {
@@ -50,6 +51,7 @@ pub(super) fn run(args: &ShowArgs) -> anyhow::Result<ExitCode> {
 
 struct Page {
     reveal: bool,
+    fate: Fate,
 }
 
 impl Page {
@@ -68,6 +70,14 @@ impl Page {
         line("failure", &format!("{} in {topic}", dead_letter.position));
         line("time", &format!("{} (of the request)", format_time(dead_letter.timestamp)));
         line("reason", &format!("{}: {}", dead_letter.reason, self.hide(&dead_letter.message)));
+        line(
+            "replay",
+            &match &self.fate {
+                Fate::Open => "open: not sent again".to_owned(),
+                Fate::Replayed => "sent again".to_owned(),
+                Fate::Dismissed(why) => format!("dismissed: {}", self.hide(why)),
+            },
+        );
         line("group", &self.hide(&dead_letter.group));
         line("request", &request_position(dead_letter));
         line("key", &self.bytes(dead_letter.key.as_deref()));
@@ -82,6 +92,9 @@ impl Page {
                 }
                 OriginalLocation::Gone => {
                     "lost: deleted from the requests topic, and too large for the dead letter"
+                }
+                OriginalLocation::OtherTopic => {
+                    "not read: in a topic that is not topics.requests, and too large for the dead letter"
                 }
             },
         );

@@ -14,10 +14,10 @@ use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
 use crate::kafka::client::producer::settle::Unsettled;
 use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
 use crate::kafka::client::refusal::is_permanent;
-use crate::kafka::dlq::dead_letter::Filter;
+use crate::kafka::dlq::dead_letter::{self, REPLAYS};
 use crate::kafka::dlq::error::DlqError;
 use crate::kafka::dlq::originals::OriginalRecord;
-use crate::kafka::dlq::progress::{Cursor, Progress};
+use crate::kafka::dlq::progress::{Choice, Cursor, Progress};
 use crate::kafka::dlq::scan::DeadLetterTopic;
 use crate::pipeline::Position;
 
@@ -52,13 +52,15 @@ impl Batch {
     }
 }
 
-/// What a replay does with one partition of the failures topic.
+/// What a run does with one partition of the failures topic.
 #[derive(Clone, Copy)]
 pub struct Task<'a> {
     pub partition: i32,
-    /// What earlier replays have sent.
+    /// What earlier runs have dealt with.
     pub progress: &'a Progress,
-    pub filter: &'a Filter,
+    /// The offset at which the run starts.
+    pub start: i64,
+    pub choice: &'a Choice,
 }
 
 /// Sends originals at a limited rate.
@@ -175,7 +177,7 @@ impl Sender {
     /// Commits what was sent, and the progress at `cursor`.
     pub fn commit(&mut self, task: Task<'_>, cursor: Cursor) -> Result<(), DlqError> {
         self.producer.begin()?;
-        let progress = task.progress.advanced(cursor, task.filter);
+        let progress = task.progress.advanced(task.start, cursor, task.choice);
         let mut list = TopicPartitionList::new();
         let mut position = list.add_partition(&self.failures, task.partition);
         position
@@ -202,20 +204,22 @@ impl Sender {
     }
 }
 
-/// The original unchanged, for its old partition if that still exists.
+/// The original with its number of replays, for its old partition if that still exists.
 fn outgoing<'a>(topic: &'a CString, partitions: i32, ready: &'a Ready, tag: usize) -> Outgoing<'a> {
     let OriginalRecord { key, value, headers, timestamp } = &ready.original;
-    let mut copied = Headers::with_capacity(headers.len());
-    for (name, value) in headers {
+    let mut copied = Headers::with_capacity(headers.len() + 1);
+    for (name, value) in headers.iter().filter(|(name, _)| name != REPLAYS) {
         copied.push(name, value.as_deref());
     }
+    let replays = dead_letter::replays(headers).saturating_add(1);
+    copied.push(REPLAYS, Some(replays.to_string().as_bytes()));
     Outgoing {
         topic,
         partition: Some(ready.partition).filter(|it| (0..partitions).contains(it)),
         key: key.as_deref(),
         value: value.as_deref(),
         timestamp: timestamp.filter(|&at| at > 0),
-        headers: (!headers.is_empty()).then_some(copied),
+        headers: Some(copied),
         tag,
     }
 }

@@ -49,6 +49,12 @@ pub enum DlqError {
     )]
     Refused { position: Position, code: Code },
     #[error(
+        "dead letter {position} says that its request is in another topic than topics.requests, and has no copy of it: only \
+         topics.requests is read. Everything before it in its partition has been sent. Exclude it with --since, --until or --reason, \
+         or put it aside: nik-stream dlq dismiss --place {position} --why TEXT"
+    )]
+    OtherTopic { position: Position },
+    #[error(
         "another replay of this group has taken over (or the brokers were unreachable for long): what this replay had not \
          committed, it did not send. Run it again when the other one has ended ({0})"
     )]

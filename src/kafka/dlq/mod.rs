@@ -4,8 +4,8 @@ pub mod dead_letter;
 pub mod error;
 pub mod headers;
 pub mod originals;
+pub mod progress;
 pub mod replay;
 pub mod scan;
 
 mod batch;
-mod progress;

@@ -13,6 +13,7 @@ use crate::kafka::client::native::each_header;
 use crate::kafka::client::reader::Reader;
 use crate::kafka::dlq::dead_letter::{DeadLetter, Header, TopicPosition};
 use crate::kafka::security::acl::{Operation, Right};
+use crate::pipeline::Position;
 use nik_wire::Reason;
 
 /// How often the brokers are asked for a partition before it counts as deleted.
@@ -35,18 +36,23 @@ pub enum OriginalLocation {
     RequestTopic,
     DeadLetter,
     Gone,
+    /// In a topic that is not `topics.requests`, which is never read: a record of the failures
+    /// topic must not choose what is copied into the requests.
+    OtherTopic,
 }
 
 /// Reads originals. This is fast in the order of their positions.
 pub struct Originals {
     reader: Reader,
+    /// The requests topic, the only one that is read.
+    topic: String,
     /// The offsets that each partition holds; `None` if it was deleted.
-    offsets: HashMap<(String, i32), Option<Range<i64>>>,
+    offsets: HashMap<i32, Option<Range<i64>>>,
 }
 
 impl Originals {
-    pub(super) fn new(reader: Reader) -> Self {
-        Self { reader, offsets: HashMap::new() }
+    pub(super) fn new(reader: Reader, topic: &str) -> Self {
+        Self { reader, topic: topic.to_owned(), offsets: HashMap::new() }
     }
 
     /// Where the original is, judged by the offsets in its topic alone.
@@ -56,8 +62,17 @@ impl Originals {
         } else if restore(dead_letter).is_some() {
             OriginalLocation::DeadLetter
         } else {
-            OriginalLocation::Gone
+            self.unread(dead_letter)
         })
+    }
+
+    /// Where an original is that cannot be read.
+    fn unread(&self, dead_letter: &DeadLetter) -> OriginalLocation {
+        if dead_letter.request.topic == self.topic {
+            OriginalLocation::Gone
+        } else {
+            OriginalLocation::OtherTopic
+        }
     }
 
     /// Reads the original, unless it is gone.
@@ -68,7 +83,7 @@ impl Originals {
         if self.is_retained(&dead_letter.request)? {
             // Asks the brokers again before it counts as gone, since no later replay looks for it.
             for _ in 0..2 {
-                match self.read(&dead_letter.request)? {
+                match self.read(dead_letter.request.position)? {
                     Some(record) if is_original(&record, dead_letter) => {
                         return Ok((OriginalLocation::RequestTopic, Some(record)));
                     }
@@ -78,15 +93,18 @@ impl Originals {
         }
         Ok(match restore(dead_letter) {
             Some(record) => (OriginalLocation::DeadLetter, Some(record)),
-            None => (OriginalLocation::Gone, None),
+            None => (self.unread(dead_letter), None),
         })
     }
 
     fn is_retained(&mut self, request: &TopicPosition) -> Result<bool, CommandError> {
-        let partition = (request.topic.clone(), request.position.partition);
+        if request.topic != self.topic {
+            return Ok(false);
+        }
+        let partition = request.position.partition;
         if !self.offsets.contains_key(&partition) {
-            let offsets = self.look_up(request)?;
-            self.offsets.insert(partition.clone(), offsets);
+            let offsets = self.look_up(partition)?;
+            self.offsets.insert(partition, offsets);
         }
         let offsets = self.offsets[&partition].as_ref();
         Ok(offsets.is_some_and(|offsets| offsets.contains(&request.position.offset)))
@@ -94,15 +112,15 @@ impl Originals {
 
     /// The offsets that the partition holds. A broker that has just started does not know it yet,
     /// so there are several attempts.
-    fn look_up(&self, request: &TopicPosition) -> Result<Option<Range<i64>>, CommandError> {
+    fn look_up(&self, partition: i32) -> Result<Option<Range<i64>>, CommandError> {
         for _ in 0..LOOKUP_ATTEMPTS {
-            match self.reader.offsets(&request.topic, request.position.partition) {
+            match self.reader.offsets(&self.topic, partition) {
                 Ok(offsets) => return Ok(Some(offsets)),
                 Err(error) if error.rdkafka_error_code().is_some_and(is_unknown) => {
                     std::thread::sleep(LOOKUP_BACKOFF);
                 }
                 Err(error) => {
-                    let right = Right::on_topic(Operation::Read, &request.topic);
+                    let right = Right::on_topic(Operation::Read, &self.topic);
                     return Err(CommandError::new(&right, &error));
                 }
             }
@@ -110,9 +128,9 @@ impl Originals {
         Ok(None)
     }
 
-    fn read(&mut self, request: &TopicPosition) -> Result<Option<OriginalRecord>, CommandError> {
-        let (partition, offset) = request.position.into();
-        let mut records = self.reader.records(&request.topic, partition, offset..offset + 1);
+    fn read(&mut self, position: Position) -> Result<Option<OriginalRecord>, CommandError> {
+        let (partition, offset) = position.into();
+        let mut records = self.reader.records(&self.topic, partition, offset..offset + 1);
         Ok(records.next().transpose()?.as_ref().map(OriginalRecord::of))
     }
 }

@@ -1,16 +1,18 @@
-//! Replays dead letters: sends their originals again, each exactly once.
+//! Replays dead letters: sends their originals again, each exactly once. Or dismisses them, which
+//! only notes that they are done.
 //!
 //! The originals and the progress are committed in one transaction. The progress is an offset that
 //! a group without members commits in the failures topic (see `progress`); all replays share one
 //! transactional id, which fences a second one.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use crate::kafka::dlq::batch::{Batch, Ready, Sender, Task};
 use crate::kafka::dlq::dead_letter::{DeadLetter, Filter};
 use crate::kafka::dlq::error::DlqError;
-use crate::kafka::dlq::originals::Originals;
-use crate::kafka::dlq::progress::{self, Cursor, METADATA_LIMIT, Progress};
+use crate::kafka::dlq::originals::{OriginalLocation, Originals};
+use crate::kafka::dlq::progress::{self, Choice, Cursor, METADATA_LIMIT, Progress};
 use crate::kafka::dlq::scan::{DeadLetterTopic, Scanned};
 use crate::kafka::security::acl::Operation;
 use crate::pipeline::Position;
@@ -20,19 +22,34 @@ pub struct ReplayOptions {
     pub filter: Filter,
     /// Partitions of the failures topic; empty: all.
     pub partitions: Vec<i32>,
+    /// Places in the failures topic; empty: any. Each must hold a dead letter.
+    pub places: BTreeSet<Position>,
+    /// Dismisses the dead letters for this reason instead of replaying them.
+    pub dismiss: Option<String>,
     /// How many requests are sent at most.
     pub limit: Option<u64>,
     /// Requests per second at most; 0: unlimited.
     pub rate: u32,
 }
 
+impl ReplayOptions {
+    fn choice(&self, partition: i32) -> Choice {
+        let of_it = self.places.iter().filter(|place| place.partition == partition);
+        Choice {
+            filter: self.filter.clone(),
+            offsets: (!self.places.is_empty()).then(|| of_it.map(|place| place.offset).collect()),
+            why: self.dismiss.clone(),
+        }
+    }
+}
+
 /// How many records of the failures topic a replay has dealt with, and how.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReplaySummary {
-    /// In a dry run: would be sent.
-    pub sent: u64,
-    /// Match the filter, and an earlier replay has sent them or reported them as lost.
-    pub already_replayed: u64,
+    /// Sent or dismissed; in a dry run: would be.
+    pub chosen: u64,
+    /// Match the filter, and an earlier run has sent them, reported them as lost or dismissed them.
+    pub already_done: u64,
     /// The original is gone.
     pub lost: u64,
     /// Written by another program.
@@ -41,8 +58,9 @@ pub struct ReplaySummary {
 }
 
 pub enum ReplayEvent<'a> {
-    /// The next transaction will contain the original; in a dry run: would contain it.
-    Sending(&'a DeadLetter),
+    /// The next transaction will contain the original, or the note of its dismissal; in a dry run:
+    /// would contain it.
+    Chosen(&'a DeadLetter),
     /// The original is gone.
     Lost(&'a DeadLetter),
     /// This record is not a dead letter.
@@ -61,8 +79,11 @@ pub fn replay(
     dry_run: bool,
     observer: &mut Observer<'_>,
 ) -> Result<ReplaySummary, DlqError> {
-    let partitions = topic.select(&options.partitions)?;
-    let request_partitions = topic.reader.partitions(&topic.requests, Operation::Write)?;
+    let partitions = topic.choose(&options.partitions, &options.places)?;
+    let request_partitions = match options.dismiss {
+        Some(_) => 0,
+        None => topic.reader.partitions(&topic.requests, Operation::Write)?,
+    };
     // The producer is created first: it aborts the transaction of a replay that crashed, and fences
     // every other replay.
     let mut sender = if dry_run {
@@ -100,38 +121,20 @@ impl Run<'_> {
     fn run(&mut self, topic: &mut DeadLetterTopic, partitions: &[i32]) -> Result<(), DlqError> {
         let mut plan = Vec::new();
         // All partitions are checked before anything is sent, and records that arrive from now on
-        // are left to the next replay.
-        for (partition, progress) in progress::load(&topic.reader, &topic.name, partitions)? {
+        // are left to the next run.
+        for (partition, mut progress) in progress::load(&topic.reader, &topic.name, partitions)? {
             let offsets = topic.offsets(partition)?;
-            self.check(topic, partition, &progress, offsets.end)?;
-            plan.push((partition, progress, offsets));
+            progress.forget_before(offsets.start);
+            let choice = self.options.choice(partition);
+            check(topic, partition, &progress, &choice, offsets.end)?;
+            plan.push((partition, progress, choice, offsets));
         }
-        let filter = &self.options.filter;
-        for (partition, progress, offsets) in &plan {
-            let task = Task { partition: *partition, progress, filter };
+        for (partition, progress, choice, offsets) in &plan {
+            let start = progress.committed.max(offsets.start);
+            let task = Task { partition: *partition, progress, start, choice };
             if self.partition(topic, task, offsets.clone())? == Flow::LimitReached {
                 break;
             }
-        }
-        Ok(())
-    }
-
-    fn check(
-        &self,
-        topic: &DeadLetterTopic,
-        partition: i32,
-        progress: &Progress,
-        end: i64,
-    ) -> Result<(), DlqError> {
-        let committed = progress.committed;
-        if committed > end {
-            let (topic, group) = (topic.name.clone(), topic.clients.replay_name());
-            return Err(DlqError::BeyondEnd { topic, partition, committed, end, group });
-        }
-        let filter = &self.options.filter;
-        let metadata = progress.with_gaps_until(end, filter).metadata();
-        if !filter.matches_all() && metadata.len() > METADATA_LIMIT {
-            return Err(DlqError::TooManyFilters { partition, limit: METADATA_LIMIT });
         }
         Ok(())
     }
@@ -144,7 +147,7 @@ impl Run<'_> {
     ) -> Result<Flow, DlqError> {
         let committed = task.progress.committed;
         let end = offsets.end;
-        let mut cursor = Cursor::at(committed.max(offsets.start));
+        let mut cursor = Cursor::at(task.start);
         let mut batch = Batch::default();
         let mut flow = Flow::Continue;
         for record in topic.records(task.partition, offsets) {
@@ -184,9 +187,9 @@ impl Run<'_> {
         batch: &mut Batch,
     ) -> Result<Flow, DlqError> {
         let (position, summary) = (dead_letter.position, &mut self.summary);
-        let is_selected = task.filter.matches(&dead_letter.reason, dead_letter.timestamp);
-        if task.progress.is_replayed(dead_letter) {
-            summary.already_replayed += u64::from(is_selected);
+        let is_selected = task.choice.has(position.offset, dead_letter.traits());
+        if task.progress.is_done(position.offset, dead_letter.traits()) {
+            summary.already_done += u64::from(is_selected);
             if position.offset >= task.progress.committed {
                 cursor.mark_done(position.offset);
             }
@@ -197,18 +200,27 @@ impl Run<'_> {
             cursor.leave_out(position.offset);
             return Ok(Flow::Continue);
         }
-        if self.options.limit.is_some_and(|limit| summary.sent >= limit) {
+        if self.options.limit.is_some_and(|limit| summary.chosen >= limit) {
             return Ok(Flow::LimitReached);
         }
         cursor.mark_done(position.offset);
-        let (_, Some(original)) = self.originals.fetch(dead_letter)? else {
-            // It counts as done: a later replay could not find the original either.
-            summary.lost += 1;
-            (self.observer)(ReplayEvent::Lost(dead_letter))?;
+        if self.options.dismiss.is_some() {
+            summary.chosen += 1;
+            (self.observer)(ReplayEvent::Chosen(dead_letter))?;
             return Ok(Flow::Continue);
+        }
+        let original = match self.originals.fetch(dead_letter)? {
+            (_, Some(original)) => original,
+            (OriginalLocation::OtherTopic, None) => return Err(DlqError::OtherTopic { position }),
+            (_, None) => {
+                // It counts as done: a later replay could not find the original either.
+                summary.lost += 1;
+                (self.observer)(ReplayEvent::Lost(dead_letter))?;
+                return Ok(Flow::Continue);
+            }
         };
-        summary.sent += 1;
-        (self.observer)(ReplayEvent::Sending(dead_letter))?;
+        summary.chosen += 1;
+        (self.observer)(ReplayEvent::Chosen(dead_letter))?;
         if let Some(sender) = &mut self.sender {
             let partition = dead_letter.request.position.partition;
             batch.add(Ready { position, partition, original, cursor: *cursor });
@@ -219,4 +231,25 @@ impl Run<'_> {
         }
         Ok(Flow::Continue)
     }
+}
+
+/// Refuses progress that cannot be right, and a choice that the metadata has no room for.
+fn check(
+    topic: &DeadLetterTopic,
+    partition: i32,
+    progress: &Progress,
+    choice: &Choice,
+    end: i64,
+) -> Result<(), DlqError> {
+    let committed = progress.committed;
+    if committed > end {
+        let (topic, group) = (topic.name.clone(), topic.clients.replay_name());
+        return Err(DlqError::BeyondEnd { topic, partition, committed, end, group });
+    }
+    let matches_all = choice.filter.matches_all() && choice.offsets.is_none();
+    let metadata = progress.with_gaps_until(end, choice).metadata();
+    if !matches_all && metadata.len() > METADATA_LIMIT {
+        return Err(DlqError::TooManyFilters { partition, limit: METADATA_LIMIT });
+    }
+    Ok(())
 }

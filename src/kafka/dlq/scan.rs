@@ -1,5 +1,6 @@
 //! The failures topic as the commands read it.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use rdkafka::message::{BorrowedMessage, Message};
@@ -12,6 +13,7 @@ use crate::kafka::dlq::dead_letter::DeadLetter;
 use crate::kafka::dlq::error::DlqError;
 use crate::kafka::dlq::headers;
 use crate::kafka::dlq::originals::Originals;
+use crate::kafka::dlq::progress::{self, Fate};
 use crate::kafka::security::acl::{Operation, Right};
 use crate::pipeline::Position;
 
@@ -60,7 +62,7 @@ impl DeadLetterTopic {
 
     /// A reader of the requests behind dead letters.
     pub fn originals(&self) -> Result<Originals, CommandError> {
-        Ok(Originals::new(Reader::connect(&self.clients)?))
+        Ok(Originals::new(Reader::connect(&self.clients)?, &self.requests))
     }
 
     /// These partitions in ascending order, or all of them if none is given.
@@ -77,6 +79,31 @@ impl DeadLetterTopic {
         selected.sort_unstable();
         selected.dedup();
         Ok(selected)
+    }
+
+    /// The partitions that a choice of partitions and places is about. Each place must hold a dead
+    /// letter.
+    pub fn choose(
+        &mut self,
+        partitions: &[i32],
+        places: &BTreeSet<Position>,
+    ) -> Result<Vec<i32>, DlqError> {
+        for &place in places {
+            self.get(place)?;
+        }
+        if partitions.is_empty() && !places.is_empty() {
+            let partitions: Vec<_> = places.iter().map(|place| place.partition).collect();
+            return self.select(&partitions);
+        }
+        self.select(partitions)
+    }
+
+    /// What became of a dead letter, and why if it was dismissed.
+    pub fn fate(&self, dead_letter: &DeadLetter) -> Result<Fate, DlqError> {
+        let Position { partition, offset } = dead_letter.position;
+        let progress = progress::load(&self.reader, &self.name, &[partition])?;
+        let fate = progress.get(&partition).map(|it| it.fate(offset, dead_letter.traits()));
+        Ok(fate.unwrap_or(Fate::Open))
     }
 
     /// The offsets that a partition holds, up to its last committed record.
