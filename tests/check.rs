@@ -6,8 +6,8 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use clap::{Args, Command, FromArgMatches};
 use nik_stream::cli::check::{CheckArgs, check};
-use nik_wire::{Framing, Limits};
 use nik_wire::process::Settings;
+use nik_wire::{Framing, Limits};
 
 use crate::sample::{answer, answer_under, processor};
 

@@ -124,9 +124,11 @@ fn confluents_serializer_and_deserializer_exchange_requests_and_outcomes_with_sc
     };
     let (results, failures) = (values(&stage.results), values(&stage.failures));
     assert_eq!((results.len(), failures.len()), (2, 1));
-    let request_id = schemas.lock().expect("not poisoned").iter().position(|(subject, _)| {
-        *subject == format!("{}-value", stage.requests)
-    });
+    let request_id = schemas
+        .lock()
+        .expect("not poisoned")
+        .iter()
+        .position(|(subject, _)| *subject == format!("{}-value", stage.requests));
     let request_id = FIRST_ID + u32::try_from(request_id.expect("registered")).expect("a few");
     let requests = values(&stage.requests);
     for (records, id) in [

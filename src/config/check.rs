@@ -146,9 +146,8 @@ impl Check<'_> {
     }
 
     fn dropped_headers(&mut self, topics: &Topics) {
-        let is_name = |name: &str| {
-            !name.is_empty() && !name.strip_suffix('*').unwrap_or(name).contains('*')
-        };
+        let is_name =
+            |name: &str| !name.is_empty() && !name.strip_suffix('*').unwrap_or(name).contains('*');
         if !separated(topics.drop_headers.as_ref()).all(is_name) {
             self.refuse(
                 &["topics.drop_headers"],

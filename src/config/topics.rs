@@ -57,7 +57,7 @@ impl Topics {
     }
 
     /// Which requests and outcomes have a schema id.
-    pub(super) fn framing(&self) -> Framing {
+    pub fn framing(&self) -> Framing {
         Framing {
             requests: self.framing == RequestFraming::Either,
             results: self.results_schema_id,

@@ -1,5 +1,7 @@
 //! Dead letters: the reason, the source record, and the original request, so that nothing is lost.
 
+use nik_wire::Detail;
+
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
 use crate::traffic::stage::{Stage, ready, stop};
 
@@ -180,4 +182,23 @@ fn no_header_of_a_failure_is_longer_than_256_bytes() {
     assert_eq!(found[0].headers[3], header(NAMES[3], &group.as_bytes()[..255]));
     let ours = found[0].headers.iter().filter(|(name, _)| name != ORIGINAL.as_bytes());
     assert!(ours.filter_map(|(_, value)| value.as_ref()).all(|value| value.len() <= 256));
+}
+
+#[test]
+fn the_message_of_a_failure_names_what_is_wrong() {
+    let stage = Stage::new(shared(), "messages", 3);
+    let settings = stage.settings().set("topics.framing", "either");
+    let values: [&[u8]; 3] = [
+        b"\0\0\0\0\x01{\"nik\":[]}",
+        br#"{"nik":[0123],"process":"full"}"#,
+        br#"{"specversion":"1.0"}"#,
+    ];
+    let failures = failures(&stage, &settings, &values.map(Some), &[]);
+    let details = [Detail::ProcessMissing, Detail::LeadingZero, Detail::CloudEvent];
+    for (failure, detail) in failures.iter().zip(details) {
+        assert_eq!(
+            failure.headers[4],
+            header("__dlq.errors.message", detail.sentence().as_bytes())
+        );
+    }
 }

@@ -17,7 +17,7 @@ pub struct Framing {
 
 impl Framing {
     /// The JSON of a request. A request of fewer than five bytes has no schema id.
-    pub(super) fn json(self, request: &[u8]) -> &[u8] {
+    pub fn json(self, request: &[u8]) -> &[u8] {
         match request.split_at_checked(PREFIX_BYTES) {
             Some(([0, ..], json)) if self.requests => json,
             _ => request,

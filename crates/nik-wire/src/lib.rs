@@ -4,6 +4,7 @@
 //! Both are hand-written instead of using serde: they read a request in one pass without a tree of
 //! values, and in steady state they allocate nothing per record. The tests compare them with serde.
 
+mod detail;
 mod failure;
 mod fast_path;
 mod framing;
@@ -20,6 +21,7 @@ mod span;
 mod token;
 mod write;
 
+pub use detail::Detail;
 pub use failure::{Reason, write_failure};
 pub use framing::Framing;
 pub use naming::{Naming, Plain, Tokens};

@@ -91,6 +91,7 @@ impl Processor {
     }
 
     /// The same rules and limits, for requests and outcomes without schema ids.
+    #[must_use]
     pub fn without_framing(mut self) -> Self {
         self.settings.framing = Framing::default();
         self

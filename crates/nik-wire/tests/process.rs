@@ -5,6 +5,7 @@ use nik_wire::{Absent, Process, Reason};
 
 use crate::sample::{answer, answer_under, date, processor};
 
+mod detail;
 mod framing;
 mod limits;
 

@@ -8,7 +8,7 @@ use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::{Headers, each_header};
 use crate::kafka::dlq::dead_letter::{DeadLetter, Header, TopicPosition};
 use crate::pipeline::Position;
-use nik_wire::Reason;
+use nik_wire::{Detail, Reason};
 
 const TOPIC: &str = "__dlq.errors.topic";
 const PARTITION: &str = "__dlq.errors.partition";
@@ -51,14 +51,14 @@ impl Truncation {
     }
 }
 
-/// The value of `__dlq.errors.message`. These bytes are part of the outcome.
+/// The value of `__dlq.errors.message` if nothing more exact is known.
 const fn description(reason: Reason) -> &'static str {
     match reason {
         Reason::Tombstone => "the record has no value",
         Reason::RequestTooLarge => "the request has more bytes than limits.request_bytes",
         Reason::MalformedJson => "the request is not one JSON text in UTF-8",
         Reason::InvalidRequest => {
-            "the request is no object with one array nik and one text process"
+            "the request is not an object with one array nik and one string process"
         }
         Reason::UnknownProcess => "process is neither limited nor full",
         Reason::TooManyNiks => "nik has more elements than limits.niks_per_request",
@@ -73,6 +73,7 @@ const fn description(reason: Reason) -> &'static str {
 pub struct Failure<'a> {
     pub group: &'a str,
     pub reason: Reason,
+    pub detail: Option<Detail>,
     pub truncation: Truncation,
     /// The size of its value.
     pub bytes: usize,
@@ -82,7 +83,7 @@ pub struct Failure<'a> {
 
 /// The headers of the dead letter of `message`, without the `dropped` ones of the request.
 pub fn headers(message: &Record<'_>, failure: &Failure<'_>, dropped: &DroppedHeaders) -> Headers {
-    let Failure { group, reason, truncation, bytes, limit } = *failure;
+    let Failure { group, reason, detail, truncation, bytes, limit } = *failure;
     let mut headers = Headers::with_capacity(16);
     let mut size = OVERHEAD + bytes + message.key().map_or(0, <[u8]>::len);
     let mut add = |name: &str, value: &str| {
@@ -94,7 +95,7 @@ pub fn headers(message: &Record<'_>, failure: &Failure<'_>, dropped: &DroppedHea
     add(PARTITION, &message.partition().to_string());
     add(OFFSET, &message.offset().to_string());
     add(GROUP, group);
-    add(MESSAGE, description(reason));
+    add(MESSAGE, detail.map_or(description(reason), Detail::sentence));
     add(REASON, reason.as_str());
     let mut own = Vec::new();
     if truncation < Truncation::WithoutOwnHeaders {

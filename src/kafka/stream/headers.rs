@@ -5,12 +5,15 @@ use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::{Headers, each_header};
 use crate::kafka::dlq::headers::{self, Failure, Truncation};
 use nik_wire::process::Outcome;
+use nik_wire::{Detail, Framing};
 
 /// Gives each outcome its headers.
 pub struct OutcomeHeaders {
     /// The consumer group, which failures name.
     pub group: String,
     pub dropped: DroppedHeaders,
+    /// How the requests are framed.
+    pub framing: Framing,
 }
 
 impl OutcomeHeaders {
@@ -29,7 +32,9 @@ impl OutcomeHeaders {
             Outcome::Result { .. } => Some(self.kept(record)),
             Outcome::Failure { reason, .. } => {
                 let group = &self.group;
-                let failure = Failure { group, reason, truncation, bytes, limit };
+                let json = self.framing.json(record.payload().unwrap_or_default());
+                let detail = Detail::of(json, reason);
+                let failure = Failure { group, reason, detail, truncation, bytes, limit };
                 Some(headers::headers(record, &failure, &self.dropped))
             }
         }

@@ -81,6 +81,7 @@ pub(crate) fn start(
         headers: OutcomeHeaders {
             group: settings.kafka.group_id.clone(),
             dropped: settings.topics.dropped_headers(),
+            framing: settings.topics.framing(),
         },
         clients,
         policy: StreamPolicy {

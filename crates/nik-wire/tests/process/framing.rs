@@ -50,7 +50,11 @@ fn reading_and_writing_schema_ids_are_independent() {
                 (unknown.to_vec(), failure(Reason::UnknownProcess, list)),
                 (
                     [PREFIX, unknown].concat(),
-                    if requests { failure(Reason::UnknownProcess, list) } else { malformed.clone() },
+                    if requests {
+                        failure(Reason::UnknownProcess, list)
+                    } else {
+                        malformed.clone()
+                    },
                 ),
                 // A second prefix is not one.
                 ([PREFIX, &with_id].concat(), malformed.clone()),
@@ -76,8 +80,12 @@ fn a_list_in_a_framed_request_keeps_its_bytes_in_the_failure() {
     assert_eq!(outcome, Outcome::Failure { reason: Reason::InvalidRequest, process: None });
     assert_eq!(bytes, br#"{"message":"failed","data":[ 1, "\u0041" ]}"#);
     let mut out = Vec::new();
-    let refused =
-        processor(settings).refuse(Some(&[PREFIX, REQUEST].concat()), Reason::ResultTooLarge, true, &mut out);
+    let refused = processor(settings).refuse(
+        Some(&[PREFIX, REQUEST].concat()),
+        Reason::ResultTooLarge,
+        true,
+        &mut out,
+    );
     let process = Some(Process::Limited);
     assert_eq!(refused, Outcome::Failure { reason: Reason::ResultTooLarge, process });
     assert_eq!(out, br#"{"message":"failed","data":["3273010101900001"]}"#);

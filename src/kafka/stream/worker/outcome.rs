@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::{OpenBatch, Processed};
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::Outgoing;
+use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::producer::Sent;
 use crate::kafka::dlq::headers::Truncation;
 use crate::kafka::stream::announce;
