@@ -232,7 +232,7 @@ fn run_program(arguments: &[&str]) -> (Output, String, String) {
 
 #[test]
 fn the_promised_commands_accept_their_options() {
-    for (command, options) in COMMANDS {
+    for &(command, options) in COMMANDS {
         let mut arguments: Vec<_> = command.split(' ').collect();
         arguments.push("--help");
         let (output, help, _) = run_program(&arguments);
