@@ -78,6 +78,7 @@ pub struct Security {
     pub oauth_client_secret_file: Option<PathBuf>,
     pub oauth_scope: Option<String>,
     pub oauth_audience: Option<String>,
+    pub reload: Reload,
 }
 
 impl Security {
@@ -99,8 +100,21 @@ impl Security {
                 .read("kafka.security.oauth_client_secret_file", optional()),
             oauth_scope: keys.read("kafka.security.oauth_scope", optional()),
             oauth_audience: keys.read("kafka.security.oauth_audience", optional()),
+            reload: keys.read("kafka.security.reload", choice()),
         }
     }
+}
+
+/// Whether changed files count while the program runs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reload {
+    Watch,
+    Never,
+}
+
+impl Choice for Reload {
+    const NAMES: &'static [(&'static str, Self)] =
+        &[("watch", Self::Watch), ("never", Self::Never)];
 }
 
 /// How connections are encrypted and authenticated.

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveDateTime};
 
-pub use kafka::{GroupProtocol, Kafka, SaslMechanism, Security, SecurityProtocol};
+pub use kafka::{GroupProtocol, Kafka, Reload, SaslMechanism, Security, SecurityProtocol};
 pub use load::{Loaded, PropertyCheck, load_from};
 pub use privacy::{FailureForm, OutcomeForm, Privacy, read_keys};
 pub use problem::{Problem, Problems};

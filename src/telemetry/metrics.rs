@@ -1,6 +1,7 @@
 //! All metrics of the program. Every metric is created in this module; docs/reference.md lists
 //! their names.
 
+mod reloads;
 mod requests;
 mod snapshot;
 
@@ -13,6 +14,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
+pub use self::reloads::{Outcome, Reloads};
 use self::requests::{ApiRequests, Requests};
 pub use self::snapshot::{Snapshot, quantile};
 use super::lag::{Lag, PartitionLag};
@@ -47,6 +49,7 @@ pub struct Metrics {
     pub transactions_settled: IntCounterVec,
     /// Partitions of this instance that are not read.
     pub standing_partitions: IntGauge,
+    pub reloads: Reloads,
     commit_duration: Histogram,
     latency: Histogram,
     epoch_records: Histogram,
@@ -251,6 +254,7 @@ impl Metrics {
                 "nik_stream_standing_partitions",
                 "Partitions of this instance that are not read; readiness says why.",
             ),
+            reloads: Reloads::new(&registry),
             commit_duration: histogram(
                 "nik_stream_commit_duration_seconds",
                 "Seconds from the end of an epoch to its commit.",

@@ -4,6 +4,7 @@
 
 mod keys;
 mod provider;
+mod renewal;
 mod rights;
 mod tokens;
 mod ways;

@@ -1,6 +1,6 @@
 //! Validation of `kafka.security`: which keys the protocol and the mechanism require or allow.
 
-use std::fs::File;
+use std::fs;
 use std::path::PathBuf;
 
 use axum::http::Uri;
@@ -142,7 +142,7 @@ impl Check<'_> {
     }
 
     fn readable(&mut self, key: &str, path: Option<&PathBuf>) {
-        if let Some((path, error)) = path.and_then(|path| Some((path, File::open(path).err()?))) {
+        if let Some((path, error)) = path.and_then(|path| Some((path, fs::read(path).err()?))) {
             self.refuse(&[key], format!("{} cannot be read: {error}", path.display()));
         }
     }

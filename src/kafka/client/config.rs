@@ -2,15 +2,18 @@
 
 use std::ffi::CString;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use parking_lot::Mutex;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
-use crate::config::{GroupProtocol, Guarantee, Settings};
+use crate::config::{GroupProtocol, Guarantee, Security, Settings};
 use crate::kafka::limits::RECORD_OVERHEAD;
 use crate::kafka::security::access::Access;
+use crate::kafka::security::credentials::Credentials;
 
 /// After this time the brokers abort a transaction.
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
@@ -19,6 +22,10 @@ const TRANSACTION_TIMEOUT_MS: &str = "15000";
 pub struct Clients {
     settings: Settings,
     pub access: Arc<Access>,
+    /// The contents of the files of `kafka.security` for all clients from now on.
+    credentials: Mutex<Credentials>,
+    /// How often they were replaced.
+    generation: AtomicU64,
     /// Distinguishes the transactional ids of this instance from those of others.
     instance: String,
 }
@@ -32,9 +39,42 @@ impl Clients {
         });
         Self {
             access: Arc::new(Access::new(&settings.kafka.security)),
+            credentials: Mutex::new(Credentials::at_start(&settings.kafka.security)),
+            generation: AtomicU64::new(0),
             settings: settings.clone(),
             instance,
         }
+    }
+
+    pub fn security(&self) -> &Security {
+        &self.settings.kafka.security
+    }
+
+    /// Whether the clients depend on files that another program may replace.
+    pub fn has_files(&self) -> bool {
+        let security = self.security();
+        let files = [
+            &security.ca_file,
+            &security.certificate_file,
+            &security.key_file,
+            &security.password_file,
+        ];
+        files.into_iter().any(Option::is_some)
+    }
+
+    pub fn credentials(&self) -> Credentials {
+        self.credentials.lock().clone()
+    }
+
+    /// Makes all clients from now on with these credentials.
+    pub fn renew(&self, credentials: Credentials) {
+        *self.credentials.lock() = credentials;
+        self.generation.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Which credentials clients get. Ask before making a client.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
     }
 
     /// Whether another instance may use the transactional ids of this one.
@@ -215,29 +255,16 @@ impl Clients {
             .set("topic.metadata.refresh.interval.ms", "10000");
         let security = &kafka.security;
         config.set("security.protocol", security.protocol.as_str());
-        let optional = [
-            ("ssl.ca.location", &security.ca_file),
-            ("ssl.certificate.location", &security.certificate_file),
-            ("ssl.key.location", &security.key_file),
-        ];
-        for (key, file) in optional {
-            if let Some(file) = file {
-                config.set(key, file.to_string_lossy());
-            }
-        }
         if let Some(name) = &security.username {
             config.set("sasl.username", name);
         }
         if let Some(mechanism) = security.sasl_mechanism {
             config.set("sasl.mechanism", mechanism.as_str());
         }
-        for (key, secret) in
-            [("ssl.key.password", &security.key_password), ("sasl.password", &security.password)]
-        {
-            if let Some(secret) = secret {
-                config.set(key, secret.expose());
-            }
+        if let Some(password) = &security.key_password {
+            config.set("ssl.key.password", password.expose());
         }
+        self.credentials.lock().apply(&mut config);
         config
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod acl;
+pub mod credentials;
 mod diagnosis;
 mod endpoint;
 mod token;

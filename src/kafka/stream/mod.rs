@@ -12,6 +12,7 @@ mod outputs;
 mod pending;
 mod positions;
 mod refusals;
+mod renewal;
 mod shared;
 pub mod shutdown;
 pub mod standing;
@@ -30,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use nik_wire::process::Processor;
 
-use crate::config::Settings;
+use crate::config::{Reload, Settings};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::producer::transaction_timeout;
@@ -42,6 +43,7 @@ use crate::telemetry::metrics::Metrics;
 use breaker::SharedBreaker;
 use headers::OutcomeHeaders;
 use outputs::Outputs;
+use renewal::{Turn, publish_expiries, watch_files};
 use shared::{Shared, StreamPolicy, Telemetry};
 use shutdown::{ShutdownBarrier, Signal, Stop};
 use supervisor::supervise;
@@ -104,6 +106,7 @@ pub(crate) fn start(
         refresh: Signal::default(),
         outages: AtomicU64::new(0),
         own_positions: Arc::default(),
+        turn: Turn::default(),
         shutdown: ShutdownBarrier::new(workers),
     });
     let (done, ended) = mpsc::channel();
@@ -115,6 +118,16 @@ pub(crate) fn start(
             drop(done);
         }
     })?];
+    publish_expiries(&shared, &shared.clients.credentials());
+    if settings.kafka.security.reload == Reload::Watch && shared.clients.has_files() {
+        threads.push(spawn("files".to_owned(), {
+            let (shared, stop, done) = (Arc::clone(&shared), stop.clone(), done.clone());
+            move || {
+                watch_files(&shared, &stop);
+                drop(done);
+            }
+        })?);
+    }
     for index in 0..workers {
         let (shared, stop, done) = (Arc::clone(&shared), stop.clone(), done.clone());
         threads.push(spawn(format!("worker-{index}"), move || {

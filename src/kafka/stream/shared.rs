@@ -10,6 +10,7 @@ use super::breaker::SharedBreaker;
 use super::headers::OutcomeHeaders;
 use super::outputs::Outputs;
 use super::positions::OwnPositions;
+use super::renewal::Turn;
 use super::shutdown::{ShutdownBarrier, Signal};
 use crate::config::{Guarantee, ReferenceDate};
 use crate::kafka::client::config::Clients;
@@ -33,6 +34,8 @@ pub struct Shared {
     /// How often no broker answered the watch.
     pub outages: AtomicU64,
     pub own_positions: Arc<OwnPositions>,
+    /// Which worker may replace its clients.
+    pub turn: Turn,
     pub shutdown: ShutdownBarrier,
 }
 

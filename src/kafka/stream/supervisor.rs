@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::CLOSE_BUDGET;
 use super::shared::Shared;
 use super::shutdown::Stop;
-use super::worker::Worker;
+use super::worker::{End, Worker};
 use crate::kafka::client::fault::Fault;
 use crate::kafka::client::producer::settle::Unsettled;
 
@@ -36,8 +36,10 @@ pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), 
     let unsettled = Unsettled::default();
     while !stop.requested() {
         let started = Instant::now();
-        let Err(fault) = run_once(index, shared, &unsettled, stop) else {
-            return Ok(());
+        let fault = match run_once(index, shared, &unsettled, stop) {
+            Ok(End::Stopped) => return Ok(()),
+            Ok(End::Renewed) => continue,
+            Err(fault) => fault,
         };
         metrics.fault(fault.label());
         match fault {
@@ -81,22 +83,26 @@ fn run_once(
     shared: &Arc<Shared>,
     unsettled: &Unsettled,
     stop: &Stop,
-) -> Result<(), Fault> {
+) -> Result<End, Fault> {
     let mut worker = Worker::start(index, shared, unsettled, stop)?;
     let result = worker.run(stop);
-    let leave_budget = if let Err(fault) = &result {
-        if stop.requested() {
-            tracing::warn!(
-                worker = index,
-                cause = fault.label(),
-                %fault,
-                "the last epoch was not committed; its requests will be processed again"
-            );
+    let leave_budget = match &result {
+        Err(fault) => {
+            if stop.requested() {
+                tracing::warn!(
+                    worker = index,
+                    cause = fault.label(),
+                    %fault,
+                    "the last epoch was not committed; its requests will be processed again"
+                );
+            }
+            CLOSE_BUDGET
         }
-        CLOSE_BUDGET
-    } else {
-        shared.shutdown.arrive_and_wait(index, BARRIER_TIMEOUT);
-        LEAVE_BUDGET
+        Ok(End::Renewed) => LEAVE_BUDGET,
+        Ok(End::Stopped) => {
+            shared.shutdown.arrive_and_wait(index, BARRIER_TIMEOUT);
+            LEAVE_BUDGET
+        }
     };
     worker.close(leave_budget);
     result

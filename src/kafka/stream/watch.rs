@@ -24,6 +24,8 @@ pub struct Watch {
     shared: Arc<Shared>,
     client: BaseConsumer<UnpolledContext>,
     bootstrap: CString,
+    /// Which credentials the client has.
+    generation: u64,
     /// How often in a row each reply topic was missing.
     reply_misses: Vec<u32>,
     /// How often in a row the ledger was missing.
@@ -54,11 +56,13 @@ enum TopicMetadata {
 
 impl Watch {
     pub fn new(shared: &Arc<Shared>) -> Result<Self, Fault> {
+        let generation = shared.clients.generation();
         let config = shared.clients.watch();
         let context = UnpolledContext::new(&shared.clients.access);
         Ok(Self {
             client: config.create_with_context(context)?,
             bootstrap: bootstrap(&config),
+            generation,
             reply_misses: vec![0; shared.outputs.replies.len()],
             ledger_misses: 0,
             last_counts: PerTopic::default(),
@@ -70,6 +74,7 @@ impl Watch {
 
     pub fn run(mut self, stop: &Stop) {
         while !stop.requested() {
+            self.renew_client();
             let problems = self.refresh().unwrap_or_else(|Unreachable(reason)| vec![reason]);
             let calm = problems.is_empty() && self.shared.outputs.counts_agree();
             self.log_changes(&problems);
@@ -77,6 +82,20 @@ impl Watch {
             self.shared.telemetry.health.set_cluster(problems);
             let (shared, interval) = (&self.shared, if calm { INTERVAL } else { RETRY_INTERVAL });
             shared.refresh.wait(interval, |wanted| stop.requested() || mem::take(wanted));
+        }
+    }
+
+    /// Replaces the client after the credentials were renewed.
+    fn renew_client(&mut self) {
+        let generation = self.shared.clients.generation();
+        if generation == self.generation {
+            return;
+        }
+        self.generation = generation;
+        let context = UnpolledContext::new(&self.shared.clients.access);
+        match self.shared.clients.watch().create_with_context(context) {
+            Ok(client) => self.client = client,
+            Err(error) => tracing::warn!(%error, "the topic watch keeps its client"),
         }
     }
 

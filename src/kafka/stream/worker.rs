@@ -42,6 +42,8 @@ pub struct Worker {
 struct OpenBatch {
     index: usize,
     shared: Arc<Shared>,
+    /// Which credentials its clients have.
+    generation: u64,
     processor: Processor,
     producer: OutputProducer,
     breaker: WorkerBreaker,
@@ -75,15 +77,30 @@ enum Processed {
     HeldBack,
 }
 
+/// Why a worker ended without a fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Stopped,
+    /// It starts again with new clients.
+    Renewed,
+}
+
 impl Worker {
-    /// Processes records until `stop` is requested, then commits.
-    pub fn run(&mut self, stop: &Stop) -> Result<(), Fault> {
-        while !stop.requested() {
+    /// Processes records until `stop` is requested or the credentials were renewed, then commits.
+    pub fn run(&mut self, stop: &Stop) -> Result<End, Fault> {
+        let end = loop {
+            if stop.requested() {
+                break End::Stopped;
+            }
+            if self.batch.must_renew() {
+                break End::Renewed;
+            }
             let done = self.step();
             self.recover(done)?;
-        }
+        };
         let done = self.commit();
-        self.recover(done)
+        self.recover(done)?;
+        Ok(end)
     }
 
     /// Polls once, and processes what that returns.
@@ -196,6 +213,7 @@ impl Worker {
         unsettled: &Unsettled,
         stop: &Stop,
     ) -> Result<Self, Fault> {
+        let generation = shared.clients.generation();
         let settings = ProducerSettings {
             config: shared.clients.producer(index),
             access: Arc::clone(&shared.clients.access),
@@ -216,6 +234,7 @@ impl Worker {
         let batch = OpenBatch {
             index,
             shared: Arc::clone(shared),
+            generation,
             processor: shared.processor.clone(),
             producer,
             breaker: WorkerBreaker::new(&shared.telemetry.breaker),
@@ -277,7 +296,17 @@ impl OpenBatch {
         ledger::send_entries(&self.shared, &mut self.producer, positions, &mut self.payload)
     }
 
+    /// Whether to start again with new clients: the credentials were renewed, and it is this
+    /// worker's turn.
+    fn must_renew(&self) -> bool {
+        self.generation != self.shared.clients.generation() && self.shared.turn.take(self.index)
+    }
+
     fn set_joined(&self, joined: bool) {
         self.shared.telemetry.health.set_joined(self.index, joined);
+        let is_current = self.generation == self.shared.clients.generation();
+        if joined && is_current && self.shared.turn.done(self.index) {
+            tracing::info!(worker = self.index, "the worker has new clients");
+        }
     }
 }
