@@ -234,8 +234,8 @@ const OFFSETS: &str = "offsets are committed after or together with their outcom
 const EQUIVALENTS: &[(&str, &str)] = &[
     ("session.timeout.ms", "kafka.session_timeout_ms"),
     ("security.protocol", "kafka.security.protocol"),
-    ("ssl.ca.location", "kafka.security.ca_file"),
     ("ssl.ca.pem", "kafka.security.ca_file"),
+    ("ssl.ca.location", "kafka.security.ca_file"),
     ("ssl.certificate.pem", "kafka.security.certificate_file"),
     ("ssl.key.pem", "kafka.security.key_file"),
     ("ssl.certificate.location", "kafka.security.certificate_file"),

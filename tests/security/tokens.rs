@@ -69,3 +69,21 @@ fn an_endpoint_that_is_away_is_waited_for_and_meanwhile_the_old_token_is_used() 
     assert!(program.ready(), "{}", program.stderr());
     stop(program);
 }
+
+#[test]
+fn the_variables_for_proxies_apply_to_the_endpoint() {
+    let secured = secured();
+    let stage = Stage::new(&secured.cluster, "proxies", 1);
+    let settings = secured.by_endpoint(&secured.provider.url(), stage.settings());
+    let verify = |variables: &[(&str, &str)]| {
+        let mut command = settings.command(&["topics", "verify"]);
+        command.envs(variables.iter().copied()).output().expect("runs")
+    };
+    let nowhere = ("HTTPS_PROXY", "http://127.0.0.1:1");
+    let refused = verify(&[nowhere]);
+    let words = String::from_utf8(refused.stderr).expect("text");
+    assert_eq!(refused.status.code(), Some(1), "{words}");
+    assert!(words.contains("the token endpoint cannot be reached: "), "{words}");
+    let direct = verify(&[nowhere, ("NO_PROXY", "127.0.0.1")]);
+    assert_eq!(direct.status.code(), Some(0), "{direct:?}");
+}

@@ -83,6 +83,10 @@ impl Endpoint {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(concat!("nik-stream/", env!("CARGO_PKG_VERSION")));
+        // Without TLS the secret stays on this machine, so it does not go through a proxy.
+        let scheme = self.url.get(.."http://".len());
+        let is_local = scheme.is_some_and(|it| it.eq_ignore_ascii_case("http://"));
+        let config = if is_local { config.proxy(None) } else { config };
         Ok(config.build().into())
     }
 
