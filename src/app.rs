@@ -100,8 +100,17 @@ impl App {
         );
 
         let stop_workers = Stop::default();
-        let running =
-            kafka::start(settings, processor, &metrics, &health, &breaker, &stop_workers)?;
+        let judged_by = settings.judged_by(VERSION, &manifest.release);
+        let judged_by = settings.delivery.judged_by.then_some(judged_by);
+        let running = kafka::start(
+            settings,
+            processor,
+            judged_by,
+            &metrics,
+            &health,
+            &breaker,
+            &stop_workers,
+        )?;
         Ok(Self { running, stop_workers, health, address, metrics })
     }
 

@@ -11,7 +11,7 @@ const MODULES: [&str; 8] =
 
 /// The modules of `src/kafka`, and the two files that they share, with what each may import of the others. The other files directly
 /// in `src/kafka` may import everything.
-const KAFKA_MODULES: [(&str, &[&str]); 8] = [
+const KAFKA_MODULES: [(&str, &[&str]); 9] = [
     ("limits", &[]),
     ("security", &["limits"]),
     ("roles", &["security"]),
@@ -20,6 +20,7 @@ const KAFKA_MODULES: [(&str, &[&str]); 8] = [
     ("topics", &["limits", "roles", "security", "client"]),
     ("ledger", &["limits", "roles", "security", "client"]),
     ("stream", &["limits", "roles", "security", "client", "dlq::headers", "ledger"]),
+    ("audit", &["limits", "roles", "security", "client", "dlq", "stream"]),
 ];
 
 /// Crates that one module alone may use.

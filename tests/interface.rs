@@ -41,6 +41,7 @@ const SETTINGS: &[&str] = &[
     "topics.results_schema_id = 0",
     "topics.failures_schema_id = 0",
     "delivery.guarantee = \"exactly_once\"",
+    "delivery.judged_by = false",
     "delivery.commit_interval_ms = 100",
     "delivery.commit_records = 100000",
     "delivery.commit_bytes = 33554432",

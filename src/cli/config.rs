@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use clap::{Args, Subcommand};
 
 use super::written;
-use crate::config::{Loaded, Problems, load_from, schema};
+use crate::config::{Loaded, Problems, load_candidate, schema};
 use crate::kafka::check_property;
 
 /// Checks and shows the settings
@@ -44,7 +44,12 @@ pub struct Files {
 impl Files {
     /// Loads the settings from these files and the environment.
     pub fn load(&self) -> Result<Loaded, Problems> {
-        load_from(&self.files, env::vars_os(), check_property)
+        self.load_with(&[])
+    }
+
+    /// The same, and over them the settings of a candidate.
+    pub fn load_with(&self, candidate: &[PathBuf]) -> Result<Loaded, Problems> {
+        load_candidate(&self.files, env::vars_os(), candidate, check_property)
     }
 }
 

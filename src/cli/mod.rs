@@ -1,6 +1,8 @@
 //! The command line. Data goes to standard output, messages to standard error.
 
+mod audit;
 pub mod check;
+mod compare;
 mod config;
 mod demo;
 mod dlq;
@@ -28,6 +30,8 @@ use crate::telemetry::logging;
 use mask::mask;
 use nik_wire::Process;
 
+/// The exit code of a command that could not find out what it was asked for.
+const UNKNOWN: u8 = 3;
 /// The exit code for wrong settings.
 const WRONG_SETTINGS: u8 = 64;
 /// The exit code when another instance with the same transactional id has fenced this one.
@@ -55,6 +59,8 @@ enum Command {
     Topics(topics::TopicsArgs),
     Dlq(dlq::DlqArgs),
     Positions(positions::PositionsArgs),
+    Audit(audit::AuditArgs),
+    Compare(compare::CompareArgs),
     Regions(regions::RegionsArgs),
     Token(token::TokenArgs),
     Config(config::ConfigArgs),
@@ -64,7 +70,7 @@ enum Command {
 
 /// Parses the arguments, runs the command and returns the exit code:
 ///
-/// 0 done, 1 fault, 2 usage, 64 settings, 75 fenced by another instance, 130 second signal.
+/// 0 done, 1 fault, 2 usage, 3 could not be found out (`audit`, `compare`), 64 settings, 75 fenced by another instance, 130 second signal.
 pub fn main() -> ExitCode {
     logging::hide_panic_messages();
     let cli = Cli::try_parse().unwrap_or_else(|error| exit_with_usage(&error));
@@ -78,6 +84,8 @@ pub fn main() -> ExitCode {
         Command::Topics(args) => topics::run(&args),
         Command::Dlq(args) => dlq::run(&args),
         Command::Positions(args) => positions::run(&args),
+        Command::Audit(args) => audit::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Regions(args) => regions::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Config(args) => config::run(&args),

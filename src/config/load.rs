@@ -39,10 +39,21 @@ pub fn load_from(
     variables: impl IntoIterator<Item = (OsString, OsString)>,
     property: PropertyCheck,
 ) -> Result<Loaded, Problems> {
+    load_candidate(files, variables, &[], property)
+}
+
+/// As [`load_from`], with files that override the environment, too: settings to be tried.
+pub fn load_candidate(
+    files: &[PathBuf],
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    candidate: &[PathBuf],
+    property: PropertyCheck,
+) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
     let mut layers = vec![layers::defaults()];
     layers.extend(files.iter().map(|path| layers::file(path, &mut problems)));
     layers.push(layers::environment(variables, &mut problems));
+    layers.extend(candidate.iter().map(|path| layers::file(path, &mut problems)));
     layers.push(layers::password_file(&layers, &mut problems));
 
     let mut reader = Reader::new(&layers);

@@ -22,9 +22,10 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{NaiveDate, NaiveDateTime};
+use sha2::{Digest, Sha256};
 
 pub use kafka::{GroupProtocol, Kafka, Reload, SaslMechanism, Security, SecurityProtocol};
-pub use load::{Loaded, PropertyCheck, load_from};
+pub use load::{Loaded, PropertyCheck, load_candidate, load_from};
 pub use privacy::{FailureForm, OutcomeForm, Privacy, read_keys};
 pub use problem::{Problem, Problems};
 pub use schema::schema;
@@ -67,6 +68,16 @@ impl Settings {
         }
     }
 
+    /// The value of `nik-judged-by`: everything that an outcome depends on beside its request.
+    pub fn judged_by(&self, version: &str, regions_release: &str) -> String {
+        // Every rule and limit counts, also those that are added later.
+        let rules = format!("{:?} {:?}", self.rules, self.limits);
+        let hash = Sha256::digest(rules);
+        let short =
+            hash[..8].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+        format!("{version}/{regions_release}/{short}")
+    }
+
     /// The settings of the pure processing of a request.
     pub fn process(&self) -> process::Settings {
         process::Settings {
@@ -85,6 +96,7 @@ impl Settings {
 #[derive(Clone, Debug)]
 pub struct Delivery {
     pub guarantee: Guarantee,
+    pub judged_by: bool,
     pub commit_interval_ms: u64,
     pub commit_min_interval_ms: u64,
     pub commit_records: usize,
@@ -98,6 +110,7 @@ impl Delivery {
     fn read(keys: &mut Reader) -> Self {
         Self {
             guarantee: keys.read("delivery.guarantee", choice()),
+            judged_by: keys.read("delivery.judged_by", switch()),
             commit_interval_ms: keys.read("delivery.commit_interval_ms", whole(1..=10_000)),
             commit_min_interval_ms: keys.read("delivery.commit_min_interval_ms", whole(0..=10_000)),
             commit_records: keys.read("delivery.commit_records", whole(1..=10_000_000)),

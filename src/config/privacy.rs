@@ -70,6 +70,14 @@ impl Privacy {
             failures_by_reference: self.failures == FailureForm::Reference,
         }
     }
+
+    /// The same with each key: results may have been written with any of them.
+    pub fn all(&self) -> Vec<process::Privacy> {
+        let first = self.process();
+        let further = self.keys.iter().skip(1).filter(|_| first.tokens.is_some()).cloned();
+        let further = further.map(|key| process::Privacy { tokens: Some(key), ..first.clone() });
+        [first.clone()].into_iter().chain(further).collect()
+    }
 }
 
 /// Reads a key file, or says what is wrong with it, without quoting it.

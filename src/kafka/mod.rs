@@ -1,6 +1,7 @@
 //! Everything that depends on Kafka. Its parts import each other one way:
-//! `security <- client <- dlq <- stream`, `client <- ledger <- stream` and `client <- topics`.
+//! `security <- client <- dlq <- stream <- audit`, `client <- ledger <- stream` and `client <- topics`.
 
+pub(crate) mod audit;
 mod client;
 pub(crate) mod dlq;
 pub(crate) mod embedded;

@@ -1,6 +1,7 @@
 //! All metrics of the program. Every metric is created in this module; docs/reference.md lists
 //! their names.
 
+mod audit;
 mod reloads;
 mod requests;
 mod snapshot;
@@ -14,6 +15,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry,
 };
 
+pub use self::audit::AuditMetrics;
 pub use self::reloads::{Outcome, Reloads};
 use self::requests::{ApiRequests, Requests};
 pub use self::snapshot::{Snapshot, quantile};

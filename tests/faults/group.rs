@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
+use serde_json::Value;
 
 use super::fleet::{Counts, Fleet, Membership};
 use super::requests::{Mixture, RESULTS_LIMIT};
@@ -39,6 +40,8 @@ pub struct Audit {
     results: usize,
     failures: usize,
     differences: Differences,
+    /// What `nik-stream audit` finds: lost, doubled, and different or unexplained; or why it did not find out.
+    audited: Result<[usize; 3], String>,
     /// Failures whose headers name another record than their request.
     misplaced: usize,
     drained: Option<Duration>,
@@ -95,11 +98,25 @@ impl Group {
             results: outcomes.0.len(),
             failures: outcomes.1.len(),
             differences: differences(&requests, &outcomes),
+            audited: audited(&self.stage),
             misplaced,
             drained,
             misdeeds: self.fleet.misdeeds,
         }
     }
+}
+
+fn audited(stage: &Stage) -> Result<[usize; 3], String> {
+    let arguments = ["audit", "--since", "2000-01-01", "--json"];
+    let output = stage.default_settings().command(&arguments).output().expect("it runs");
+    let words = || String::from_utf8_lossy(&output.stderr).into_owned();
+    let report: Value = serde_json::from_slice(&output.stdout).map_err(|_| words())?;
+    let count = |name: &str| report[name].as_u64().and_then(|count| usize::try_from(count).ok());
+    let counts = ["lost", "doubled", "different", "unexplained"].map(count);
+    let [Some(lost), Some(doubled), Some(different), Some(unexplained)] = counts else {
+        return Err(report.to_string());
+    };
+    Ok([lost, doubled, different + unexplained])
 }
 
 /// Waits until the group has committed every request; returns how long that took.
@@ -168,6 +185,9 @@ impl Audit {
                 complaints.push(format!("{count} {what}"));
             }
         }
+        if self.audited != Ok([it.lost, it.doubled, it.wrong]) {
+            complaints.push(format!("`audit` finds {:?}", self.audited));
+        }
         if !complaints.is_empty() {
             complaints.extend(it.examples.iter().cloned());
         }
@@ -195,6 +215,7 @@ impl Display for Audit {
         ] {
             writeln!(f, "{what:<40} {count:>9}")?;
         }
+        writeln!(f, "{:<40} {:?}", "audit: lost, doubled, wrong", self.audited)?;
         let drained =
             self.drained.map_or("never".to_owned(), |it| format!("{:.1} s", it.as_secs_f64()));
         writeln!(f, "{:<40} {drained:>9}", "drained after")

@@ -1,5 +1,7 @@
 //! The commands for operators on a real Kafka: `topics` and `dlq`.
 
+mod audit;
+mod compare;
 mod findings;
 mod letters;
 mod originals;

@@ -18,7 +18,7 @@ use crate::docs::pages;
 use provider::Provider;
 
 /// The number of users with a password, named `user-0` and so on, for the tests of rights.
-const USERS: usize = 50;
+const USERS: usize = 60;
 
 /// The broker, and the keys of its clients.
 struct Secured {

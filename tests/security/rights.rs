@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use tempfile::TempDir;
+
 use super::{Secured, USERS, secured, table};
 use crate::cluster::{Grant, NewRecord, ProgramSettings};
 use crate::operators::done;
@@ -82,7 +84,8 @@ fn assert_named(secured: &Secured, stage: &Stage, lacking: &[(usize, String)], a
         let said = settings.command(arguments).output().expect("runs");
         let words = String::from_utf8(said.stderr).expect("text");
         assert_eq!(words.trim_end(), format!("nik-stream: {needs}"), "{arguments:?}");
-        assert_eq!(said.status.code(), Some(1), "{arguments:?}");
+        let code = if ["audit", "compare"].contains(&arguments[0]) { 3 } else { 1 };
+        assert_eq!(said.status.code(), Some(code), "{arguments:?}");
     }
 }
 
@@ -220,4 +223,31 @@ fn the_dlq_commands_work_with_the_rights_of_the_page_and_name_each_missing_one()
         assert!(out.contains(tells), "{out}");
     }
     assert_eq!(secured.cluster.read_committed(&stage.requests).len(), 2);
+}
+
+#[test]
+fn audit_and_compare_work_with_the_rights_of_the_page_and_name_each_missing_one() {
+    let secured = secured();
+    let stage = Stage::new(&secured.cluster, "audited", 1);
+    let broken = NewRecord { value: Some(b"{".to_vec()), ..NewRecord::default() };
+    secured.cluster.produce(&stage.requests, &[broken]);
+    let program = ready(&stage.settings());
+    stage.wait_for_outcomes(&secured.cluster, 1);
+    stop(program);
+    let dir = TempDir::new().expect("a directory");
+    let candidate = dir.path().join("candidate.toml");
+    std::fs::write(&candidate, "rules.min_age = 17").expect("written");
+    let candidate = candidate.display().to_string();
+    for (arguments, tells) in [
+        (
+            &["audit", "--since", "1d"][..],
+            "failures                   1\nlost                       0",
+        ),
+        (&["compare", "--since", "1d", "--candidate", &candidate], "requests "),
+    ] {
+        let (all, lacking) = users(secured, &listed(&stage, arguments[0]));
+        assert_named(secured, &stage, &lacking, arguments);
+        let out = done(&settings_of(secured, &stage, all), arguments);
+        assert!(out.contains(tells), "{out}");
+    }
 }

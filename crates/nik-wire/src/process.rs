@@ -8,7 +8,7 @@ use crate::{
     ResultBody, ResultWriter, Span, TokenKey, Tokens, Unreadable, write_failure,
 };
 use nik::region::Regions;
-use nik::{Date, Nik, Summary, assess};
+use nik::{Date, Nik, SectionReason, Summary, assess, explain};
 
 /// Rules and limits, set by the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,6 +105,25 @@ impl Processor {
             Ok((process, summary)) => Outcome::Result { process, summary },
             Err(refusal) => self.fail(value, refusal, out),
         })
+    }
+
+    /// Judges each element of the list, in order, and calls `visit` with the reason of each section
+    /// (`None`: valid), or with `None` for an element that is not a NIK. Of a request that is refused
+    /// it judges nothing.
+    pub fn judge_each(
+        &mut self,
+        value: &[u8],
+        reference: Date,
+        mut visit: impl FnMut(Option<[Option<SectionReason>; 5]>),
+    ) {
+        let (regions, min_age) = (&self.regions, self.settings.min_age);
+        let Ok(request) = self.reader.read(value, self.settings.limits) else { return };
+        let reasons =
+            |nik: Nik<'_>| explain(&nik, regions, min_age, reference).assessment.reasons();
+        match request.digit_list() {
+            Some(niks) => niks.for_each(|nik| visit(Some(reasons(nik)))),
+            None => request.elements().for_each(|element| visit(element.ok().map(reasons))),
+        }
     }
 
     /// Replaces the content of `out` by a failure, for a request whose outcome the broker refused.

@@ -4,7 +4,7 @@ mod dismiss;
 mod list;
 mod replay;
 mod show;
-mod time;
+pub(super) mod time;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;

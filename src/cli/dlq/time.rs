@@ -9,7 +9,7 @@ const NO_TIME: &str = "-";
 
 /// Parses a time in RFC 3339, a date (midnight in UTC), or a duration before now; returns
 /// milliseconds since 1970.
-pub(super) fn parse_time(text: &str) -> Result<i64, String> {
+pub(in crate::cli) fn parse_time(text: &str) -> Result<i64, String> {
     parse_relative_to(text, Utc::now())
 }
 

@@ -217,6 +217,17 @@ impl Clients {
         with_overrides(config, [&kafka.librdkafka, &kafka.consumer])
     }
 
+    /// As [`Self::reader`], for whole partitions: it prefetches as much as the service.
+    pub fn scanner(&self) -> ClientConfig {
+        let kafka = &self.settings.kafka;
+        let mut config = self.reader();
+        config
+            .set("fetch.wait.max.ms", "100")
+            .set("queued.min.messages", "10000")
+            .set("fetch.message.max.bytes", "1048576");
+        with_overrides(config, [&kafka.librdkafka, &kafka.consumer])
+    }
+
     /// As [`Self::reader`], for the committed offsets of the service's own group.
     pub fn service_reader(&self) -> ClientConfig {
         let mut config = self.reader();

@@ -10,6 +10,7 @@ pub mod native;
 pub mod producer;
 pub mod reader;
 pub mod refusal;
+pub mod scanner;
 
 use std::ffi::CString;
 use std::thread::JoinHandle;

@@ -249,6 +249,12 @@ impl Headers {
             );
         }
     }
+
+    /// Removes all headers of this name.
+    pub fn remove(&mut self, name: &CStr) {
+        // SAFETY: the list is ours, the name is only read. It fails if there is none.
+        unsafe { sys::rd_kafka_header_remove(self.0.as_ptr(), name.as_ptr()) };
+    }
 }
 
 impl Drop for Headers {

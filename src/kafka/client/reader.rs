@@ -119,6 +119,35 @@ impl Reader {
         Ok(low..high)
     }
 
+    /// The first offset of each of `count` partitions whose record is not dated before `since`;
+    /// `None` if there is none.
+    pub fn offsets_since(
+        &self,
+        topic: &str,
+        count: i32,
+        since: i64,
+    ) -> Result<Vec<(i32, Option<i64>)>, CommandError> {
+        let failed = |error: &KafkaError| {
+            CommandError::new(&Right::on_topic(Operation::Describe, topic), error)
+        };
+        let mut wanted = TopicPartitionList::new();
+        for partition in 0..count {
+            let added = wanted.add_partition_offset(topic, partition, Offset::Offset(since.max(0)));
+            added.map_err(|error| failed(&error))?;
+        }
+        let found = self.client.offsets_for_times(wanted, REQUEST_TIMEOUT);
+        let found = found.map_err(|error| failed(&error))?;
+        let starts = found.elements().into_iter().map(|element| {
+            element.error().map_err(|error| failed(&error))?;
+            let offset = match element.offset() {
+                Offset::Offset(offset) => Some(offset),
+                _ => None,
+            };
+            Ok((element.partition(), offset))
+        });
+        starts.collect()
+    }
+
     /// The records of a partition in this range of offsets. An error ends the iteration.
     pub fn records(&mut self, topic: &str, partition: i32, offsets: Range<i64>) -> Records<'_> {
         let is_near = self.at.take().is_some_and(|(read, of, at)| {

@@ -1,6 +1,8 @@
 //! The headers of a dead letter: the reason, the position of the request and, if it fits, the
 //! request itself.
 
+use std::ffi::CStr;
+
 use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::config::DroppedHeaders;
@@ -15,11 +17,14 @@ const PARTITION: &str = "__dlq.errors.partition";
 const OFFSET: &str = "__dlq.errors.offset";
 const GROUP: &str = "__dlq.errors.group";
 const MESSAGE: &str = "__dlq.errors.message";
-const REASON: &str = "nik-failure-reason";
+pub const REASON: &str = "nik-failure-reason";
 const ORIGINAL: &str = "nik-failure-original";
 
 /// The headers that this program writes; the names of the first five are those of KIP-1191.
 const NAMES: [&str; 7] = [TOPIC, PARTITION, OFFSET, GROUP, MESSAGE, REASON, ORIGINAL];
+
+/// Which version, region data and rules judged.
+pub const JUDGED_BY: &CStr = c"nik-judged-by";
 
 /// The maximum length of these values, in bytes; the original may be longer.
 const MAX_VALUE_BYTES: usize = 256;
@@ -119,6 +124,19 @@ pub fn headers(message: &Record<'_>, failure: &Failure<'_>, dropped: &DroppedHea
     headers
 }
 
+/// The headers of an outcome, and what judged it in place of what its request says of that.
+pub fn with_judged_by(headers: Option<Headers>, judged_by: &str) -> Headers {
+    let mut headers = headers.unwrap_or_else(|| Headers::with_capacity(1));
+    headers.remove(JUDGED_BY);
+    headers.push(JUDGED_BY.to_bytes(), Some(judged_by.as_bytes()));
+    headers
+}
+
+/// Whether each outcome of a request has this header of it.
+pub fn is_passed_on(name: &[u8]) -> bool {
+    name != JUDGED_BY.to_bytes() && !NAMES.iter().any(|given| given.as_bytes() == name)
+}
+
 /// The reason in the headers of a dead letter.
 pub fn reason(message: &BorrowedMessage<'_>) -> Option<String> {
     let mut reason = None;
@@ -140,6 +158,8 @@ pub fn read(message: &BorrowedMessage<'_>) -> Option<DeadLetter> {
             // The stream writes its headers once, before those of the request.
             Some(index) if ours[index].is_none() => ours[index] = value,
             Some(_) => {}
+            // Not the request's.
+            None if name == JUDGED_BY.to_bytes() => {}
             None => headers.push((name.to_vec(), value)),
         }
     });

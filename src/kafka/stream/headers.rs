@@ -1,6 +1,6 @@
 //! Which headers an outcome gets.
 
-use crate::config::DroppedHeaders;
+use crate::config::{DroppedHeaders, Settings};
 use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::{Headers, each_header};
 use crate::kafka::dlq::headers::{self, Failure, Truncation};
@@ -14,9 +14,20 @@ pub struct OutcomeHeaders {
     pub dropped: DroppedHeaders,
     /// How the requests are framed.
     pub framing: Framing,
+    /// The value of `nik-judged-by`, if outcomes have that.
+    pub judged_by: Option<String>,
 }
 
 impl OutcomeHeaders {
+    pub fn new(settings: &Settings, judged_by: Option<String>) -> Self {
+        Self {
+            group: settings.kafka.group_id.clone(),
+            dropped: settings.topics.dropped_headers(),
+            framing: settings.topics.framing(),
+            judged_by,
+        }
+    }
+
     /// The headers of the outcome of `record`, whose payload has `bytes`. A failure holds its
     /// request if both fit into `limit` bytes.
     pub fn of(
@@ -27,7 +38,7 @@ impl OutcomeHeaders {
         bytes: usize,
         limit: usize,
     ) -> Option<Headers> {
-        match *outcome {
+        let headers = match *outcome {
             Outcome::Result { .. } if self.dropped.is_empty() => Headers::copy_of(record),
             Outcome::Result { .. } => Some(self.kept(record)),
             Outcome::Failure { reason, .. } => {
@@ -37,7 +48,16 @@ impl OutcomeHeaders {
                 let failure = Failure { group, reason, detail, truncation, bytes, limit };
                 Some(headers::headers(record, &failure, &self.dropped))
             }
+        };
+        match &self.judged_by {
+            Some(judged_by) => Some(headers::with_judged_by(headers, judged_by)),
+            None => headers,
         }
+    }
+
+    /// Whether an outcome, whatever it is, has this header of its request.
+    pub fn keeps(&self, name: &[u8]) -> bool {
+        headers::is_passed_on(name) && !self.dropped.contains(name)
     }
 
     fn kept(&self, record: &Record<'_>) -> Headers {

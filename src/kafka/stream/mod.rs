@@ -4,16 +4,16 @@ mod announce;
 mod assignment;
 pub mod breaker;
 mod consumer;
-mod headers;
+pub mod headers;
 mod ledger;
 mod lookup;
 pub(crate) mod operator;
-mod outputs;
+pub mod outputs;
 mod pending;
 mod positions;
 mod refusals;
 mod renewal;
-mod shared;
+pub mod shared;
 pub mod shutdown;
 pub mod standing;
 pub mod start;
@@ -36,7 +36,7 @@ use crate::kafka::client::config::Clients;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::producer::transaction_timeout;
 use crate::kafka::client::spawn;
-use crate::pipeline::epoch::{Cadence, Pace};
+use crate::pipeline::epoch::Pace;
 use crate::telemetry::health::Health;
 use crate::telemetry::logging::RepeatLimit;
 use crate::telemetry::metrics::Metrics;
@@ -64,6 +64,7 @@ pub(crate) struct Running {
 pub(crate) fn start(
     settings: &Settings,
     processor: Processor,
+    judged_by: Option<String>,
     metrics: &Arc<Metrics>,
     health: &Arc<Health>,
     breaker: &Arc<SharedBreaker>,
@@ -80,23 +81,9 @@ pub(crate) fn start(
             transaction_timeout(&clients.producer(0)),
             Duration::from_millis(delivery.commit_interval_ms),
         ),
-        headers: OutcomeHeaders {
-            group: settings.kafka.group_id.clone(),
-            dropped: settings.topics.dropped_headers(),
-            framing: settings.topics.framing(),
-        },
+        headers: OutcomeHeaders::new(settings, judged_by),
         clients,
-        policy: StreamPolicy {
-            guarantee: delivery.guarantee,
-            cadence: Cadence {
-                interval: Duration::from_millis(delivery.commit_interval_ms),
-                min_interval: Duration::from_millis(delivery.commit_min_interval_ms),
-                records: delivery.commit_records,
-                bytes: delivery.commit_bytes,
-            },
-            reference_date: settings.rules.reference_date,
-            timestamps: settings.rules.timestamps(),
-        },
+        policy: StreamPolicy::new(settings),
         telemetry: Telemetry {
             metrics: Arc::clone(metrics),
             health: Arc::clone(health),

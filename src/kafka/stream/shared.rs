@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use nik::Date;
 use nik_wire::process::Processor;
@@ -12,7 +13,7 @@ use super::outputs::Outputs;
 use super::positions::OwnPositions;
 use super::renewal::Turn;
 use super::shutdown::{ShutdownBarrier, Signal};
-use crate::config::{Guarantee, ReferenceDate};
+use crate::config::{Guarantee, ReferenceDate, Settings};
 use crate::kafka::client::config::Clients;
 use crate::pipeline::epoch::{Cadence, Pace};
 use crate::pipeline::timestamps::{Replaced, RequestTime, TimestampLimits};
@@ -68,6 +69,21 @@ impl Shared {
 }
 
 impl StreamPolicy {
+    pub fn new(settings: &Settings) -> Self {
+        let delivery = &settings.delivery;
+        Self {
+            guarantee: delivery.guarantee,
+            cadence: Cadence {
+                interval: Duration::from_millis(delivery.commit_interval_ms),
+                min_interval: Duration::from_millis(delivery.commit_min_interval_ms),
+                records: delivery.commit_records,
+                bytes: delivery.commit_bytes,
+            },
+            reference_date: settings.rules.reference_date,
+            timestamps: settings.rules.timestamps(),
+        }
+    }
+
     /// The day for which a record is judged.
     pub fn date(&self, time: RequestTime) -> Date {
         match self.reference_date {
@@ -80,8 +96,6 @@ impl StreamPolicy {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]

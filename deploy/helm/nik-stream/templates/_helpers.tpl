@@ -83,7 +83,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end -}}
 
-{{/* The pod: an unprivileged user, and no Kubernetes token. */}}
+{{/* The pod: an unprivileged user, and no Kubernetes token. `textfile` is the volume of an audit. */}}
 {{- define "nik-stream.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -109,8 +109,12 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if .Values.secretMounts }}
+{{- if or .Values.secretMounts .textfile }}
 volumes:
+  {{- with .textfile }}
+  - name: textfile
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
   {{- range $index, $mount := .Values.secretMounts }}
   - name: secret-{{ $index }}
     secret:
@@ -129,8 +133,12 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities:
     drop: [ALL]
-{{- if .Values.secretMounts }}
+{{- if or .Values.secretMounts .textfile }}
 volumeMounts:
+  {{- if .textfile }}
+  - name: textfile
+    mountPath: /textfile
+  {{- end }}
   {{- range $index, $mount := .Values.secretMounts }}
   - name: secret-{{ $index }}
     mountPath: {{ $mount.path }}

@@ -95,11 +95,22 @@ impl Record<'_> {
 
     /// In milliseconds since 1970.
     pub fn timestamp(&self) -> Option<i64> {
+        let timestamp = self.timestamp_and_kind().0;
+        (timestamp >= 0).then_some(timestamp)
+    }
+
+    /// Whether the broker wrote its own time into the record.
+    pub fn has_brokers_time(&self) -> bool {
+        self.timestamp_and_kind().1
+            == sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_LOG_APPEND_TIME
+    }
+
+    fn timestamp_and_kind(&self) -> (i64, sys::rd_kafka_timestamp_type_t) {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
         // SAFETY: the message is alive and only read; `kind` outlives the call.
         let timestamp =
             unsafe { sys::rd_kafka_message_timestamp(self.message.0.as_ptr(), &raw mut kind) };
-        (timestamp >= 0).then_some(timestamp)
+        (timestamp, kind)
     }
 
     pub fn key(&self) -> Option<&[u8]> {

@@ -1,0 +1,223 @@
+//! `nik-stream audit`: judges the requests of a span again and compares the outcomes in the topics.
+
+use std::fmt::Write as _;
+use std::io::{self, IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use nik::dataset;
+use nik_wire::process::Processor;
+use serde_json::{Map, Value, json};
+
+use super::config::Files;
+use super::dlq::time::parse_time;
+use super::{UNKNOWN, mask::mask, signals, written};
+use crate::config::Settings;
+use crate::kafka::audit::{self, AuditOptions, Fault, Report, Rulebook, Span};
+use crate::regions;
+use crate::telemetry::metrics::AuditMetrics;
+
+/// How often the progress is shown on a terminal.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
+const BAR: usize = 40;
+
+/// Judges the requests of a span again and compares what the topics hold
+///
+/// Prints how many requests have no outcome (lost), outcomes there are beyond the first of their
+/// request (doubled), outcomes have other bytes or are in the wrong topic (different), and outcomes
+/// belong to no request (unexplained). It joins no group, writes nothing to Kafka, and prints
+/// neither NIKs nor keys. Settings must be those of the service. Ctrl-C prints what was seen so far.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "Examples:
+  nik-stream audit --since 2h
+  nik-stream audit --since 2025-06-01 --until 2025-06-02 --sample 1/100 --json
+
+Exit: 0 no fault, 1 faults, 2 usage, 3 could not be found out, 64 settings")]
+pub struct AuditArgs {
+    #[command(flatten)]
+    files: Files,
+
+    /// Only requests and outcomes dated from this time on: 2025-06-01T07:00:00+07:00, 2025-06-01
+    /// (midnight in UTC), or how long ago: 90s, 30m, 2h, 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: i64,
+
+    /// Only requests and outcomes dated before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<i64>,
+
+    /// Looks at one key in N; records without a key are chosen by their timestamp
+    #[arg(long, value_name = "1/N", value_parser = parse_sample, default_value = "1/1")]
+    sample: u64,
+
+    /// Records read per second at most; 0: unlimited
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    rate: u32,
+
+    /// Prints one JSON object
+    #[arg(long)]
+    json: bool,
+
+    /// Also writes the counts to this file in the format of Prometheus, for the textfile collector
+    /// of its node exporter
+    #[arg(long, value_name = "FILE")]
+    textfile: Option<PathBuf>,
+}
+
+pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
+    let settings = args.files.load()?.settings;
+    let options = AuditOptions {
+        span: Span { since: args.since, until: args.until },
+        sample: args.sample,
+        rate: args.rate,
+    };
+    let stop = signals::stop()?;
+    let mut bar = ProgressBar::new();
+    let rulebook = rulebook(&settings)?;
+    let report = audit::audit(&settings, rulebook, &options, &stop, &mut |read, planned| {
+        bar.show(read, planned);
+    });
+    bar.clear();
+    let report = match report {
+        Ok(report) => report,
+        Err(error) => {
+            eprintln!("nik-stream: {error}");
+            return Ok(ExitCode::from(UNKNOWN));
+        }
+    };
+    if let Some(path) = args.textfile.as_ref().filter(|_| report.undecided.is_none()) {
+        write_textfile(path, &settings.kafka.group_id, &report)?;
+    }
+    let text = if args.json { json_of(&report).to_string() + "\n" } else { table(&report) };
+    written(io::stdout().write_all(text.as_bytes()))?;
+    report_reading(&report);
+    Ok(match &report {
+        report if report.counts.has_faults() => ExitCode::FAILURE,
+        Report { undecided: Some(_), .. } => ExitCode::from(UNKNOWN),
+        Report { .. } => ExitCode::SUCCESS,
+    })
+}
+
+/// What these settings judge by.
+fn rulebook(settings: &Settings) -> anyhow::Result<Rulebook> {
+    let regions = dataset::regions(settings.rules.retired_codes).context("the region data")?;
+    let manifest = regions::manifest().context("the manifest of the region data")?;
+    let version = env!("CARGO_PKG_VERSION");
+    let plain = Processor::new(regions.into(), settings.process());
+    let with = |privacy| plain.clone().with_privacy(privacy);
+    Ok(Rulebook {
+        processors: settings.privacy.all().into_iter().map(with).collect(),
+        judged_by: settings.judged_by(version, &manifest.release),
+    })
+}
+
+/// Parses `1/N`.
+fn parse_sample(text: &str) -> Result<u64, &'static str> {
+    let of = text.strip_prefix("1/").and_then(|of| of.parse().ok());
+    of.filter(|of| *of > 0).ok_or("expected 1/N, such as 1/100")
+}
+
+/// The counts by the names of the JSON object.
+fn counts(report: &Report) -> Vec<(&'static str, u64)> {
+    let counts = &report.counts;
+    let found =
+        [("requests", counts.requests), ("results", counts.results), ("failures", counts.failures)];
+    let faults = Fault::ALL.map(|fault| (fault.as_str(), counts.count(fault)));
+    let explained = [
+        ("in_flight", counts.in_flight),
+        ("out_of_reach", counts.out_of_reach),
+        ("sampled_out", counts.sampled_out),
+        ("replayed", counts.replayed),
+        ("other_release", counts.other_release),
+    ];
+    found.into_iter().chain(faults).chain(explained).collect()
+}
+
+fn json_of(report: &Report) -> Value {
+    let mut object: Map<String, Value> =
+        counts(report).into_iter().map(|(name, count)| (name.to_owned(), count.into())).collect();
+    let examples = report.examples.iter().map(|it| {
+        json!({
+            "kind": it.fault.as_str(), "topic": it.topic,
+            "partition": it.position.partition, "offset": it.position.offset,
+        })
+    });
+    object.insert("examples".to_owned(), examples.collect());
+    object.insert("complete".to_owned(), report.undecided.is_none().into());
+    object.insert("undecided".to_owned(), report.undecided.unwrap_or(0).into());
+    object.into()
+}
+
+fn table(report: &Report) -> String {
+    let mut text = String::new();
+    for (name, count) in counts(report) {
+        let _ = writeln!(text, "{:<15} {count:>12}", name.replace('_', " ")); // never fails
+    }
+    for it in &report.examples {
+        let _ = writeln!(text, "{:<15} {} {}", it.fault.as_str(), mask(&it.topic), it.position);
+    }
+    text
+}
+
+fn report_reading(report: &Report) {
+    let seconds = report.duration.as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = report.read as f64 / seconds.max(0.001);
+    eprintln!("{} records read in {seconds:.1} s, {rate:.0} a second", report.read);
+    if let Some(undecided) = report.undecided {
+        eprintln!("stopped before the end: {undecided} records were not yet compared");
+    }
+}
+
+/// Replaces the file, which may be read at any moment.
+fn write_textfile(path: &Path, group: &str, report: &Report) -> anyhow::Result<()> {
+    let faults = Fault::ALL.map(|fault| (fault.as_str(), report.counts.count(fault)));
+    let metrics = AuditMetrics { group, faults: &faults, requests: report.counts.requests };
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    let failed = || format!("cannot write {}", path.display());
+    std::fs::write(&new, metrics.text()?).with_context(failed)?;
+    std::fs::rename(&new, path).with_context(failed)
+}
+
+/// The progress, on a terminal.
+pub(super) struct ProgressBar {
+    next: Option<Instant>,
+}
+
+impl ProgressBar {
+    pub(super) fn new() -> Self {
+        Self { next: io::stderr().is_terminal().then(Instant::now) }
+    }
+
+    /// Shows that `read` of `planned` records are read.
+    pub(super) fn show(&mut self, read: u64, planned: u64) {
+        if self.next.is_some_and(|next| Instant::now() >= next) {
+            self.next = Some(Instant::now() + PROGRESS_INTERVAL);
+            let percent = (read * 100).checked_div(planned).unwrap_or(0).min(100);
+            let full = usize::try_from(percent).unwrap_or(0) * BAR / 100;
+            eprint!("\r[{:<BAR$}] {percent:>3} %  {read} records", "#".repeat(full));
+        }
+    }
+
+    pub(super) fn clear(&self) {
+        if self.next.is_some() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_is_one_in_a_positive_number() {
+        assert_eq!(parse_sample("1/100"), Ok(100));
+        for text in ["", "1", "1/0", "2/3", "1/-1", "0.5"] {
+            assert!(parse_sample(text).is_err(), "{text}");
+        }
+    }
+}
