@@ -1,23 +1,27 @@
 //! Assembles the program from the settings: region data, metrics, the HTTP server and the workers.
 
+mod reload;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::config::Loaded;
+use crate::config::{Loaded, Settings};
 use crate::http::api::Api;
 use crate::http::server::{self, HttpTimeouts, View};
 use crate::http::status::{About, Status};
 use crate::kafka::{self, Cause, Fault, Running, SharedBreaker, Stop};
-use crate::regions;
+use crate::pipeline::judge::{Judge, JudgeInForce};
+use crate::regions::{Manifest, Release};
 use crate::telemetry::health::Health;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
-use nik::dataset;
 use nik::region::{Level, Regions, State};
 use nik_wire::process::Processor;
+
+use reload::Reloader;
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The source revision that was built.
@@ -35,32 +39,27 @@ pub(crate) struct App {
     /// The address of the HTTP server.
     pub address: SocketAddr,
     pub metrics: Arc<Metrics>,
+    pub reloader: Reloader,
 }
 
 impl App {
     /// Starts everything. When it returns, HTTP is served and the workers are joining the group.
     pub(crate) fn start(loaded: &Loaded) -> Result<Self> {
         let settings = &loaded.settings;
-        let manifest = regions::manifest().context("the manifest of the region data")?;
-        let regions =
-            Arc::new(dataset::regions(settings.rules.retired_codes).context("the region data")?);
+        let release = &loaded.release;
+        let regions = release.regions(settings.rules.retired_codes).context("the region data")?;
         let (librdkafka, features) = kafka::features();
 
         let metrics = Arc::new(Metrics::new(
             &BuildInfo { version: VERSION, revision: REVISION, librdkafka: &librdkafka },
-            &RegionsInfo {
-                release: &manifest.release,
-                sha256: &manifest.sha256,
-                counts: &region_counts(&regions),
-            },
+            &regions_info(release, &region_counts(&regions)),
             Cause::LABELS,
         ));
         let breaker = settings.delivery.breaker();
         let breaker = Arc::new(SharedBreaker::new(breaker, Arc::clone(&metrics)));
         let workers = settings.kafka.worker_count();
         let health = Arc::new(Health::new(workers, breaker.clone()));
-        let processor =
-            Processor::new(regions, settings.process()).with_privacy(settings.privacy.process());
+        let judge = Arc::new(JudgeInForce::new(judge(settings, release, regions)));
 
         let listen = settings.http.listen;
         let listener = TcpListener::bind(listen)
@@ -70,15 +69,16 @@ impl App {
             version: VERSION,
             revision: REVISION,
             librdkafka: librdkafka.clone(),
-            regions: manifest.release.clone(),
+            regions: release.manifest.release.clone(),
             guarantee: settings.delivery.guarantee.as_str(),
             group: settings.kafka.group_id.clone(),
             topics: serde_json::to_value(&settings.topics)?,
             workers,
             settings: loaded.show(),
         };
+        let status = Arc::new(Status::new(about, Arc::clone(&metrics), Arc::clone(&health)));
         let view = View {
-            status: Arc::new(Status::new(about, Arc::clone(&metrics), Arc::clone(&health))),
+            status: Arc::clone(&status),
             metrics: Arc::clone(&metrics),
             health: Arc::clone(&health),
             resume_from_anywhere: settings.http.breaker_resume_from_anywhere,
@@ -86,8 +86,7 @@ impl App {
         let timeouts = HttpTimeouts::default();
         let api = settings.http.api.then(|| {
             tracing::info!(api = %format!("http://{address}/api/nik"), "http.api is on: requests are answered over HTTP, too");
-            let date = settings.rules.reference_date.fixed();
-            Api::new(processor.clone().without_framing(), date, Arc::clone(&metrics), timeouts.body)
+            Api::new(Arc::clone(&judge), Arc::clone(&metrics), timeouts.body)
         });
         server::start(listener, view, api, timeouts).context("the HTTP server")?;
         tracing::info!(
@@ -95,23 +94,15 @@ impl App {
             guarantee = settings.delivery.guarantee.as_str(),
             requests = settings.topics.requests, results = settings.topics.results, failures = settings.topics.failures,
             group = settings.kafka.group_id, workers,
-            regions = manifest.release, metrics = %format!("http://{address}/metrics"),
+            regions = release.manifest.release, metrics = %format!("http://{address}/metrics"),
             "nik-stream starts"
         );
 
         let stop_workers = Stop::default();
-        let judged_by = settings.judged_by(VERSION, &manifest.release);
-        let judged_by = settings.delivery.judged_by.then_some(judged_by);
-        let running = kafka::start(
-            settings,
-            processor,
-            judged_by,
-            &metrics,
-            &health,
-            &breaker,
-            &stop_workers,
-        )?;
-        Ok(Self { running, stop_workers, health, address, metrics })
+        let running = kafka::start(settings, &judge, &metrics, &health, &breaker, &stop_workers)?;
+        let (loaded, metrics_of) = (loaded.clone(), Arc::clone(&metrics));
+        let reloader = Reloader { loaded, judge, breaker, status, metrics: metrics_of };
+        Ok(Self { running, stop_workers, health, address, metrics, reloader })
     }
 
     /// Runs until `stop` is requested or a worker ends with a fault that a restart would not cure,
@@ -140,8 +131,25 @@ impl App {
     }
 }
 
+/// The judge under these settings.
+fn judge(settings: &Settings, release: &Release, regions: Regions) -> Judge {
+    let processor = Processor::new(regions.into(), settings.process());
+    let processor = processor.with_privacy(settings.privacy.process());
+    let judged_by = settings.judged_by(VERSION, &release.manifest.release);
+    let judged_by = settings.delivery.judged_by.then_some(judged_by);
+    Judge::new(processor, settings.rules.dating(), judged_by)
+}
+
+fn regions_info<'a>(release: &'a Release, counts: &'a [RegionCount]) -> RegionsInfo<'a> {
+    let Manifest { release, sha256, .. } = &release.manifest;
+    RegionsInfo { release, sha256, counts }
+}
+
+/// A level, a state, and the number of their codes.
+type RegionCount = (&'static str, &'static str, usize);
+
 /// The number of region codes for each level and state.
-fn region_counts(regions: &Regions) -> Vec<(&'static str, &'static str, usize)> {
+fn region_counts(regions: &Regions) -> Vec<RegionCount> {
     let of =
         |level: Level, state: State| (level.as_str(), state.as_str(), regions.count(level, state));
     Level::ALL.iter().flat_map(|&level| State::ALL.map(|state| of(level, state))).collect()

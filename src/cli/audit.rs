@@ -7,16 +7,14 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use nik::dataset;
 use nik_wire::process::Processor;
 use serde_json::{Map, Value, json};
 
 use super::config::Files;
 use super::dlq::time::parse_time;
 use super::{UNKNOWN, mask::mask, signals, written};
-use crate::config::Settings;
+use crate::config::Loaded;
 use crate::kafka::audit::{self, AuditOptions, Fault, Report, Rulebook, Span};
-use crate::regions;
 use crate::telemetry::metrics::AuditMetrics;
 
 /// How often the progress is shown on a terminal.
@@ -67,7 +65,8 @@ pub struct AuditArgs {
 }
 
 pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
-    let settings = args.files.load()?.settings;
+    let loaded = args.files.load()?;
+    let settings = &loaded.settings;
     let options = AuditOptions {
         span: Span { since: args.since, until: args.until },
         sample: args.sample,
@@ -75,8 +74,8 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     };
     let stop = signals::stop()?;
     let mut bar = ProgressBar::new();
-    let rulebook = rulebook(&settings)?;
-    let report = audit::audit(&settings, rulebook, &options, &stop, &mut |read, planned| {
+    let rulebook = rulebook(&loaded)?;
+    let report = audit::audit(settings, rulebook, &options, &stop, &mut |read, planned| {
         bar.show(read, planned);
     });
     bar.clear();
@@ -101,15 +100,15 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
 }
 
 /// What these settings judge by.
-fn rulebook(settings: &Settings) -> anyhow::Result<Rulebook> {
-    let regions = dataset::regions(settings.rules.retired_codes).context("the region data")?;
-    let manifest = regions::manifest().context("the manifest of the region data")?;
+fn rulebook(loaded: &Loaded) -> anyhow::Result<Rulebook> {
+    let Loaded { settings, release, .. } = loaded;
+    let regions = release.regions(settings.rules.retired_codes).context("the region data")?;
     let version = env!("CARGO_PKG_VERSION");
     let plain = Processor::new(regions.into(), settings.process());
     let with = |privacy| plain.clone().with_privacy(privacy);
     Ok(Rulebook {
         processors: settings.privacy.all().into_iter().map(with).collect(),
-        judged_by: settings.judged_by(version, &manifest.release),
+        judged_by: settings.judged_by(version, &release.manifest.release),
     })
 }
 

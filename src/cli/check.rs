@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::config::Files;
 use super::{process_parser, written};
+use crate::config::Loaded;
 use crate::telemetry::today;
 use nik::Date;
 use nik::dataset;
@@ -57,16 +58,16 @@ pub struct CheckArgs {
 }
 
 pub fn run(mut args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let (settings, privacy, retired_codes) = if args.files.files.is_empty() {
-        (Settings::default(), Privacy::default(), RetiredCodes::All)
+    let (settings, privacy, regions) = if args.files.files.is_empty() {
+        (Settings::default(), Privacy::default(), dataset::regions(RetiredCodes::All)?)
     } else {
-        let settings = args.files.load()?.settings;
+        let Loaded { settings, release, .. } = args.files.load()?;
         let day = settings.rules.reference_date.fixed();
         args.reference_date = args.reference_date.or(day);
-        (settings.process(), settings.privacy.process(), settings.rules.retired_codes)
+        let regions = release.regions(settings.rules.retired_codes)?;
+        (settings.process(), settings.privacy.process(), regions)
     };
-    let regions = dataset::regions(retired_codes)?.into();
-    let mut processor = Processor::new(regions, settings).with_privacy(privacy);
+    let mut processor = Processor::new(regions.into(), settings).with_privacy(privacy);
     let input = BufReader::with_capacity(1 << 16, io::stdin().lock());
     let output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     written(check(&args, &mut processor, input, output))

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use nik::dataset;
 use nik::region::Regions;
 use nik_wire::process::Processor;
 use serde_json::{Map, Value, json};
@@ -15,7 +14,7 @@ use super::audit::ProgressBar;
 use super::config::Files;
 use super::dlq::time::parse_time;
 use super::{UNKNOWN, signals, written};
-use crate::config::Settings;
+use crate::config::{Loaded, Settings};
 use crate::kafka::audit::Span;
 use crate::kafka::audit::compare::{Candidate, Comparison, SECTIONS, compare};
 
@@ -63,12 +62,12 @@ pub struct CompareArgs {
 }
 
 pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
-    let present = args.files.load()?.settings;
+    let Loaded { settings: present, release, .. } = args.files.load()?;
     let candidate: Vec<PathBuf> = args.candidate.iter().cloned().collect();
-    let candidate = args.files.load_with(&candidate)?.settings;
-    let known = dataset::regions(present.rules.retired_codes).context("the region data")?;
+    let Loaded { settings: candidate, release: tried, .. } = args.files.load_with(&candidate)?;
+    let known = release.regions(present.rules.retired_codes).context("the region data")?;
     let tried = match &args.regions {
-        None => dataset::regions(candidate.rules.retired_codes).context("the region data")?,
+        None => tried.regions(candidate.rules.retired_codes).context("the region data")?,
         Some(directory) => regions_of(directory, &candidate)?,
     };
     let side = |settings, regions: Regions| Candidate {

@@ -5,12 +5,14 @@ use std::env;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 
 use super::written;
-use crate::config::{Loaded, Problems, load_candidate, schema};
+use crate::config::{Loaded, Problems, load_again, load_candidate, schema};
 use crate::kafka::check_property;
+use crate::regions::Release;
 
 /// Checks and shows the settings
 #[derive(Args, Debug)]
@@ -34,7 +36,7 @@ enum ConfigCommand {
 }
 
 /// The files that settings come from, in addition to the defaults and the environment.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Files {
     /// A settings file in TOML; may be repeated, later files override earlier ones
     #[arg(long = "config", value_name = "FILE")]
@@ -50,6 +52,11 @@ impl Files {
     /// The same, and over them the settings of a candidate.
     pub fn load_with(&self, candidate: &[PathBuf]) -> Result<Loaded, Problems> {
         load_candidate(&self.files, env::vars_os(), candidate, check_property)
+    }
+
+    /// Loads the settings again, for a process in which `release` is in force.
+    pub fn load_again(&self, release: &Arc<Release>) -> Result<Loaded, Problems> {
+        load_again(&self.files, env::vars_os(), check_property, release)
     }
 }
 

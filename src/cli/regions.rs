@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::config::Files;
 use super::written;
-use crate::regions::{self, Manifest};
-use nik::dataset;
+use crate::regions::Manifest;
 use nik::region::{Code, Confidence, Description, Level, State, Tables};
 
 /// Look up region codes, current or retired, or describe the region data
@@ -29,10 +29,16 @@ enum Command {
         /// Province, regency or kecamatan: 2, 4 or 6 digits, with or without dots
         #[arg(required = true, value_name = "CODE")]
         codes: Vec<Code>,
+
+        #[command(flatten)]
+        files: Files,
     },
     /// Show release, decree, source, checksums and counts of the data
     #[command(after_help = "Example: nik-stream regions info")]
-    Info,
+    Info {
+        #[command(flatten)]
+        files: Files,
+    },
 }
 
 /// Labels and their values.
@@ -66,14 +72,18 @@ pub fn answer(
     out: &mut impl Write,
     errors: &mut impl Write,
 ) -> anyhow::Result<ExitCode> {
-    let manifest = regions::manifest()?;
-    let Command::Lookup { codes } = &args.command else {
-        info(&manifest).write(out)?;
-        writeln!(out)?;
-        counts(&manifest).write(out)?;
-        return Ok(ExitCode::SUCCESS);
+    let (codes, files) = match &args.command {
+        Command::Lookup { codes, files } => (codes, files),
+        Command::Info { files } => {
+            let manifest = &files.load()?.release.manifest;
+            info(manifest).write(out)?;
+            writeln!(out)?;
+            counts(manifest).write(out)?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
-    let tables = dataset::tables()?;
+    let release = files.load()?.release;
+    let (manifest, tables) = (&release.manifest, release.tables()?);
     let (found, unknown): (Vec<_>, Vec<_>) =
         codes.iter().map(|&code| tables.describe(code).ok_or(code)).partition(Result::is_ok);
     for (index, found) in found.iter().flatten().enumerate() {
@@ -82,7 +92,7 @@ pub fn answer(
         }
         let state = if found.retired.is_some() { State::Retired } else { State::Current };
         writeln!(out, "{} {}, {}", found.code, found.code.level(), state.as_str())?;
-        lookup(&tables, found, &manifest).write(out)?;
+        lookup(&tables, found, manifest).write(out)?;
     }
     for code in unknown.iter().filter_map(|unknown| unknown.as_ref().err()) {
         writeln!(errors, "{}", not_found(&tables, *code))?;

@@ -10,7 +10,8 @@ use crate::app::App;
 use crate::kafka::Fault;
 use crate::telemetry::logging;
 
-/// Runs the service until SIGTERM or SIGINT, then commits, leaves the group and exits 0
+/// Runs the service until SIGTERM or SIGINT, then commits, leaves the group and exits 0. On SIGHUP it
+/// reads settings and region data again
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   nik-stream run --config config/production.toml
@@ -31,7 +32,11 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
         tracing::warn!("{warning}");
     }
     let stop = signals::stop()?;
+    let hangups = signals::hangups()?;
     let app = App::start(&loaded)?;
+    let files = args.files.clone();
+    let again = Box::new(move |release: &_| files.load_again(release));
+    app.reloader.clone().start(hangups, again)?;
     match app.wait(&stop) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(Fault::Fenced(cause)) => {

@@ -1,5 +1,6 @@
-//! SIGTERM and SIGINT, for commands that run until they are stopped.
+//! SIGTERM and SIGINT, for commands that run until they are stopped, and SIGHUP for the service.
 
+use std::sync::mpsc::{self, Receiver};
 use std::{io, process, thread};
 
 use tokio::runtime;
@@ -32,4 +33,17 @@ pub(super) fn stop() -> io::Result<Stop> {
     };
     thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listen))?;
     Ok(stop)
+}
+
+/// Catches SIGHUP from here on: each one is a message.
+pub(super) fn hangups() -> io::Result<Receiver<()>> {
+    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    let mut hangup = {
+        let _inside = runtime.enter();
+        signal(SignalKind::hangup())?
+    };
+    let (send, receive) = mpsc::channel();
+    let listen = async move { while hangup.recv().await.is_some() && send.send(()).is_ok() {} };
+    thread::Builder::new().name("hangups".to_owned()).spawn(move || runtime.block_on(listen))?;
+    Ok(receive)
 }

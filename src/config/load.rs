@@ -3,28 +3,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use super::reader::Reader;
+use super::reader::{Reader, Shown, show};
 use super::warnings::warnings;
-use super::{Privacy, Problem, Problems, Settings, check, layers};
+use super::{Privacy, Problem, Problems, RegionData, Settings, check, layers};
+use crate::regions::{Release, ReleaseError};
 
 /// Settings, and where each value comes from.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     pub settings: Settings,
+    /// The region data that the settings name.
+    pub release: Arc<Release>,
     /// By key: a file, an environment variable, or `default`.
     pub origins: BTreeMap<String, String>,
     /// What is allowed and may still not be meant.
     pub warnings: Vec<Problem>,
-    shown: String,
+    /// In the order of `config/default.toml`.
+    pub(super) shown: Vec<Shown>,
 }
 
 impl Loaded {
     /// The settings as TOML, in the order of `config/default.toml`: every key with its value and,
     /// as a comment, its origin. Secrets are hidden.
     pub fn show(&self) -> String {
-        self.shown.clone()
+        show(&self.shown)
     }
 }
 
@@ -49,6 +54,38 @@ pub fn load_candidate(
     candidate: &[PathBuf],
     property: PropertyCheck,
 ) -> Result<Loaded, Problems> {
+    load(files, variables, candidate, property, first_release)
+}
+
+/// As [`load_from`], in a process in which `release` is in force and stays.
+pub fn load_again(
+    files: &[PathBuf],
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    property: PropertyCheck,
+    release: &Arc<Release>,
+) -> Result<Loaded, Problems> {
+    load(files, variables, &[], property, |_| Ok(Arc::clone(release)))
+}
+
+/// The release of a start: it must not know far fewer codes than the data built in.
+fn first_release(folder: Option<&Path>) -> Result<Arc<Release>, ReleaseError> {
+    let built_in = Release::built_in()?;
+    let Some(folder) = folder else {
+        return Ok(Arc::new(built_in));
+    };
+    let release = Release::read(folder)?;
+    release.check_successor_of(&built_in)?;
+    Ok(Arc::new(release))
+}
+
+/// `release` gives the region data for `regions.directory`.
+fn load(
+    files: &[PathBuf],
+    variables: impl IntoIterator<Item = (OsString, OsString)>,
+    candidate: &[PathBuf],
+    property: PropertyCheck,
+    release: impl FnOnce(Option<&Path>) -> Result<Arc<Release>, ReleaseError>,
+) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
     let mut layers = vec![layers::defaults()];
     layers.extend(files.iter().map(|path| layers::file(path, &mut problems)));
@@ -61,18 +98,25 @@ pub fn load_candidate(
     problems.append(&mut reader.unknown_keys());
     problems.append(&mut reader.problems);
     let Reader { origins, shown, .. } = reader;
+    let problem = |key: &str, text| {
+        let origin = origins.get(key).cloned().unwrap_or_default();
+        Problem { origin, key: Some(key.to_owned()), text }
+    };
     if let Err(text) = settings.privacy.load_keys() {
-        let key = Privacy::KEY_FILE.to_owned();
-        let origin = origins.get(&key).cloned().unwrap_or_default();
-        problems.push(Problem { origin, key: Some(key), text });
+        problems.push(problem(Privacy::KEY_FILE, text));
+    }
+    let release = release(settings.regions.folder());
+    if let Err(error) = &release {
+        problems.push(problem(RegionData::DIRECTORY, error.to_string()));
     }
     let broken: BTreeSet<_> = problems.iter().filter_map(|it| it.key.clone()).collect();
     problems.append(&mut check::check(&settings, &origins, &broken, property));
 
-    if problems.is_empty() {
-        let warnings = warnings(&settings, &origins);
-        Ok(Loaded { settings, origins, warnings, shown })
-    } else {
-        Err(Problems(problems))
+    match release {
+        Ok(release) if problems.is_empty() => {
+            let warnings = warnings(&settings, &origins);
+            Ok(Loaded { settings, release, origins, warnings, shown })
+        }
+        _ => Err(Problems(problems)),
     }
 }

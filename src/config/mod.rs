@@ -11,6 +11,7 @@ mod load;
 mod privacy;
 mod problem;
 mod reader;
+mod reload;
 mod rule;
 mod schema;
 mod secret;
@@ -18,6 +19,7 @@ mod topics;
 mod warnings;
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -25,7 +27,7 @@ use chrono::{NaiveDate, NaiveDateTime};
 use sha2::{Digest, Sha256};
 
 pub use kafka::{GroupProtocol, Kafka, Reload, SaslMechanism, Security, SecurityProtocol};
-pub use load::{Loaded, PropertyCheck, load_candidate, load_from};
+pub use load::{Loaded, PropertyCheck, load_again, load_candidate, load_from};
 pub use privacy::{FailureForm, OutcomeForm, Privacy, read_keys};
 pub use problem::{Problem, Problems};
 pub use schema::schema;
@@ -33,6 +35,8 @@ pub use secret::{Properties, Secret, without_line_break};
 pub use topics::{DroppedHeaders, Topics};
 
 use crate::pipeline::breaker;
+use crate::pipeline::judge::Dating;
+pub use crate::pipeline::judge::ReferenceDate;
 use crate::pipeline::timestamps::{OUTCOME_MAX_AHEAD_MS, TimestampLimits};
 use crate::telemetry::logging::Format;
 use nik::Date;
@@ -40,7 +44,7 @@ use nik::region::RetiredCodes;
 use nik_wire::Absent;
 use nik_wire::process;
 use reader::Reader;
-use rule::{Choice, choice, parsed, ratio, switch, text, whole};
+use rule::{Choice, choice, optional, parsed, ratio, switch, text, whole};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -48,6 +52,7 @@ pub struct Settings {
     pub topics: Topics,
     pub delivery: Delivery,
     pub rules: Rules,
+    pub regions: RegionData,
     pub limits: SizeLimits,
     pub privacy: Privacy,
     pub http: Http,
@@ -61,6 +66,7 @@ impl Settings {
             topics: Topics::read(keys),
             delivery: Delivery::read(keys),
             rules: Rules::read(keys),
+            regions: RegionData::read(keys),
             limits: SizeLimits::read(keys),
             privacy: Privacy::read(keys),
             http: Http::read(keys),
@@ -178,6 +184,11 @@ impl Rules {
         }
     }
 
+    /// Which day a request is judged for.
+    pub fn dating(&self) -> Dating {
+        Dating { reference_date: self.reference_date, timestamps: self.timestamps() }
+    }
+
     /// Which timestamps of requests are plausible.
     pub fn timestamps(&self) -> TimestampLimits {
         TimestampLimits {
@@ -194,25 +205,6 @@ impl Choice for Absent {
 impl Choice for RetiredCodes {
     const NAMES: &'static [(&'static str, Self)] =
         &[("all", Self::All), ("confirmed", Self::Confirmed), ("none", Self::None)];
-}
-
-/// The day from which ages and centuries are counted.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ReferenceDate {
-    /// The day of the record's timestamp.
-    Record,
-    Now,
-    Date(Date),
-}
-
-impl ReferenceDate {
-    /// The day, if it is the same for every request.
-    pub fn fixed(self) -> Option<Date> {
-        match self {
-            Self::Date(day) => Some(day),
-            Self::Record | Self::Now => None,
-        }
-    }
 }
 
 impl FromStr for ReferenceDate {
@@ -240,6 +232,25 @@ impl FromStr for Midnight {
         let year = i32::try_from(day.year()).map_err(|_| PROBLEM)?;
         let day = NaiveDate::from_ymd_opt(year, day.month(), day.day()).ok_or(PROBLEM)?;
         Ok(Self(NaiveDateTime::from(day).and_utc().timestamp_millis()))
+    }
+}
+
+/// The region data in use.
+#[derive(Clone, Debug)]
+pub struct RegionData {
+    /// The folder to read it from; `None`: the data built in.
+    pub directory: Option<String>,
+}
+
+impl RegionData {
+    pub const DIRECTORY: &str = "regions.directory";
+
+    fn read(keys: &mut Reader) -> Self {
+        Self { directory: keys.read(Self::DIRECTORY, optional()) }
+    }
+
+    pub fn folder(&self) -> Option<&Path> {
+        self.directory.as_deref().map(Path::new)
     }
 }
 

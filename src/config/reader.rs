@@ -10,6 +10,39 @@ use super::rule::{Rule, Type};
 use super::secret::is_secret;
 use super::{Problem, Properties};
 
+/// A value as `config show` prints it, or an empty table.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Shown {
+    table: &'static str,
+    pub key: String,
+    /// `None`: a table without properties.
+    pub value: Option<ShownValue>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct ShownValue {
+    name: String,
+    pub text: String,
+    origin: String,
+}
+
+/// The values as TOML, each with its origin.
+pub(super) fn show(values: &[Shown]) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for Shown { table, value, .. } in values {
+        if last != *table {
+            let gap = if text.is_empty() { "" } else { "\n" };
+            let _ = writeln!(text, "{gap}[{table}]");
+            last = table;
+        }
+        if let Some(ShownValue { name, text: value, origin }) = value {
+            let _ = writeln!(text, "{name} = {value} # {origin}");
+        }
+    }
+    text
+}
+
 /// Reads keys from layers. The keys that were read are the known ones.
 #[derive(Default)]
 pub(super) struct Reader<'a> {
@@ -17,10 +50,7 @@ pub(super) struct Reader<'a> {
     pub keys: Vec<(&'static str, Type)>,
     /// The origin of each value, by key.
     pub origins: BTreeMap<String, String>,
-    /// The values as TOML, each with its origin.
-    pub shown: String,
-    /// The last table in `shown`.
-    table: &'static str,
+    pub shown: Vec<Shown>,
     pub problems: Vec<Problem>,
 }
 
@@ -33,11 +63,10 @@ impl<'a> Reader<'a> {
     /// always do. Each invalid value above it is a problem.
     pub fn read<T>(&mut self, key: &'static str, rule: Rule<T>) -> T {
         let (table, name) = key.rsplit_once('.').unwrap_or(("", key));
-        self.show_table(table);
         let mut found = None;
         for value in self.layers.iter().rev().filter_map(|layer| layer.get(key)) {
             if let Some((read, shown)) = rule.read(&value.kind) {
-                self.show(key, name, &shown, value);
+                self.show(table, key, name, &shown, value);
                 found = Some(read);
                 break;
             }
@@ -49,7 +78,7 @@ impl<'a> Reader<'a> {
 
     /// The properties of librdkafka in `table`, merged from all layers.
     pub fn properties(&mut self, table: &'static str) -> Properties {
-        self.show_table(table);
+        self.shown.push(Shown { table, key: table.to_owned(), value: None });
         let mut topmost = BTreeMap::new();
         for (key, value) in
             self.layers.iter().flatten().filter(|(key, _)| below(key, table).is_some())
@@ -65,25 +94,19 @@ impl<'a> Reader<'a> {
         for (key, (text, value)) in topmost {
             let name = below(key, table).unwrap_or_default();
             let shown_as = if is_secret(name) { Type::Secret } else { Type::OptionalText };
-            self.show(key, &format!("{name:?}"), &shown_as.show(&text), value);
+            self.show(table, key, &format!("{name:?}"), &shown_as.show(&text), value);
             properties.insert(name, text.to_string());
         }
         self.keys.push((table, Type::Properties));
         properties
     }
 
-    fn show_table(&mut self, table: &'static str) {
-        if self.table != table {
-            let gap = if self.shown.is_empty() { "" } else { "\n" };
-            let _ = writeln!(self.shown, "{gap}[{table}]");
-            self.table = table;
-        }
-    }
-
-    fn show(&mut self, key: &str, name: &str, shown: &str, value: &Value) {
-        let origin = value.origin().unwrap_or_default();
-        let _ = writeln!(self.shown, "{name} = {shown} # {origin}");
-        self.origins.insert(key.to_owned(), origin.to_owned());
+    fn show(&mut self, table: &'static str, key: &str, name: &str, shown: &str, value: &Value) {
+        let origin = value.origin().unwrap_or_default().to_owned();
+        self.origins.insert(key.to_owned(), origin.clone());
+        let (name, text) = (name.to_owned(), shown.to_owned());
+        let value = Some(ShownValue { name, text, origin });
+        self.shown.push(Shown { table, key: key.to_owned(), value });
     }
 
     /// A problem for each key of the layers that was not read.

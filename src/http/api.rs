@@ -16,10 +16,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use crate::pipeline::judge::JudgeInForce;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::today;
-use nik::Date;
-use nik_wire::process::{Outcome, Processor};
+use nik_wire::process::Outcome;
 use nik_wire::{Reason, write_failure};
 
 /// The number of requests that are received, validated or answered at a time. It bounds the memory:
@@ -36,24 +36,18 @@ const REASON: HeaderName = HeaderName::from_static("nik-failure-reason");
 
 /// The state of the endpoint.
 pub struct Api {
-    processor: Processor,
-    reference_date: Option<Date>,
+    judge: Arc<JudgeInForce>,
     metrics: Arc<Metrics>,
     body_timeout: Duration,
     slots: Arc<Semaphore>,
 }
 
 impl Api {
-    /// Validates with `processor` at `reference_date`, by default today in Jakarta. A body that
-    /// takes longer than `body_timeout` to arrive is refused.
-    pub fn new(
-        processor: Processor,
-        reference_date: Option<Date>,
-        metrics: Arc<Metrics>,
-        body_timeout: Duration,
-    ) -> Self {
+    /// Validates with the judge in force, for today in Jakarta unless it has a fixed date. A body
+    /// that takes longer than `body_timeout` to arrive is refused.
+    pub fn new(judge: Arc<JudgeInForce>, metrics: Arc<Metrics>, body_timeout: Duration) -> Self {
         let slots = Arc::new(Semaphore::new(CONCURRENCY));
-        Self { processor, reference_date, metrics, body_timeout, slots }
+        Self { judge, metrics, body_timeout, slots }
     }
 
     /// `POST /api/nik`, its `OpenAPI` description and the schemas that the description refers to.
@@ -73,15 +67,17 @@ impl Api {
         let Ok(Ok(slot)) = slot.await else {
             return Err(Refusal::Busy);
         };
-        let limit = self.processor.settings().limits.request_bytes;
+        let judge = self.judge.copy();
+        let limit = judge.processor.settings().limits.request_bytes;
         let request = match timeout(self.body_timeout, read(body, limit)).await {
             Ok(Ok(request)) => request,
             Ok(Err(_)) => return Err(Refusal::Incomplete),
             Err(_) => return Err(Refusal::Slow),
         };
         let started = Instant::now();
-        let date = self.reference_date.unwrap_or_else(today);
-        let mut processor = self.processor.clone();
+        let date = judge.dating.reference_date.fixed().unwrap_or_else(today);
+        // Schema ids are those of topics.
+        let mut processor = judge.processor.without_framing();
         // On another thread, so that a long list does not delay a health check.
         let processed = spawn_blocking(move || {
             let mut payload = Vec::new();

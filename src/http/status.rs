@@ -20,7 +20,7 @@ const HISTORY_STEPS: usize = 450;
 /// The time over which the latency is measured.
 const LATENCY_WINDOW: Duration = Duration::from_mins(5);
 
-/// What does not change while the program runs.
+/// What the program is, and what it runs with.
 #[derive(Debug, Default, Serialize)]
 pub struct About {
     pub version: &'static str,
@@ -37,7 +37,7 @@ pub struct About {
 
 /// The state of the program and its recent history.
 pub struct Status {
-    about: About,
+    about: Mutex<About>,
     metrics: Arc<Metrics>,
     health: Arc<Health>,
     history: Mutex<VecDeque<Sample>>,
@@ -65,9 +65,17 @@ impl Sample {
 
 impl Status {
     pub fn new(about: About, metrics: Arc<Metrics>, health: Arc<Health>) -> Self {
+        let about = Mutex::new(about);
         let status = Self { about, metrics, health, history: Mutex::default() };
         status.record();
         status
+    }
+
+    /// Replaces what changes while the program runs: the release of the region data and the settings.
+    pub fn reloaded(&self, regions: &str, settings: String) {
+        let mut about = self.about.lock();
+        regions.clone_into(&mut about.regions);
+        about.settings = settings;
     }
 
     /// Adds the current counters to the history.
@@ -92,7 +100,7 @@ impl Status {
             "started": value("process_start_time_seconds").map(|seconds| seconds * 1000),
             "ready": problems.is_empty(),
             "problems": problems,
-            "about": self.about,
+            "about": &*self.about.lock(),
             "summary": {
                 "number": value("nik_summary_number_total"),
                 "number_processed": value("nik_summary_number_processed_total"),

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 /// When the breaker opens, and for how long.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Policy {
     /// The largest share of failures among the latest outcomes that keeps the breaker closed. With
     /// 1 it never opens.
@@ -16,6 +16,19 @@ pub struct Policy {
     pub window: usize,
     /// How long the breaker stays open.
     pub cool_down: Duration,
+}
+
+impl Policy {
+    /// The most failures in a window that keep the breaker closed.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a window is at most a million"
+    )]
+    fn limit(&self) -> usize {
+        (self.ratio * self.window as f64) as usize
+    }
 }
 
 /// Whether dead letters may be written.
@@ -56,22 +69,26 @@ pub struct Breaker {
 
 impl Breaker {
     pub fn new(policy: &Policy) -> Self {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "a window is at most a million"
-        )]
-        let limit = (policy.ratio * policy.window as f64) as usize;
         Self {
             window: policy.window,
-            limit,
+            limit: policy.limit(),
             cool_down: policy.cool_down,
             state: BreakerState::Closed,
             runs: VecDeque::new(),
             outcomes: 0,
             failures: 0,
         }
+    }
+
+    /// Continues under another policy. If the breaker is open, it becomes half-open, so that the
+    /// policy is tried at once.
+    pub fn set_policy(&mut self, policy: &Policy) {
+        (self.window, self.limit, self.cool_down) =
+            (policy.window, policy.limit(), policy.cool_down);
+        if matches!(self.state, BreakerState::Open { .. }) {
+            self.restart(BreakerState::HalfOpen);
+        }
+        self.count(false, 0); // drops what is too old for a smaller window
     }
 
     /// The state at `now`; replaces an expired one.
@@ -217,6 +234,23 @@ mod tests {
             now += Duration::from_millis(1);
             assert_eq!(breaker.state(now), BreakerState::HalfOpen);
         }
+    }
+
+    #[test]
+    fn under_another_policy_an_open_breaker_is_tried_at_once_and_old_outcomes_are_dropped() {
+        let now = Instant::now();
+        let mut breaker = breaker(0.5, 1_000);
+        flood(&mut breaker, now);
+        let policy = Policy { ratio: 0.1, window: 100, cool_down: COOL_DOWN };
+        breaker.set_policy(&policy);
+        assert_eq!(breaker.state(now), BreakerState::HalfOpen);
+        assert_eq!(flood(&mut breaker, now), 10);
+        breaker.set_policy(&Policy { ratio: 1.0, ..policy });
+        assert_eq!(flood(&mut breaker, now), 10_000);
+        // Of a smaller window only the latest outcomes count.
+        breaker.succeeded(50, now);
+        breaker.set_policy(&Policy { ratio: 0.2, window: 50, ..policy });
+        assert_eq!(flood(&mut breaker, now), 10);
     }
 
     #[test]

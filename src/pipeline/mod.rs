@@ -3,6 +3,7 @@
 
 pub mod breaker;
 pub mod epoch;
+pub mod judge;
 mod position;
 pub mod timestamps;
 

@@ -11,6 +11,7 @@ use tracing::{Dispatch, dispatcher, error};
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload;
 
 pub use super::repeats::RepeatLimit;
 use super::repeats::{LOG_WINDOW, RepeatFilter};
@@ -33,6 +34,9 @@ pub enum LogError {
     /// This process has a log already.
     #[error("the log has already been started")]
     Twice,
+    /// This process has no log yet.
+    #[error("the log has not been started")]
+    NotStarted,
     /// The thread that reports repeated lines cannot be started.
     #[error("the log's thread: {0}")]
     Thread(io::Error),
@@ -48,8 +52,9 @@ pub fn init(format: Format, level: &str) -> Result<(), LogError> {
     };
     let colour = terminal && env::var_os("NO_COLOR").is_none_or(|it| it.is_empty());
     let repeats = RepeatFilter::default();
-    let subscriber = subscriber(json, colour, level, io::stderr, repeats.clone())?;
+    let (subscriber, set_filter) = subscriber(json, colour, level, io::stderr, repeats.clone())?;
     dispatcher::set_global_default(subscriber).map_err(|_| LogError::Twice)?;
+    let _ = SET_FILTER.set(set_filter); // the first log is the only one
     REPEATS.get_or_init(|| repeats.clone());
     let report = move || {
         loop {
@@ -58,6 +63,19 @@ pub fn init(format: Format, level: &str) -> Result<(), LogError> {
         }
     };
     thread::Builder::new().name("log".to_owned()).spawn(report).map(drop).map_err(LogError::Thread)
+}
+
+/// Replaces the filter of a log.
+type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>;
+
+static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
+
+/// Changes the level of the log of this process. librdkafka's own level stays: a level that is
+/// raised above that of the start shows none of its further lines.
+pub fn set_level(level: &str) -> Result<(), LogError> {
+    let filter = EnvFilter::builder().parse(level)?;
+    let set = SET_FILTER.get().ok_or(LogError::NotStarted)?;
+    set(filter).map_err(|_| LogError::NotStarted)
 }
 
 static REPEATS: OnceLock<RepeatFilter> = OnceLock::new();
@@ -75,7 +93,7 @@ fn subscriber<W>(
     level: &str,
     writer: W,
     repeats: RepeatFilter,
-) -> Result<Dispatch, ParseError>
+) -> Result<(Dispatch, SetFilter), ParseError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -85,9 +103,15 @@ where
         .with_writer(writer)
         .log_internal_errors(false);
     Ok(if json {
-        Dispatch::new(lines.json().flatten_event(true).finish().with(repeats))
+        let lines = lines.json().flatten_event(true).with_filter_reloading();
+        let handle = lines.reload_handle();
+        let set_filter: SetFilter = Box::new(move |filter| handle.reload(filter));
+        (Dispatch::new(lines.finish().with(repeats)), set_filter)
     } else {
-        Dispatch::new(lines.with_ansi(colour).finish().with(repeats))
+        let lines = lines.with_ansi(colour).with_filter_reloading();
+        let handle = lines.reload_handle();
+        let set_filter: SetFilter = Box::new(move |filter| handle.reload(filter));
+        (Dispatch::new(lines.finish().with(repeats)), set_filter)
     })
 }
 
@@ -142,7 +166,8 @@ mod tests {
     ) -> Vec<String> {
         let written = Written::default();
         let writer = written.clone();
-        let subscriber = subscriber(json, false, level, move || writer.clone(), repeats).unwrap();
+        let (subscriber, _) =
+            subscriber(json, false, level, move || writer.clone(), repeats).unwrap();
         dispatcher::with_default(&subscriber, work);
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap().lines().map(str::to_owned).collect()

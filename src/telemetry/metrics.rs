@@ -2,13 +2,13 @@
 //! their names.
 
 mod audit;
+mod regions;
 mod reloads;
 mod requests;
 mod snapshot;
 
 use std::time::Duration;
 
-use chrono::{NaiveDate, NaiveDateTime};
 use parking_lot::Mutex;
 use prometheus::{
     CounterVec, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
@@ -16,6 +16,8 @@ use prometheus::{
 };
 
 pub use self::audit::AuditMetrics;
+use self::regions::RegionGauges;
+pub use self::regions::RegionsInfo;
 pub use self::reloads::{Outcome, Reloads};
 use self::requests::{ApiRequests, Requests};
 pub use self::snapshot::{Snapshot, quantile};
@@ -42,6 +44,8 @@ pub struct Metrics {
     pub rebalances: IntCounter,
     faults: IntCounterVec,
     worker_restarts: IntCounterVec,
+    pub reloads: Reloads,
+    regions: RegionGauges,
     /// Batches and records that cannot be read, by cause.
     pub unreadable_records: IntCounterVec,
     /// Committed offsets that differ from what this program knows, by kind.
@@ -51,7 +55,6 @@ pub struct Metrics {
     pub transactions_settled: IntCounterVec,
     /// Partitions of this instance that are not read.
     pub standing_partitions: IntGauge,
-    pub reloads: Reloads,
     commit_duration: Histogram,
     latency: Histogram,
     epoch_records: Histogram,
@@ -123,25 +126,8 @@ impl Metrics {
             &["version", "revision", "librdkafka"],
         );
         info.with_label_values(&[build.version, build.revision, build.librdkafka]).set(1);
-        let info = gauges(
-            "nik_stream_regions_info",
-            "Always 1; its labels are the release and the checksum of the region data in use.",
-            &["release", "sha256"],
-        );
-        info.with_label_values(&[regions.release, regions.sha256]).set(1);
-        gauge(
-            "nik_stream_regions_release_timestamp_seconds",
-            "The middle of the year that the region data's release is named after, in seconds since 1970; the name gives no exact date.",
-        )
-        .set(regions.middle_of_year());
-        let levels = gauges(
-            "nik_stream_regions",
-            "Known region codes, by level and state.",
-            &["level", "state"],
-        );
-        for &(level, state, count) in regions.counts {
-            levels.with_label_values(&[level, state]).set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
+        let region_gauges = RegionGauges::new(&registry);
+        region_gauges.set(regions);
         #[cfg(target_os = "linux")]
         registry
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
@@ -248,6 +234,8 @@ impl Metrics {
             ),
             faults,
             worker_restarts,
+            reloads: Reloads::new(&registry),
+            regions: region_gauges,
             unreadable_records,
             ledger_differences,
             timestamps_replaced: Replaced::ALL.map(|it| replaced.with_label_values(&[it.label()])),
@@ -256,7 +244,6 @@ impl Metrics {
                 "nik_stream_standing_partitions",
                 "Partitions of this instance that are not read; readiness says why.",
             ),
-            reloads: Reloads::new(&registry),
             commit_duration: histogram(
                 "nik_stream_commit_duration_seconds",
                 "Seconds from the end of an epoch to its commit.",
@@ -370,6 +357,11 @@ impl Metrics {
         self.worker_restarts.with_label_values(&[cause]).inc();
     }
 
+    /// Replaces what the metrics say about the region data.
+    pub fn set_regions(&self, regions: &RegionsInfo<'_>) {
+        self.regions.set(regions);
+    }
+
     pub fn snapshot(&self) -> Snapshot {
         let partitions = self.partitions.lock();
         // Only the instance that a partition is assigned to reports its lag.
@@ -407,25 +399,6 @@ pub struct BuildInfo<'a> {
     /// The source revision; `unknown` if it was not known at the build.
     pub revision: &'a str,
     pub librdkafka: &'a str,
-}
-
-#[derive(Debug)]
-pub struct RegionsInfo<'a> {
-    /// The name of the release, such as `2025.1`.
-    pub release: &'a str,
-    pub sha256: &'a str,
-    /// (level, state, number of codes)
-    pub counts: &'a [(&'a str, &'a str, usize)],
-}
-
-impl RegionsInfo<'_> {
-    /// The middle of the release's year, in seconds since 1970, since its name gives no exact date.
-    /// Without a year it is 0, which is old enough for the alert.
-    fn middle_of_year(&self) -> i64 {
-        let year = self.release.split('.').next().and_then(|it| it.parse().ok());
-        let day = year.and_then(|year| NaiveDate::from_ymd_opt(year, 7, 1));
-        day.map_or(0, |day| NaiveDateTime::from(day).and_utc().timestamp())
-    }
 }
 
 #[derive(Debug)]

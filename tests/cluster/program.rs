@@ -87,6 +87,11 @@ impl ProgramSettings {
 }
 
 impl Program {
+    /// Replaces the content of its settings file.
+    pub fn write_settings(&self, toml: &str) {
+        std::fs::write(self.dir.path().join("settings.toml"), toml).expect("written");
+    }
+
     pub fn pid(&self) -> u32 {
         self.process.pid()
     }

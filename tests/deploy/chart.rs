@@ -103,7 +103,14 @@ fn the_variables_of_every_container_are_settings_of_the_program() {
                 let here = format!("{}{path}", mounts.path().display());
                 std::fs::create_dir_all(&here).expect("made");
                 for (_, value) in &mut variables {
-                    if let Some(file) = value.strip_prefix(path) {
+                    if value == path {
+                        // The folder itself: region data.
+                        for file in ["current.tsv", "retired.tsv", "NOTICE", "manifest.json"] {
+                            let data = read(&format!("data/regions/{file}"));
+                            std::fs::write(format!("{here}/{file}"), data).expect("written");
+                        }
+                        value.clone_from(&here);
+                    } else if let Some(file) = value.strip_prefix(path) {
                         let file = format!("{here}{file}");
                         std::fs::write(&file, "secret").expect("written");
                         *value = file;

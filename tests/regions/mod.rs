@@ -4,3 +4,4 @@ mod commands;
 mod manifest;
 #[cfg(feature = "packaging-tests")]
 mod refresh;
+mod release;

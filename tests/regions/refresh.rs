@@ -152,6 +152,20 @@ fn missing_retired_rows_are_refused() {
 }
 
 #[test]
+fn a_release_with_fewer_codes_is_written_if_that_is_allowed_and_the_manifest_says_so() {
+    let copy = Copy::new();
+    let retired = copy.read("retired.tsv");
+    let (kept, _) = retired.trim_end().rsplit_once('\n').unwrap();
+    fs::write(copy.folder.path().join("retired.tsv"), format!("{kept}\n")).unwrap();
+    let ran = copy.refresh(&["--allow-shrink"]);
+    assert_eq!(ran.exit, 0, "{}", ran.errors);
+    assert!(copy.read("manifest.json").contains("\"allow_shrink\": true"));
+    // Written again, the same data keeps its permission; other data does not get it.
+    assert_eq!(copy.refresh(&[]).out.matches(": unchanged\n").count(), 4);
+    assert!(!Copy::new().read("manifest.json").contains("allow_shrink"));
+}
+
+#[test]
 fn a_retired_code_that_is_current_again_is_refused() {
     let mut copy = Copy::new();
     copy.codes.insert("740308".to_owned(), "Kembali".to_owned());

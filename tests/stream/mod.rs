@@ -18,6 +18,7 @@ mod open_transaction;
 mod privacy;
 mod records;
 mod refused;
+mod reload;
 mod replies;
 mod slow_brokers;
 mod stops;

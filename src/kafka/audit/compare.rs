@@ -15,9 +15,9 @@ use crate::kafka::client::error::CommandError;
 use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::reader::Reader;
 use crate::kafka::client::scanner::Scanner;
-use crate::kafka::stream::shared::StreamPolicy;
 use crate::kafka::stream::shutdown::Stop;
 use crate::pipeline::Position;
+use crate::pipeline::judge::Dating;
 use crate::telemetry::now_ms;
 
 /// The sections, in the order of their reasons.
@@ -77,7 +77,7 @@ pub struct Candidate<'a> {
 /// What one side makes of a request.
 struct Side {
     processor: Processor,
-    policy: StreamPolicy,
+    dating: Dating,
     payload: Vec<u8>,
     /// The reasons of each element's sections.
     elements: Vec<Option<[Option<SectionReason>; 5]>>,
@@ -85,13 +85,13 @@ struct Side {
 
 impl Side {
     fn new(candidate: Candidate<'_>) -> Self {
-        let policy = StreamPolicy::new(candidate.settings);
-        Self { processor: candidate.processor, policy, payload: Vec::new(), elements: Vec::new() }
+        let dating = candidate.settings.rules.dating();
+        Self { processor: candidate.processor, dating, payload: Vec::new(), elements: Vec::new() }
     }
 
     /// Judges a request; returns the reason of its failure.
     fn judge(&mut self, record: &Record<'_>, now: i64) -> Option<&'static str> {
-        let date = self.policy.date(self.policy.timestamps.time(record.timestamp(), now));
+        let date = self.dating.date(self.dating.timestamps.time(record.timestamp(), now));
         let value = record.payload();
         self.elements.clear();
         match self.processor.process(value, date, &mut self.payload) {

@@ -13,7 +13,7 @@ use crate::kafka::dlq::dead_letter::REPLAYS;
 use crate::kafka::dlq::headers;
 use crate::kafka::stream::headers::OutcomeHeaders;
 use crate::kafka::stream::outputs::{KnownTopic, Outputs};
-use crate::kafka::stream::shared::StreamPolicy;
+use crate::pipeline::judge::Dating;
 use crate::pipeline::timestamps::TimestampLimits;
 use crate::telemetry::now_ms;
 use nik_wire::Reason;
@@ -38,7 +38,7 @@ pub struct Expected {
 /// Judges requests again, and reads what outcomes are.
 pub struct Judge {
     processors: Vec<Processor>,
-    policy: StreamPolicy,
+    dating: Dating,
     headers: OutcomeHeaders,
     pub outputs: Outputs,
     judged_by: String,
@@ -60,8 +60,8 @@ impl Judge {
         })?;
         Ok(Self {
             processors: rulebook.processors,
-            policy: StreamPolicy::new(settings),
-            headers: OutcomeHeaders::new(settings, None),
+            dating: settings.rules.dating(),
+            headers: OutcomeHeaders::new(settings),
             outputs,
             judged_by: rulebook.judged_by,
             hashes: RandomState::new(),
@@ -78,12 +78,12 @@ impl Judge {
 
     /// Whether the day is known on which a request was judged.
     pub fn are_days_known(&self) -> bool {
-        self.policy.reference_date != ReferenceDate::Now
+        self.dating.reference_date != ReferenceDate::Now
     }
 
     /// Which timestamps the service replaces.
     pub fn timestamps(&self) -> TimestampLimits {
-        self.policy.timestamps
+        self.dating.timestamps
     }
 
     pub fn traits(&self, record: &Record<'_>) -> Traits {
@@ -131,7 +131,7 @@ impl Judge {
 
     /// Writes the outcome that the processor with this number gives into `payload`.
     fn process(&mut self, record: &Record<'_>, index: usize) -> Outcome {
-        let date = self.policy.date(self.policy.timestamps.time(record.timestamp(), self.now));
+        let date = self.dating.date(self.dating.timestamps.time(record.timestamp(), self.now));
         self.processors[index].process(record.payload(), date, &mut self.payload)
     }
 

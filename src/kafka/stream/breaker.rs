@@ -15,7 +15,7 @@ use crate::telemetry::metrics::Metrics;
 /// One breaker for all workers of an instance, so that a flood costs an instance one window of dead
 /// letters and not one per worker.
 pub struct SharedBreaker {
-    policy: Policy,
+    policy: Mutex<Policy>,
     breaker: Mutex<Breaker>,
     /// Read by every worker before every record.
     open: AtomicBool,
@@ -25,10 +25,17 @@ pub struct SharedBreaker {
 impl SharedBreaker {
     pub fn new(policy: Policy, metrics: Arc<Metrics>) -> Self {
         Self {
-            policy,
+            policy: Mutex::new(policy),
             breaker: Mutex::new(Breaker::new(&policy)),
             open: AtomicBool::new(false),
             metrics,
+        }
+    }
+
+    /// Continues under another policy.
+    pub fn set_policy(&self, policy: Policy) {
+        if std::mem::replace(&mut *self.policy.lock(), policy) != policy {
+            self.with(|breaker, _| breaker.set_policy(&policy));
         }
     }
 
@@ -61,13 +68,14 @@ impl SharedBreaker {
     }
 
     fn log(&self, state: BreakerState) {
+        let policy = *self.policy.lock();
         match state {
             BreakerState::Open { .. } => tracing::error!(
                 breaker = "open",
-                max_failure_ratio = self.policy.ratio,
-                failure_window = self.policy.window,
+                max_failure_ratio = policy.ratio,
+                failure_window = policy.window,
                 failure_cool_down_ms =
-                    u64::try_from(self.policy.cool_down.as_millis()).unwrap_or(u64::MAX),
+                    u64::try_from(policy.cool_down.as_millis()).unwrap_or(u64::MAX),
                 "flood breaker opened: too many of the latest requests would be dead letters; the workers pause"
             ),
             BreakerState::HalfOpen => {
@@ -94,11 +102,12 @@ impl FloodBreaker for SharedBreaker {
 
     fn problem(&self) -> Option<String> {
         let remaining = self.remaining()?;
+        let policy = *self.policy.lock();
         let until = (Utc::now() + remaining).to_rfc3339_opts(SecondsFormat::Secs, true);
         Some(format!(
             "the flood breaker is open until {until}: more than {} of the latest {} requests would be dead letters; POST \
              /breaker/resume accepts them",
-            self.policy.ratio, self.policy.window
+            policy.ratio, policy.window
         ))
     }
 }

@@ -14,22 +14,20 @@ pub struct OutcomeHeaders {
     pub dropped: DroppedHeaders,
     /// How the requests are framed.
     pub framing: Framing,
-    /// The value of `nik-judged-by`, if outcomes have that.
-    pub judged_by: Option<String>,
 }
 
 impl OutcomeHeaders {
-    pub fn new(settings: &Settings, judged_by: Option<String>) -> Self {
+    pub fn new(settings: &Settings) -> Self {
         Self {
             group: settings.kafka.group_id.clone(),
             dropped: settings.topics.dropped_headers(),
             framing: settings.topics.framing(),
-            judged_by,
         }
     }
 
     /// The headers of the outcome of `record`, whose payload has `bytes`. A failure holds its
-    /// request if both fit into `limit` bytes.
+    /// request if both fit into `limit` bytes. `judged_by` is the value of `nik-judged-by`, if
+    /// outcomes have that.
     pub fn of(
         &self,
         record: &Record<'_>,
@@ -37,6 +35,7 @@ impl OutcomeHeaders {
         truncation: Truncation,
         bytes: usize,
         limit: usize,
+        judged_by: Option<&str>,
     ) -> Option<Headers> {
         let headers = match *outcome {
             Outcome::Result { .. } if self.dropped.is_empty() => Headers::copy_of(record),
@@ -49,7 +48,7 @@ impl OutcomeHeaders {
                 Some(headers::headers(record, &failure, &self.dropped))
             }
         };
-        match &self.judged_by {
+        match judged_by {
             Some(judged_by) => Some(headers::with_judged_by(headers, judged_by)),
             None => headers,
         }

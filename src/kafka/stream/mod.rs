@@ -29,14 +29,13 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nik_wire::process::Processor;
-
 use crate::config::{Reload, Settings};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::producer::transaction_timeout;
 use crate::kafka::client::spawn;
 use crate::pipeline::epoch::Pace;
+use crate::pipeline::judge::JudgeInForce;
 use crate::telemetry::health::Health;
 use crate::telemetry::logging::RepeatLimit;
 use crate::telemetry::metrics::Metrics;
@@ -63,8 +62,7 @@ pub(crate) struct Running {
 /// Starts the workers, one thread each, and the watch.
 pub(crate) fn start(
     settings: &Settings,
-    processor: Processor,
-    judged_by: Option<String>,
+    judge: &Arc<JudgeInForce>,
     metrics: &Arc<Metrics>,
     health: &Arc<Health>,
     breaker: &Arc<SharedBreaker>,
@@ -74,14 +72,14 @@ pub(crate) fn start(
     let workers = settings.kafka.worker_count();
     let shared = Arc::new(Shared {
         group: settings.kafka.group_id.clone(),
-        processor,
+        judge: Arc::clone(judge),
         outputs: Outputs::new(&settings.topics, &clients.access)?,
         pace: Pace::new(
             delivery.commit_bytes,
             transaction_timeout(&clients.producer(0)),
             Duration::from_millis(delivery.commit_interval_ms),
         ),
-        headers: OutcomeHeaders::new(settings, judged_by),
+        headers: OutcomeHeaders::new(settings),
         clients,
         policy: StreamPolicy::new(settings),
         telemetry: Telemetry {

@@ -11,7 +11,7 @@ mod recovery;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use nik_wire::process::{Outcome, Processor};
+use nik_wire::process::Outcome;
 
 use super::CLOSE_BUDGET;
 use super::breaker::WorkerBreaker;
@@ -27,6 +27,7 @@ use crate::kafka::client::producer::settle::Unsettled;
 use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
 use crate::pipeline::Position;
 use crate::pipeline::epoch::{Cadence, Epoch};
+use crate::pipeline::judge::Judge;
 use outcome::Input;
 
 /// The longest wait for a record, because a stop and the breaker are checked in between.
@@ -44,7 +45,7 @@ struct OpenBatch {
     shared: Arc<Shared>,
     /// Which credentials its clients have.
     generation: u64,
-    processor: Processor,
+    judge: Judge,
     producer: OutputProducer,
     breaker: WorkerBreaker,
     epoch: Epoch,
@@ -114,7 +115,7 @@ impl Worker {
         let idle = matches!(event, Event::Idle);
         match event {
             Event::Record(record) => {
-                let input = Input::of(&record, &batch.shared.policy.timestamps);
+                let input = Input::of(&record, &batch.judge.dating.timestamps);
                 if consumer.is_paused() || batch.process(&input)? == Processed::HeldBack {
                     consumer.seek([input.position].into_iter())?;
                 }
@@ -235,7 +236,7 @@ impl Worker {
             index,
             shared: Arc::clone(shared),
             generation,
-            processor: shared.processor.clone(),
+            judge: shared.judge.copy(),
             producer,
             breaker: WorkerBreaker::new(&shared.telemetry.breaker),
             epoch: Epoch::default(),
@@ -264,11 +265,15 @@ impl Worker {
 }
 
 impl OpenBatch {
-    /// Fetches the group metadata before the first record of an epoch is read. Group metadata
-    /// fetched later may belong to a newer generation and would wrongly authorize these records'
-    /// offsets.
+    /// Prepares for the first record of an epoch: the judge in force judges all of it. Group
+    /// metadata fetched later may belong to a newer generation and would wrongly authorize these
+    /// records' offsets.
     fn begin(&mut self, consumer: &GroupConsumer) {
-        if self.epoch.is_empty() && self.shared.policy.guarantee == Guarantee::ExactlyOnce {
+        if !self.epoch.is_empty() {
+            return;
+        }
+        self.shared.judge.refresh(&mut self.judge);
+        if self.shared.policy.guarantee == Guarantee::ExactlyOnce {
             self.group_metadata = consumer.group_metadata();
         }
     }

@@ -17,13 +17,13 @@ pub struct Reloads {
     certificate_expiry: IntGaugeVec,
 }
 
-const WHAT: [&str; 3] = ["certificate", "key", "password"];
+const WHAT: [&str; 5] = ["certificate", "key", "password", "regions", "settings"];
 
 impl Reloads {
     pub(super) fn new(registry: &Registry) -> Self {
         let options = Opts::new(
             "nik_stream_reloads_total",
-            "Changes of files that were noticed while the program runs, by what changed and whether it is in use.",
+            "What was read again while the program runs, because a file changed or on SIGHUP, by whether it is in use.",
         );
         let reloads = register(registry, IntCounterVec::new(options, &["what", "outcome"]));
         for what in WHAT {

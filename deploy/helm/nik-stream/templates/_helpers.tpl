@@ -109,7 +109,7 @@ nodeSelector:
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- if or .Values.secretMounts .textfile }}
+{{- if or .Values.secretMounts .Values.configMapMounts .textfile }}
 volumes:
   {{- with .textfile }}
   - name: textfile
@@ -120,6 +120,11 @@ volumes:
     secret:
       secretName: {{ $mount.name }}
       defaultMode: 0440
+  {{- end }}
+  {{- range $index, $mount := .Values.configMapMounts }}
+  - name: configmap-{{ $index }}
+    configMap:
+      name: {{ $mount.name }}
   {{- end }}
 {{- end }}
 {{- end -}}
@@ -133,7 +138,7 @@ securityContext:
   readOnlyRootFilesystem: true
   capabilities:
     drop: [ALL]
-{{- if or .Values.secretMounts .textfile }}
+{{- if or .Values.secretMounts .Values.configMapMounts .textfile }}
 volumeMounts:
   {{- if .textfile }}
   - name: textfile
@@ -141,6 +146,11 @@ volumeMounts:
   {{- end }}
   {{- range $index, $mount := .Values.secretMounts }}
   - name: secret-{{ $index }}
+    mountPath: {{ $mount.path }}
+    readOnly: true
+  {{- end }}
+  {{- range $index, $mount := .Values.configMapMounts }}
+  - name: configmap-{{ $index }}
     mountPath: {{ $mount.path }}
     readOnly: true
   {{- end }}

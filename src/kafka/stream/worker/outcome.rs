@@ -44,8 +44,8 @@ impl OpenBatch {
         attempt: Attempt,
     ) -> Result<(Outcome, Truncation), Fault> {
         let value = input.record.payload();
-        let date = self.shared.policy.date(input.time);
-        let outcome = self.processor.process(value, date, &mut self.payload);
+        let date = self.judge.dating.date(input.time);
+        let outcome = self.judge.processor.process(value, date, &mut self.payload);
         if attempt == Attempt::Impossible {
             return Err(self.invalid(input.position, &outcome).into());
         }
@@ -54,7 +54,8 @@ impl OpenBatch {
             Fallback::Smaller(reason, truncation) => {
                 let truncation = truncation.max(self.least_truncation());
                 let with_list = truncation < Truncation::WithoutList;
-                let failure = self.processor.refuse(value, reason, with_list, &mut self.payload);
+                let failure =
+                    self.judge.processor.refuse(value, reason, with_list, &mut self.payload);
                 Ok((failure, truncation))
             }
             Fallback::Exhausted => {
@@ -67,7 +68,7 @@ impl OpenBatch {
 
     /// What every dead letter leaves out.
     fn least_truncation(&self) -> Truncation {
-        if self.processor.privacy().failures_by_reference {
+        if self.judge.processor.privacy().failures_by_reference {
             Truncation::WithoutList
         } else {
             Truncation::Whole
@@ -76,7 +77,9 @@ impl OpenBatch {
 
     /// Counts a record that was processed, if its key holds a NIK that tokens do not hide.
     pub fn note_nik_in_key(&mut self, input: &Input<'_>) {
-        if self.processor.privacy().tokens.is_some() && input.record.key().is_some_and(holds_nik) {
+        if self.judge.processor.privacy().tokens.is_some()
+            && input.record.key().is_some_and(holds_nik)
+        {
             self.epoch.note_nik_in_key();
         }
     }
@@ -104,8 +107,9 @@ impl OpenBatch {
         if destination.is_reply {
             self.refusals.note_reply(input.position);
         }
-        let (bytes, limit) = (self.payload.len(), self.processor.settings().result_bytes);
-        let headers = self.shared.headers.of(record, outcome, truncation, bytes, limit);
+        let (bytes, limit) = (self.payload.len(), self.judge.processor.settings().result_bytes);
+        let judged_by = self.judge.judged_by.as_deref();
+        let headers = self.shared.headers.of(record, outcome, truncation, bytes, limit, judged_by);
         self.producer.send(Outgoing {
             topic: destination.topic,
             partition: destination.partition,

@@ -1,13 +1,10 @@
-//! The manifest of the built-in region data: release, decree, source, checksums and counts.
-//!
-//! Source: `data/regions/manifest.json`, written by `script/refresh-regions`. The tables themselves
-//! are in the crate `nik`.
+//! The manifest of a release: its name, decree, source, checksums and counts.
 
 use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-const MANIFEST: &str = include_str!("../data/regions/manifest.json");
+const MANIFEST: &str = include_str!("../../data/regions/manifest.json");
 
 /// Origin and counts of the tables.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -23,6 +20,10 @@ pub struct Manifest {
     pub counts: BTreeMap<String, BTreeMap<String, usize>>,
     /// The number of retired codes by level and confidence.
     pub retired_confidence: BTreeMap<String, BTreeMap<String, usize>>,
+    /// Whether the release may know far fewer codes than the one before it:
+    /// `script/refresh-regions --allow-shrink`.
+    #[serde(default)]
+    pub allow_shrink: bool,
 }
 
 /// The source of `current.tsv`.
@@ -34,10 +35,11 @@ pub struct Source {
     pub file: String,
     pub sha256: String,
     pub licence: String,
-    /// The file in `data/regions` that repeats the text of the licence.
+    /// The file beside the tables that repeats the text of the licence.
     pub notice: String,
 }
 
+/// The manifest of the built-in data.
 pub fn manifest() -> Result<Manifest, serde_json::Error> {
     serde_json::from_str(MANIFEST)
 }
