@@ -241,7 +241,7 @@ fn renew(endpoint: &Endpoint, latest: &Latest, stopped: &Receiver<()>) {
 #[derive(Deserialize)]
 struct TokenResponse {
     access_token: String,
-    expires_in: Option<i64>,
+    expires_in: Option<Value>,
 }
 
 /// Parses the response of the token endpoint.
@@ -264,7 +264,10 @@ fn check(response: TokenResponse, source: &'static str, now: i64) -> Result<Toke
     if token.is_empty() || !token.bytes().all(is_token) {
         return Err(NoToken::Malformed(source));
     }
-    let expires_in = || response.expires_in.map(|it| now.saturating_add(it.saturating_mul(1000)));
+    let expires_in = || {
+        let seconds = seconds(response.expires_in.as_ref()?)?;
+        Some(now.saturating_add(seconds.saturating_mul(1000)))
+    };
     let expires_at = expiry(&token).or_else(expires_in).unwrap_or(now + DEFAULT_LIFETIME_MS);
     if expires_at <= now {
         return Err(NoToken::Expired(source));
@@ -276,10 +279,14 @@ fn check(response: TokenResponse, source: &'static str, now: i64) -> Result<Toke
 fn expiry(token: &str) -> Option<i64> {
     let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
     let claims: Value = serde_json::from_slice(&claims).ok()?;
-    let expiry = claims.get("exp")?;
-    #[expect(clippy::cast_possible_truncation, reason = "seconds since 1970")]
-    let seconds = expiry.as_i64().or_else(|| expiry.as_f64().map(|it| it as i64))?;
-    seconds.checked_mul(1000)
+    seconds(claims.get("exp")?)?.checked_mul(1000)
+}
+
+/// A number of seconds. Some identity providers write it as text.
+fn seconds(value: &Value) -> Option<i64> {
+    #[expect(clippy::cast_possible_truncation, reason = "below 2^53, or nonsense")]
+    let of_fraction = || value.as_f64().map(|seconds| seconds as i64);
+    value.as_i64().or_else(of_fraction).or_else(|| value.as_str()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -301,6 +308,7 @@ mod tests {
         assert_eq!(token(&answer), Ok((timed, end)));
         let answer = r#"{"access_token":"opaque","expires_in":60}"#;
         assert_eq!(token(answer), Ok(("opaque".to_owned(), NOW + 60_000)));
+        assert_eq!(token(&answer.replace("60", "\"60\"")), token(answer));
         assert_eq!(token("opaque"), Ok(("opaque".to_owned(), NOW + DEFAULT_LIFETIME_MS)));
         assert_eq!(token(&jwt(r#"{"exp":1}"#)), Err(NoToken::Expired("it")));
     }
