@@ -63,10 +63,14 @@ impl Health {
         self.stopping.store(true, Ordering::Relaxed);
     }
 
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
     /// Why this instance is not ready; empty if it is.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        if self.stopping.load(Ordering::Relaxed) {
+        if self.is_stopping() {
             problems.push("stopping".to_owned());
         }
         match &*self.cluster.lock() {

@@ -32,7 +32,7 @@ pub use acls::Grant;
 pub use kept::Kept;
 pub use program::{Program, ProgramSettings};
 pub use raw::{Header, add_brokers};
-pub use records::{NewRecord, Producer, Record};
+pub use records::{Ends, NewRecord, Producer, Record};
 
 /// A small heap, and half the CPU of the defaults during the start.
 pub const JVM: &str = "-Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC";

@@ -1,5 +1,6 @@
 //! Writes records to a cluster and reads them.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -7,10 +8,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, Producer as _, ProducerContext, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{ClientContext, Message, Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 
 use super::raw::{self, Header};
 use super::{BROKER_TIMEOUT, KafkaCluster};
+
+/// Offsets by topic and partition.
+pub type Ends = BTreeMap<(String, i32), i64>;
 
 /// A record to be sent. The default has no key, a null value, no headers, the current time, and the partitioner's partition.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +92,23 @@ impl Producer {
         );
     }
 
+    /// Begins a transaction that sends these records, and `next` as the group's position in partition 0 of `topic`; leaves it open.
+    pub fn leave_open(&self, records: &[(&str, NewRecord)], group: &str, topic: &str, next: i64) {
+        self.0.begin_transaction().expect("begins");
+        for (topic, record) in records {
+            self.send(topic, record);
+        }
+        self.0.flush(BROKER_TIMEOUT).expect("the brokers acknowledge the records");
+        let mut positions = TopicPartitionList::new();
+        positions.add_partition_offset(topic, 0, Offset::Offset(next)).expect("an offset");
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", &self.1).set("group.id", group);
+        let consumer: BaseConsumer = config.create().expect("a consumer");
+        let metadata = consumer.group_metadata().expect("of no member");
+        let sent = self.0.send_offsets_to_transaction(&positions, &metadata, BROKER_TIMEOUT);
+        sent.expect("the positions are part of the transaction");
+    }
+
     /// Does `work` in a transaction, and commits or aborts it.
     pub fn transaction(&self, commit: bool, work: impl FnOnce()) {
         self.0.begin_transaction().expect("begins");
@@ -155,23 +176,31 @@ impl KafkaCluster {
 
     /// Whether every transaction in these topics has ended: the last stable offset is the high watermark.
     pub fn is_settled(&self, topics: &[&str]) -> bool {
-        let [stable, all]: [BaseConsumer; 2] =
-            ["read_committed", "read_uncommitted"].map(|level| {
-                let mut client = self.client();
-                client.set("isolation.level", level);
-                client.create().expect("a consumer")
-            });
-        let ends = |consumer: &BaseConsumer| {
-            let mut ends = Vec::new();
-            for topic in topics {
-                for partition in 0..self.partitions(topic) {
-                    let marks = consumer.fetch_watermarks(topic, partition, BROKER_TIMEOUT);
-                    ends.push(marks.ok()?.1);
-                }
+        let all = self.ends(topics);
+        all.is_some() && all == self.stable_ends(topics)
+    }
+
+    /// The ends of all partitions of these topics; `None` if a leader does not answer.
+    pub fn ends(&self, topics: &[&str]) -> Option<Ends> {
+        self.ends_for(topics, "read_uncommitted")
+    }
+
+    /// The same for the last stable offsets.
+    pub fn stable_ends(&self, topics: &[&str]) -> Option<Ends> {
+        self.ends_for(topics, "read_committed")
+    }
+
+    fn ends_for(&self, topics: &[&str], level: &str) -> Option<Ends> {
+        let consumer: BaseConsumer =
+            self.client().set("isolation.level", level).create().expect("a consumer");
+        let mut ends = Ends::new();
+        for topic in topics {
+            for partition in 0..self.partitions(topic) {
+                let marks = consumer.fetch_watermarks(topic, partition, BROKER_TIMEOUT);
+                ends.insert(((*topic).to_owned(), partition), marks.ok()?.1);
             }
-            Some(ends)
-        };
-        ends(&all).is_some_and(|all| ends(&stable) == Some(all))
+        }
+        Some(ends)
     }
 
     fn read(&self, topic: &str, isolation: &str) -> Vec<Record> {

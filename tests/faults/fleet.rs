@@ -157,6 +157,18 @@ impl Fleet {
         true
     }
 
+    /// kill -9 of every member that runs; each is restarted at once.
+    pub fn kill_all(&mut self) {
+        for index in 0..self.members.len() {
+            if let State::Up(_) = self.members[index].state {
+                let program = self.take(index, State::Down(Instant::now()));
+                program.signal("KILL");
+                self.retire(index, &program);
+                self.count("instance kill -9");
+            }
+        }
+    }
+
     /// SIGSTOP for longer than the session: its partitions go to others, then it resumes and still believes that it has them.
     pub fn freeze(&mut self, random: &mut ChaCha8Rng) -> bool {
         self.pause(random, "instance frozen past its session", 9_000)

@@ -22,6 +22,16 @@ const DRAIN_TIMEOUT: Duration = Duration::from_mins(3);
 /// A transaction that a crash left open ends within the program's `transaction.timeout.ms` and a little more.
 const TRANSACTIONS_TIMEOUT: Duration = Duration::from_secs(17);
 
+/// What a run is about.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Anything that three brokers bear.
+    Faults,
+    /// Kills of an only broker. The group has a ledger, which names the producers of dead dynamic members. The requests are dated
+    /// now: a broker that was killed forgets the load's producer if its records are old, and may then lose what it sends again.
+    Kills,
+}
+
 pub struct Group {
     pub stage: Stage,
     pub fleet: Fleet,
@@ -56,6 +66,7 @@ impl Group {
         rate: u32,
         seed: u64,
         logs: &Path,
+        kind: Kind,
     ) -> Group {
         // One segment without retention: some requests are dated years ago, and so are their outcomes.
         const KEPT: [(&str, &str); 2] =
@@ -67,8 +78,16 @@ impl Group {
             let settings = [&KEPT[..], &[("max.message.bytes", limit)]].concat();
             cluster.create_topic(topic, PARTITIONS, &settings);
         }
-        let fleet = Fleet::start(stage.default_settings(), membership, logs.join(name));
-        let load = Load::of(cluster, &stage.requests, Mixture::new(seed), rate);
+        let mut settings = stage.default_settings();
+        let mut requests = Mixture::new(seed);
+        if kind == Kind::Kills {
+            let ledger = format!("{}.positions", stage.group);
+            cluster.create_topic(&ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
+            settings = settings.set("topics.positions", &ledger);
+            requests = requests.dated_now();
+        }
+        let fleet = Fleet::start(settings, membership, logs.join(name));
+        let load = Load::of(cluster, &stage.requests, requests, rate);
         Group { stage, fleet, load, rate, membership }
     }
 

@@ -7,6 +7,7 @@
 mod brokers;
 mod fleet;
 mod group;
+mod kills;
 mod requests;
 
 use std::path::{Path, PathBuf};
@@ -18,9 +19,10 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use crate::cluster::KafkaCluster;
 use brokers::Brokers;
 use fleet::Membership;
-use group::Group;
+use group::{Audit, Group, Kind};
 
 const MOST_PARTITIONS: i32 = 10;
 /// How long brokers and instances may take to recover.
@@ -103,7 +105,7 @@ fn run(time: Duration, seed: u64, count: usize, rate: u32, logs: &Path) {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut brokers = Brokers::start(count);
     let mut groups = [Membership::Static, Membership::Dynamic]
-        .map(|membership| Group::start(&brokers.cluster, membership, rate / 2, seed, logs));
+        .map(|it| Group::start(&brokers.cluster, it, rate / 2, seed, logs, Kind::Faults));
     for group in &mut groups {
         group.fleet.wait_ready();
     }
@@ -139,18 +141,26 @@ fn run(time: Duration, seed: u64, count: usize, rate: u32, logs: &Path) {
     for (what, count) in &brokers.counts {
         println!("{what:<40} {count:>9}");
     }
-    for audit in &audits {
+    let has_grown = brokers.counts.contains_key("partitions added");
+    report(&brokers.cluster, &audits, Vec::new(), has_grown, seed, logs);
+}
+
+/// Prints the audits; fails if anything is as it should not be, `complaints` included.
+fn report(
+    cluster: &KafkaCluster,
+    audits: &[Audit],
+    mut complaints: Vec<String>,
+    has_grown: bool,
+    seed: u64,
+    logs: &Path,
+) {
+    for audit in audits {
         println!("{audit}");
     }
-    let has_grown = brokers.counts.contains_key("partitions added");
-    let complaints: Vec<String> = audits.iter().flat_map(|it| it.complaints(has_grown)).collect();
+    complaints.extend(audits.iter().flat_map(|it| it.complaints(has_grown)));
     if !complaints.is_empty() {
         // The brokers' files show whose fault it is.
-        let kept = Command::new("cp")
-            .arg("-r")
-            .arg(brokers.cluster.dir())
-            .arg(logs.join("kafka"))
-            .status();
+        let kept = Command::new("cp").arg("-r").arg(cluster.dir()).arg(logs.join("kafka")).status();
         println!("the brokers' files are in {}: {kept:?}", logs.display());
     }
     assert!(complaints.is_empty(), "seed {seed}:\n{}", complaints.join("\n\n"));

@@ -23,6 +23,8 @@ pub struct Mixture {
     ordinary: Vec<Generator>,
     oversize: Generator,
     made: u64,
+    /// Whether no request has an old timestamp.
+    is_dated_now: bool,
 }
 
 impl Mixture {
@@ -37,7 +39,12 @@ impl Mixture {
             ordinary: [1, 2, 5].map(|niks| generator(niks, None)).into(),
             oversize: generator(OVERSIZE_NIKS, Some(Process::Full)),
             made: 0,
+            is_dated_now: false,
         }
+    }
+
+    pub fn dated_now(self) -> Mixture {
+        Mixture { is_dated_now: true, ..self }
     }
 
     // The share of failures stays well below the one that opens the breaker.
@@ -95,7 +102,8 @@ impl Iterator for Mixture {
         let timestamp = self
             .random
             .random_ratio(1, 20)
-            .then(|| TIMESTAMPS_MS[self.random.random_range(0..TIMESTAMPS_MS.len())]);
+            .then(|| TIMESTAMPS_MS[self.random.random_range(0..TIMESTAMPS_MS.len())])
+            .filter(|_| !self.is_dated_now);
         Some(NewRecord { key, value, headers, timestamp, ..NewRecord::default() })
     }
 }

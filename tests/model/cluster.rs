@@ -62,8 +62,8 @@ pub struct Transaction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Entry {
     pub producer: Name,
-    /// An outcome's request, or a position; `None`: a sweep's.
-    pub value: Option<u8>,
+    /// An outcome's request, or a position.
+    pub value: u8,
     pub committed: bool,
 }
 
@@ -84,25 +84,21 @@ impl Log {
     }
 
     /// How often `value` is committed.
-    pub fn count(&self, value: Option<u8>) -> usize {
+    pub fn count(&self, value: u8) -> usize {
         self.entries.iter().filter(|entry| entry.committed && entry.value == value).count()
     }
 
     /// The last committed value, also behind open transactions.
     pub fn last(&self) -> Option<u8> {
-        self.entries.iter().rev().filter(|entry| entry.committed).find_map(|entry| entry.value)
+        self.entries.iter().rev().find(|entry| entry.committed).map(|entry| entry.value)
     }
 
     /// The last committed value that a `read_committed` reader gets: it stops before the first open transaction.
     pub fn last_stable(&self) -> Option<u8> {
-        self.entries
-            .iter()
-            .take_while(|entry| entry.committed)
-            .filter_map(|entry| entry.value)
-            .last()
+        self.entries.iter().take_while(|entry| entry.committed).map(|entry| entry.value).last()
     }
 
-    fn append(&mut self, producer: Name, value: Option<u8>) {
+    fn append(&mut self, producer: Name, value: u8) {
         self.entries.push(Entry { producer, value, committed: false });
     }
 
@@ -132,8 +128,7 @@ impl Log {
     fn compact(&mut self) {
         let mut entries = std::mem::take(&mut self.entries).into_iter().peekable();
         while let Some(entry) = entries.next() {
-            let hides = |next: &Entry| next.committed && next.value.is_some();
-            if !(entry.committed && entries.peek().is_some_and(hides)) {
+            if !(entry.committed && entries.peek().is_some_and(|next| next.committed)) {
                 self.entries.push(entry);
             }
         }
@@ -160,8 +155,6 @@ pub enum Membership {
     Current,
     /// Of an earlier generation.
     Stale,
-    /// None: the coordinator checks the producer's epoch only.
-    Unchecked,
 }
 
 /// A request that a client may repeat, and that may arrive late.
@@ -176,11 +169,11 @@ pub struct Request {
 pub enum Call {
     /// Of the partition that is written to next.
     AddPartitionsToTxn(Partition),
-    /// An outcome or an entry of the ledger; without a value a sweep's record.
+    /// An outcome or an entry of the ledger.
     Produce {
         partition: Partition,
         sequence: u8,
-        value: Option<u8>,
+        value: u8,
     },
     AddOffsetsToTxn,
     TxnOffsetCommit {
@@ -223,16 +216,23 @@ impl Cluster {
         &self.logs[partition as usize]
     }
 
-    /// Whether no transaction is open anywhere.
-    pub fn is_stable(&self) -> bool {
-        self.logs.iter().all(Log::is_stable)
+    /// How the last transaction of `name` ended or is going to end, if that is known: a new producer makes the coordinator
+    /// forget it.
+    pub fn ending(&self, name: Name) -> Option<Ending> {
+        match self.transactions[name as usize].state {
+            State::Ongoing => Some(Ending::Abort), // by the new producer
+            State::Prepared(ending) => Some(ending),
+            State::Ended(ending) => ending,
+        }
     }
 
-    /// Whether `partition` has an open transaction that its coordinator is going to end.
-    pub fn hides(&self, partition: Partition) -> bool {
-        let is_ending =
-            |name: Name| !matches!(self.transactions[name as usize].state, State::Ended(_));
-        Name::ALL.into_iter().any(|it| self.log(partition).has_open(it) && is_ending(it))
+    /// Ends the last transaction of `name` again in every partition, with the producer's epoch.
+    pub fn settle(&mut self, name: Name, ending: Ending) {
+        self.transactions[name as usize].state = State::Prepared(ending);
+        self.transactions[name as usize].partitions = [true; 3];
+        for partition in Partition::ALL {
+            self.mark(name, partition, ending, true);
+        }
     }
 
     pub fn handle(&mut self, request: Request) -> Result<(), Refusal> {
@@ -249,7 +249,7 @@ impl Cluster {
                 }
                 self.verify(Partition::Offsets, from, epoch)?;
                 let log = &mut self.logs[Partition::Offsets as usize];
-                log.append(from, Some(position));
+                log.append(from, position);
                 log.raise_epoch(from, epoch);
                 Ok(())
             }
@@ -301,7 +301,7 @@ impl Cluster {
         partition: Partition,
         from: Name,
         (epoch, sequence): (u8, u8),
-        value: Option<u8>,
+        value: u8,
     ) -> Result<(), Refusal> {
         self.verify(partition, from, epoch)?;
         let log = &mut self.logs[partition as usize];

@@ -23,28 +23,27 @@ const ORDINARY: Faults = Faults {
     late_ends: 1,
     late_others: 1,
     crashes: 1,
+    deaths: 1,
     removals: 1,
     stale_answers: 1,
     aborts: 1,
     timeouts: 1,
     left_out_commits: 0,
     left_out_aborts: 0,
-    left_out_sweeps: 0,
     total: 2,
 };
-const ANY: Faults =
-    Faults { left_out_commits: 1, left_out_aborts: 1, left_out_sweeps: 1, ..ORDINARY };
+const ANY: Faults = Faults { left_out_commits: 1, left_out_aborts: 1, ..ORDINARY };
 const NONE: Faults = Faults {
     late_ends: 0,
     late_others: 0,
     crashes: 0,
+    deaths: 0,
     removals: 0,
     stale_answers: 0,
     aborts: 0,
     timeouts: 0,
     left_out_commits: 0,
     left_out_aborts: 0,
-    left_out_sweeps: 0,
     total: 3,
 };
 
@@ -85,7 +84,7 @@ struct Hole {
 fn holes() -> Vec<Hole> {
     let all = Mends::ALL;
     // Without the mends of left out markers, which would hide the need for some of the others.
-    let basic = Mends { repair: false, markers_first: false, ..all };
+    let basic = Mends { settle: false, take_over: false, renewed_producer: false, ..all };
     let no_ledger = Mends { ledger: false, ..basic };
     let hole = |mend, with, without, faults, fault| Hole {
         mend,
@@ -163,25 +162,25 @@ fn holes() -> Vec<Hole> {
             "request 0 is never answered",
         ),
         hole(
-            "the repair",
+            "the settled transaction at a start",
             all,
-            Mends { repair: false, ..all },
-            Faults { left_out_commits: 1, ..NONE },
+            Mends { settle: false, ..all },
+            Faults { left_out_commits: 1, crashes: 1, ..NONE },
             "request 1 is never answered",
         ),
         hole(
-            "no transaction before the markers of the one before",
+            "the transaction of a dead producer",
             all,
-            Mends { markers_first: false, ..all },
-            Faults { left_out_commits: 1, aborts: 1, ..NONE },
-            "request 0 is lost: the group is at 1",
+            Mends { take_over: false, ..all },
+            Faults { left_out_commits: 1, deaths: 1, ..NONE },
+            "request 1 is never answered",
         ),
         hole(
-            "no transaction before the markers of the sweep before",
+            "the renewed producer",
             all,
-            Mends { markers_first: false, ..all },
-            Faults { left_out_sweeps: 1, aborts: 1, ..NONE },
-            "readers see a record of a sweep",
+            Mends { renewed_producer: false, ..all },
+            Faults { left_out_commits: 1, aborts: 1, ..NONE },
+            "request 0 is lost: the group is at 1",
         ),
     ]
 }

@@ -1,7 +1,7 @@
 //! What may happen next in a world.
 
-use super::cluster::{Call, Ending, Log, Name, Partition, Refusal, State};
-use super::worker::{Mends, REQUESTS, Stage, Worker, repair};
+use super::cluster::{Call, Ending, Name, Partition, Refusal, State};
+use super::worker::{Mends, REQUESTS, Stage, Worker, ending_of};
 use super::world::{Faults, Step, World};
 
 /// Collects the steps from one state.
@@ -56,27 +56,38 @@ impl<'a> Steps<'a> {
         let worker = &self.world.workers[name as usize];
         let (is_member, is_owner) = (cluster.members[name as usize], cluster.owner == Some(name));
         match worker.stage {
+            Stage::Dead if worker.is_gone => {}
             Stage::Dead => self.change(Step::Start(name), |next| next.worker(name).resume(mends)),
             Stage::Init => {
                 let mut next = self.world.clone();
+                let ending = worker.known.or_else(|| cluster.ending(name));
+                let ending = ending.filter(|_| mends.settle);
                 let answer = next.cluster.init(name);
                 if let Ok(epoch) = answer {
+                    // One step: a crash in between would make the coordinator forget the ending.
+                    if let Some(ending) = ending {
+                        next.cluster.settle(name, ending);
+                    }
                     next.worker(name).initialized(epoch, mends);
                 }
                 self.add(Step::Init(name, answer.map(|_| ())), next);
             }
             Stage::Poll => {
-                let waits = mends.markers_first
-                    && cluster.logs.iter().any(|log| log.has_open(name))
-                    && matches!(cluster.transactions[name as usize].state, State::Ended(_));
-                if worker.assigned && worker.next < REQUESTS && !waits {
+                let is_renewed = mends.renewed_producer && worker.doubtful;
+                if is_renewed {
+                    self.change(Step::Renew(name), |next| {
+                        next.worker(name).epoch = None;
+                        next.worker(name).resume(mends);
+                    });
+                }
+                if worker.assigned && worker.next < REQUESTS && !is_renewed {
                     // Nothing that happens in between would make a difference: to begin is not a step.
                     let mut next = self.world.clone();
                     next.worker(name).begin(name, cluster);
                     self.call_in(&next, name);
                 }
-                if is_owner && mends.repair {
-                    self.repair(name);
+                if is_owner && mends.take_over {
+                    self.take_over(name.other());
                 }
                 if worker.assigned && !is_owner {
                     self.change(Step::NoticeLoss(name), |next| next.worker(name).assigned = false);
@@ -115,17 +126,21 @@ impl<'a> Steps<'a> {
         }
     }
 
-    /// The owner of the partition ends what was left without markers, its own or that of another.
-    fn repair(&mut self, owner: Name) {
-        for name in Name::ALL {
-            // What a process committed itself says nothing about the transactions of another.
-            let own = self.world.workers[owner as usize].own.filter(|_| name == owner);
+    /// The owner of the partition ends a dead producer's transaction again.
+    fn take_over(&mut self, name: Name) {
+        let cluster = &self.world.cluster;
+        let is_ended = matches!(cluster.transactions[name as usize].state, State::Ended(_));
+        let is_open = cluster.logs.iter().any(|log| log.has_open(name));
+        let is_dead = !self.world.workers[name as usize].is_up();
+        if is_dead
+            && is_ended
+            && is_open
+            && let Some(ending) = ending_of(cluster, name)
+        {
             let mut next = self.world.clone();
-            if let Some(epoch) = repair(&mut next.cluster, name, own, self.mends) {
-                if name == owner {
-                    next.worker(name).initialized(epoch, self.mends);
-                }
-                self.add(Step::Repair(name), next);
+            if next.cluster.init(name).is_ok() {
+                next.cluster.settle(name, ending);
+                self.add(Step::TakeOver(name), next);
             }
         }
     }
@@ -185,20 +200,15 @@ impl<'a> Steps<'a> {
             });
             let leave_out = |next: &mut World| {
                 next.cluster.transactions[name as usize].leaves_out = true;
+                next.worker(name).doubtful = next.workers[name as usize].is_up();
                 next.cluster.mark(name, partition, ending, false);
             };
             let step = Step::SkipMarker(name, partition);
             if cluster.transactions[name as usize].leaves_out {
                 self.change(step, leave_out);
             } else {
-                let sweeps = |log: &Log| {
-                    log.entries.iter().any(|it| it.producer == name && it.value.is_none())
-                };
                 let kind: fn(&mut Faults) -> &mut u8 = match ending {
                     Ending::Commit => |it| &mut it.left_out_commits,
-                    Ending::Abort if cluster.logs.iter().any(sweeps) => {
-                        |it| &mut it.left_out_sweeps
-                    }
                     Ending::Abort => |it| &mut it.left_out_aborts,
                 };
                 self.spend(step, kind, leave_out);
@@ -219,6 +229,14 @@ impl<'a> Steps<'a> {
                     *next.worker(name) = Worker::dead();
                 },
             );
+            self.spend(
+                Step::Die(name),
+                |it| &mut it.deaths,
+                |next| {
+                    *next.worker(name) = Worker::dead();
+                    next.worker(name).is_gone = true;
+                },
+            );
             if is_ongoing {
                 self.spend(
                     Step::TimeOut(name),
@@ -229,7 +247,7 @@ impl<'a> Steps<'a> {
                 );
             }
         } else if is_ongoing {
-            self.change(Step::TimeOut(name), |next| next.cluster.expire(name));
+            self.change(Step::Expire(name), |next| next.cluster.expire(name));
         }
         if cluster.members[name as usize] {
             if is_up {

@@ -22,7 +22,11 @@ impl fmt::Display for Step {
             Self::Marker(name, partition, ending) => {
                 write!(f, "the coordinator writes {name:?}'s {ending:?} marker to {partition:?}")
             }
-            Self::Repair(name) => write!(f, "{name:?}'s missing markers are repaired"),
+            Self::TakeOver(name) => write!(f, "{name:?}'s transaction is ended again by another"),
+            Self::Renew(name) => write!(f, "{name:?} replaces its producer"),
+            Self::Expire(name) => {
+                write!(f, "the transaction of {name:?}, which is dead, times out")
+            }
             Self::Retire(name) => write!(f, "the group removes {name:?}, which is dead"),
             Self::Hold(request) => write!(f, "{request}: HELD by the network, no answer"),
             Self::Arrive(request, answer) => {
@@ -31,6 +35,7 @@ impl fmt::Display for Step {
             Self::GiveUp(name) => write!(f, "{name:?} gives up and restarts with new clients"),
             Self::Abort(name) => write!(f, "{name:?} ABORTS its epoch"),
             Self::Crash(name) => write!(f, "{name:?} is KILLED"),
+            Self::Die(name) => write!(f, "{name:?} is KILLED for good"),
             Self::Remove(name) => write!(f, "the group REMOVES {name:?}, whose session timed out"),
             Self::TimeOut(name) => write!(f, "{name:?}'s transaction TIMES OUT"),
             Self::StaleAnswer(name, position) => {
@@ -51,13 +56,10 @@ impl fmt::Display for Request {
         write!(f, "{:?}'s ", self.from)?;
         match self.call {
             Call::AddPartitionsToTxn(partition) => write!(f, "AddPartitionsToTxn, {partition:?}"),
-            Call::Produce { partition, value: None, .. } => {
-                write!(f, "Produce, a sweep's record to {partition:?}")
-            }
-            Call::Produce { partition: Partition::Ledger, value: Some(position), .. } => {
+            Call::Produce { partition: Partition::Ledger, value: position, .. } => {
                 write!(f, "Produce, the ledger's entry {position}")
             }
-            Call::Produce { value: Some(request), .. } => {
+            Call::Produce { value: request, .. } => {
                 write!(f, "Produce, the outcome of request {request}")
             }
             Call::AddOffsetsToTxn => write!(f, "AddOffsetsToTxn"),

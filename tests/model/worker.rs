@@ -1,6 +1,6 @@
 //! The program: what one worker does next, as `src/kafka/stream` does it, with each mend as a switch.
 
-use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request, State};
+use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request};
 use super::start::start;
 
 /// How many requests wait in the partition.
@@ -20,14 +20,16 @@ pub struct Mends {
     pub ledger: bool,
     /// An entry that an open transaction may hide is waited for, even if the visible one agrees with the group.
     pub patient_ledger: bool,
-    /// A second abort reaches all partitions of an aborted transaction.
+    /// An aborted transaction is ended again in all its partitions, by an empty transaction.
     pub sweep: bool,
     /// A worker calls `init_transactions` before it joins the group.
     pub init_first: bool,
-    /// Markers that were left out are written by a transaction of the same kind.
-    pub repair: bool,
-    /// No transaction begins, and no partition is read, while an earlier transaction lacks a marker anywhere.
-    pub markers_first: bool,
+    /// A new producer ends the last transaction of its id again, in the same way.
+    pub settle: bool,
+    /// The owner of the partition does that for a producer that is dead.
+    pub take_over: bool,
+    /// After the coordinator was away, the producer is replaced before anything else begins.
+    pub renewed_producer: bool,
 }
 
 impl Mends {
@@ -39,8 +41,9 @@ impl Mends {
         patient_ledger: true,
         sweep: true,
         init_first: true,
-        repair: true,
-        markers_first: true,
+        settle: true,
+        take_over: true,
+        renewed_producer: true,
     };
 }
 
@@ -65,6 +68,8 @@ pub enum Stage {
 #[expect(clippy::struct_excessive_bools, reason = "independent facts")]
 pub struct Worker {
     pub stage: Stage,
+    /// Whether it does not start again.
+    pub is_gone: bool,
     /// The producer's epoch; `None` without a producer.
     pub epoch: Option<u8>,
     /// The next sequence numbers, by [`Partition`].
@@ -81,10 +86,14 @@ pub struct Worker {
     pub membership: Membership,
     /// Whether a transactional request ended without an answer since the producer's start.
     pub unanswered: bool,
+    /// Whether the coordinator was away since the producer's start.
+    pub doubtful: bool,
     /// Whether the request of this stage was sent and not answered.
     pub waits: bool,
     /// The request whose aborted outcome may lack a marker.
     unswept: Option<u8>,
+    /// How this process knows that its last transaction ended.
+    pub known: Option<Ending>,
     /// Whether the open transaction is a sweep.
     sweeping: bool,
 }
@@ -98,6 +107,7 @@ impl Worker {
     pub fn dead() -> Self {
         Self {
             stage: Stage::Dead,
+            is_gone: false,
             epoch: None,
             sequences: [0; 3],
             subscribed: false,
@@ -106,8 +116,10 @@ impl Worker {
             own: None,
             membership: Membership::Stale,
             unanswered: false,
+            doubtful: false,
             waits: false,
             unswept: None,
+            known: None,
             sweeping: false,
         }
     }
@@ -134,13 +146,9 @@ impl Worker {
             Stage::Produce(partition) => {
                 let sequence = self.sequences[partition as usize];
                 let value = if partition == Partition::Ledger { self.next + 1 } else { self.next };
-                Call::Produce { partition, sequence, value: Some(value).filter(|_| !self.sweeping) }
+                Call::Produce { partition, sequence, value }
             }
             Stage::AddOffsets => Call::AddOffsetsToTxn,
-            Stage::CommitOffsets if self.sweeping => Call::TxnOffsetCommit {
-                position: self.unswept.unwrap_or(self.next),
-                membership: Membership::Unchecked,
-            },
             Stage::CommitOffsets => {
                 let membership = if mends.membership_first {
                     self.membership
@@ -162,25 +170,23 @@ impl Worker {
         }
         self.stage = match (self.stage, answer) {
             (stage, Err(Refusal::Busy)) => stage,
+            (Stage::Add(partition), Ok(())) if self.sweeping => after(partition, mends),
+            (Stage::AddOffsets, Ok(())) if self.sweeping => Stage::End(Ending::Abort),
             (Stage::Add(partition), Ok(())) => Stage::Produce(partition),
             (Stage::Produce(partition), Ok(())) => {
                 self.sequences[partition as usize] += 1;
-                if !self.sweeping && mends.sweep {
+                if mends.sweep {
                     self.unswept = Some(self.next);
                 }
-                if partition == Partition::Outcomes && mends.ledger {
-                    Stage::Add(Partition::Ledger)
-                } else {
-                    Stage::AddOffsets
-                }
+                after(partition, mends)
             }
             (Stage::AddOffsets, Ok(())) => Stage::CommitOffsets,
-            (Stage::CommitOffsets, _) if self.sweeping && answer != Err(Refusal::Fenced) => {
-                Stage::End(Ending::Abort)
-            }
             (Stage::CommitOffsets, Ok(())) => Stage::End(Ending::Commit),
             (Stage::End(ending), Ok(())) => return self.ended(ending, mends),
-            (_, Err(Refusal::Fenced)) | (Stage::End(_), Err(_)) => return self.restart(mends),
+            (_, Err(Refusal::Fenced)) | (Stage::End(_), Err(_)) => {
+                self.known = self.known.filter(|it| *it == Ending::Abort); // a rival may have committed or aborted
+                return self.restart(mends);
+            }
             _ => Stage::End(Ending::Abort),
         };
     }
@@ -193,6 +199,7 @@ impl Worker {
         if ending == Ending::Commit || self.sweeping {
             self.unswept = None;
         }
+        self.known = Some(ending);
         self.sweeping = false;
         self.membership = Membership::Stale;
         if self.unanswered && mends.replaced_producer {
@@ -206,7 +213,9 @@ impl Worker {
         // A transaction whose commit was requested and not answered may be committed.
         let in_doubt = self.waits && self.stage == Stage::End(Ending::Commit);
         let unswept = self.unswept.filter(|_| !in_doubt);
-        *self = Self { own: self.own, unswept, ..Self::dead() };
+        let known = if unswept.is_some() { Some(Ending::Abort) } else { self.known };
+        let known = known.filter(|_| !in_doubt);
+        *self = Self { own: self.own, unswept, known, ..Self::dead() };
         self.resume(mends);
     }
 
@@ -224,28 +233,27 @@ impl Worker {
 
     /// The producer has its epoch.
     pub fn initialized(&mut self, epoch: u8, mends: Mends) {
-        (self.epoch, self.sequences, self.unanswered) = (Some(epoch), [0; 3], false);
+        (self.epoch, self.sequences) = (Some(epoch), [0; 3]);
+        (self.unanswered, self.doubtful) = (false, false);
         self.resume(mends);
     }
 
     /// Begins an epoch with the next request.
     pub fn begin(&mut self, name: Name, cluster: &Cluster) {
         self.membership = membership(name, cluster);
+        self.known = None;
         self.stage = Stage::Add(Partition::Outcomes);
     }
 
     /// Decides where the partition starts, unless it must wait.
     pub fn look_up(&mut self, cluster: &Cluster, group: Option<u8>, mends: Mends) {
-        if !cluster.log(Partition::Offsets).is_stable()
-            || mends.markers_first && !cluster.is_stable()
-        {
+        if !cluster.log(Partition::Offsets).is_stable() {
             return;
         }
         let own = self.own.filter(|_| mends.own_floor);
         let entries = cluster.log(Partition::Ledger);
         let visible = entries.last_stable();
-        // What no coordinator is going to end is not waited for, unless it is repaired.
-        let is_hidden = !mends.markers_first && cluster.hides(Partition::Ledger);
+        let is_hidden = !entries.is_stable();
         let agrees = visible.is_some() && visible == group && !mends.patient_ledger;
         if mends.ledger && is_hidden && !agrees {
             return;
@@ -264,42 +272,21 @@ fn membership(name: Name, cluster: &Cluster) -> Membership {
     if cluster.members[name as usize] { Membership::Current } else { Membership::Stale }
 }
 
-/// Ends what a transaction of `name` left open where its markers were left out, by a transaction of the same kind. Whether it
-/// was committed follows from what other partitions show. The repair is one step here; it is not interleaved.
-pub fn repair(cluster: &mut Cluster, name: Name, own: Option<u8>, mends: Mends) -> Option<u8> {
-    let watched = if mends.markers_first { &Partition::ALL[..] } else { &Partition::ALL[1..] };
-    let is_ended = matches!(cluster.transactions[name as usize].state, State::Ended(_));
-    if !is_ended || !watched.iter().any(|it| cluster.log(*it).has_open(name)) {
-        return None;
+/// What follows in a transaction after `partition`.
+fn after(partition: Partition, mends: Mends) -> Stage {
+    if partition == Partition::Outcomes && mends.ledger {
+        Stage::Add(Partition::Ledger)
+    } else {
+        Stage::AddOffsets
     }
-    let open = |partition| {
-        let entries = cluster.log(partition).entries.iter();
-        entries.filter(|it| it.producer == name && !it.committed)
+}
+
+/// How the last transaction of a dead producer ended: what the coordinator knows, or else what its latest entry in the ledger shows.
+pub fn ending_of(cluster: &Cluster, name: Name) -> Option<Ending> {
+    let ledger = cluster.log(Partition::Ledger);
+    let shown = || {
+        let written = ledger.entries.iter().rev().find(|it| it.producer == name)?;
+        written.committed.then_some(Ending::Commit)
     };
-    let is_sweep =
-        open(Partition::Outcomes).chain(open(Partition::Ledger)).any(|it| it.value.is_none());
-    let position = open(Partition::Offsets).chain(open(Partition::Ledger)).find_map(|it| it.value);
-    let request = open(Partition::Outcomes).find_map(|it| it.value);
-    let request = request.or(position.and_then(|it| it.checked_sub(1)));
-    let position = position.or(request.map(|it| it + 1));
-    // A value that the same producer committed elsewhere. The request alone is not enough: another may have answered it.
-    let shows = |partition, value| {
-        let entries = &cluster.log(partition).entries;
-        entries.iter().any(|it| it.producer == name && it.committed && it.value == value)
-    };
-    let is_committed = !is_sweep
-        && (own >= position
-            || shows(Partition::Offsets, position)
-            || shows(Partition::Ledger, position)
-            || shows(Partition::Outcomes, request));
-    let ending = if is_committed { Ending::Commit } else { Ending::Abort };
-    let transaction = &mut cluster.transactions[name as usize];
-    transaction.epoch += 1;
-    let epoch = transaction.epoch;
-    transaction.state = State::Prepared(ending);
-    transaction.partitions = [true; 3];
-    for partition in Partition::ALL {
-        cluster.mark(name, partition, ending, true);
-    }
-    Some(epoch)
+    cluster.ending(name).or_else(shown)
 }

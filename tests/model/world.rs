@@ -13,15 +13,16 @@ pub struct Faults {
     /// The same for another request.
     pub late_others: u8,
     pub crashes: u8,
+    /// A process dies for good: a dynamic member, whose successor has another name.
+    pub deaths: u8,
     /// The group removes a living member: its session timed out.
     pub removals: u8,
     /// The group coordinator answers with an older position.
     pub stale_answers: u8,
     /// The transaction coordinator starts again and leaves out any of the markers that a committed transaction waits for.
     pub left_out_commits: u8,
-    /// The same for an aborted transaction, unless it is a sweep.
+    /// The same for an aborted transaction.
     pub left_out_aborts: u8,
-    pub left_out_sweeps: u8,
     /// An epoch is aborted for a reason outside of this model.
     pub aborts: u8,
     /// The transaction of a living worker times out.
@@ -59,14 +60,17 @@ pub enum Step {
     NoticeLoss(Name),
     Start(Name),
     Marker(Name, Partition, Ending),
-    Repair(Name),
+    TakeOver(Name),
+    Renew(Name),
     Retire(Name),
+    Expire(Name),
     // What may go wrong.
     Hold(Request),
     Arrive(Request, Result<(), Refusal>),
     GiveUp(Name),
     Abort(Name),
     Crash(Name),
+    Die(Name),
     Remove(Name),
     TimeOut(Name),
     StaleAnswer(Name, Option<u8>),
@@ -84,13 +88,16 @@ impl Step {
             | Self::NoticeLoss(_)
             | Self::Start(_)
             | Self::Marker(..)
-            | Self::Repair(_)
-            | Self::Retire(_) => true,
+            | Self::TakeOver(_)
+            | Self::Renew(_)
+            | Self::Retire(_)
+            | Self::Expire(_) => true,
             Self::Hold(_)
             | Self::Arrive(..)
             | Self::GiveUp(_)
             | Self::Abort(_)
             | Self::Crash(_)
+            | Self::Die(_)
             | Self::Remove(_)
             | Self::TimeOut(_)
             | Self::StaleAnswer(..)
@@ -140,14 +147,9 @@ impl World {
     /// What must never be so, not even for a moment.
     fn broken(&self) -> Option<String> {
         let outcomes = self.cluster.log(Partition::Outcomes);
-        if outcomes.count(None) > 0 {
-            return Some("readers see a record of a sweep".to_owned());
-        }
         let position = self.position();
-        (0..REQUESTS).find_map(|request| match outcomes.count(Some(request)) {
-            0 if position > request
-                && outcomes.entries.iter().all(|it| it.value != Some(request)) =>
-            {
+        (0..REQUESTS).find_map(|request| match outcomes.count(request) {
+            0 if position > request && outcomes.entries.iter().all(|it| it.value != request) => {
                 Some(format!("request {request} is lost: the group is at {position}"))
             }
             0 | 1 => None,
@@ -161,7 +163,7 @@ impl World {
             return Some("the partition stands".to_owned());
         }
         if let Some(request) =
-            (0..REQUESTS).find(|it| self.cluster.log(Partition::Outcomes).count(Some(*it)) != 1)
+            (0..REQUESTS).find(|it| self.cluster.log(Partition::Outcomes).count(*it) != 1)
         {
             return Some(format!("request {request} is never answered"));
         }

@@ -109,7 +109,7 @@ fn assert_refused(proxy: &Proxy) {
 }
 
 #[test]
-fn a_late_abort_of_a_sweep_does_not_end_the_next_transaction() {
+fn a_late_abort_of_a_settling_transaction_does_not_end_the_next_one() {
     let guard = behind_proxy();
     let (proxy, cluster) = &*guard;
     for membership in 0..2 {
@@ -129,7 +129,7 @@ fn a_late_abort_of_a_sweep_does_not_end_the_next_transaction() {
         proxy.delay(
             move |request| {
                 aborts += usize::from(request.is_abort());
-                aborts == 2 // the epoch's, then the sweep's
+                aborts == 2 // the epoch's, then that of the transaction that settles it
             },
             ADD_OFFSETS_TO_TXN,
         );

@@ -12,6 +12,7 @@ mod health;
 mod held_back;
 mod late_requests;
 mod ledger;
+mod leftovers;
 mod membership;
 mod metrics;
 mod open_transaction;

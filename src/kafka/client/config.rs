@@ -126,14 +126,29 @@ impl Clients {
 
     /// The properties of a worker's producer.
     pub fn producer(&self, worker: usize) -> ClientConfig {
-        let kafka = &self.settings.kafka;
-        let mut config = self.output_producer();
         match self.settings.delivery.guarantee {
-            Guarantee::ExactlyOnce => config
-                .set("transactional.id", format!("{}-{}-{worker}", kafka.group_id, self.instance))
-                .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS),
-            Guarantee::AtLeastOnce => config.set("message.timeout.ms", "25000"),
-        };
+            Guarantee::ExactlyOnce => {
+                self.producer_of(&format!("{}{worker}", self.transactional_prefix()))
+            }
+            Guarantee::AtLeastOnce => {
+                let mut config = self.output_producer();
+                config.set("message.timeout.ms", "25000");
+                self.with_producer_overrides(config)
+            }
+        }
+    }
+
+    /// How the transactional ids of this process begin.
+    pub fn transactional_prefix(&self) -> String {
+        format!("{}-{}-", self.settings.kafka.group_id, self.instance)
+    }
+
+    /// The properties of a producer with this transactional id.
+    pub fn producer_of(&self, transactional_id: &str) -> ClientConfig {
+        let mut config = self.output_producer();
+        config
+            .set("transactional.id", transactional_id)
+            .set("transaction.timeout.ms", TRANSACTION_TIMEOUT_MS);
         self.with_producer_overrides(config)
     }
 

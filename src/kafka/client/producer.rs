@@ -135,8 +135,19 @@ impl OutputProducer {
         settings: ProducerSettings,
         is_stopped: impl Fn() -> bool + Send + 'static,
     ) -> Result<Self, Fault> {
+        let mut this = Self::new(settings, is_stopped)?;
+        this.init(&this.client)?;
+        this.losses = this.coordinator_losses();
+        this.settle_everywhere()?;
+        Ok(this)
+    }
+
+    fn new(
+        settings: ProducerSettings,
+        is_stopped: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Self, Fault> {
         let id = settings.config.get("transactional.id").map(str::to_owned);
-        let mut this = Self {
+        Ok(Self {
             client: settings.client()?,
             is_stopped: Box::new(is_stopped),
             bootstrap: bootstrap(&settings.config),
@@ -148,11 +159,7 @@ impl OutputProducer {
             began: None,
             losses: 0,
             was_slow: false,
-        };
-        this.init(&this.client)?;
-        this.losses = this.coordinator_losses();
-        this.settle_everywhere()?;
-        Ok(this)
+        })
     }
 
     fn init(&self, client: &Arc<OutputClient>) -> Result<(), Fault> {
@@ -166,15 +173,22 @@ impl OutputProducer {
     /// committing offsets alone requires a call.
     pub fn begin(&mut self) -> Result<(), Fault> {
         if self.calls.is_some() && !matches!(self.transaction, Transaction::Open { .. }) {
-            while self.events().has_unanswered() || self.may_lack_markers() {
-                self.replace_client()?;
-            }
+            self.renew()?;
             *self.settings.unsettled.lock() = None;
             self.losses = self.coordinator_losses();
             native::begin_transaction(self.client.client()).map_err(|error| self.fault(error))?;
             self.transaction = Transaction::Open { sent: 0 };
             self.began = Some(Instant::now());
             self.events().undelivered.store(0, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+
+    /// Between two transactions: a new client if a request of the last one was not answered or its
+    /// markers may have been skipped.
+    pub fn renew(&mut self) -> Result<(), Fault> {
+        while self.events().has_unanswered() || self.may_lack_markers() {
+            self.replace_client()?;
         }
         Ok(())
     }
@@ -275,6 +289,7 @@ impl OutputProducer {
             Ok(()) => {
                 self.transaction = Transaction::Idle;
                 self.began = None;
+                *self.settings.unsettled.lock() = Some(Ending::Commit);
             }
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
             // The request that was not answered may be the commit itself.

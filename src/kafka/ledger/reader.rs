@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::Message;
@@ -57,9 +58,24 @@ struct Step {
 
 impl LedgerReader {
     pub fn connect(clients: &Clients, topic: &str, group: &str) -> Result<Self, KafkaError> {
+        Self::with(&clients.reader(), clients, topic, group)
+    }
+
+    /// A reader of all entries, those of open and aborted transactions included.
+    pub fn of_all(clients: &Clients, topic: &str, group: &str) -> Result<Self, KafkaError> {
+        let mut config = clients.reader();
+        config.set("isolation.level", "read_uncommitted");
+        Self::with(&config, clients, topic, group)
+    }
+
+    fn with(
+        config: &ClientConfig,
+        clients: &Clients,
+        topic: &str,
+        group: &str,
+    ) -> Result<Self, KafkaError> {
         let context = UnpolledContext::new(&clients.access);
-        let client: BaseConsumer<UnpolledContext> =
-            clients.reader().create_with_context(context)?;
+        let client: BaseConsumer<UnpolledContext> = config.create_with_context(context)?;
         // Sets the OAuth token if there is one: the requests that follow do not poll.
         let _ = client.poll(Duration::ZERO);
         Ok(Self {
@@ -155,6 +171,12 @@ impl LedgerReader {
             return Err(KafkaError::MetadataFetch(Code::OperationTimedOut));
         }
         self.client.fetch_watermarks(&self.topic, partition, left)
+    }
+
+    /// The end of a partition of any topic, as far as this reader sees it: the last stable offset, or
+    /// the end of all records.
+    pub fn end(&self, topic: &str, partition: i32, timeout: Duration) -> Result<i64, KafkaError> {
+        Ok(self.client.fetch_watermarks(topic, partition, timeout)?.1)
     }
 
     /// Closes the client in the background: that waits for its brokers.

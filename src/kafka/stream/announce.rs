@@ -65,7 +65,20 @@ pub fn announce(shared: &Shared, changes: &[Change]) -> Vec<i32> {
     stopped
 }
 
-/// These partitions are not assigned to this process any more.
+/// Tells operators that an open transaction holds a partition's position and cannot be settled.
+pub fn hidden(shared: &Shared, partition: i32) {
+    let Telemetry { metrics, health, .. } = &shared.telemetry;
+    let (topic, group) = (&shared.outputs.topics.requests.name, &shared.group);
+    let sentence = format!(
+        "{topic} partition {partition} is not read: a transaction is open that nobody ends, in \
+         {group}'s offsets or in the ledger of positions, and nothing shows how it was to end; \
+         `kafka-transactions.sh find-hanging` shows it, `kafka-transactions.sh abort` ends it"
+    );
+    tracing::error!(topic, partition, reason = "hidden", "{sentence}");
+    metrics.standing_partitions.set(health.set_standing(partition, Some(sentence)));
+}
+
+/// These partitions are not assigned to this process any more, or their positions are known.
 pub fn forget(telemetry: &Telemetry, partitions: &[i32]) {
     for &partition in partitions {
         let count = telemetry.health.set_standing(partition, None);

@@ -13,6 +13,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use super::announce;
 use super::assignment::{ConsumerEvents, assign, close, partition_list, unassign};
 use super::ledger::LedgerLookup;
+use super::leftovers::Leftovers;
 use super::lookup::Lookup;
 use super::pending::PendingPartitions;
 use super::shared::Shared;
@@ -66,6 +67,7 @@ pub struct GroupConsumer {
     /// The other assigned partitions. Changed by the polls, whose records borrow the consumer.
     tracks: RefCell<Tracks>,
     lookup: Lookup,
+    leftovers: Leftovers,
     /// Whether the group's protocol sends no event for an empty assignment.
     hides_empty: bool,
     /// Whether the member has a `group.instance.id`; then it does not leave the group.
@@ -93,6 +95,7 @@ impl GroupConsumer {
                 ledger: LedgerLookup::new(shared),
                 deleted: None,
             },
+            leftovers: Leftovers::new(worker, shared),
             hides_empty: config.get("group.protocol") == Some("consumer"),
             is_static: config.get("group.instance.id").is_some(),
             shared: Arc::clone(shared),
@@ -160,11 +163,12 @@ impl GroupConsumer {
     }
 
     /// Work between two polls: re-adds forgotten brokers, starts pending partitions, and looks
-    /// again at those that are standing.
-    pub fn maintain(&mut self) -> Result<(), Fault> {
+    /// again at those that are standing or held up. `now` may be that of the poll before.
+    pub fn maintain(&mut self, now: Instant) -> Result<(), Fault> {
         let state = &self.consumer.context().client;
         state.restore_brokers(self.consumer.client(), &self.bootstrap);
         self.start_pending()?;
+        self.settle_leftovers(now)?;
         self.lookup.ledger.close_idle();
         if self.tracks.get_mut().is_quiet() {
             return Ok(());
@@ -219,6 +223,7 @@ impl GroupConsumer {
             Rebalance::Assigned(partitions) => {
                 self.assigned.extend(partitions);
                 metrics.lag.assigned(self.worker, partitions);
+                self.leftovers.watch(partitions, Instant::now());
                 self.start(partitions)?;
             }
             Rebalance::Revoked(partitions) => {
@@ -228,6 +233,7 @@ impl GroupConsumer {
                 unassign(&self.consumer, &self.lookup.topic, &list);
                 self.assigned.retain(|it| !partitions.contains(it));
                 self.pending.remove(partitions);
+                self.leftovers.forget(partitions);
                 self.tracks.get_mut().remove(partitions);
                 announce::forget(&self.shared.telemetry, partitions);
                 metrics.lag.revoked(self.worker, partitions);

@@ -3,7 +3,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,8 +11,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::shared::Shared;
 use super::start::{Committed, Ledger, TopicId};
+use crate::kafka::client::config::Clients;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::Outgoing;
+use crate::kafka::client::producer::settle::Ending;
 use crate::kafka::client::producer::{OutputProducer, Sent};
 use crate::kafka::ledger::{Entry, Found, LedgerReader};
 use crate::kafka::security::acl::{Operation, Right};
@@ -30,10 +32,14 @@ const TAG: usize = usize::MAX;
 pub struct LedgerLookup {
     shared: Arc<Shared>,
     /// The client, and when it was last used.
-    reader: RefCell<Option<(LedgerReader, Instant)>>,
+    reader: Used,
+    /// The same for all entries, those of open and aborted transactions included.
+    reader_of_all: Used,
     /// Since when the end of a partition has been hidden.
     hidden: RefCell<BTreeMap<i32, Instant>>,
 }
+
+type Used = RefCell<Option<(LedgerReader, Instant)>>;
 
 /// What the ledger says about one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +60,12 @@ impl LedgerAnswer {
 
 impl LedgerLookup {
     pub fn new(shared: &Arc<Shared>) -> Self {
-        Self { shared: Arc::clone(shared), reader: RefCell::default(), hidden: RefCell::default() }
+        Self {
+            shared: Arc::clone(shared),
+            reader: RefCell::default(),
+            reader_of_all: RefCell::default(),
+            hidden: RefCell::default(),
+        }
     }
 
     /// Whether a ledger is to be kept and was never seen.
@@ -100,14 +111,74 @@ impl LedgerLookup {
         partitions: &[i32],
         timeout: Duration,
     ) -> Result<BTreeMap<i32, Found>, KafkaError> {
+        self.with(&self.reader, LedgerReader::connect, topic, |it| it.latest(partitions, timeout))
+    }
+
+    fn with<T>(
+        &self,
+        used: &Used,
+        connect: impl FnOnce(&Clients, &str, &str) -> Result<LedgerReader, KafkaError>,
+        topic: &str,
+        read: impl FnOnce(&LedgerReader) -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
         let (shared, now) = (&self.shared, Instant::now());
-        let reader = match self.reader.take() {
+        let reader = match used.take() {
             Some((reader, _)) => reader,
-            None => LedgerReader::connect(&shared.clients, topic, &shared.group)?,
+            None => connect(&shared.clients, topic, &shared.group)?,
         };
-        let found = reader.latest(partitions, timeout);
-        self.reader.replace(Some((reader, now)));
+        let found = read(&reader);
+        used.replace(Some((reader, now)));
         found
+    }
+
+    /// The transactional id that wrote the latest entry for a partition, and how its transaction
+    /// ended if the entry shows that.
+    pub fn writer(
+        &self,
+        partition: i32,
+        timeout: Duration,
+    ) -> Result<Option<(String, Option<Ending>)>, KafkaError> {
+        let Some(topic) = self.shared.outputs.ledger_of(partition) else {
+            return Ok(None);
+        };
+        let latest = |it: &LedgerReader| it.latest(&[partition], timeout);
+        let all = self.with(&self.reader_of_all, LedgerReader::of_all, &topic.name, latest)?;
+        let stable = self.with(&self.reader, LedgerReader::connect, &topic.name, latest)?;
+        let written = all.into_values().next().and_then(|it| it.entry);
+        let stable = stable.into_values().next().unwrap_or_default();
+        Ok(written.map(|entry| {
+            let ending = if stable.entry.as_ref() == Some(&entry) {
+                Some(Ending::Commit)
+            } else if stable.is_hidden {
+                None
+            } else {
+                Some(Ending::Abort)
+            };
+            (entry.transactional_id, ending)
+        }))
+    }
+
+    /// The last stable offsets of those partitions of `reach` that have records after it.
+    pub fn open_ends(
+        &self,
+        reach: impl Iterator<Item = (CString, i32)>,
+        timeout: Duration,
+    ) -> Result<BTreeMap<(CString, i32), i64>, KafkaError> {
+        let mut open = BTreeMap::new();
+        let Some(ledger) = &self.shared.outputs.ledger else {
+            return Ok(open);
+        };
+        for (name, partition) in reach {
+            let topic = name.to_string_lossy();
+            let end = |it: &LedgerReader| it.end(&topic, partition, timeout);
+            // The last stable offset first: it only grows.
+            let stable = self.with(&self.reader, LedgerReader::connect, &ledger.name, end)?;
+            let all = self.with(&self.reader_of_all, LedgerReader::of_all, &ledger.name, end)?;
+            if stable < all {
+                open.insert((name, partition), stable);
+            }
+        }
+        Ok(open)
     }
 
     /// Whether to wait for what is hidden.
@@ -134,22 +205,26 @@ impl LedgerLookup {
         tracing::debug!(%error, "the ledger of positions cannot be read yet");
     }
 
-    /// Closes the client if no partition has started for a while.
+    /// Closes the clients if no partition has started for a while.
     pub fn close_idle(&self) {
-        let mut reader = self.reader.borrow_mut();
-        let is_idle = |used: Instant| used.elapsed() > IDLE_TIMEOUT;
-        if reader.as_ref().is_some_and(|(_, used)| is_idle(*used))
-            && let Some((reader, _)) = reader.take()
-        {
-            reader.close();
+        for used in [&self.reader, &self.reader_of_all] {
+            let mut reader = used.borrow_mut();
+            let is_idle = |used: Instant| used.elapsed() > IDLE_TIMEOUT;
+            if reader.as_ref().is_some_and(|(_, used)| is_idle(*used))
+                && let Some((reader, _)) = reader.take()
+            {
+                reader.close();
+            }
         }
     }
 }
 
 impl Drop for LedgerLookup {
     fn drop(&mut self) {
-        if let Some((reader, _)) = self.reader.take() {
-            reader.close();
+        for used in [&self.reader, &self.reader_of_all] {
+            if let Some((reader, _)) = used.take() {
+                reader.close();
+            }
         }
     }
 }

@@ -6,6 +6,7 @@ pub mod breaker;
 mod consumer;
 pub mod headers;
 mod ledger;
+mod leftovers;
 mod lookup;
 pub(crate) mod operator;
 pub mod outputs;

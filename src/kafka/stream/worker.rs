@@ -108,7 +108,7 @@ impl Worker {
     fn step(&mut self) -> Result<(), Fault> {
         self.pause_or_resume()?;
         let Self { consumer, batch } = self;
-        consumer.maintain()?;
+        consumer.maintain(batch.now)?;
         batch.begin(consumer);
         let event = consumer.poll(batch.time_until_commit().min(LONGEST_POLL))?;
         batch.now = Instant::now();

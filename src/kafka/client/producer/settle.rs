@@ -20,7 +20,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::{
     ATTEMPT_TIMEOUT, CALL_TIMEOUT, INIT_TIMEOUT, IfUnanswered, OutputClient, OutputProducer,
-    TransactionalCall,
+    ProducerSettings, TransactionalCall,
 };
 use crate::kafka::client::c_string;
 use crate::kafka::client::fault::{Cause, Fault};
@@ -31,6 +31,9 @@ const CONFIRMATION_INTERVAL: Duration = Duration::from_millis(2);
 /// How often partitions are asked for that are not known yet.
 const REACH_INTERVAL: Duration = Duration::from_millis(50);
 
+/// How long closing the producer of another's transactional id may take.
+const TAKEN_OVER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -38,8 +41,8 @@ pub enum Ending {
     Abort,
 }
 
-/// How the last transaction of an id ended, until that was done again. It outlives the producers
-/// of that id: a new one makes the coordinator forget it.
+/// How the last transaction of an id ended, until that was done again. `None`: only the coordinator
+/// may know. It outlives the producers of that id: a new one makes the coordinator forget it.
 pub type Unsettled = Arc<Mutex<Option<Ending>>>;
 
 /// The partitions that the transactions of a producer may reach; `None` until they are known.
@@ -65,6 +68,21 @@ impl Ending {
 }
 
 impl OutputProducer {
+    /// Takes over the transactional id of a producer that left a transaction open, and ends that
+    /// again. Returns how, or `None` if nothing shows how it ended. `settings.unsettled` holds what
+    /// is known about that.
+    pub fn take_over(
+        settings: ProducerSettings,
+        is_stopped: impl Fn() -> bool + Send + 'static,
+    ) -> Result<Option<Ending>, Fault> {
+        let mut this = Self::new(settings, is_stopped)?;
+        this.init(&this.client)?;
+        let ending = *this.settings.unsettled.lock();
+        this.settle_everywhere()?;
+        this.close(TAKEN_OVER_CLOSE_TIMEOUT);
+        Ok(ending)
+    }
+
     /// Whether the coordinator may have restarted since the latest transaction began, or may have
     /// ended it while partitions had no leader.
     pub(super) fn may_lack_markers(&self) -> bool {
@@ -77,6 +95,9 @@ impl OutputProducer {
     }
 
     /// Remembers how the last transaction ended. To be called before the id gets a new producer.
+    ///
+    /// What this process knows comes first: a request that arrived late may have begun another
+    /// transaction.
     pub(super) fn look_back(&self, client: &Arc<OutputClient>) -> Result<(), Fault> {
         if self.calls.is_none() || self.settings.unsettled.lock().is_some() {
             return Ok(());
@@ -114,8 +135,16 @@ impl OutputProducer {
         }
     }
 
-    /// Ends the last transaction again in these partitions, if it may lack markers.
-    pub fn settle(&mut self, reach: impl IntoIterator<Item = (CString, i32)>) -> Result<(), Fault> {
+    /// After an abort: ends the transaction again in these partitions, if it is the last one.
+    pub fn settle_aborted(
+        &mut self,
+        reach: impl IntoIterator<Item = (CString, i32)>,
+    ) -> Result<(), Fault> {
+        let is_aborted = *self.settings.unsettled.lock() == Some(Ending::Abort);
+        if is_aborted { self.settle(reach) } else { Ok(()) }
+    }
+
+    fn settle(&mut self, reach: impl IntoIterator<Item = (CString, i32)>) -> Result<(), Fault> {
         let Some(ending) = *self.settings.unsettled.lock() else {
             return Ok(());
         };

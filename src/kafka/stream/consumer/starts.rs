@@ -54,12 +54,13 @@ impl GroupConsumer {
         self.lookup.starts(&self.consumer, partitions, &mut tracks, timeout)
     }
 
-    fn wait_for_starts(&self, partitions: &[i32]) -> Result<Vec<(i32, Start)>, Fault> {
+    fn wait_for_starts(&mut self, partitions: &[i32]) -> Result<Vec<(i32, Start)>, Fault> {
         let started = Instant::now();
         loop {
             if let Some(starts) = self.look_up(partitions, LOOKUP_TIMEOUT) {
                 return Ok(starts);
             }
+            self.settle_leftovers(Instant::now())?;
             let is_member = self.group_metadata().is_some_and(|metadata| metadata.is_known());
             let timeout = if self.lookup.ledger.is_missing() {
                 MISSING_LEDGER_TIMEOUT
@@ -101,6 +102,15 @@ impl GroupConsumer {
         Ok(())
     }
 
+    /// Settles a transaction of a dead producer that holds a partition up.
+    pub(super) fn settle_leftovers(&mut self, now: Instant) -> Result<(), Fault> {
+        let Some(partition) = self.leftovers.due(now) else {
+            return Ok(());
+        };
+        let waits = self.tracks.get_mut().position(partition).is_none();
+        self.leftovers.look(partition, waits, &self.lookup.ledger)
+    }
+
     /// Adds partitions to the assignment. Those that are standing are added and paused, because
     /// under the eager protocol all must be assigned together.
     fn begin(&mut self, starts: Vec<(i32, Start)>) -> Result<(), Fault> {
@@ -129,6 +139,7 @@ impl GroupConsumer {
 
     /// Notes a decision and returns where the partition is assigned.
     fn decided(&mut self, partition: i32, start: Start, standing: &mut Vec<i32>) -> Committed {
+        self.leftovers.started(partition);
         let (tracks, now) = (self.tracks.get_mut(), Instant::now());
         match start {
             Start::At { position, notices } => {

@@ -43,7 +43,13 @@ impl Worker {
             self.commit()
         };
         match committed {
-            Ok(()) => self.consumer.answer(rebalance)?,
+            Ok(()) => {
+                if let Rebalance::Assigned(_) = rebalance {
+                    // Markers that were skipped may hold the positions of these partitions.
+                    self.batch.producer.renew()?;
+                }
+                self.consumer.answer(rebalance)?;
+            }
             Err(Fault::Abort(cause)) => {
                 self.abort_transaction()?;
                 self.consumer.answer(rebalance)?;
@@ -106,7 +112,7 @@ impl Worker {
             let outputs = &batch.shared.outputs;
             let reach: BTreeSet<_> =
                 batch.epoch.starts().flat_map(|start| outputs.reach(start.partition)).collect();
-            batch.producer.settle(reach)?;
+            batch.producer.settle_aborted(reach)?;
         }
         batch.abandon_epoch();
         let pause = SHORTEST_PAUSE * (1 << batch.aborts_in_a_row.min(8));

@@ -1,0 +1,176 @@
+//! Transactions that other producers left open in partitions of this worker.
+//!
+//! If the brokers skip markers and the process that wrote the transaction is gone for good, its
+//! producer does not settle it. The worker that gets the partition finds the transactional id in
+//! the ledger of positions and does it: takes the id over and ends its last transaction again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::announce;
+use super::ledger::LedgerLookup;
+use super::shared::Shared;
+use crate::config::Guarantee;
+use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::client::producer::settle::Ending;
+use crate::kafka::client::producer::{
+    IfUnanswered, OutputProducer, ProducerSettings, transaction_timeout,
+};
+
+/// How far a transaction may outlast its timeout: the coordinator looks for those that are overdue
+/// every 10 seconds (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
+const TIMEOUT_GRACE: Duration = Duration::from_secs(12);
+/// When the partitions that outcomes go to are looked at for the first time after an assignment.
+const FIRST_LOOK: Duration = Duration::from_secs(1);
+/// The timeout of one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// What is watched in the partitions of one worker.
+pub struct Leftovers {
+    shared: Arc<Shared>,
+    worker: usize,
+    /// Longer than a transaction stays open that the coordinator ends.
+    timeout: Duration,
+    watched: BTreeMap<i32, Watched>,
+    /// Not after the first of their looks: asked for each record.
+    next_look: Instant,
+    /// The partitions about which operators were told.
+    announced: BTreeSet<i32>,
+}
+
+struct Watched {
+    look_at: Instant,
+    /// Where the partitions that outcomes go to had open transactions at the look before.
+    open: Option<BTreeMap<(CString, i32), i64>>,
+}
+
+impl Leftovers {
+    pub fn new(worker: usize, shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::clone(shared),
+            worker,
+            timeout: transaction_timeout(&shared.clients.producer(worker)) + TIMEOUT_GRACE,
+            watched: BTreeMap::new(),
+            next_look: Instant::now(),
+            announced: BTreeSet::new(),
+        }
+    }
+
+    /// These partitions are assigned now.
+    pub fn watch(&mut self, partitions: &[i32], now: Instant) {
+        if self.shared.policy.guarantee == Guarantee::ExactlyOnce {
+            let watched = || Watched { look_at: now + FIRST_LOOK, open: None };
+            self.watched.extend(partitions.iter().map(|&it| (it, watched())));
+            self.next_look = self.next_look.min(now + FIRST_LOOK);
+        }
+    }
+
+    pub fn forget(&mut self, partitions: &[i32]) {
+        for partition in partitions {
+            self.watched.remove(partition);
+            self.announced.remove(partition);
+        }
+    }
+
+    /// The position of this partition is known.
+    pub fn started(&mut self, partition: i32) {
+        if self.announced.remove(&partition) {
+            announce::forget(&self.shared.telemetry, &[partition]);
+        }
+    }
+
+    /// A partition to look at now.
+    pub fn due(&mut self, now: Instant) -> Option<i32> {
+        if self.watched.is_empty() || now < self.next_look {
+            return None;
+        }
+        let (&partition, first) = self.watched.iter().min_by_key(|(_, it)| it.look_at)?;
+        self.next_look = first.look_at;
+        (first.look_at <= now).then_some(partition)
+    }
+
+    /// Looks at a partition, and settles what holds it up. `waits`: its position is not known yet.
+    pub fn look(
+        &mut self,
+        partition: i32,
+        waits: bool,
+        ledger: &LedgerLookup,
+    ) -> Result<(), Fault> {
+        match self.look_now(partition, waits, ledger) {
+            Err(Fault::Restart(Cause::Kafka(error))) => {
+                tracing::debug!(worker = self.worker, partition, %error, "no look at open transactions");
+                Ok(())
+            }
+            looked => looked,
+        }
+    }
+
+    fn look_now(
+        &mut self,
+        partition: i32,
+        waits: bool,
+        ledger: &LedgerLookup,
+    ) -> Result<(), Fault> {
+        let now = Instant::now();
+        let Some(watched) = self.watched.get_mut(&partition) else {
+            return Ok(());
+        };
+        watched.look_at = now + self.timeout; // if this look fails, too
+        if ledger.is_missing() {
+            return Ok(());
+        }
+        let before = watched.open.take();
+        let open = ledger.open_ends(self.shared.outputs.reach(partition), REQUEST_TIMEOUT)?;
+        let Some(before) = before else {
+            watched.open = Some(open);
+            return Ok(());
+        };
+        let is_stuck = open.iter().any(|(place, end)| before.get(place) == Some(end));
+        if !waits && !is_stuck {
+            self.watched.remove(&partition);
+            return Ok(());
+        }
+        watched.open = Some(open);
+        let own = self.shared.clients.transactional_prefix();
+        let settled = match ledger.writer(partition, REQUEST_TIMEOUT)? {
+            // A worker settles what it wrote itself when it starts.
+            Some((id, _)) if waits && id.starts_with(&own) => {
+                return Err(Cause::OffsetsUnknown.into());
+            }
+            Some((id, ending)) if !id.starts_with(&own) => self.take_over(&id, ending),
+            _ => None,
+        };
+        let brokers_answer = self.shared.telemetry.metrics.brokers_up.get() > 0;
+        if waits && settled.is_none() && brokers_answer && self.announced.insert(partition) {
+            announce::hidden(&self.shared, partition);
+        }
+        Ok(())
+    }
+
+    /// Returns how the transaction ended, if that is known and was done again.
+    fn take_over(&self, id: &str, ending: Option<Ending>) -> Option<Ending> {
+        tracing::warn!(
+            worker = self.worker,
+            transactional_id = id,
+            "a transaction is open for longer than it may last: its producer is replaced, to end it again"
+        );
+        let shared = Arc::clone(&self.shared);
+        let settings = ProducerSettings {
+            config: shared.clients.producer_of(id),
+            access: Arc::clone(&shared.clients.access),
+            group: shared.group.clone(),
+            worker: self.worker,
+            metrics: Some(Arc::clone(&shared.telemetry.metrics)),
+            if_unanswered: IfUnanswered::Fail,
+            reach: Box::new(move || shared.outputs.reach_of_all()),
+            unsettled: Arc::new(ending.into()),
+        };
+        let health = Arc::clone(&self.shared.telemetry.health);
+        OutputProducer::take_over(settings, move || health.is_stopping()).unwrap_or_else(|fault| {
+            tracing::warn!(worker = self.worker, transactional_id = id, %fault, "it could not be ended");
+            None
+        })
+    }
+}

@@ -1,0 +1,51 @@
+//! Transactions that a process left open which is gone for good: the worker that gets the partition ends them.
+
+use std::time::Duration;
+
+use crate::cluster::{NewRecord, shared};
+use crate::traffic::audit::{Differences, differences};
+use crate::traffic::load::Requests;
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop};
+
+const REQUESTS: usize = 20;
+/// Longer than this test: the coordinator does not end the transaction.
+const FOR_EVER: Duration = Duration::from_mins(10);
+
+/// An entry of the ledger for position 1, written by `id`.
+fn entry(group: &str, id: &str) -> NewRecord {
+    let value = format!(
+        r#"{{"next":1,"topic_id":null,"leader_epoch":null,"transactional_id":"{id}","time":1}}"#
+    );
+    NewRecord {
+        partition: Some(0),
+        key: Some(group.as_bytes().to_vec()),
+        value: Some(value.into_bytes()),
+        ..NewRecord::default()
+    }
+}
+
+#[test]
+fn an_open_transaction_of_a_dead_process_is_ended_by_the_owner_of_the_partition() {
+    let stage = Stage::new(shared(), "leftover", 1);
+    let ledger = format!("{}.positions", stage.group);
+    shared().create_topic(&ledger, 1, &[("cleanup.policy", "compact")]);
+    let requests: Vec<_> = Requests::new(0, 1).take(REQUESTS).collect();
+    shared().produce(&stage.requests, &requests);
+    // It holds the position, and hides its entry in the ledger and every outcome after its own.
+    let id = format!("{}-dead-0", stage.group);
+    let dead = shared().transactional_producer_for(&id, FOR_EVER);
+    let key = Some(b"open".to_vec());
+    let outcome = NewRecord { partition: Some(0), key, ..NewRecord::default() };
+    let records = [(&*stage.results, outcome), (&*ledger, entry(&stage.group, &id))];
+    dead.leave_open(&records, &stage.group, &stage.requests, 1);
+
+    let settings = stage.settings().set("topics.positions", &ledger).set("kafka.workers", "1");
+    let mut program = settings.run();
+    let outcomes = stage.wait_for_outcomes(shared(), REQUESTS);
+    assert_eq!(differences(&requests, &outcomes), Differences::default());
+    program.wait_ready(WAIT_TIMEOUT);
+    let settled = program.metrics()[r#"nik_stream_transactions_settled_total{ending="abort"}"#];
+    assert!(settled > 0.5, "{}", program.stderr());
+    stop(program);
+    drop(dead);
+}
