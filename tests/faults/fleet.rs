@@ -100,6 +100,18 @@ impl Fleet {
         }
     }
 
+    /// What the running members say about their readiness.
+    pub fn problems(&self) -> Vec<String> {
+        let problem = |member: &Member| match &member.state {
+            State::Up(program) => {
+                let answer = program.get("/readyz").map_or("no answer".to_owned(), |it| it.1);
+                Some(format!("{}: {}", member.name, answer.trim()))
+            }
+            _ => None,
+        };
+        self.members.iter().filter_map(problem).collect()
+    }
+
     fn settings_of(&self, name: &str) -> ProgramSettings {
         match self.membership {
             Membership::Static => self.settings.clone().set("kafka.instance_id", name),

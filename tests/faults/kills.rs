@@ -121,7 +121,9 @@ fn wait_for_answers(
             return Vec::new();
         }
         if started.elapsed() > ANSWER_TIMEOUT {
-            let late = format!("round {round}: {}", open.join(", "));
+            let problems = groups.iter().flat_map(|group| group.fleet.problems());
+            let open = open.into_iter().chain(problems).collect::<Vec<_>>().join("\n  ");
+            let late = format!("round {round}:\n  {open}");
             println!("{late}");
             return vec![late];
         }
