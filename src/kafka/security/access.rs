@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -32,6 +33,8 @@ pub struct Access {
     connection_failure: Mutex<Option<ConnectionFailure>>,
     lines: RepeatLimit<String>,
     denied: Mutex<BTreeMap<String, Instant>>,
+    /// How often a client lost all its brokers.
+    outages: AtomicU64,
 }
 
 impl Access {
@@ -42,7 +45,13 @@ impl Access {
             connection_failure: Mutex::default(),
             lines: RepeatLimit::new(1, LOG_INTERVAL),
             denied: Mutex::default(),
+            outages: AtomicU64::new(0),
         }
+    }
+
+    /// How often a client lost all its brokers.
+    pub fn outages(&self) -> u64 {
+        self.outages.load(Ordering::Relaxed)
     }
 
     /// The OAuth token.
@@ -69,7 +78,10 @@ impl Access {
     /// topic watch logs it once.
     pub fn report(&self, error: &KafkaError, reason: &str) {
         match error.rdkafka_error_code() {
-            Some(Code::AllBrokersDown | Code::OperationTimedOut) => {
+            Some(code @ (Code::AllBrokersDown | Code::OperationTimedOut)) => {
+                if code == Code::AllBrokersDown {
+                    self.outages.fetch_add(1, Ordering::Relaxed);
+                }
                 tracing::debug!(target: "librdkafka", %error, "{reason}");
             }
             Some(

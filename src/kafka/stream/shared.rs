@@ -59,8 +59,10 @@ impl Shared {
         self.refresh.update(|wanted| *wanted = true);
     }
 
+    /// How often no broker answered the watch, or a client lost all its brokers: a broker that
+    /// restarts quickly is away between two looks of the watch.
     pub fn outages(&self) -> u64 {
-        self.outages.load(Ordering::Relaxed)
+        self.outages.load(Ordering::Relaxed) + self.clients.access.outages()
     }
 }
 
