@@ -139,6 +139,18 @@ fn wrong_arguments_are_usage_errors() {
 }
 
 #[test]
+fn the_rules_are_those_of_the_service_in_this_environment_unless_the_defaults_are_asked_for() {
+    let judged = |arguments: &[&str]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_nik-stream"));
+        program.arg("check").args(arguments).args(["--reference-date", "2024-03-01"]);
+        program.arg("3273010101900001").env_clear().env("NIK_STREAM__RULES__MIN_AGE", "150");
+        String::from_utf8(program.output().unwrap().stdout).unwrap()
+    };
+    assert!(judged(&[]).contains(r#""3273010101900001":false"#));
+    assert!(judged(&["--defaults"]).contains(r#""3273010101900001":true"#));
+}
+
+#[test]
 fn help_shows_an_example() {
     let mut command = CheckArgs::augment_args(Command::new("check"));
     let help = command.render_long_help().to_string();

@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 
 use nik::dataset;
 use nik::region::Confidence;
+use nik_stream::telemetry::obstacle::Obstacle;
 
 use crate::cluster::{Program, ProgramSettings};
 use crate::traffic::stage::wait_until;
@@ -81,6 +82,23 @@ fn the_reference_lists_every_metric_with_its_type_and_labels() {
         |labels: &BTreeSet<String>| labels.contains("partition") || labels.contains("file");
     let always = listed.into_iter().filter(|(_, (_, labels))| !has_none(labels));
     assert_eq!(always.collect::<BTreeMap<_, _>>(), found);
+}
+
+#[test]
+fn each_obstacle_has_its_row_with_a_section_of_the_runbook() {
+    let rows = column("| cause | requests wait because |");
+    let expected = Obstacle::ALL.map(|it| format!("[{}](runbook.md#{})", it.label(), it.runbook()));
+    assert_eq!(rows, expected);
+    let runbook = read("docs/runbook.md").to_lowercase();
+    for obstacle in Obstacle::ALL {
+        assert!(runbook.contains(&format!("\n## {}\n", obstacle.runbook())), "{obstacle:?}");
+    }
+    let program = without_brokers();
+    let (_, text) = program.get("/metrics").unwrap();
+    for obstacle in Obstacle::ALL {
+        let metric = format!("nik_stream_obstacles{{cause=\"{}\"}}", obstacle.label());
+        assert!(text.contains(&metric), "{metric}");
+    }
 }
 
 #[test]

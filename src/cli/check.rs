@@ -28,7 +28,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 ///
 /// NIKs given as arguments produce one result. Without arguments, each line of standard input is a
 /// request, and standard output gets, line by line, exactly the bytes that would be published: a
-/// result or a failure. Rules and limits are the defaults unless `--config` is given.
+/// result or a failure. Rules and limits are those of the service with the same `--config` and
+/// environment.
 #[derive(clap::Args, Debug)]
 #[command(after_help = r#"Examples:
   nik-stream check 3273010101900001 3273014101900002
@@ -41,6 +42,10 @@ pub struct CheckArgs {
 
     #[command(flatten)]
     files: Files,
+
+    /// Uses the default settings, whatever the environment says
+    #[arg(long, conflicts_with = "files")]
+    defaults: bool,
 
     /// Date from which ages and centuries are counted, YYYY-MM-DD [default: today in Jakarta, or
     /// `rules.reference_date` if that is a date]
@@ -58,7 +63,7 @@ pub struct CheckArgs {
 }
 
 pub fn run(mut args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let (settings, privacy, regions) = if args.files.files.is_empty() {
+    let (settings, privacy, regions) = if args.defaults {
         (Settings::default(), Privacy::default(), dataset::regions(RetiredCodes::All)?)
     } else {
         let Loaded { settings, release, .. } = args.files.load()?;

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 
 use super::written;
 use crate::config::{Loaded, Problems, load_again, load_candidate, schema};
-use crate::kafka::check_property;
+use crate::kafka::{check_property, refusals};
 use crate::regions::Release;
 
 /// Checks and shows the settings
@@ -58,12 +58,22 @@ impl Files {
     pub fn load_again(&self, release: &Arc<Release>) -> Result<Loaded, Problems> {
         load_again(&self.files, env::vars_os(), check_property, release)
     }
+
+    /// As [`Self::load`], with the problems that librdkafka has only when it makes a client.
+    pub fn load_for_clients(&self) -> Result<Loaded, Problems> {
+        let loaded = self.load()?;
+        let refusals = refusals(&loaded.settings);
+        if refusals.is_empty() {
+            return Ok(loaded);
+        }
+        Err(Problems(refusals.iter().map(|reason| loaded.refused(reason)).collect()))
+    }
 }
 
 pub fn run(args: &ConfigArgs) -> anyhow::Result<ExitCode> {
     let text = match &args.command {
         ConfigCommand::Check(files) => {
-            for warning in files.load()?.warnings {
+            for warning in files.load_for_clients()?.warnings {
                 eprintln!("warning: {warning}");
             }
             "ok\n".to_owned()

@@ -25,7 +25,7 @@ pub struct RunArgs {
 }
 
 pub fn run(args: &RunArgs) -> Result<ExitCode> {
-    let loaded = args.files.load()?;
+    let loaded = args.files.load_for_clients()?;
     let log = &loaded.settings.log;
     logging::init(log.format, &log.level)?;
     for warning in &loaded.warnings {

@@ -247,6 +247,14 @@ const EQUIVALENTS: &[(&str, &str)] = &[
     ("sasl.password", "kafka.security.password"),
 ];
 
+/// The librdkafka property that a key sets, if it sets one.
+pub(super) fn property_of(key: &str) -> Option<&str> {
+    let tables = ["kafka.librdkafka.", "kafka.consumer.", "kafka.producer."];
+    let of_table = tables.iter().find_map(|table| key.strip_prefix(table));
+    of_table
+        .or_else(|| EQUIVALENTS.iter().find(|(_, it)| *it == key).map(|(property, _)| *property))
+}
+
 /// Properties that exist only in the group protocol `classic`.
 const CLASSIC_ONLY: &[&str] = &[
     "session.timeout.ms",

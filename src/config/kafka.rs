@@ -7,6 +7,10 @@ use super::reader::Reader;
 use super::rule::{Choice, choice, optional, secret, text, whole};
 use super::{Properties, Secret};
 
+/// The most workers by default. A machine with many cores would otherwise open two clients per core,
+/// most of them without a partition.
+const DEFAULT_WORKERS: usize = 4;
+
 #[derive(Clone, Debug)]
 pub struct Kafka {
     pub bootstrap_servers: String,
@@ -37,10 +41,10 @@ impl Kafka {
         }
     }
 
-    /// The number of workers: one per core unless set.
+    /// The number of workers: one per core, up to [`DEFAULT_WORKERS`], unless set.
     pub fn worker_count(&self) -> usize {
         match self.workers {
-            0 => thread::available_parallelism().map_or(1, usize::from),
+            0 => thread::available_parallelism().map_or(1, usize::from).min(DEFAULT_WORKERS),
             workers => workers,
         }
     }

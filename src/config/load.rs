@@ -31,6 +31,27 @@ impl Loaded {
     pub fn show(&self) -> String {
         show(&self.shown)
     }
+
+    /// The problem that librdkafka reports when a client is made: at the key whose property its
+    /// `reason` names.
+    pub fn refused(&self, reason: &str) -> Problem {
+        let named = |key: &&String| {
+            let property = check::property_of(key);
+            property.is_some_and(|property| names(reason, property))
+        };
+        let key = self.origins.keys().filter(named).max_by_key(|key| key.len());
+        Problem {
+            origin: key.map_or("kafka", |key| &self.origins[key]).to_owned(),
+            key: key.cloned(),
+            text: format!("librdkafka: {reason}"),
+        }
+    }
+}
+
+/// Whether a text contains this name, and not as a part of a longer one.
+fn names(text: &str, name: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '_';
+    text.split(|c| !is_part(c)).any(|word| word.trim_end_matches('.') == name)
 }
 
 /// Checks a property of librdkafka, given its name and value. It is a parameter because only the

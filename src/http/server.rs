@@ -1,13 +1,14 @@
 //! The HTTP server: the live page, `/metrics`, `/livez`, `/readyz`, `/breaker/resume` and, if
 //! enabled, `/api/nik`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 
 use axum::extract::{ConnectInfo, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Extension, Json, Router};
@@ -17,6 +18,7 @@ use hyper_util::service::TowerToHyperService;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::runtime;
+use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use super::api::Api;
@@ -26,6 +28,9 @@ use super::write_timeout::WriteTimeout;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
+/// The most connections at a time. Further ones wait until one of them ends, which takes at most the
+/// time that a peer may take.
+pub const MAX_CONNECTIONS: usize = 256;
 /// The pause after a failed accept: too many connections are open, or the peer has gone.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -123,7 +128,11 @@ async fn record_history(status: Arc<Status>) {
 pub async fn serve(listener: TcpListener, routes: Router, timeouts: HttpTimeouts) {
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(timeouts.head);
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else {
+            return; // never closed
+        };
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) => {
@@ -136,7 +145,10 @@ pub async fn serve(listener: TcpListener, routes: Router, timeouts: HttpTimeouts
         let stream = TokioIo::new(WriteTimeout::new(stream, timeouts.write));
         let connection = http.serve_connection(stream, TowerToHyperService::new(routes));
         // An error of a connection concerns only its peer, so it is not logged.
-        tokio::spawn(async { drop(connection.await) });
+        tokio::spawn(async move {
+            drop(connection.await);
+            drop(slot);
+        });
     }
 }
 
@@ -145,6 +157,7 @@ async fn status(State(view): State<View>) -> Json<Value> {
 }
 
 async fn metrics(State(view): State<View>) -> Response {
+    view.metrics.set_obstacles(&view.health.problems());
     let text = view.metrics.render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
@@ -154,7 +167,8 @@ async fn ready(State(view): State<View>) -> Response {
     if problems.is_empty() {
         return "ready\n".into_response();
     }
-    let text = format!("not ready:\n{}\n", problems.join("\n"));
+    let lines: Vec<_> = problems.iter().map(|problem| problem.text.as_str()).collect();
+    let text = format!("not ready:\n{}\n", lines.join("\n"));
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
@@ -165,10 +179,8 @@ async fn resume(
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
 ) -> Response {
-    let is_local = peer.ip().to_canonical().is_loopback();
-    let is_cross_site =
-        headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin" && site != "none");
-    if is_cross_site || !(is_local || view.resume_from_anywhere) {
+    let is_local = peer.ip().to_canonical().is_loopback() && names_an_address(&headers);
+    if is_of_another_site(&headers) || !(is_local || view.resume_from_anywhere) {
         let text =
             "allowed only from this machine unless http.breaker_resume_from_anywhere is true\n";
         return (StatusCode::FORBIDDEN, text).into_response();
@@ -178,6 +190,30 @@ async fn resume(
     } else {
         (StatusCode::CONFLICT, "the breaker is not open\n").into_response()
     }
+}
+
+/// Whether a browser sends this for a page of another site. Old browsers send only `Origin`.
+fn is_of_another_site(headers: &HeaderMap) -> bool {
+    let site = headers.get("sec-fetch-site");
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+    let host = headers.get(header::HOST).map(HeaderValue::as_bytes);
+    let is_own = |origin: &[u8]| {
+        [&b"http://"[..], b"https://"].iter().any(|it| origin.strip_prefix(*it) == host)
+    };
+    site.is_some_and(|site| site != "same-origin" && site != "none")
+        || origin.is_some_and(|origin| !is_own(origin))
+}
+
+/// Whether the request names this machine by an address or as localhost. A name of another site may
+/// resolve to the loopback address (DNS rebinding), and its pages are then of the same origin.
+fn names_an_address(headers: &HeaderMap) -> bool {
+    let Some(host) = headers.get(header::HOST) else {
+        return true; // a browser always sends it
+    };
+    host.to_str().ok().and_then(|host| host.parse::<Authority>().ok()).is_some_and(|host| {
+        let name = host.host().trim_start_matches('[').trim_end_matches(']');
+        name == "localhost" || name.parse::<IpAddr>().is_ok()
+    })
 }
 
 #[cfg(test)]
@@ -213,12 +249,17 @@ mod tests {
 
     /// The statuses of the same request made twice.
     fn statuses(view: &View, peer: &str, site: Option<&str>) -> [u16; 2] {
+        let given: Vec<_> = site.map(|site| ("sec-fetch-site", site)).into_iter().collect();
+        statuses_with(view, peer, &given)
+    }
+
+    fn statuses_with(view: &View, peer: &str, given: &[(&'static str, &str)]) -> [u16; 2] {
         let runtime = tokio::runtime::Builder::new_current_thread().build();
         let runtime = runtime.unwrap();
         [(); 2].map(|()| {
             let mut headers = HeaderMap::new();
-            if let Some(site) = site {
-                headers.insert("sec-fetch-site", site.parse().unwrap());
+            for &(name, value) in given {
+                headers.insert(name, value.parse().unwrap());
             }
             let peer = ConnectInfo((peer.parse::<std::net::IpAddr>().unwrap(), 1).into());
             let answer = resume(State(view.clone()), peer, headers);
@@ -247,5 +288,30 @@ mod tests {
         for site in ["same-origin", "none"] {
             assert_eq!(statuses(&view(false), "127.0.0.1", Some(site)), [200, 409]);
         }
+    }
+
+    #[test]
+    fn a_page_whose_name_resolves_to_this_machine_cannot_resume_the_breaker() {
+        let rebound = [
+            ("host", "evil.example:9464"),
+            ("origin", "http://evil.example:9464"),
+            ("sec-fetch-site", "same-origin"),
+        ];
+        assert_eq!(statuses_with(&view(false), "127.0.0.1", &rebound), [403, 403]);
+        for host in ["localhost:9464", "127.0.0.1:9464", "[::1]:9464", "127.0.0.1"] {
+            let origin = format!("http://{host}");
+            let own = [("host", host), ("origin", origin.as_str())];
+            assert_eq!(statuses_with(&view(false), "127.0.0.1", &own), [200, 409], "{host}");
+        }
+    }
+
+    #[test]
+    fn an_old_browser_names_only_the_origin_of_the_page() {
+        let other = [("host", "localhost:9464"), ("origin", "http://evil.example")];
+        assert_eq!(statuses_with(&view(true), "127.0.0.1", &other), [403, 403]);
+        let opaque = [("host", "localhost:9464"), ("origin", "null")];
+        assert_eq!(statuses_with(&view(true), "127.0.0.1", &opaque), [403, 403]);
+        let own = [("host", "nik.example"), ("origin", "https://nik.example")];
+        assert_eq!(statuses_with(&view(true), "192.0.2.1", &own), [200, 409]);
     }
 }

@@ -92,7 +92,7 @@ impl Status {
     pub fn json(&self) -> Value {
         let snapshot = self.metrics.snapshot();
         let value = |name| snapshot.value(name);
-        let problems = self.health.problems();
+        let problems = self.health.problems().into_iter().map(|it| it.text).collect::<Vec<_>>();
         let history = self.history.lock();
         let (results, failures) = rates(&history);
         json!({

@@ -15,6 +15,7 @@ pub mod topics;
 
 pub use client::config::{check_property, features};
 pub(crate) use client::fault::{Cause, Fault};
+pub(crate) use client::trial::refusals;
 pub use security::acl::Operation;
 pub use stream::breaker::SharedBreaker;
 pub(crate) use stream::operator;

@@ -2,7 +2,7 @@
 
 use std::ops::{Index, IndexMut};
 
-use crate::config::Topics;
+use crate::config::{Guarantee, Topics};
 use crate::kafka::security::acl::Operation;
 
 /// What the stream uses a topic for.
@@ -88,6 +88,28 @@ impl<T> IndexMut<Role> for PerTopic<T> {
             Role::Results => &mut self.results,
             Role::Failures => &mut self.failures,
         }
+    }
+}
+
+/// The topic in which the brokers keep transactions.
+pub const TRANSACTIONS: &str = "__transaction_state";
+/// The topic in which the brokers keep committed offsets.
+pub const OFFSETS: &str = "__consumer_offsets";
+
+/// The brokers' setting for the replicas of an internal topic.
+pub fn replication_setting(internal: &str) -> &'static str {
+    if internal == TRANSACTIONS {
+        "transaction.state.log.replication.factor"
+    } else {
+        "offsets.topic.replication.factor"
+    }
+}
+
+/// The brokers' own topics without which nothing can be committed.
+pub fn internal_topics(guarantee: Guarantee) -> &'static [&'static str] {
+    match guarantee {
+        Guarantee::ExactlyOnce => &[OFFSETS, TRANSACTIONS],
+        Guarantee::AtLeastOnce => &[OFFSETS],
     }
 }
 

@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
+use super::obstacle::{Obstacle, Problem};
+
 /// What readiness shows of the flood breaker, and what operators can do to it.
 pub trait FloodBreaker: Send + Sync {
     /// Why the breaker is open and until when; `None` while it is closed.
@@ -20,9 +22,9 @@ pub struct Health {
     joined: Box<[AtomicBool]>,
     stopping: AtomicBool,
     /// Problems with the brokers and topics; `None` until they were checked for the first time.
-    cluster: Mutex<Option<Vec<String>>>,
+    cluster: Mutex<Option<Vec<Problem>>>,
     /// Partitions that are not read, and why.
-    standing: Mutex<BTreeMap<i32, String>>,
+    standing: Mutex<BTreeMap<i32, Problem>>,
     pub breaker: Arc<dyn FloodBreaker>,
 }
 
@@ -44,18 +46,23 @@ impl Health {
     }
 
     /// Replaces the problems with the brokers and topics.
-    pub fn set_cluster(&self, problems: Vec<String>) {
+    pub fn set_cluster(&self, problems: Vec<Problem>) {
         *self.cluster.lock() = Some(problems);
     }
 
     /// Records why a partition is not read (`None`: it is). Returns how many are not.
-    pub fn set_standing(&self, partition: i32, problem: Option<String>) -> i64 {
+    pub fn set_standing(&self, partition: i32, problem: Option<Problem>) -> i64 {
         let mut standing = self.standing.lock();
         match problem {
             Some(problem) => standing.insert(partition, problem),
             None => standing.remove(&partition),
         };
         i64::try_from(standing.len()).unwrap_or(i64::MAX)
+    }
+
+    /// Whether every worker is a member of the group and has its assignment.
+    pub fn all_joined(&self) -> bool {
+        self.joined.iter().all(|joined| joined.load(Ordering::Relaxed))
     }
 
     /// Records that the program is shutting down.
@@ -68,20 +75,24 @@ impl Health {
     }
 
     /// Why this instance is not ready; empty if it is.
-    pub fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.is_stopping() {
-            problems.push("stopping".to_owned());
+            problems.push(Obstacle::Stopping.problem("stopping"));
         }
         match &*self.cluster.lock() {
-            None => problems.push("the brokers have not answered yet".to_owned()),
+            None => {
+                let text = "the brokers have not answered yet";
+                problems.push(Obstacle::BrokersUnknown.problem(text));
+            }
             Some(cluster) => problems.extend_from_slice(cluster),
         }
         problems.extend(self.standing.lock().values().cloned());
-        problems.extend(self.breaker.problem());
+        problems.extend(self.breaker.problem().map(|text| Obstacle::BreakerOpen.problem(text)));
         for (worker, joined) in self.joined.iter().enumerate() {
             if !joined.load(Ordering::Relaxed) {
-                problems.push(format!("worker {worker} has no group assignment yet"));
+                let text = format!("worker {worker} has no group assignment yet");
+                problems.push(Obstacle::NoAssignment.problem(text));
             }
         }
         problems

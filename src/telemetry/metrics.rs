@@ -2,6 +2,7 @@
 //! their names.
 
 mod audit;
+mod partitions;
 mod regions;
 mod reloads;
 mod requests;
@@ -16,13 +17,14 @@ use prometheus::{
 };
 
 pub use self::audit::AuditMetrics;
+use self::partitions::{Partitions, seconds};
 use self::regions::RegionGauges;
 pub use self::regions::RegionsInfo;
 pub use self::reloads::{Outcome, Reloads};
 use self::requests::{ApiRequests, Requests};
 pub use self::snapshot::{Snapshot, quantile};
-use super::lag::{Lag, PartitionLag};
-use super::now_ms;
+use super::lag::Lag;
+use super::obstacle::{Obstacle, Problem};
 use crate::pipeline::epoch::Tally;
 use crate::pipeline::timestamps::Replaced;
 
@@ -42,6 +44,8 @@ pub struct Metrics {
     pub aborts: IntCounter,
     /// Changes of a worker's assignment.
     pub rebalances: IntCounter,
+    /// Clients that did not close in time, whose threads are left behind.
+    pub clients_abandoned: IntCounter,
     faults: IntCounterVec,
     worker_restarts: IntCounterVec,
     pub reloads: Reloads,
@@ -53,6 +57,7 @@ pub struct Metrics {
     timestamps_replaced: [IntCounter; Replaced::ALL.len()],
     /// Transactions that were ended a second time, by their ending.
     pub transactions_settled: IntCounterVec,
+    obstacles: IntGaugeVec,
     /// Partitions of this instance that are not read.
     pub standing_partitions: IntGauge,
     commit_duration: Histogram,
@@ -69,15 +74,6 @@ pub struct Metrics {
     pub breaker_open: IntGauge,
     /// Brokers listed in the cluster's metadata; 0 while no broker answers.
     pub brokers_up: IntGauge,
-}
-
-/// The metrics of each partition, computed from [`Lag`] at each scrape.
-struct Partitions {
-    assigned: IntGaugeVec,
-    lag_records: IntGaugeVec,
-    lag_seconds: GaugeVec,
-    stable_lag_records: IntGaugeVec,
-    stable_lag_seconds: GaugeVec,
 }
 
 /// The clients that brokers may throttle.
@@ -232,6 +228,10 @@ impl Metrics {
                 "nik_stream_rebalances_total",
                 "Changes of a worker's partition assignment.",
             ),
+            clients_abandoned: counter(
+                "nik_stream_clients_abandoned_total",
+                "Kafka clients that did not close in time; their threads are left behind.",
+            ),
             faults,
             worker_restarts,
             reloads: Reloads::new(&registry),
@@ -240,6 +240,11 @@ impl Metrics {
             ledger_differences,
             timestamps_replaced: Replaced::ALL.map(|it| replaced.with_label_values(&[it.label()])),
             transactions_settled,
+            obstacles: gauges(
+                "nik_stream_obstacles",
+                "What holds requests of this instance back now, by cause; readiness says more.",
+                &["cause"],
+            ),
             standing_partitions: gauge(
                 "nik_stream_standing_partitions",
                 "Partitions of this instance that are not read; readiness says why.",
@@ -351,6 +356,15 @@ impl Metrics {
         self.throttle.with_label_values(&[client]).inc_by(by.as_secs_f64());
     }
 
+    /// Shows what holds requests back now.
+    pub fn set_obstacles(&self, problems: &[Problem]) {
+        for cause in Obstacle::ALL {
+            let count = problems.iter().filter(|it| it.obstacle == cause).count();
+            let gauge = self.obstacles.with_label_values(&[cause.label()]);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+    }
+
     /// Counts the restart of a worker after a fault. `cause` must be one of those given to
     /// [`Self::new`].
     pub fn worker_restarted(&self, cause: &'static str) {
@@ -363,34 +377,13 @@ impl Metrics {
     }
 
     pub fn snapshot(&self) -> Snapshot {
-        let partitions = self.partitions.lock();
-        // Only the instance that a partition is assigned to reports its lag.
-        partitions.lag_records.reset();
-        partitions.lag_seconds.reset();
-        partitions.stable_lag_records.reset();
-        partitions.stable_lag_seconds.reset();
-        for PartitionLag { partition, lag, hidden } in self.lag.read(now_ms()) {
-            let label = &[&partition.to_string()];
-            partitions.assigned.with_label_values(label).set(i64::from(lag.is_some()));
-            if let Some((records, milliseconds)) = lag {
-                partitions.lag_records.with_label_values(label).set(records);
-                partitions.lag_seconds.with_label_values(label).set(seconds(milliseconds));
-                let (records, milliseconds) = hidden;
-                partitions.stable_lag_records.with_label_values(label).set(records);
-                partitions.stable_lag_seconds.with_label_values(label).set(seconds(milliseconds));
-            }
-        }
+        self.partitions.lock().update(&self.lag);
         Snapshot(self.registry.gather())
     }
 
     pub fn render(&self) -> String {
         self.snapshot().text()
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "milliseconds far below 2^52")]
-fn seconds(milliseconds: i64) -> f64 {
-    milliseconds as f64 / 1e3
 }
 
 #[derive(Debug)]

@@ -4,6 +4,7 @@ pub mod health;
 pub mod lag;
 pub mod logging;
 pub mod metrics;
+pub mod obstacle;
 mod repeats;
 
 use std::time::{SystemTime, UNIX_EPOCH};

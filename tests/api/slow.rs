@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use nik::region::RetiredCodes;
 use nik_stream::http::api::Api;
-use nik_stream::http::server::{HttpTimeouts, serve};
+use nik_stream::http::server::{HttpTimeouts, MAX_CONNECTIONS, serve};
 use nik_stream::pipeline::judge::{Dating, Judge, JudgeInForce, ReferenceDate};
 use nik_stream::pipeline::timestamps::TimestampLimits;
 use nik_stream::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
@@ -128,6 +128,19 @@ fn an_answer_that_is_not_read_occupies_its_slot() {
     drop(reader);
     wait_until("its slot is free", || server.post(VALID).status == 200);
     drop(senders);
+}
+
+#[test]
+fn connections_beyond_the_most_wait_until_others_end() {
+    let timeout = Duration::from_secs(2);
+    let server = Server::start(HttpTimeouts::all(timeout));
+    let begun = Instant::now();
+    let idle =
+        (0..MAX_CONNECTIONS).map(|_| TcpStream::connect(server.address).expect("it listens"));
+    let idle: Vec<TcpStream> = idle.collect();
+    assert_eq!(server.post(VALID).status, 200);
+    assert!(begun.elapsed() >= timeout, "{:?}", begun.elapsed());
+    drop(idle);
 }
 
 #[test]

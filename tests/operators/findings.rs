@@ -29,20 +29,38 @@ fn sound() -> Topic {
     }
 }
 
-/// The findings after a change of the failures topic.
-fn found(change: impl FnOnce(&mut Topic)) -> Vec<Finding> {
-    let mut failures = sound();
-    change(&mut failures);
-    let layout = Layout {
+/// A layout that passes all checks.
+fn sound_layout() -> Layout {
+    let broker_config = [
+        ("offsets.retention.minutes", "1440"),
+        ("offsets.topic.replication.factor", "3"),
+        ("transaction.state.log.replication.factor", "3"),
+        ("transaction.state.log.min.isr", "2"),
+        ("min.insync.replicas", "1"),
+    ];
+    Layout {
         topics: PerTopic {
             requests: Some(sound()),
             results: Some(sound()),
-            failures: Some(failures),
+            failures: Some(sound()),
         },
         ledger: None,
         replies: Vec::new(),
-        offsets_retention_minutes: Some(1440),
-    };
+        brokers: 3,
+        broker_config: broker_config.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+        internal: vec![("__consumer_offsets", Some(3)), ("__transaction_state", None)],
+    }
+}
+
+/// The findings after a change of the failures topic.
+fn found(change: impl FnOnce(&mut Topic)) -> Vec<Finding> {
+    found_in(|layout| change(layout.topics.failures.as_mut().unwrap()))
+}
+
+/// The findings after a change of the layout.
+fn found_in(change: impl FnOnce(&mut Layout)) -> Vec<Finding> {
+    let mut layout = sound_layout();
+    change(&mut layout);
     let settings = load_from(&[], [], |_, _| Ok(())).unwrap().settings;
     findings(&layout, &settings)
 }
@@ -101,6 +119,37 @@ fn dead_letters_that_outlive_their_requests_or_the_replay_offsets_are_findings()
     assert_eq!(forever.len(), 3);
     assert!(forever[0].text.contains("records with NIKs are kept forever"));
     assert_eq!(found(|topic| set(topic, "retention.ms", "1000")), []);
+}
+
+#[test]
+fn requests_that_outlive_the_committed_offsets_are_a_finding() {
+    for (retention, kept) in [("86400001", "for 86400001 ms"), ("-1", "forever")] {
+        let all = found_in(|layout| {
+            set(layout.topics.requests.as_mut().unwrap(), "retention.ms", retention);
+        });
+        let expected = format!("requests are kept {kept}, but the brokers forget");
+        assert!(all.iter().any(|it| it.text.contains(&expected)), "{all:?}");
+    }
+}
+
+#[test]
+fn internal_topics_that_the_brokers_cannot_create_or_write_are_errors() {
+    let errors = |change: fn(&mut Layout)| {
+        let all = found_in(change);
+        assert!(all.iter().all(|it| it.severity == Severity::Error), "{all:?}");
+        all.into_iter().map(|finding| finding.text).collect::<Vec<_>>()
+    };
+    let alone = errors(|layout| layout.brokers = 1);
+    assert_eq!(alone.len(), 1, "the topic of offsets exists: {alone:?}");
+    assert!(alone[0].contains("transaction.state.log.replication.factor = 3"), "{alone:?}");
+    let both = errors(|layout| {
+        layout.brokers = 1;
+        layout.internal[0].1 = None;
+    });
+    assert!(both[0].contains("offsets.topic.replication.factor = 3"), "{both:?}");
+    let thin = errors(|layout| layout.internal[1].1 = Some(1));
+    assert!(thin[0].contains("transaction.state.log.min.isr = 2"), "{thin:?}");
+    assert_eq!(errors(|layout| layout.broker_config.clear()), Vec::<String>::new());
 }
 
 #[test]

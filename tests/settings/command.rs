@@ -39,6 +39,48 @@ fn check_prints_ok_or_all_problems_with_exit_64() {
     );
 }
 
+/// The exit code and the messages of a command with these lines in its settings file.
+fn with(command: &[&str], lines: &[&str]) -> (Option<i32>, String) {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("my.toml"), lines.join("\n")).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_nik-stream"));
+    program.args(command).args(["--config", "my.toml"]).current_dir(directory.path()).env_clear();
+    let output = program.output().unwrap();
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+#[test]
+fn what_librdkafka_refuses_only_when_a_client_is_made_is_found_without_a_broker() {
+    let (both, producer) = ("[kafka.librdkafka]", "[kafka.producer]");
+    for (lines, key) in [
+        (vec![both, "\"socket.timeout.ms\" = 60000"], "kafka.librdkafka.socket.timeout.ms"),
+        (vec![producer, "\"message.timeout.ms\" = 60000"], "kafka.producer.message.timeout.ms"),
+        (vec![producer, "\"linger.ms\" = 20000"], "kafka.producer.linger.ms"),
+        (vec![producer, "\"max.in.flight\" = 10"], "kafka.producer.max.in.flight"),
+        (vec![producer, "\"retries\" = 0"], "kafka.producer.retries"),
+        (vec![producer, "\"queuing.strategy\" = \"lifo\""], "kafka.producer.queuing.strategy"),
+        (
+            vec![both, "\"security.protocol\" = \"ssl\"", "\"ssl.ca.pem\" = \"no certificate\""],
+            "kafka.librdkafka.ssl.ca.pem",
+        ),
+        (
+            vec![
+                both,
+                "\"security.protocol\" = \"sasl_plaintext\"",
+                "\"sasl.mechanisms\" = \"GSSAPI\"",
+            ],
+            "kafka",
+        ),
+    ] {
+        for command in [&["config", "check"][..], &["run"]] {
+            let (code, text) = with(command, &lines);
+            assert_eq!(code, Some(64), "{command:?} {lines:?}: {text}");
+            assert!(text.contains(&format!("{key}: librdkafka: ")), "{key}: {text}");
+            assert_eq!(text.lines().count(), 1, "{text}");
+        }
+    }
+}
+
 #[test]
 fn show_prints_every_setting_with_its_origin_in_a_form_that_loads_again() {
     let shown = config(&["show", "--config", "good.toml"]);

@@ -91,6 +91,8 @@ pub enum Cause {
     NulInName(#[from] NulError),
     #[error("a thread cannot be started: {0}")]
     ThreadNotStarted(io::Error),
+    #[error("too many Kafka clients could not be closed: a new process has to replace this one")]
+    ClientsAbandoned,
     #[error("a worker panicked, see the log")]
     WorkerPanicked,
     #[error(
@@ -99,8 +101,8 @@ pub enum Cause {
     )]
     FailureRefused { topic: String, partition: i32, offset: i64 },
     #[error(
-        "topic {topic} refuses the outcome of partition {partition} offset {offset} as invalid: a \
-         compacted topic accepts only records with a key"
+        "topic {topic} refuses the outcome of partition {partition} offset {offset} as invalid: if the \
+         topic is compacted, it accepts only records with a key; otherwise the broker's log has the reason"
     )]
     OutcomeInvalid { topic: String, partition: i32, offset: i64 },
 }
@@ -136,6 +138,7 @@ impl Cause {
         "client_creation",
         "nul_in_name",
         "thread_not_started",
+        "clients_abandoned",
         "worker_panicked",
         "failure_refused",
         "outcome_invalid",
@@ -170,6 +173,7 @@ impl Cause {
             Self::ClientCreation(_) => "client_creation",
             Self::NulInName(_) => "nul_in_name",
             Self::ThreadNotStarted(_) => "thread_not_started",
+            Self::ClientsAbandoned => "clients_abandoned",
             Self::WorkerPanicked => "worker_panicked",
             Self::FailureRefused { .. } => "failure_refused",
             Self::OutcomeInvalid { .. } => "outcome_invalid",
@@ -253,6 +257,7 @@ where
             | Cause::ClientCreation(_)
             | Cause::NulInName(_)
             | Cause::ThreadNotStarted(_)
+            | Cause::ClientsAbandoned
             | Cause::WorkerPanicked
             | Cause::FailureRefused { .. }
             | Cause::OutcomeInvalid { .. } => Self::Fatal(cause),
@@ -341,6 +346,7 @@ mod tests {
             Cause::ClientCreation(String::new()),
             Cause::NulInName(std::ffi::CString::new("\0").unwrap_err()),
             Cause::ThreadNotStarted(io::ErrorKind::Other.into()),
+            Cause::ClientsAbandoned,
             Cause::WorkerPanicked,
             {
                 let (topic, partition, offset) = place();

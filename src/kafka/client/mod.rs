@@ -11,6 +11,7 @@ pub mod producer;
 pub mod reader;
 pub mod refusal;
 pub mod scanner;
+pub mod trial;
 
 use std::ffi::CString;
 use std::thread::JoinHandle;

@@ -50,6 +50,7 @@ use super::native::producer::ProducerClient;
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use super::refusal::{Refused, is_permanent};
 use crate::kafka::security::acl::Right;
+use crate::telemetry::metrics::Metrics;
 use events::ProducerEvents;
 pub use settings::{IfUnanswered, ProducerSettings, transaction_timeout};
 use settle::Ending;
@@ -219,7 +220,8 @@ impl OutputProducer {
         let ready = self.init(&new);
         let unused = if ready.is_ok() { mem::replace(&mut self.client, new) } else { new };
         // Closing may take long while a broker hangs.
-        std::thread::spawn(move || close(unused, OLD_CLIENT_CLOSE_TIMEOUT));
+        let metrics = self.settings.metrics.clone();
+        std::thread::spawn(move || close(unused, OLD_CLIENT_CLOSE_TIMEOUT, metrics.as_deref()));
         ready?;
         (self.was_slow, self.losses) = (false, self.coordinator_losses());
         self.settle_everywhere()
@@ -423,12 +425,16 @@ impl OutputProducer {
     /// Closes the producer, or abandons it if that takes longer than `timeout`.
     pub fn close(self, timeout: Duration) {
         self.note_aborted();
-        close(self, timeout);
+        let metrics = self.settings.metrics.clone();
+        close(self, timeout, metrics.as_deref());
     }
 }
 
-fn close(producer: impl Send + 'static, timeout: Duration) {
+fn close(producer: impl Send + 'static, timeout: Duration, metrics: Option<&Metrics>) {
     if !finishes_within(timeout, move || drop(producer)) {
+        if let Some(metrics) = metrics {
+            metrics.clients_abandoned.inc();
+        }
         tracing::warn!("the producer could not be closed in time and is abandoned");
     }
 }

@@ -19,6 +19,7 @@ use super::diagnosis::{ConnectionFailure, diagnose};
 use super::token::{NoToken, Tokens};
 use crate::config::Security;
 use crate::telemetry::logging::RepeatLimit;
+use crate::telemetry::obstacle::{Obstacle, Problem};
 
 /// How often the same line is logged.
 const LOG_INTERVAL: Duration = Duration::from_mins(1);
@@ -103,7 +104,7 @@ impl Access {
     fn record_connection_failure(&self, reason: &str) {
         let failure = diagnose(reason, &self.security);
         if failure.permanent {
-            self.log_once(&failure.message);
+            self.log_problem(&Obstacle::Denied.problem(&failure.message));
         }
         *self.connection_failure.lock() = Some(failure);
     }
@@ -137,7 +138,7 @@ impl Access {
     /// Logs and remembers that the brokers denied `right`; returns it.
     pub fn record_denied(&self, right: Right) -> Right {
         let line = right.to_string();
-        self.log_once(&line);
+        self.log_problem(&Obstacle::Denied.problem(&line));
         self.denied.lock().insert(line, Instant::now());
         right
     }
@@ -154,10 +155,11 @@ impl Access {
         denied.keys().cloned().collect()
     }
 
-    /// Logs an error that an operator has to act on, at most once a minute.
-    pub fn log_once(&self, line: &str) {
-        if self.lines.allows(line.to_owned()) {
-            tracing::error!("{line}");
+    /// Logs a problem that an operator has to act on, at most once a minute.
+    pub fn log_problem(&self, problem: &Problem) {
+        if self.lines.allows(problem.text.clone()) {
+            let obstacle = problem.obstacle;
+            tracing::error!(reason = obstacle.label(), runbook = obstacle.runbook(), "{problem}");
         }
     }
 

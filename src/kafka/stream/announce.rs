@@ -8,6 +8,7 @@ use super::start::Notice;
 use super::tracks::{Change, Stands};
 use crate::pipeline::Position;
 use crate::pipeline::timestamps::Replaced;
+use crate::telemetry::obstacle::Obstacle;
 
 /// How often a replaced timestamp is logged, for each cause. The metric counts all.
 pub const REPLACED_WINDOW: Duration = Duration::from_mins(1);
@@ -38,21 +39,24 @@ pub fn announce(shared: &Shared, changes: &[Change]) -> Vec<i32> {
         match change {
             Change::Stands(stands) => {
                 let sentence = sentence(topic, stands);
+                let obstacle = stands.reason.obstacle();
                 tracing::error!(
                     topic,
                     partition = stands.partition,
                     offset = stands.offset,
                     readable_from = stands.readable_from,
-                    reason = stands.reason.label(),
+                    reason = obstacle.label(),
+                    runbook = obstacle.runbook(),
                     "{sentence}"
                 );
                 if stands.reason.is_unreadable() {
-                    metrics.unreadable_records.with_label_values(&[stands.reason.label()]).inc();
+                    metrics.unreadable_records.with_label_values(&[obstacle.label()]).inc();
                 }
                 if let Some(kind) = stands.reason.ledger_difference() {
                     metrics.ledger_differences.with_label_values(&[kind]).inc();
                 }
-                let count = health.set_standing(stands.partition, Some(sentence));
+                let problem = Some(obstacle.problem(sentence));
+                let count = health.set_standing(stands.partition, problem);
                 metrics.standing_partitions.set(count);
                 stopped.push(stands.partition);
             }
@@ -74,8 +78,10 @@ pub fn hidden(shared: &Shared, partition: i32) {
          {group}'s offsets or in the ledger of positions, and nothing shows how it was to end; \
          `kafka-transactions.sh find-hanging` shows it, `kafka-transactions.sh abort` ends it"
     );
-    tracing::error!(topic, partition, reason = "hidden", "{sentence}");
-    metrics.standing_partitions.set(health.set_standing(partition, Some(sentence)));
+    let (reason, runbook) = (Obstacle::Hidden.label(), Obstacle::Hidden.runbook());
+    tracing::error!(topic, partition, reason, runbook, "{sentence}");
+    let problem = Some(Obstacle::Hidden.problem(sentence));
+    metrics.standing_partitions.set(health.set_standing(partition, problem));
 }
 
 /// These partitions are not assigned to this process any more, or their positions are known.

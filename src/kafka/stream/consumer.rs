@@ -328,6 +328,7 @@ impl GroupConsumer {
             drop(consumer);
         };
         if !finishes_within(budget, work) {
+            self.shared.telemetry.metrics.clients_abandoned.inc();
             tracing::warn!(
                 seconds = budget.as_secs(),
                 "the consumer could not leave the group in time; its session will time out"

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Display};
 
+use crate::telemetry::obstacle::Obstacle;
+
 /// Why a partition is not read. The other partitions go on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -25,16 +27,16 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// The name in metrics and logs.
-    pub fn label(&self) -> &'static str {
+    /// Its kind in the closed list.
+    pub fn obstacle(&self) -> Obstacle {
         match self {
-            Self::Corrupt { .. } => "corrupt",
-            Self::Undecodable { .. } => "undecodable",
-            Self::BeyondEnd { .. } => "beyond_end",
-            Self::Truncated { .. } => "truncated",
-            Self::OffsetsJumpBack { .. } => "offsets_jump_back",
-            Self::AheadOfLedger { .. } => "ahead_of_ledger",
-            Self::LedgerOtherTopic { .. } => "ledger_other_topic",
+            Self::Corrupt { .. } => Obstacle::Corrupt,
+            Self::Undecodable { .. } => Obstacle::Undecodable,
+            Self::BeyondEnd { .. } => Obstacle::BeyondEnd,
+            Self::Truncated { .. } => Obstacle::Truncated,
+            Self::OffsetsJumpBack { .. } => Obstacle::OffsetsJumpBack,
+            Self::AheadOfLedger { .. } => Obstacle::AheadOfLedger,
+            Self::LedgerOtherTopic { .. } => Obstacle::LedgerOtherTopic,
         }
     }
 

@@ -1,5 +1,6 @@
 //! Runs one worker, and restarts it from the committed offsets after a fault.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use super::CLOSE_BUDGET;
 use super::shared::Shared;
 use super::shutdown::Stop;
 use super::worker::{End, Worker};
-use crate::kafka::client::fault::Fault;
+use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::producer::settle::{Ending, Unsettled};
 
 /// How long a stopping worker waits for the last commits of the others.
@@ -27,6 +28,8 @@ const FENCED_PAUSE: Duration = Duration::from_secs(3);
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const STEADY: Duration = Duration::from_mins(1);
+/// Clients that hang keep their threads and memory. Beyond this number, a new process is better.
+const MOST_ABANDONED: u64 = 64;
 
 /// Runs worker `index` until the stop, or until a fault that a restart does not cure.
 pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), Fault> {
@@ -69,6 +72,9 @@ pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), 
             tracing::warn!(worker = index, cause = fault.label(), %fault, "worker restarts");
         }
         metrics.worker_restarted(fault.label());
+        if metrics.clients_abandoned.get() >= MOST_ABANDONED {
+            return Err(Cause::ClientsAbandoned.into());
+        }
         stop.wait(match fault {
             Fault::Fenced(_) => FENCED_PAUSE,
             Fault::Denied(_) => LONGEST_PAUSE,
@@ -87,7 +93,10 @@ fn run_once(
     stop: &Stop,
 ) -> Result<End, Fault> {
     let mut worker = Worker::start(index, shared, unsettled, stop)?;
-    let result = worker.run(stop);
+    // A panic ends the program, but not before the worker has left the group within its budget:
+    // a consumer that is dropped by unwinding can hang.
+    let work = AssertUnwindSafe(|| worker.run(stop));
+    let result = catch_unwind(work).unwrap_or_else(|_| Err(Cause::WorkerPanicked.into()));
     let leave_budget = match &result {
         Err(fault) => {
             if stop.requested() {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::metadata::MetadataTopic;
+use rdkafka::metadata::{Metadata, MetadataTopic};
 
 use super::outputs::KnownTopic;
 use super::shared::Shared;
@@ -16,9 +16,10 @@ use super::shutdown::Stop;
 use crate::kafka::client::callbacks::{UnpolledContext, drain_events};
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::fault::Fault;
-use crate::kafka::roles::{PerTopic, Role};
+use crate::kafka::roles::{PerTopic, Role, internal_topics, replication_setting};
 use crate::telemetry::lag::Watermarks;
 use crate::telemetry::now_ms;
+use crate::telemetry::obstacle::{Obstacle, Problem};
 
 pub struct Watch {
     shared: Arc<Shared>,
@@ -30,8 +31,10 @@ pub struct Watch {
     reply_misses: Vec<u32>,
     /// How often in a row the ledger was missing.
     ledger_misses: u32,
+    /// Since when an internal topic is missing while a worker waits for its assignment.
+    internal_missing: Option<Instant>,
     last_counts: PerTopic<i32>,
-    last_problems: Vec<String>,
+    last_problems: Vec<Problem>,
     /// When to fetch the watermarks again.
     next_watermarks: Instant,
 }
@@ -39,6 +42,8 @@ pub struct Watch {
 /// A broker that has just started knows no topic, so a reply topic or the ledger counts as gone only
 /// after it was missing this often in a row.
 const MISSES_BEFORE_GONE: u32 = 3;
+/// The brokers create their own topics when they first need them, and may take as long.
+const INTERNAL_TOPIC_CREATION: Duration = Duration::from_secs(4);
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The interval while there is a problem, or the partition counts differ: the other topics may be
 /// about to get as many partitions.
@@ -46,12 +51,12 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why no broker answered.
-struct Unreachable(String);
+struct Unreachable(Problem);
 
 /// What a topic's metadata says.
 enum TopicMetadata {
     Partitions(i32),
-    Problem(String),
+    Problem(Problem),
 }
 
 impl Watch {
@@ -65,6 +70,7 @@ impl Watch {
             generation,
             reply_misses: vec![0; shared.outputs.replies.len()],
             ledger_misses: 0,
+            internal_missing: None,
             last_counts: PerTopic::default(),
             last_problems: Vec::new(),
             next_watermarks: Instant::now(),
@@ -99,13 +105,13 @@ impl Watch {
         }
     }
 
-    fn log_changes(&self, problems: &[String]) {
+    fn log_changes(&self, problems: &[Problem]) {
         if problems == self.last_problems {
             return;
         }
         let access = &self.shared.clients.access;
         for problem in problems {
-            access.log_once(problem);
+            access.log_problem(problem);
         }
         if problems.is_empty() {
             access.reset();
@@ -114,7 +120,7 @@ impl Watch {
     }
 
     /// Publishes the state of brokers and topics; returns what is wrong with them.
-    fn refresh(&mut self) -> Result<Vec<String>, Unreachable> {
+    fn refresh(&mut self) -> Result<Vec<Problem>, Unreachable> {
         drain_events(&self.client);
         let state = &self.client.context().client;
         state.restore_brokers(self.client.client(), &self.bootstrap);
@@ -143,6 +149,7 @@ impl Watch {
         let mut lesser_problems = Vec::new();
         lesser_problems.extend(self.missing_ledger_partitions());
         lesser_problems.extend(self.held_back());
+        lesser_problems.extend(self.missing_internal_topic()?);
         for (index, topic) in outputs.replies.iter().enumerate() {
             match self.metadata(topic)? {
                 TopicMetadata::Partitions(count) => {
@@ -150,7 +157,8 @@ impl Watch {
                     topic.set_partitions(count);
                 }
                 TopicMetadata::Problem(problem) => {
-                    lesser_problems.push(format!("{problem} (topics.reply_allowed)"));
+                    let text = format!("{problem} (topics.reply_allowed)");
+                    lesser_problems.push(Obstacle::ReplyTopic.problem(text));
                     self.reply_misses[index] += 1;
                     if self.reply_misses[index] >= MISSES_BEFORE_GONE {
                         topic.set_partitions(0);
@@ -165,6 +173,7 @@ impl Watch {
         }
         problems.extend(lesser_problems);
         for denied in shared.clients.access.denied() {
+            let denied = Obstacle::Denied.problem(denied);
             if !problems.contains(&denied) {
                 problems.push(denied);
             }
@@ -172,31 +181,40 @@ impl Watch {
         Ok(problems)
     }
 
+    fn fetch_metadata(&self, topic: &str) -> Result<Metadata, Unreachable> {
+        let shared = &self.shared;
+        self.client.fetch_metadata(Some(topic), METADATA_TIMEOUT).map_err(|error| {
+            shared.telemetry.metrics.brokers_up.set(0);
+            shared.outages.fetch_add(1, Ordering::Relaxed);
+            drain_events(&self.client);
+            Unreachable(match shared.clients.access.take_connection_failure() {
+                Some(failure) if failure.permanent => Obstacle::Denied.problem(failure.message),
+                Some(failure) => {
+                    Obstacle::NoBroker.problem(format!("no broker answers: {}", failure.message))
+                }
+                None => Obstacle::NoBroker.problem(format!("no broker answers: {error}")),
+            })
+        })
+    }
+
     fn metadata(&self, topic: &KnownTopic) -> Result<TopicMetadata, Unreachable> {
         let shared = &self.shared;
-        let metadata = match self.client.fetch_metadata(Some(&topic.name), METADATA_TIMEOUT) {
-            Ok(metadata) => metadata,
-            Err(error) => {
-                shared.telemetry.metrics.brokers_up.set(0);
-                shared.outages.fetch_add(1, Ordering::Relaxed);
-                drain_events(&self.client);
-                return Err(Unreachable(match shared.clients.access.take_connection_failure() {
-                    Some(failure) if failure.permanent => failure.message,
-                    Some(failure) => format!("no broker answers: {}", failure.message),
-                    None => format!("no broker answers: {error}"),
-                }));
-            }
-        };
+        let metadata = self.fetch_metadata(&topic.name)?;
         let brokers = i64::try_from(metadata.brokers().len()).unwrap_or(0);
         shared.telemetry.metrics.brokers_up.set(brokers);
         let found = metadata.topics().first();
         let error = found.and_then(MetadataTopic::error).map(Code::from);
         Ok(match error {
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                TopicMetadata::Problem(format!("topic {} does not exist", topic.name))
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => TopicMetadata::Problem(
+                Obstacle::TopicMissing.problem(format!("topic {} does not exist", topic.name)),
+            ),
+            Some(Code::TopicAuthorizationFailed) => {
+                TopicMetadata::Problem(Obstacle::Denied.problem(topic.right.to_string()))
             }
-            Some(Code::TopicAuthorizationFailed) => TopicMetadata::Problem(topic.right.to_string()),
-            Some(code) => TopicMetadata::Problem(format!("topic {}: {code}", topic.name)),
+            Some(code) => {
+                let text = format!("topic {}: {code}", topic.name);
+                TopicMetadata::Problem(Obstacle::TopicFaulty.problem(text))
+            }
             None => {
                 let count = found.map_or(0, |topic| topic.partitions().len());
                 TopicMetadata::Partitions(i32::try_from(count).unwrap_or(i32::MAX))
@@ -204,30 +222,54 @@ impl Watch {
         })
     }
 
+    /// The brokers' topic of offsets or transactions, if it is missing for so long that they cannot
+    /// create it. Looked for only while a worker has no assignment.
+    fn missing_internal_topic(&mut self) -> Result<Option<Problem>, Unreachable> {
+        if self.shared.telemetry.health.all_joined() {
+            self.internal_missing = None;
+            return Ok(None);
+        }
+        for name in internal_topics(self.shared.policy.guarantee) {
+            let metadata = self.fetch_metadata(name)?;
+            let error = metadata.topics().first().and_then(MetadataTopic::error).map(Code::from);
+            if matches!(error, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) {
+                let since = *self.internal_missing.get_or_insert_with(Instant::now);
+                let (brokers, setting) = (metadata.brokers().len(), replication_setting(name));
+                return Ok((since.elapsed() >= INTERNAL_TOPIC_CREATION).then(|| {
+                    Obstacle::InternalTopicMissing.problem(format!(
+                        "the brokers have not created {name}: is their {setting} larger than the number of brokers, {brokers}?"
+                    ))
+                }));
+            }
+        }
+        self.internal_missing = None;
+        Ok(None)
+    }
+
     /// The partitions in which an open transaction of a producer has held back requests for long.
-    fn held_back(&self) -> Vec<String> {
+    fn held_back(&self) -> Vec<Problem> {
         let topic = &self.shared.outputs.topics.requests.name;
         let held = self.shared.telemetry.metrics.lag.held_back(now_ms()).into_iter();
         held.map(|(partition, offset)| {
-            format!(
+            Obstacle::OpenTransaction.problem(format!(
                 "{topic} partition {partition}: a producer's transaction is open at offset {offset} and holds back \
                  what follows; `kafka-transactions.sh describe-producers --topic {topic} --partition {partition}` names it"
-            )
+            ))
         })
         .collect()
     }
 
     /// The partitions of the requests that have no partition in the ledger: their positions are
     /// those of the group alone.
-    fn missing_ledger_partitions(&self) -> Option<String> {
+    fn missing_ledger_partitions(&self) -> Option<Problem> {
         let outputs = &self.shared.outputs;
         let (requests, ledger) = (&outputs.topics.requests, outputs.ledger.as_ref()?);
         let (wanted, count) = (requests.partitions(), ledger.partitions());
         (count > 0 && count < wanted).then(|| {
-            format!(
+            Obstacle::LedgerTooSmall.problem(format!(
                 "topic {} has {count} partitions, {} has {wanted}: give it as many (topics.positions)",
                 ledger.name, requests.name
-            )
+            ))
         })
     }
 

@@ -16,7 +16,7 @@ use crate::kafka::client::error::CommandError;
 use crate::kafka::client::native;
 use crate::kafka::client::reader::Reader;
 use crate::kafka::limits::RECORD_OVERHEAD;
-use crate::kafka::roles::{PerTopic, Role};
+use crate::kafka::roles::{PerTopic, Role, internal_topics};
 use crate::kafka::security::acl::{Operation, Right};
 
 /// The `cleanup.policy` that the topics need: records are deleted by retention only.
@@ -56,9 +56,12 @@ pub struct Layout {
     pub ledger: Option<(String, Option<Topic>)>,
     /// The topics of `topics.reply_allowed` by name.
     pub replies: Vec<(String, Option<Topic>)>,
-    /// How long the brokers keep the committed offsets of a group without members, in minutes;
-    /// `None` if they do not say.
-    pub offsets_retention_minutes: Option<i64>,
+    pub brokers: usize,
+    /// The settings of a broker; empty if reading them is not allowed.
+    pub broker_config: BTreeMap<String, String>,
+    /// The brokers' own topics that the program needs, by name, each with its replicas. `None`: it
+    /// does not exist, as the brokers create it when they first need it.
+    pub internal: Vec<(&'static str, Option<usize>)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -161,12 +164,22 @@ impl Admin {
             layout.replies.push((name.to_owned(), self.topic(name)?));
         }
         let metadata = self.reader.metadata(self.names().requests)?;
+        layout.brokers = metadata.brokers().len();
         if let Some(broker) = metadata.brokers().first() {
             // This needs another right, which is optional.
             let config = self.config(&ResourceSpecifier::Broker(broker.id()));
-            layout.offsets_retention_minutes = config
-                .ok()
-                .and_then(|config| config.get("offsets.retention.minutes")?.parse().ok());
+            layout.broker_config = config.unwrap_or_default();
+        }
+        for name in internal_topics(self.settings.delivery.guarantee) {
+            let metadata = self.reader.metadata(name)?;
+            let found = metadata.topics().first();
+            match found.and_then(MetadataTopic::error).map(Code::from) {
+                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                    layout.internal.push((name, None));
+                }
+                Some(_) => {} // reading this needs another right, which is optional
+                None => layout.internal.push((name, found.map(fewest_replicas))),
+            }
         }
         Ok(layout)
     }
@@ -181,11 +194,7 @@ impl Admin {
         let partitions = metadata.topics().first().map_or(&[][..], MetadataTopic::partitions);
         Ok(Some(Topic {
             partitions: partitions.len(),
-            replicas: partitions
-                .iter()
-                .map(|partition| partition.replicas().len())
-                .min()
-                .unwrap_or(0),
+            replicas: metadata.topics().first().map_or(0, fewest_replicas),
             without_leader: partitions
                 .iter()
                 .filter(|partition| partition.leader() < 0)
@@ -322,6 +331,10 @@ impl Admin {
             std::thread::sleep(Duration::from_millis(100));
         }
     }
+}
+
+fn fewest_replicas(topic: &MetadataTopic) -> usize {
+    topic.partitions().iter().map(|partition| partition.replicas().len()).min().unwrap_or(0)
 }
 
 fn replica_count(replicas: usize) -> i32 {

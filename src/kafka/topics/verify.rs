@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::config::Settings;
 use crate::kafka::limits::RECORD_OVERHEAD;
-use crate::kafka::roles::{PerTopic, Role};
+use crate::kafka::roles::{PerTopic, Role, TRANSACTIONS, replication_setting};
 use crate::kafka::topics::admin::{CLEANUP_POLICY, LEDGER_CLEANUP_POLICY, Layout, Topic};
 use crate::pipeline::timestamps::OUTCOME_MAX_AHEAD_MS;
 
@@ -64,8 +64,34 @@ pub fn findings(layout: &Layout, settings: &Settings) -> Vec<Finding> {
     for (name, topic) in &layout.replies {
         verify(name, topic.as_ref(), Kind::Reply);
     }
+    findings.extend(layout.internal.iter().filter_map(|it| internal(layout, it.0, it.1)));
     findings.sort_by_key(|finding| finding.severity);
     findings
+}
+
+/// What is wrong with a topic of the brokers that has this many replicas, or none yet.
+fn internal(layout: &Layout, name: &str, replicas: Option<usize>) -> Option<Finding> {
+    let factor_key = replication_setting(name);
+    let (in_sync_key, consequence) = match name {
+        TRANSACTIONS => ("transaction.state.log.min.isr", "no transaction can begin"),
+        _ => ("min.insync.replicas", "no offset can be committed"),
+    };
+    let value = |key: &str| layout.broker_config.get(key)?.parse::<usize>().ok();
+    let (brokers, factor, in_sync) = (layout.brokers, value(factor_key), value(in_sync_key));
+    let text = match (replicas, factor, in_sync) {
+        (None, Some(factor), _) if factor > brokers => format!(
+            "the brokers' setting {factor_key} = {factor}: {name} cannot be created, as the cluster has {brokers} of the brokers: \
+             {consequence}"
+        ),
+        (replicas, factor, Some(in_sync)) if replicas.or(factor).is_some_and(|it| it < in_sync) => {
+            let replicas = replicas.or(factor).unwrap_or(0);
+            format!(
+                "the brokers' setting {in_sync_key} = {in_sync}: {name} has {replicas} replicas: {consequence}"
+            )
+        }
+        _ => return None,
+    };
+    Some(Finding { severity: Severity::Error, text })
 }
 
 /// What a topic is for.
@@ -131,7 +157,7 @@ const COMMON_CHECKS: [Check; 5] = [
 ];
 
 /// The checks of the requests, the outcomes and the reply topics.
-const RECORD_CHECKS: [Check; 12] = [
+const RECORD_CHECKS: [Check; 13] = [
     error("cleanup.policy", |it| {
         when(
             it.value("cleanup.policy").contains("compact"),
@@ -142,7 +168,10 @@ const RECORD_CHECKS: [Check; 12] = [
     }),
     warning("compression.type", |it| {
         let kind = it.topic.config.get("compression.type")?;
-        when(kind != "producer", "the brokers compress all records again; expected producer")
+        // It bounds what a batch unpacks to.
+        let is_bound = kind == "uncompressed" && it.role == Some(Role::Requests);
+        let is_fine = kind == "producer" || is_bound;
+        when(!is_fine, "the brokers compress all records again; expected producer")
     }),
     warning("message.timestamp.before.max.ms", |it| {
         let before = format_duration(it.bound("message.timestamp.before.max.ms")?);
@@ -220,13 +249,27 @@ const RECORD_CHECKS: [Check; 12] = [
         ))
     }),
     warning("retention.ms", |it| {
-        let minutes = u64::try_from(it.layout.offsets_retention_minutes?).unwrap_or(0);
-        let kept = Duration::from_mins(minutes);
+        let kept = it.layout.offsets_retention()?;
         let longer = it.failures_outlive(kept)?;
         let kept = format_duration(kept);
         Some(format!(
             "dead letters are kept {longer}, but the brokers forget what was replayed {kept} after the last replay \
              (offsets.retention.minutes): replay at least that often, or the next replay sends them again"
+        ))
+    }),
+    warning("retention.ms", |it| {
+        let kept = it.layout.offsets_retention()?;
+        let longer = match retention(it.topic) {
+            _ if it.role != Some(Role::Requests) || it.settings.topics.positions.is_some() => None,
+            Some(requests) => {
+                (requests > kept).then(|| format!("for {}", format_duration(requests)))
+            }
+            None => Some("forever".to_owned()),
+        }?;
+        let kept = format_duration(kept);
+        Some(format!(
+            "requests are kept {longer}, but the brokers forget how far they were read {kept} after the last member left \
+             (offsets.retention.minutes): after a longer stop they are answered again; topics.positions remembers it"
         ))
     }),
 ];
@@ -332,6 +375,15 @@ impl<'a> Subject<'a> {
 
 fn number<T: std::str::FromStr>(topic: &Topic, key: &str) -> Option<T> {
     topic.config.get(key)?.parse().ok()
+}
+
+impl Layout {
+    /// How long the brokers keep the committed offsets of a group without members; `None` if they do
+    /// not say.
+    fn offsets_retention(&self) -> Option<Duration> {
+        let minutes = self.broker_config.get("offsets.retention.minutes")?.parse().ok()?;
+        Some(Duration::from_mins(minutes))
+    }
 }
 
 /// How long records are kept; `None`: forever.

@@ -1,0 +1,60 @@
+//! Makes every client once without a broker, since librdkafka refuses some settings only then.
+
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaError;
+use rdkafka::producer::{BaseProducer, DeliveryResult, ProducerContext};
+
+use super::config::Clients;
+use crate::config::Settings;
+
+/// Logs nothing: the reason of a refusal is in the error.
+struct Silent;
+
+impl ClientContext for Silent {
+    fn log(&self, _: RDKafkaLogLevel, _: &str, _: &str) {}
+    fn error(&self, _: KafkaError, _: &str) {}
+}
+
+impl ConsumerContext for Silent {}
+
+impl ProducerContext for Silent {
+    type DeliveryOpaque = ();
+    fn delivery(&self, _: &DeliveryResult<'_>, (): ()) {}
+}
+
+/// Why librdkafka refuses to make clients with these settings; each reason once.
+pub fn refusals(settings: &Settings) -> Vec<String> {
+    let clients = Clients::new(settings);
+    let consumer =
+        |config: ClientConfig| config.create_with_context::<_, BaseConsumer<_>>(Silent).map(drop);
+    let producer =
+        |config: ClientConfig| config.create_with_context::<_, BaseProducer<_>>(Silent).map(drop);
+    let made = [
+        consumer(apart(clients.consumer(0))),
+        producer(apart(clients.producer(0))),
+        producer(apart(clients.replay_producer())),
+        consumer(apart(clients.reader())),
+        // Its properties name no group, as a consumer needs one.
+        producer(apart(clients.watch())),
+    ];
+    let mut reasons = Vec::new();
+    for error in made.into_iter().filter_map(Result::err) {
+        let reason = match error {
+            KafkaError::ClientCreation(reason) => reason,
+            KafkaError::ClientConfig(_, reason, key, _) => format!("{key}: {reason}"),
+            other => other.to_string(),
+        };
+        if !reasons.contains(&reason) {
+            reasons.push(reason);
+        }
+    }
+    reasons
+}
+
+/// Without brokers, so that nothing is sent.
+fn apart(mut config: ClientConfig) -> ClientConfig {
+    config.remove("bootstrap.servers");
+    config
+}
