@@ -38,6 +38,20 @@ fn the_number_of_lines_and_niks_is_as_requested() {
 }
 
 #[test]
+fn claims_are_in_requests_of_the_process_explain_alone() {
+    let lines = generated("--count 200 --niks-per-request 5 --claims 0.5 --mismatch 0.1");
+    let mut claims = 0;
+    for line in lines.lines() {
+        let request: serde_json::Value = serde_json::from_str(line).unwrap();
+        let elements = request["nik"].as_array().unwrap();
+        let found = elements.iter().filter(|element| element.is_object()).count();
+        assert!(found == 0 || request["process"] == "explain", "{line}");
+        claims += found;
+    }
+    assert!(claims > 100, "{claims} claims");
+}
+
+#[test]
 fn wrong_arguments_are_usage_errors() {
     for list in [
         "--seed 1",
@@ -45,6 +59,8 @@ fn wrong_arguments_are_usage_errors() {
         "--count 1 --invalid 1.1",
         "--count 1 --invalid NaN",
         "--count 1 --process x",
+        "--count 1 --claims 1.1",
+        "--count 1 --mismatch 0.1",
     ] {
         assert_eq!(arguments(list).expect_err("wrong").exit_code(), 2, "{list}");
     }

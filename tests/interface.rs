@@ -4,7 +4,7 @@
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use nik::Summary;
+use nik::{Comparison, ExplainedSummary, SectionReason, Summary, Warning};
 use nik_stream::config::load_from;
 use nik_stream::kafka::check_property;
 use nik_stream::pipeline::epoch::Tally;
@@ -96,8 +96,14 @@ const METRICS: &[&str] = &[
     "nik_summary_valid_section_total{section=\"computerized\"}",
     "nik_stream_requests_total{outcome=\"result\",process=\"limited\"}",
     "nik_stream_requests_total{outcome=\"result\",process=\"full\"}",
+    "nik_stream_requests_total{outcome=\"result\",process=\"explain\"}",
     "nik_stream_requests_total{outcome=\"failure\",process=\"limited\"}",
     "nik_stream_requests_total{outcome=\"failure\",process=\"full\"}",
+    "nik_stream_requests_total{outcome=\"failure\",process=\"explain\"}",
+    "nik_stream_reasons_total{reason=\"not_digits\",section=\"area\"}",
+    "nik_stream_warnings_total{warning=\"ambiguous_century\"}",
+    "nik_stream_declared_total{field=\"birth_date\",outcome=\"match\"}",
+    "nik_stream_declared_total{field=\"area\",outcome=\"match_by_history\"}",
     "nik_stream_requests_total{outcome=\"failure\",process=\"none\"}",
     "nik_stream_commits_total",
     "nik_stream_niks_in_keys_total",
@@ -146,6 +152,10 @@ fn the_promised_metrics_exist_from_the_start_with_every_label() {
     for metric in METRICS.iter().copied().chain(reasons.iter().map(String::as_str)) {
         assert!(text.lines().any(|line| line == format!("{metric} 0")), "{metric}: {text}");
     }
+    let lines_of = |name: &str| text.lines().filter(|line| line.starts_with(name)).count();
+    assert_eq!(lines_of("nik_stream_reasons_total{"), SectionReason::ALL.len());
+    assert_eq!(lines_of("nik_stream_warnings_total{"), Warning::ALL.len());
+    assert_eq!(lines_of("nik_stream_declared_total{"), 3 + 3 + 4, "only areas have a history");
     for line in [
         "nik_stream_assigned{partition=\"3\"} 1",
         "nik_stream_build_info{librdkafka=\"3\",revision=\"2\",version=\"1\"} 1",
@@ -155,6 +165,32 @@ fn the_promised_metrics_exist_from_the_start_with_every_label() {
         assert!(text.lines().any(|found| found == line), "{line}: {text}");
     }
     assert!(text.contains("\nprocess_cpu_seconds_total "), "{text}");
+}
+
+#[test]
+fn a_commit_counts_what_explain_says_and_nothing_of_other_results() {
+    let metrics = metrics();
+    let mut explained = ExplainedSummary::default();
+    explained.reasons[SectionReason::AreaNotDigits as usize] = 3;
+    explained.warnings[Warning::AmbiguousCentury as usize] = 4;
+    explained.declared[2][Comparison::MatchByHistory as usize] = 5;
+    let mut tally = Tally::default();
+    let summary = Summary::default();
+    tally.explain(&Outcome::Result { process: Process::Explain, summary }, &explained);
+    tally.explain(&Outcome::Result { process: Process::Full, summary }, &explained);
+    let (reason, process) = (Reason::ResultTooLarge, Some(Process::Explain));
+    tally.explain(&Outcome::Failure { reason, process }, &explained);
+    let (timestamps, now_ms, duration) = (&[][..], 0, Duration::ZERO);
+    metrics.committed(&Committed { tally: &tally, timestamps, now_ms, duration });
+    let text = metrics.render();
+    for line in [
+        "nik_stream_reasons_total{reason=\"not_digits\",section=\"area\"} 3",
+        "nik_stream_reasons_total{reason=\"not_digits\",section=\"length\"} 0",
+        "nik_stream_warnings_total{warning=\"ambiguous_century\"} 4",
+        "nik_stream_declared_total{field=\"area\",outcome=\"match_by_history\"} 5",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
 }
 
 #[test]

@@ -28,14 +28,16 @@ pub enum Load {
     W3,
     /// 10,000 NIKs, limited.
     W4,
+    /// 3 claims, explained.
+    W5,
 }
 
 impl Load {
-    pub const ALL: [Self; 4] = [Self::W1, Self::W2, Self::W3, Self::W4];
+    pub const ALL: [Self; 5] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5];
 
     pub fn niks(self) -> usize {
         match self {
-            Self::W1 => 3,
+            Self::W1 | Self::W5 => 3,
             Self::W2 => 100,
             Self::W3 => 1,
             Self::W4 => 10_000,
@@ -49,6 +51,7 @@ impl Load {
             Self::W2 => 300_000,
             Self::W3 => 1_000_000,
             Self::W4 => 3_000,
+            Self::W5 => 500_000,
         }
     }
 
@@ -56,10 +59,16 @@ impl Load {
         let regions = dataset::regions(RetiredCodes::All).expect("the data in the program");
         let process = match self {
             Self::W3 => Process::Full,
-            _ => Process::Limited,
+            Self::W5 => Process::Explain,
+            Self::W1 | Self::W2 | Self::W4 => Process::Limited,
         };
-        let options =
-            Options { niks_per_request: self.niks(), process: Some(process), ..Options::default() };
+        let options = Options {
+            niks_per_request: self.niks(),
+            process: Some(process),
+            claims: if self == Self::W5 { 1.0 } else { 0.0 },
+            mismatch: 0.1,
+            ..Options::default()
+        };
         Generator::new(&regions, 7, options)
     }
 }

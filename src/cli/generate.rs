@@ -4,7 +4,7 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use super::config::Files;
-use super::{process_parser, written};
+use super::{WRONG_USAGE, process_parser, written};
 use crate::config::Settings;
 use crate::kafka::request_producer::{Next, RequestMix, RequestProducer};
 use nik::dataset;
@@ -20,6 +20,7 @@ use nik_wire::generate::{Generator, Options};
 #[command(after_help = r"Examples:
   nik-stream generate --count 3
   nik-stream generate --count 1000 --niks-per-request 100 --process full | nik-stream check
+  nik-stream generate --count 1000 --process explain --claims 0.8 --mismatch 0.1 | nik-stream check
   nik-stream generate --send --rate 50 --broken 0.02")]
 pub struct GenerateArgs {
     /// Number of requests [with --send: default unlimited]
@@ -38,9 +39,17 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "R", default_value_t = 0.1, value_parser = share)]
     invalid: f64,
 
-    /// Process of all requests [default: half of each]
+    /// Process of all requests [default: limited or full, with --claims also explain, at random]
     #[arg(long, value_name = "PROCESS", value_parser = process_parser())]
     process: Option<Process>,
+
+    /// Share of claims, 0 to 1, among the NIKs of requests with the process explain
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = share)]
+    claims: f64,
+
+    /// With --claims: share of claims, 0 to 1, whose birth date or gender is wrong
+    #[arg(long, value_name = "R", default_value_t = 0.0, requires = "claims", value_parser = share)]
+    mismatch: f64,
 
     /// Sends the requests to `topics.requests` instead of writing them, to try out the service
     #[arg(long)]
@@ -66,6 +75,10 @@ struct SendArgs {
 }
 
 pub fn run(args: &GenerateArgs) -> anyhow::Result<ExitCode> {
+    if args.claims > 0.0 && matches!(args.process, Some(Process::Limited | Process::Full)) {
+        eprintln!("nik-stream: --claims requires --process explain, or none");
+        return Ok(ExitCode::from(WRONG_USAGE));
+    }
     let regions = dataset::regions(RetiredCodes::None)?;
     if args.send {
         send(args, &args.sent.files.load()?.settings, &regions)?;
@@ -93,6 +106,8 @@ impl GenerateArgs {
             niks_per_request: self.niks_per_request,
             invalid: self.invalid,
             process: self.process,
+            claims: self.claims,
+            mismatch: self.mismatch,
             ..Options::default()
         };
         Generator::new(regions, self.seed, options)

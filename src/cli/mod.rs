@@ -32,6 +32,8 @@ use nik_wire::Process;
 
 /// The exit code of a command that could not find out what it was asked for.
 const UNKNOWN: u8 = 3;
+/// The exit code for arguments that do not fit together.
+const WRONG_USAGE: u8 = 2;
 /// The exit code for wrong settings.
 const WRONG_SETTINGS: u8 = 64;
 /// The exit code when another instance with the same transactional id has fenced this one.

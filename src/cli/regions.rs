@@ -23,6 +23,8 @@ pub struct RegionsArgs {
 enum Command {
     /// Show what codes mean, current or retired, and since when
     ///
+    /// A code in force is shown with the retired codes that it replaced and their names.
+    ///
     /// Exits with 1 if one of the codes is in neither table.
     #[command(after_help = "Example: nik-stream regions lookup 32 3273 32.73.01 910101")]
     Lookup {
@@ -120,6 +122,10 @@ fn lookup(tables: &Tables<'_>, found: &Description<'_>, manifest: &Manifest) -> 
     } else {
         fields.add("in force by", &manifest.decree);
         fields.add("source", &manifest.source.package);
+        let replaced = tables.retired().iter().filter(|row| row.successor == Some(found.code));
+        for former in replaced.filter_map(|row| tables.describe(row.code)) {
+            fields.add("formerly", full_name(&former));
+        }
     }
     fields
 }

@@ -140,10 +140,11 @@ macro_rules! schemas {
     };
 }
 
-const SCHEMAS: [(&str, &str); 4] = schemas!(
+const SCHEMAS: [(&str, &str); 5] = schemas!(
     "request.schema.json",
     "result-limited.schema.json",
     "result-full.schema.json",
+    "result-explain.schema.json",
     "failure.schema.json"
 );
 

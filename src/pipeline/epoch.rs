@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Position;
 use super::timestamps::Replaced;
-use nik::Summary;
+use nik::{ExplainedSummary, Summary};
 use nik_wire::process::Outcome;
 use nik_wire::{Process, Reason};
 
@@ -74,6 +74,8 @@ impl Pace {
 pub struct Tally {
     /// The sum over all results.
     pub summary: Summary,
+    /// The sum over the results of the process `explain`.
+    pub explained: ExplainedSummary,
     /// Results, in the order of [`Process::ALL`].
     pub results: [u64; Process::ALL.len()],
     /// Failures whose process could be read, in the order of [`Process::ALL`].
@@ -102,6 +104,13 @@ impl Tally {
                     None => self.unread += 1,
                 }
             }
+        }
+    }
+
+    /// Adds what a result of the process `explain` counts beyond its summary.
+    pub fn explain(&mut self, outcome: &Outcome, explained: &ExplainedSummary) {
+        if let Outcome::Result { process: Process::Explain, .. } = outcome {
+            self.explained += explained;
         }
     }
 
@@ -175,6 +184,11 @@ impl Epoch {
     /// Counts the latest record's key, which holds a NIK.
     pub fn note_nik_in_key(&mut self) {
         self.tally.niks_in_keys += 1;
+    }
+
+    /// Adds what the last record's outcome counts beyond its summary.
+    pub fn explain(&mut self, outcome: &Outcome, explained: &ExplainedSummary) {
+        self.tally.explain(outcome, explained);
     }
 
     pub fn is_empty(&self) -> bool {

@@ -2,6 +2,7 @@
 //! their names.
 
 mod audit;
+mod explained;
 mod partitions;
 mod regions;
 mod reloads;
@@ -17,6 +18,7 @@ use prometheus::{
 };
 
 pub use self::audit::AuditMetrics;
+use self::explained::Explained;
 use self::partitions::{Partitions, seconds};
 use self::regions::RegionGauges;
 pub use self::regions::RegionsInfo;
@@ -36,6 +38,7 @@ pub struct Metrics {
     all_section: IntCounter,
     sections: [IntCounter; SECTIONS.len()],
     requests: Requests,
+    explained: Explained,
     /// Requests over HTTP, which are counted apart from those of the stream.
     pub api: ApiRequests,
     niks_in_keys: IntCounter,
@@ -214,6 +217,7 @@ impl Metrics {
                     &["reason"],
                 ),
             ),
+            explained: Explained::new(&registry),
             api: ApiRequests::new(&registry),
             niks_in_keys: counter(
                 "nik_stream_niks_in_keys_total",
@@ -335,6 +339,7 @@ impl Metrics {
         }
         self.requests.add(tally);
         self.niks_in_keys.inc_by(tally.niks_in_keys);
+        self.explained.add(&tally.explained);
         self.commits.inc();
         self.commit_duration.observe(epoch.duration.as_secs_f64());
         #[expect(clippy::cast_precision_loss, reason = "a count far below 2^52")]

@@ -31,7 +31,13 @@ impl Mixture {
     pub fn new(seed: u64) -> Mixture {
         let regions = dataset::regions(RetiredCodes::All).expect("the regions");
         let generator = |niks_per_request, process| {
-            let options = Options { niks_per_request, invalid: 0.3, unreadable: 0.05, process };
+            let options = Options {
+                niks_per_request,
+                invalid: 0.3,
+                unreadable: 0.05,
+                process,
+                ..Options::default()
+            };
             Generator::new(&regions, seed ^ niks_per_request as u64, options)
         };
         Mixture {

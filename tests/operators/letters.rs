@@ -140,7 +140,7 @@ fn numbers_are_hidden_unless_reveal_is_given() {
         format!(
             r#"failure    {place} in {}
 time       2025-06-01T00:00:00.001Z (of the request)
-reason     unknown_process: process is neither limited nor full
+reason     unknown_process: process is none of limited, full and explain
 replay     open: not sent again
 group      {}
 request    {}:1:0

@@ -49,6 +49,22 @@ fn lookup_shows_a_current_code_of_each_level_with_or_without_dots() {
 }
 
 #[test]
+fn lookup_shows_the_retired_codes_that_a_code_in_force_replaced() {
+    let (out, _, _) = regions(&["lookup", "950705", "9301", "327301"]);
+    let formerly: Vec<&str> = out
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("formerly"))
+        .map(str::trim)
+        .collect();
+    let expected = [
+        "910219 Dimba, Kabupaten Jayawijaya, Papua",
+        "912305 Dimba, Kabupaten Lanny Jaya, Papua",
+        "9101 Kabupaten Merauke, Papua",
+    ];
+    assert_eq!(formerly, expected);
+}
+
+#[test]
 fn lookup_shows_a_retired_code_with_its_successor_and_its_provenance() {
     let (out, errors, exit) = regions(&["lookup", "910101", "9101", "110404"]);
     let expected = "\

@@ -1,4 +1,4 @@
-//! The measured cases: requests of every size, with both processes, of valid NIKs only and of a
+//! The measured cases: requests of every size, with every process, of valid NIKs only and of a
 //! mixture.
 
 use std::hint::black_box;
@@ -32,8 +32,13 @@ pub fn all(regions: &Regions) -> Vec<Case> {
     for process in Process::ALL {
         for (kind, invalid, unreadable) in [("valid", 0.0, 0.0), ("mixed", 0.3, 0.05)] {
             for size in SIZES {
-                let options =
-                    Options { niks_per_request: size, invalid, unreadable, process: Some(process) };
+                let options = Options {
+                    niks_per_request: size,
+                    invalid,
+                    unreadable,
+                    process: Some(process),
+                    ..Options::default()
+                };
                 let mut generator = Generator::new(regions, 7, options);
                 let request = |_| {
                     let mut request = Vec::new();

@@ -34,7 +34,7 @@ reasons! {
     /// The value is not an object, or `nik` is missing, duplicate or not an array, or `process` is
     /// missing, duplicate or not a string.
     InvalidRequest = "invalid_request",
-    /// `process` is neither `limited` nor `full`.
+    /// `process` is none of `limited`, `full` and `explain`.
     UnknownProcess = "unknown_process",
     /// The list has more elements than the limit.
     TooManyNiks = "too_many_niks",

@@ -17,6 +17,7 @@ trait Layout {
     const SEPARATOR: &'static [u8];
     const LIMITED: &'static [u8];
     const FULL: &'static [u8];
+    const EXPLAIN: &'static [u8];
 }
 
 struct Compact;
@@ -26,6 +27,7 @@ impl Layout for Compact {
     const SEPARATOR: &'static [u8] = br#"",""#;
     const LIMITED: &'static [u8] = br#""],"process":"limited"}"#;
     const FULL: &'static [u8] = br#""],"process":"full"}"#;
+    const EXPLAIN: &'static [u8] = br#""],"process":"explain"}"#;
 }
 
 struct Spaced;
@@ -35,6 +37,7 @@ impl Layout for Spaced {
     const SEPARATOR: &'static [u8] = br#"", ""#;
     const LIMITED: &'static [u8] = br#""], "process": "limited"}"#;
     const FULL: &'static [u8] = br#""], "process": "full"}"#;
+    const EXPLAIN: &'static [u8] = br#""], "process": "explain"}"#;
 }
 
 /// A request of the common shape.
@@ -78,6 +81,8 @@ impl FastPath {
             Process::Limited
         } else if end == L::FULL {
             Process::Full
+        } else if end == L::EXPLAIN {
+            Process::Explain
         } else {
             return None;
         };

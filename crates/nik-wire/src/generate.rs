@@ -3,15 +3,13 @@
 //!
 //! All NIKs are synthetic: code, date and serial number are random.
 
-use std::io::Write;
-
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::{Limits, Process, Reason};
-use nik::Date;
 use nik::region::Regions;
+use nik::{Date, Gender};
 
 /// One broken request in this many is as large as the limits (a megabyte).
 const LARGE_EVERY: usize = 40;
@@ -25,13 +23,25 @@ pub struct Options {
     pub invalid: f64,
     /// The share of elements that cannot be read as a NIK, 0 to 1.
     pub unreadable: f64,
-    /// The process of all requests; `None` chooses one at random for each.
+    /// The process of all requests. `None` chooses one at random for each: `limited` or `full`, and
+    /// if there are claims also `explain`.
     pub process: Option<Process>,
+    /// The share of claims, 0 to 1, among the NIKs of requests with the process `explain`.
+    pub claims: f64,
+    /// The share of claims, 0 to 1, that declare another birth date or gender than the person's.
+    pub mismatch: f64,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { niks_per_request: 1, invalid: 0.1, unreadable: 0.0, process: None }
+        Self {
+            niks_per_request: 1,
+            invalid: 0.1,
+            unreadable: 0.0,
+            process: None,
+            claims: 0.0,
+            mismatch: 0.0,
+        }
     }
 }
 
@@ -92,23 +102,60 @@ impl Fault {
     }
 }
 
+/// The claims with a birth date or a gender that were generated so far, by the outcome that they
+/// must have.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Truth {
+    pub consistent: u64,
+    pub inconsistent: u64,
+}
+
 #[derive(Clone)]
 pub struct Generator {
     random: ChaCha8Rng,
     codes: Vec<u32>,
     options: Options,
+    truth: Truth,
+}
+
+/// A person who could exist.
+#[derive(Clone, Copy)]
+struct Person {
+    code: u32,
+    born: Date,
+    gender: Gender,
+    serial: u32,
+}
+
+impl Person {
+    fn nik(self) -> Vec<u8> {
+        let Self { code, born, gender, serial } = self;
+        let day = born.day() + if gender == Gender::Woman { 40 } else { 0 };
+        let (month, year) = (born.month(), born.year() % 100);
+        format!("{code:06}{day:02}{month:02}{year:02}{serial:04}").into_bytes()
+    }
 }
 
 impl Generator {
     /// A generator that draws the codes of valid NIKs from `regions`.
     pub fn new(regions: &Regions, seed: u64, options: Options) -> Self {
         let codes = (0..1_000_000).filter(|code| regions.find(*code).is_some()).collect();
-        Self { random: ChaCha8Rng::seed_from_u64(seed), codes, options }
+        let random = ChaCha8Rng::seed_from_u64(seed);
+        Self { random, codes, options, truth: Truth::default() }
+    }
+
+    pub fn truth(&self) -> Truth {
+        self.truth
     }
 
     /// Appends a well-formed request.
     pub fn request(&mut self, out: &mut Vec<u8>) {
-        let process = self.options.process.unwrap_or_else(|| self.one_of(&Process::ALL));
+        let choice = if self.options.claims > 0.0 {
+            &Process::ALL[..]
+        } else {
+            &[Process::Limited, Process::Full]
+        };
+        let process = self.options.process.unwrap_or_else(|| self.one_of(choice));
         self.request_of(out, self.options.niks_per_request, process.as_str());
     }
 
@@ -165,6 +212,11 @@ impl Generator {
                 let unreadable =
                     ["null", "true", "1.5", r#""""#, r#""12345""#, r#""32730I0I01900001""#, "{}"];
                 out.extend_from_slice(self.one_of(&unreadable).as_bytes());
+            } else if process == Process::Explain.as_str()
+                && self.options.claims > 0.0
+                && self.random.random_bool(self.options.claims)
+            {
+                self.claim(out);
             } else {
                 out.push(b'"');
                 out.extend_from_slice(&self.nik());
@@ -193,28 +245,81 @@ impl Generator {
     }
 
     fn nik(&mut self) -> Vec<u8> {
-        let nik = self.valid_nik();
+        let nik = self.person().nik();
         if self.random.random_bool(self.options.invalid) { self.corrupt(nik) } else { nik }
     }
 
     /// A birth date from 1940 to 2005, so that the NIK is valid on every reference date from 2006
     /// to 2099.
-    fn valid_nik(&mut self) -> Vec<u8> {
+    fn person(&mut self) -> Person {
         let code = self.codes.choose(&mut self.random).copied().unwrap_or_default();
-        let date = loop {
+        let born = loop {
             let (year, month) =
                 (self.random.random_range(1940..=2005), self.random.random_range(1..=12));
             if let Some(date) = Date::new(year, month, self.random.random_range(1..=31)) {
                 break date;
             }
         };
-        let day = date.day() + self.one_of(&[0, 40]);
-        let serial = self.random.random_range(1..=9999);
-        let mut nik = Vec::with_capacity(16);
-        let written =
-            write!(nik, "{code:06}{day:02}{:02}{:02}{serial:04}", date.month(), date.year() % 100);
-        debug_assert!(written.is_ok(), "writing to a Vec cannot fail");
-        nik
+        let gender = self.one_of(&[Gender::Man, Gender::Woman]);
+        Person { code, born, gender, serial: self.random.random_range(1..=9999) }
+    }
+
+    /// Appends a claim with a birth date, a gender and an area, each of which can be missing. The
+    /// NIK can be invalid; what is declared is then what its holder knows.
+    fn claim(&mut self, out: &mut Vec<u8>) {
+        let person = self.person();
+        let original = person.nik();
+        let mut nik = original.clone();
+        if self.random.random_bool(self.options.invalid) {
+            nik = self.corrupt(nik);
+        }
+        let mut born = self.random.random_bool(0.9).then_some(person.born);
+        let mut gender = self.random.random_bool(0.9).then_some(person.gender);
+        if self.random.random_bool(self.options.mismatch) {
+            if let Some(born) = &mut born {
+                *born = self.another(*born);
+            } else {
+                gender = gender.map(other);
+            }
+        }
+        if born.is_some() || gender.is_some() {
+            let same_day = nik.get(6..12) == original.get(6..12);
+            let day_matches = born.is_none_or(|born| born == person.born && same_day);
+            let gender_matches = gender.is_none_or(|gender| gender_of(&nik) == Some(gender));
+            if day_matches && gender_matches {
+                self.truth.consistent += 1;
+            } else {
+                self.truth.inconsistent += 1;
+            }
+        }
+        let digits = self.one_of(&[0, 2, 4, 6]);
+        let area = &original[..digits];
+        out.extend_from_slice(br#"{"nik":""#);
+        out.extend_from_slice(&nik);
+        out.push(b'"');
+        if let Some(born) = born {
+            out.extend_from_slice(format!(r#","birth_date":"{born}""#).as_bytes());
+        }
+        if let Some(gender) = gender {
+            let gender = if gender == Gender::Man { "Man" } else { "Woman" };
+            out.extend_from_slice(format!(r#","gender":"{gender}""#).as_bytes());
+        }
+        if !area.is_empty() {
+            out.extend_from_slice(br#","area":""#);
+            out.extend_from_slice(area);
+            out.push(b'"');
+        }
+        out.push(b'}');
+    }
+
+    /// Another day with other digits.
+    fn another(&mut self, day: Date) -> Date {
+        loop {
+            let other = self.person().born;
+            if other != day {
+                return other;
+            }
+        }
     }
 
     /// Makes a valid NIK invalid, in one or two sections.
@@ -235,5 +340,21 @@ impl Generator {
 
     fn one_of<T: Copy>(&mut self, choice: &[T]) -> T {
         choice[self.random.random_range(0..choice.len())]
+    }
+}
+
+fn other(gender: Gender) -> Gender {
+    match gender {
+        Gender::Man => Gender::Woman,
+        Gender::Woman => Gender::Man,
+    }
+}
+
+/// The gender by the seventh character.
+fn gender_of(nik: &[u8]) -> Option<Gender> {
+    match nik.get(6)? {
+        b'0'..=b'3' => Some(Gender::Man),
+        b'4'..=b'7' => Some(Gender::Woman),
+        _ => None,
     }
 }

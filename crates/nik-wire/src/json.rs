@@ -55,7 +55,12 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(document: &'a str, arena: &'a mut String) -> Self {
-        Self { document, bytes: document.as_bytes(), at: 0, arena }
+        Self::at(0, document, arena)
+    }
+
+    /// A scanner that starts at this offset.
+    pub(super) fn at(at: usize, document: &'a str, arena: &'a mut String) -> Self {
+        Self { document, bytes: document.as_bytes(), at, arena }
     }
 
     /// The current offset.
@@ -125,6 +130,17 @@ impl<'a> Scanner<'a> {
         });
         self.at += if found { 18 } else { 0 };
         found
+    }
+
+    /// Consumes any value, nested in `outer` containers; the text of a string or integer, since
+    /// either can be a NIK.
+    pub(super) fn nik(&mut self, outer: u32) -> Result<Option<Text>, Malformed> {
+        let start = self.at;
+        Ok(match self.value(outer)? {
+            Value::Text(text) => Some(text),
+            Value::Integer => Some(Text::Plain(Span::new(start, self.at))),
+            Value::Other => None,
+        })
     }
 
     /// Consumes any value, nested in `outer` containers.

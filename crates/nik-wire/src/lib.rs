@@ -4,6 +4,7 @@
 //! Both are hand-written instead of using serde: they read a request in one pass without a tree of
 //! values, and in steady state they allocate nothing per record. The tests compare them with serde.
 
+mod claim;
 mod detail;
 mod failure;
 mod fast_path;
@@ -26,6 +27,6 @@ pub use failure::{Reason, write_failure};
 pub use framing::Framing;
 pub use naming::{Naming, Plain, Tokens};
 pub use request::{Limits, Process, Refusal, Request, RequestReader, Unreadable};
-pub use result::{Absent, ResultBody, ResultWriter};
+pub use result::{Absent, ExplainedBody, ResultBody, ResultWriter};
 pub use span::Span;
 pub use token::{KeyFileError, Token, TokenKey};

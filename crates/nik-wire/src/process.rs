@@ -8,7 +8,7 @@ use crate::{
     ResultBody, ResultWriter, Span, TokenKey, Tokens, Unreadable, write_failure,
 };
 use nik::region::Regions;
-use nik::{Date, Nik, SectionReason, Summary, assess, explain};
+use nik::{Claim, Date, ExplainedSummary, Nik, SectionReason, Summary, assess, explain};
 
 /// Rules and limits, set by the operator.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,6 +67,7 @@ pub struct Processor {
     privacy: Privacy,
     reader: RequestReader,
     writer: ResultWriter,
+    explained: ExplainedSummary,
 }
 
 impl Processor {
@@ -74,7 +75,8 @@ impl Processor {
     pub fn new(regions: Arc<Regions>, settings: Settings) -> Self {
         let writer = ResultWriter::new(&regions, settings.absent);
         let (privacy, reader) = (Privacy::default(), RequestReader::default());
-        Self { regions, settings, privacy, reader, writer }
+        let explained = ExplainedSummary::default();
+        Self { regions, settings, privacy, reader, writer, explained }
     }
 
     #[must_use]
@@ -95,6 +97,12 @@ impl Processor {
     pub fn without_framing(mut self) -> Self {
         self.settings.framing = Framing::default();
         self
+    }
+
+    /// The counts of the last result of the process `explain`. They are not part of [`Outcome`],
+    /// which is copied for every record.
+    pub fn explained(&self) -> &ExplainedSummary {
+        &self.explained
     }
 
     /// Replaces the content of `out` by the outcome of one request. `value` is the record's value,
@@ -160,10 +168,12 @@ impl Processor {
         let judgement =
             Judgement { regions: &self.regions, min_age: self.settings.min_age, reference };
         self.settings.framing.start_result(out);
-        let (writer, count) = (&mut self.writer, request.len());
+        let (writer, count, explained) = (&mut self.writer, request.len(), &mut self.explained);
         let summary = match &self.privacy.tokens {
-            None => judgement.answer(&request, writer.begin(out, count, Plain)),
-            Some(key) => judgement.answer(&request, writer.begin(out, count, Tokens(key))),
+            None => judgement.answer(&request, writer.begin(out, count, Plain), explained),
+            Some(key) => {
+                judgement.answer(&request, writer.begin(out, count, Tokens(key)), explained)
+            }
         };
         if out.len() > self.settings.result_bytes {
             return Err(Refusal {
@@ -198,12 +208,26 @@ struct Judgement<'a> {
 }
 
 impl Judgement<'_> {
-    fn answer<N: Naming>(&self, request: &Request<'_>, result: ResultBody<'_, N>) -> Summary {
+    /// Writes the result; `explained` gets what only the process `explain` counts.
+    fn answer<N: Naming>(
+        &self,
+        request: &Request<'_>,
+        result: ResultBody<'_, N>,
+        explained: &mut ExplainedSummary,
+    ) -> Summary {
         match (request.process, request.digit_list()) {
             (Process::Limited, Some(niks)) => self.write::<false, N>(niks.map(Ok), result),
             (Process::Limited, None) => self.write::<false, N>(request.elements(), result),
             (Process::Full, Some(niks)) => self.write::<true, N>(niks.map(Ok), result),
             (Process::Full, None) => self.write::<true, N>(request.elements(), result),
+            (Process::Explain, Some(niks)) => {
+                let claims = niks.map(|nik| (Ok(nik), Claim::default()));
+                self.explain(claims, result, explained)
+            }
+            (Process::Explain, None) => {
+                let claims = request.elements().zip(request.claims());
+                self.explain(claims, result, explained)
+            }
         }
     }
 
@@ -233,6 +257,37 @@ impl Judgement<'_> {
             }
         }
         result.finish(&summary);
+        summary
+    }
+
+    /// Judges, explains and writes all elements, and compares them with what they declare. It is not
+    /// inlined, so that it does not burden the other processes.
+    #[inline(never)]
+    fn explain<'a, N: Naming>(
+        &self,
+        elements: impl Iterator<Item = (Result<Nik<'a>, Unreadable<'a>>, Claim)>,
+        result: ResultBody<'_, N>,
+        counts: &mut ExplainedSummary,
+    ) -> Summary {
+        *counts = ExplainedSummary::default();
+        let mut summary = Summary::default();
+        let mut result = result.explained(self.regions);
+        for (index, (element, claim)) in elements.enumerate() {
+            match element {
+                Ok(nik) => {
+                    let nik = explain(&nik, self.regions, self.min_age, self.reference);
+                    let declared = claim.compare(&nik, self.regions, self.reference);
+                    summary.add_nik(&nik.assessment);
+                    counts.add(&nik, declared.as_ref());
+                    result.nik(index, &nik, declared.as_ref());
+                }
+                Err(element) => {
+                    summary.add_error();
+                    result.error(element);
+                }
+            }
+        }
+        result.finish(&summary, counts);
         summary
     }
 }

@@ -1,9 +1,10 @@
 //! Parses requests.
 
+use super::claim::read_claim;
 use super::fast_path::{DigitList, FastPath};
 use super::json::{Malformed, Scanner, Text, Value};
 use super::{Reason, Span};
-use nik::Nik;
+use nik::{Claim, Nik};
 
 /// The form of the result.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -12,16 +13,19 @@ pub enum Process {
     Limited,
     /// The five sections of each NIK.
     Full,
+    /// The sections of each NIK with the reasons of invalid ones, compared with what is declared.
+    Explain,
 }
 
 impl Process {
-    pub const ALL: [Self; 2] = [Self::Limited, Self::Full];
+    pub const ALL: [Self; 3] = [Self::Limited, Self::Full, Self::Explain];
 
     /// The text in the request and in the metric's label.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Limited => "limited",
             Self::Full => "full",
+            Self::Explain => "explain",
         }
     }
 
@@ -59,6 +63,8 @@ pub struct Refusal {
 #[derive(Clone, Default)]
 pub struct RequestReader {
     elements: Vec<Element>,
+    /// What each claim among the elements declares, in their order. Only `explain` has claims.
+    claims: Vec<Claim>,
     /// The decoded text of all strings with escapes.
     arena: String,
 }
@@ -67,7 +73,7 @@ pub struct RequestReader {
 #[derive(Clone)]
 struct Element {
     raw: Span,
-    /// The text, if the element is a string or an integer.
+    /// The text, if the element is a string or an integer, or the text of the NIK in a claim.
     text: Option<Text>,
 }
 
@@ -128,8 +134,31 @@ impl<'a> Request<'a> {
         elements.iter().map(move |element| {
             let text = element.text.map(|text| text.of(document, arena));
             let raw = &document.as_bytes()[element.raw.range()];
-            text.and_then(Nik::new).ok_or(Unreadable { raw, text })
+            // That of a claim is the text of its NIK only.
+            let unreadable =
+                || Unreadable { raw, text: text.filter(|_| raw.first() != Some(&b'{')) };
+            text.and_then(Nik::new).ok_or_else(unreadable)
         })
+    }
+
+    /// What each of [`Self::elements`] declares: nothing, unless it is a claim.
+    pub fn claims(&self) -> impl Iterator<Item = Claim> {
+        let document = self.document;
+        let (elements, claims) = match self.list {
+            List::Digits(_) => (&[][..], &[][..]),
+            List::Elements(reader) => (&reader.elements[..], &reader.claims[..]),
+        };
+        let mut claims = claims.iter().copied();
+        elements.iter().map(move |element| {
+            let is_claim = element.is_object(document) && element.text.is_some();
+            if is_claim { claims.next() } else { None }.unwrap_or_default()
+        })
+    }
+}
+
+impl Element {
+    fn is_object(&self, document: &str) -> bool {
+        document.as_bytes()[self.raw.range()].first() == Some(&b'{')
     }
 }
 
@@ -170,7 +199,23 @@ impl RequestReader {
         if self.elements.len() > limits.niks_per_request {
             return refuse(Reason::TooManyNiks);
         }
+        if process == Process::Explain {
+            self.read_claims(document);
+        }
         Ok(Request { process, niks, document, list: List::Elements(self) })
+    }
+
+    /// Reads the objects among the elements, which the scan has only checked.
+    fn read_claims(&mut self, document: &str) {
+        self.claims.clear();
+        for element in self.elements.iter_mut().filter(|it| it.is_object(document)) {
+            let start = element.raw.range().start;
+            let claim = read_claim(&mut Scanner::at(start, document, &mut self.arena));
+            if let Some((nik, claim)) = claim {
+                element.text = Some(nik);
+                self.claims.push(claim);
+            }
+        }
     }
 
     /// Scans the whole document and stores the elements of the list, at most one more than `limit`.
@@ -249,11 +294,7 @@ fn read_list(
         let text = if scanner.sixteen_digits() {
             Some(Text::Plain(Span::new(start + 1, scanner.position() - 1)))
         } else {
-            match scanner.value(2)? {
-                Value::Text(text) => Some(text),
-                Value::Integer => Some(Text::Plain(Span::new(start, scanner.position()))),
-                Value::Other => None,
-            }
+            scanner.nik(2)?
         };
         if elements.len() <= limit {
             let raw = Span::new(start, scanner.position());
@@ -266,7 +307,7 @@ fn read_list(
 
 /// A member that the object must have exactly once.
 #[derive(Clone, Copy, Default)]
-enum Member<T> {
+pub(super) enum Member<T> {
     #[default]
     Missing,
     Good(T),
@@ -275,14 +316,14 @@ enum Member<T> {
 }
 
 impl<T: Copy> Member<T> {
-    fn give(&mut self, value: Option<T>) {
+    pub(super) fn give(&mut self, value: Option<T>) {
         *self = match (*self, value) {
             (Self::Missing, Some(value)) => Self::Good(value),
             _ => Self::Bad,
         };
     }
 
-    fn good(self) -> Option<T> {
+    pub(super) fn good(self) -> Option<T> {
         match self {
             Self::Good(value) => Some(value),
             Self::Missing | Self::Bad => None,

@@ -44,13 +44,23 @@ static ALLOCATOR: Counting = Counting;
 #[test]
 fn after_a_warm_up_no_record_allocates() {
     let settings = Settings::default();
-    let options =
-        Options { niks_per_request: 100, invalid: 0.3, unreadable: 0.1, ..Options::default() };
+    let options = Options {
+        niks_per_request: 100,
+        invalid: 0.3,
+        unreadable: 0.1,
+        claims: 0.5,
+        mismatch: 0.5,
+        ..Options::default()
+    };
     let mut generator = Generator::new(&regions(), 3, options);
     let mut records: Vec<_> =
         Fault::ALL.map(|fault| generator.broken(fault, settings.limits)).into();
     records.push(Some(
         br#"{"nik":["\u0033273010101900001","\ud83d\ude00"],"\u0020":"\n","process":"f\u0075ll"}"#
+            .into(),
+    ));
+    records.push(Some(
+        br#"{"nik":[{"nik":"9101010101900001","are\u0061":"93\u00301"},{"nik":"\u0033273010101900001","birth_date":null}],"process":"explain"}"#
             .into(),
     ));
     for _ in 0..100 {

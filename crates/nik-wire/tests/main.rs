@@ -3,6 +3,7 @@
 mod agreement;
 mod allocations;
 mod codec;
+mod conformance;
 mod generate;
 mod golden;
 mod golden_table;

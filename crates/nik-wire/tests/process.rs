@@ -240,5 +240,5 @@ fn reasons_and_processes_have_their_names_on_the_wire() {
         "internal",
     ];
     assert_eq!(Reason::ALL.map(Reason::as_str), reasons);
-    assert_eq!(Process::ALL.map(Process::as_str), ["limited", "full"]);
+    assert_eq!(Process::ALL.map(Process::as_str), ["limited", "full", "explain"]);
 }

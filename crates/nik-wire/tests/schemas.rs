@@ -23,12 +23,15 @@ fn schema_of(kind: &str) -> &str {
     match kind {
         "limited" => "result-limited",
         "full" => "result-full",
+        "explain" => "result-explain",
         _ => "failure",
     }
 }
 
 fn validators() -> BTreeMap<&'static str, Validator> {
-    ["result-limited", "result-full", "failure"].map(|name| (name, validator(name))).into()
+    ["result-limited", "result-full", "result-explain", "failure"]
+        .map(|name| (name, validator(name)))
+        .into()
 }
 
 /// Each different golden outcome with its schema. It leaves out the two that `serde_json` cannot
@@ -53,7 +56,7 @@ fn outcomes() -> Vec<(&'static str, Value)> {
 
 #[test]
 fn the_schemas_are_json_schema_2020_12_and_their_examples_validate() {
-    for name in ["request", "result-limited", "result-full", "failure"] {
+    for name in ["request", "result-limited", "result-full", "result-explain", "failure"] {
         let schema = schema(name);
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema", "{name}");
         jsonschema::meta::validate(&schema).unwrap_or_else(|problem| panic!("{name}: {problem}"));
@@ -100,7 +103,7 @@ fn the_request_schema_accepts_exactly_the_requests_that_can_be_read() {
             continue;
         };
         let expected = match case.kind {
-            "limited" | "full" | "too_many_niks" | "result_too_large" => true,
+            "limited" | "full" | "explain" | "too_many_niks" | "result_too_large" => true,
             "invalid_request" | "unknown_process" => false,
             _ => continue,
         };
@@ -113,19 +116,26 @@ fn the_request_schema_accepts_exactly_the_requests_that_can_be_read() {
 /// The keys and indices from the root to a value.
 type Path = Vec<String>;
 
-/// The paths of all values with a fixed type: all but the elements of lists, which come from the
-/// request.
+/// The paths of all values with a fixed type: all but the elements of `errors` and of a failure's
+/// `data`, which come from the request.
 fn collect_paths(value: &Value, at: &Path, out: &mut Vec<Path>) {
     out.push(at.clone());
-    for (key, value) in value.as_object().into_iter().flatten() {
+    let members = value.as_object().into_iter().flatten();
+    let members = members.map(|(key, value)| (key.clone(), value));
+    let entries = value.as_array().filter(|_| at == &["data"]).into_iter().flatten();
+    let entries = entries.enumerate().map(|(index, value)| (index.to_string(), value));
+    for (key, value) in members.chain(entries.filter(|(_, entry)| entry["sections"].is_object())) {
         let mut at = at.clone();
-        at.push(key.clone());
+        at.push(key);
         collect_paths(value, &at, out);
     }
 }
 
 fn at<'a>(outcome: &'a mut Value, path: &[String]) -> &'a mut Value {
-    path.iter().fold(outcome, |value, key| &mut value[key.as_str()])
+    path.iter().fold(outcome, |value, key| match value {
+        Value::Array(entries) => &mut entries[key.parse::<usize>().expect("an index")],
+        value => &mut value[key.as_str()],
+    })
 }
 
 fn type_of(value: &Value) -> &'static str {
@@ -146,8 +156,12 @@ fn is_allowed(path: &[String], old: &Value, new: &Value) -> bool {
     let swaps_text_and_null = !old.is_boolean()
         && (old.is_string() || old.is_null())
         && (new.is_string() || new.is_null());
+    // A retired code may have no successor, and an element need not be a claim.
+    let can_be_missing = matches!(names[..], ["now", "area"] | ["declared", ..]) && path.len() > 2;
     // A setting decides whether an absent value is the string `None` or null.
-    (can_be_absent && swaps_text_and_null) || (old == "None" && new.is_null())
+    (can_be_missing && new.is_null())
+        || (can_be_absent && swaps_text_and_null)
+        || (old == "None" && new.is_null())
 }
 
 /// Copies of the outcome with one change each, and a description of the change.
@@ -168,12 +182,11 @@ fn mutants(outcome: &Value) -> Vec<(String, Value)> {
                 mutants.push((format!("{path:?} is {new}"), mutant));
             }
         }
-        // The keys of `data` are NIKs, and any number of them is valid.
-        let keys = old
-            .as_object()
-            .filter(|_| path != ["data"])
-            .into_iter()
-            .flat_map(|object| object.keys());
+        // The keys of `data` are NIKs, and any number of them is valid. A claim declares what it
+        // likes.
+        let is_open = path == ["data"] || (path.len() == 3 && path[2] == "declared");
+        let keys =
+            old.as_object().filter(|_| !is_open).into_iter().flat_map(|object| object.keys());
         for key in keys {
             let mut mutant = outcome.clone();
             at(&mut mutant, &path).as_object_mut().expect("an object").shift_remove(key);

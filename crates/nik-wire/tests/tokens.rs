@@ -91,7 +91,14 @@ fn debug_shows_no_key() {
 #[test]
 fn no_outcome_holds_a_nik_among_tokens() {
     let regions = dataset::regions(RetiredCodes::All).unwrap();
-    let options = Options { niks_per_request: 200, invalid: 0.4, unreadable: 0.2, process: None };
+    let options = Options {
+        niks_per_request: 200,
+        invalid: 0.4,
+        unreadable: 0.2,
+        claims: 0.5,
+        mismatch: 0.2,
+        ..Options::default()
+    };
     let mut generator = Generator::new(&regions, 11, options);
     let key = TokenKey::new("a", &[7; 32]).unwrap();
     let privacy = Privacy { tokens: Some(key.into()), failures_by_reference: true };

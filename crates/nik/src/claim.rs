@@ -84,6 +84,19 @@ impl Claim {
 }
 
 impl Declared {
+    /// The names of what can be declared.
+    pub const FIELDS: [&str; 3] = ["birth_date", "gender", "area"];
+
+    /// Whether the comparison of a field can have this outcome: only areas have a history.
+    pub fn can_be(field: &str, outcome: Comparison) -> bool {
+        outcome != Comparison::MatchByHistory || field == "area"
+    }
+
+    /// The outcomes in the order of [`Self::FIELDS`].
+    pub fn outcomes(&self) -> [Option<Comparison>; 3] {
+        [self.birth_date, self.gender, self.area]
+    }
+
     /// Whether the given ones of birth date and gender match; `None` if neither was given. The area
     /// does not count: people move, and the NIK keeps the area of the first registration.
     pub fn consistent(&self) -> Option<bool> {

@@ -35,4 +35,4 @@ pub use explain::{Explanation, Warning, explain};
 pub use gender::Gender;
 pub use number::Nik;
 pub use reason::SectionReason;
-pub use summary::Summary;
+pub use summary::{ExplainedSummary, Summary};

@@ -2,7 +2,7 @@
 
 use core::ops::AddAssign;
 
-use super::Assessment;
+use super::{Assessment, Comparison, Declared, Explanation, SectionReason, Warning};
 
 /// Counts over a list. A NIK that occurs twice counts twice.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -58,5 +58,58 @@ impl AddAssign for Summary {
         self.dob += other.dob;
         self.gender += other.gender;
         self.computerized += other.computerized;
+    }
+}
+
+/// Counts over a list of explained NIKs. A NIK that occurs twice counts twice.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ExplainedSummary {
+    /// Invalid sections, in the order of [`SectionReason::ALL`].
+    pub reasons: [u64; SectionReason::ALL.len()],
+    /// NIKs with each warning, in the order of [`Warning::ALL`].
+    pub warnings: [u64; Warning::ALL.len()],
+    /// Outcomes of what was declared, in the order of [`Declared::FIELDS`], each in the order of
+    /// [`Comparison::ALL`].
+    pub declared: [[u64; Comparison::ALL.len()]; Declared::FIELDS.len()],
+    /// Claims whose birth date and gender, as far as given, match.
+    pub consistent: u64,
+    /// Other claims with a birth date or a gender.
+    pub inconsistent: u64,
+}
+
+impl ExplainedSummary {
+    /// Counts one NIK, and what was declared about it.
+    pub fn add(&mut self, nik: &Explanation<'_>, declared: Option<&Declared>) {
+        for reason in nik.assessment.reasons().into_iter().flatten() {
+            self.reasons[reason as usize] += 1;
+        }
+        for warning in nik.warnings() {
+            self.warnings[warning as usize] += 1;
+        }
+        let Some(declared) = declared else {
+            return;
+        };
+        for (counts, outcome) in self.declared.iter_mut().zip(declared.outcomes()) {
+            if let Some(outcome) = outcome {
+                counts[outcome as usize] += 1;
+            }
+        }
+        match declared.consistent() {
+            Some(true) => self.consistent += 1,
+            Some(false) => self.inconsistent += 1,
+            None => {}
+        }
+    }
+}
+
+impl AddAssign<&Self> for ExplainedSummary {
+    fn add_assign(&mut self, other: &Self) {
+        let pairs = self.reasons.iter_mut().zip(&other.reasons);
+        let pairs = pairs.chain(self.warnings.iter_mut().zip(&other.warnings));
+        let declared = self.declared.as_flattened_mut().iter_mut();
+        let pairs = pairs.chain(declared.zip(other.declared.as_flattened()));
+        pairs.for_each(|(count, more)| *count += more);
+        self.consistent += other.consistent;
+        self.inconsistent += other.inconsistent;
     }
 }

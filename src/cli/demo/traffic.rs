@@ -16,6 +16,8 @@ use nik_wire::generate::{Generator, Options};
 
 const BROKEN_SHARE: f64 = 0.02;
 const UNREADABLE_SHARE: f64 = 0.02;
+const CLAIM_SHARE: f64 = 0.8;
+const MISMATCH_SHARE: f64 = 0.05;
 /// The most requests without an outcome: the embedded broker keeps few records, and silently drops
 /// the oldest.
 const MAX_OUTSTANDING: u64 = 10_000;
@@ -38,6 +40,8 @@ impl Traffic {
         let options = Options {
             niks_per_request: args.niks_per_request as usize,
             unreadable: UNREADABLE_SHARE,
+            claims: CLAIM_SHARE,
+            mismatch: MISMATCH_SHARE,
             ..Options::default()
         };
         let regions = dataset::regions(RetiredCodes::None)?;

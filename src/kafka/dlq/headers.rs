@@ -65,7 +65,7 @@ const fn description(reason: Reason) -> &'static str {
         Reason::InvalidRequest => {
             "the request is not an object with one array nik and one string process"
         }
-        Reason::UnknownProcess => "process is neither limited nor full",
+        Reason::UnknownProcess => "process is none of limited, full and explain",
         Reason::TooManyNiks => "nik has more elements than limits.niks_per_request",
         Reason::ResultTooLarge => {
             "the result is larger than limits.result_bytes or its topic allow"

@@ -194,6 +194,7 @@ impl OpenBatch {
                     self.epoch.add(input.position, timestamp, bytes, &outcome, self.now);
                     self.note_timestamp(input, attempt);
                     self.note_nik_in_key(input);
+                    self.epoch.explain(&outcome, self.processor.explained());
                     self.unfinished = None;
                     if attempt.is_alone() {
                         self.settle()?;

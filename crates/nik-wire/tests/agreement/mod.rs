@@ -75,6 +75,7 @@ fn processor_and_reference_agree_on_any_request() {
                 shown(&request)
             );
             prop_assert_eq!(found.kind, expected.kind, "request {}", shown(&request));
+            prop_assert_eq!(found.explained, expected.explained, "request {}", shown(&request));
             Ok(())
         })
         .unwrap_or_else(|problem| panic!("{problem}"));
@@ -83,6 +84,7 @@ fn processor_and_reference_agree_on_any_request() {
     for kind in [
         "limited",
         "full",
+        "explain",
         "malformed_json",
         "invalid_request",
         "unknown_process",
@@ -113,9 +115,11 @@ fn processor_and_reference_agree_on_every_number_of_every_regency() {
                     (0..100).map(move |number| format!("\"{regency}{number:02}0101900001\""))
                 })
                 .collect();
-            let request = format!(r#"{{"nik":[{}],"process":"full"}}"#, niks.join(","));
-            let [found, expected] = pair.answers(request.as_bytes(), day);
-            assert!(found == expected, "one of {regencies:?}");
+            for process in ["full", "explain"] {
+                let request = format!(r#"{{"nik":[{}],"process":"{process}"}}"#, niks.join(","));
+                let [found, expected] = pair.answers(request.as_bytes(), day);
+                assert!(found == expected, "one of {regencies:?} in {process}");
+            }
         }
     }
 }

@@ -152,8 +152,76 @@ fn space() -> impl Strategy<Value = &'static str> {
     prop_oneof![80 => Just(""), 40 => select(&[" ", "\n", "\r\n", "\t", "  "][..]), 1 => select(&["\u{b}", "\u{a0}", "\u{feff}", "//"][..])]
 }
 
+/// What claims declare, some of it in another form than required.
+fn declared() -> impl Strategy<Value = (String, String)> {
+    let born = prop_oneof![
+        2 => select(&BOUNDARIES[..]).prop_map(|(y, m, d)| format!("\"{y:04}-{m:02}-{d:02}\"")),
+        4 => (0..100_u32, 0..14_u32, 0..33_u32, select(&[18, 19, 20, 0][..])).prop_map(
+            |(year, month, day, century)| format!("\"{century:02}{year:02}-{month:02}-{day:02}\"")
+        ),
+        1 => "\"[0-9]{1,4}[-/][0-9]{1,2}-[0-9]{1,2}\"",
+    ];
+    let gender = select(&["\"Man\"", "\"Woman\"", "\"man\"", "\"\"", "\"\\u004dan\""][..]);
+    let area = prop_oneof![
+        4 => (select(&AREAS[..]), select(&[2_usize, 4, 6][..]))
+            .prop_map(|(code, digits)| format!("\"{}\"", &code[..digits])),
+        2 => select(&["\"9301\"", "\"93\"", "\"930101\"", "\"1117\"", "\"111705\""][..])
+            .prop_map(str::to_owned),
+        1 => "\"[0-9]{0,7}\"",
+    ];
+    let (known, rare) = (
+        prop_oneof![
+            3 => born.prop_map(|value| ("birth_date", value)),
+            2 => gender.prop_map(|value| ("gender", value.to_owned())),
+            3 => area.prop_map(|value| ("area", value)),
+        ],
+        (select(&["birth_date", "gender", "area", "name", "Nik"][..]), any_value()),
+    );
+    let member = prop_oneof![
+        12 => known,
+        1 => rare,
+        1 => (select(&["birth_date", "gender", "area"][..]), Just("null".to_owned())),
+    ];
+    member.prop_map(|(key, value)| (format!("\"{key}\""), value))
+}
+
+/// A claim that fits its NIK, as most do.
+fn fitting_claim() -> impl Strategy<Value = String> {
+    let parts = (nik(), select(&["18", "19", "20"][..]), select(&[2_usize, 4, 6][..]), 0..8_u8);
+    parts.prop_map(|(nik, century, digits, given)| {
+        let day = nik[6..8].parse::<u32>().expect("two digits");
+        let day = if day > 40 { day - 40 } else { day };
+        let gender = if &nik[6..7] < "4" { "Man" } else { "Woman" };
+        let members = [
+            format!(r#","birth_date":"{century}{}-{}-{day:02}""#, &nik[10..12], &nik[8..10]),
+            format!(r#","gender":"{gender}""#),
+            format!(r#","area":"{}""#, &nik[..digits]),
+        ];
+        let given = members.iter().enumerate().filter(|(at, _)| given & 1 << at != 0);
+        let members: String = given.map(|(_, member)| member.as_str()).collect();
+        format!(r#"{{"nik":"{nik}"{members}}}"#)
+    })
+}
+
+/// A claim, most of them readable.
+fn claim() -> impl Strategy<Value = String> {
+    let nik = prop_oneof![8 => quoted(nik()), 3 => nik(), 2 => quoted(corrupt()), 1 => any_value()];
+    let nik = (quoted(Just("nik".to_owned())), nik).boxed();
+    let niks = prop_oneof![20 => vec(nik.clone(), 1), 1 => vec(nik, 0..3)];
+    let members = (niks, vec(declared(), 0..4)).prop_map(|(nik, more)| [nik, more].concat());
+    (members.prop_shuffle(), vec(space(), 4)).prop_map(|(members, space)| {
+        let members: Vec<String> = members
+            .iter()
+            .map(|(key, value)| format!("{}{key}{}:{value}", space[0], space[1]))
+            .collect();
+        format!("{{{}{}{}}}", space[2], members.join(","), space[3])
+    })
+}
+
 fn list() -> impl Strategy<Value = String> {
     let element = prop_oneof![
+        4 => fitting_claim(),
+        4 => claim(),
         6 => quoted(nik()),
         3 => nik(),
         4 => quoted(corrupt()),
@@ -181,8 +249,7 @@ fn list() -> impl Strategy<Value = String> {
 
 /// Requests, most of them with both required members, in any order and among other members.
 fn request() -> impl Strategy<Value = String> {
-    let process =
-        prop_oneof![10 => select(&["limited", "full"][..]).prop_map(str::to_owned), 1 => corrupt()];
+    let process = prop_oneof![20 => select(&["limited", "full", "explain", "explain"][..]).prop_map(str::to_owned), 1 => corrupt()];
     let nik = (quoted(Just("nik".to_owned())), list());
     let process =
         (quoted(Just("process".to_owned())), prop_oneof![10 => quoted(process), 1 => any_value()]);

@@ -8,7 +8,7 @@
 //! | on | the reference date `2025-06-15`, or the timestamp of the record `@1735664400000` |
 //! | settings | `-`, or pairs such as `min_age=17 absent=null`; [`read`] has all keys |
 //! | request | the bytes of the request, in the notation below |
-//! | outcome kind | `limited` or `full` for a result, else the reason of the failure |
+//! | outcome kind | `limited`, `full` or `explain` for a result, else the reason of the failure |
 //! | outcome | the published bytes, in the same notation |
 //!
 //! Bytes are written as UTF-8 text, except:
@@ -25,6 +25,7 @@ use crate::reference::regions::Retired;
 use crate::reference::request::Process;
 use crate::reference::{Answer, Settings};
 use chrono::{DateTime, FixedOffset, NaiveDate};
+use serde_json::{Map, Value, json};
 
 /// The reference date of a case.
 #[derive(Clone, Copy, Debug)]
@@ -58,7 +59,7 @@ pub struct Case {
     pub settings: Settings,
     pub retired: Retired,
     pub request: Option<Vec<u8>>,
-    /// `limited`, `full` or the reason.
+    /// `limited`, `full`, `explain` or the reason.
     pub kind: &'static str,
     /// `None` for `?`.
     pub outcome: Option<Vec<u8>>,
@@ -66,7 +67,7 @@ pub struct Case {
     pub question: String,
 }
 
-const FILES: [(&str, &str); 7] = [
+const FILES: [(&str, &str); 9] = [
     ("request.tsv", include_str!("request.tsv")),
     ("json.tsv", include_str!("json.tsv")),
     ("number.tsv", include_str!("number.tsv")),
@@ -74,6 +75,8 @@ const FILES: [(&str, &str); 7] = [
     ("birth_date.tsv", include_str!("birth_date.tsv")),
     ("gender_and_serial.tsv", include_str!("gender_and_serial.tsv")),
     ("privacy.tsv", include_str!("privacy.tsv")),
+    ("explain.tsv", include_str!("explain.tsv")),
+    ("claims.tsv", include_str!("claims.tsv")),
 ];
 
 pub fn cases() -> Vec<Case> {
@@ -134,6 +137,27 @@ fn read(file: &'static str, line: usize, text: &'static str) -> Result<Case, Str
     })
 }
 
+/// The settings of a case that are not the defaults, by their names in the settings file.
+pub fn settings_of(case: &Case) -> Value {
+    let mut settings = Map::new();
+    for pair in case.settings_text.split(' ').filter(|pair| *pair != "-") {
+        let (key, value) = pair.split_once('=').expect("a setting");
+        let number = value.parse::<usize>().ok();
+        let name = match key {
+            "niks" => "limits.niks_per_request",
+            "request_bytes" => "limits.request_bytes",
+            "result_bytes" => "limits.result_bytes",
+            "min_age" => "rules.min_age",
+            "absent" => "rules.absent",
+            "outcomes" => "privacy.outcomes",
+            "failures" => "privacy.failures",
+            _ => "rules.retired_codes",
+        };
+        settings.insert(name.to_owned(), number.map_or_else(|| json!(value), |it| json!(it)));
+    }
+    Value::Object(settings)
+}
+
 /// Parses the notation.
 fn bytes(text: &str) -> Result<Vec<u8>, String> {
     let mut out = Vec::new();
@@ -174,6 +198,7 @@ pub fn kind(answer: &Answer) -> &'static str {
     match answer.kind {
         Ok((Process::Limited, _)) => "limited",
         Ok((Process::Full, _)) => "full",
+        Ok((Process::Explain, _)) => "explain",
         Err((reason, _)) => reason.as_str(),
     }
 }

@@ -1,5 +1,6 @@
 //! The processor with the types of the reference, so that their outcomes can be compared.
 
+use super::explain::Counts;
 use super::regions::Retired;
 use super::request::{Process, Reason};
 use super::{Answer, Settings, Summary, TOKEN_KEY};
@@ -53,7 +54,11 @@ impl ProcessorAdapter {
                 Err((reason_of(reason), process.map(process_of)))
             }
         };
-        Answer { kind, bytes: self.out.clone() }
+        let explained = match kind {
+            Ok((Process::Explain, _)) => counts_of(self.processor.explained()),
+            _ => Counts::new(),
+        };
+        Answer { kind, bytes: self.out.clone(), explained }
     }
 }
 
@@ -61,6 +66,7 @@ fn process_of(process: nik_wire::Process) -> Process {
     match process {
         nik_wire::Process::Limited => Process::Limited,
         nik_wire::Process::Full => Process::Full,
+        nik_wire::Process::Explain => Process::Explain,
     }
 }
 
@@ -89,4 +95,23 @@ fn summary_of(summary: nik::Summary) -> Summary {
         gender: summary.gender,
         computerized: summary.computerized,
     }
+}
+
+/// The counts that are not 0, by name.
+fn counts_of(explained: &nik::ExplainedSummary) -> Counts {
+    let reasons = nik::SectionReason::ALL.map(|it| format!("{}.{}", it.section(), it.as_str()));
+    let reasons = reasons.into_iter().zip(explained.reasons);
+    let warnings = nik::Warning::ALL.map(|it| it.as_str().to_owned());
+    let warnings = warnings.into_iter().zip(explained.warnings);
+    let declared = nik::Declared::FIELDS.into_iter().zip(explained.declared);
+    let declared = declared.flat_map(|(field, counts)| {
+        let names = nik::Comparison::ALL.map(|it| format!("{field}.{}", it.as_str()));
+        names.into_iter().zip(counts)
+    });
+    let claims = [
+        ("consistent".to_owned(), explained.consistent),
+        ("inconsistent".to_owned(), explained.inconsistent),
+    ];
+    let all = reasons.chain(warnings).chain(declared).chain(claims);
+    all.filter(|(_, count)| *count > 0).collect()
 }

@@ -26,11 +26,18 @@ pub struct Born {
 
 impl Judgement {
     pub fn valid(&self) -> bool {
-        self.length
-            && self.area.is_some()
-            && self.dob_valid
-            && self.gender.is_some()
-            && self.computerized_valid
+        self.verdicts().iter().all(|(_, valid)| *valid)
+    }
+
+    /// Each section and whether it is valid.
+    pub fn verdicts(&self) -> [(&'static str, bool); 5] {
+        [
+            ("length", self.length),
+            ("area", self.area.is_some()),
+            ("dob", self.dob_valid),
+            ("gender", self.gender.is_some()),
+            ("computerized", self.computerized_valid),
+        ]
     }
 }
 

@@ -6,12 +6,14 @@
 //! is spelled out here.
 
 pub mod adapter;
+pub mod explain;
 pub mod judge;
 pub mod regions;
 pub mod request;
 mod token;
 
 use chrono::NaiveDate;
+use explain::Counts;
 use judge::Judgement;
 use regions::Regions;
 use request::{Failure, Process, Reason, Request};
@@ -69,6 +71,18 @@ pub struct Summary {
     pub computerized: u64,
 }
 
+impl Summary {
+    fn add(&mut self, judgement: &Judgement) {
+        self.number_processed += 1;
+        self.all_section += u64::from(judgement.valid());
+        self.length += u64::from(judgement.length);
+        self.area += u64::from(judgement.area.is_some());
+        self.dob += u64::from(judgement.dob_valid);
+        self.gender += u64::from(judgement.gender.is_some());
+        self.computerized += u64::from(judgement.computerized_valid);
+    }
+}
+
 /// The outcome of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -76,6 +90,8 @@ pub struct Answer {
     /// read.
     pub kind: Result<(Process, Summary), (Reason, Option<Process>)>,
     pub bytes: Vec<u8>,
+    /// What a result of the process `explain` counts beyond its summary.
+    pub explained: Counts,
 }
 
 /// The whole contract in one function.
@@ -89,7 +105,10 @@ pub fn answer(
         Ok(request) => request,
         Err(failure) => return failed(&failure, settings),
     };
-    let (summary, text) = result(&request, reference, settings, regions);
+    let (summary, explained, text) = match request.process {
+        Process::Explain => explain::result(&request.niks, reference, settings, regions),
+        Process::Limited | Process::Full => result(&request, reference, settings, regions),
+    };
     if text.len() > settings.result_bytes {
         let failure = Failure {
             reason: Reason::ResultTooLarge,
@@ -98,7 +117,7 @@ pub fn answer(
         };
         return failed(&failure, settings);
     }
-    Answer { kind: Ok((request.process, summary)), bytes: text.into_bytes() }
+    Answer { kind: Ok((request.process, summary)), bytes: text.into_bytes(), explained }
 }
 
 /// The failure contains the list unless that would exceed the limit of a result.
@@ -108,7 +127,7 @@ fn failed(failure: &Failure, settings: &Settings) -> Answer {
     if bytes.len() > settings.result_bytes {
         bytes = with("[]");
     }
-    Answer { kind: Err((failure.reason, failure.process)), bytes }
+    Answer { kind: Err((failure.reason, failure.process)), bytes, explained: Counts::new() }
 }
 
 fn result(
@@ -116,7 +135,7 @@ fn result(
     reference: NaiveDate,
     settings: &Settings,
     regions: &Regions,
-) -> (Summary, String) {
+) -> (Summary, Counts, String) {
     let mut errors: Vec<String> = Vec::new();
     let mut entries: Vec<(String, Judgement)> = Vec::new();
     let mut position = std::collections::HashMap::new();
@@ -134,21 +153,13 @@ fn result(
             entries.len() - 1
         });
         let judgement = &entries[index].1;
-        summary.number_processed += 1;
-        summary.all_section += u64::from(judgement.valid());
-        summary.length += u64::from(judgement.length);
-        summary.area += u64::from(judgement.area.is_some());
-        summary.dob += u64::from(judgement.dob_valid);
-        summary.gender += u64::from(judgement.gender.is_some());
-        summary.computerized += u64::from(judgement.computerized_valid);
+        summary.add(judgement);
     }
     let data: Vec<String> = entries
         .iter()
         .map(|(nik, judgement)| match request.process {
             Process::Limited => format!("{}:{}", named(nik, settings), judgement.valid()),
-            Process::Full => {
-                format!("{}:{}", named(nik, settings), sections(nik, judgement, settings))
-            }
+            _ => format!("{}:{}", named(nik, settings), sections(nik, judgement, settings)),
         })
         .collect();
     let text = format!(
@@ -157,7 +168,7 @@ fn result(
         data.join(","),
         counts(&summary)
     );
-    (summary, text)
+    (summary, Counts::new(), text)
 }
 
 /// The text of a NIK: a decoded string, or an integer as written. `None` for any other element.
@@ -188,29 +199,42 @@ fn hidden(element: &RawValue) -> String {
     }
 }
 
-fn sections(nik: &str, judgement: &Judgement, settings: &Settings) -> String {
+/// The value of a section as JSON.
+fn value_of(nik: &str, judgement: &Judgement, section: &str, settings: &Settings) -> String {
     let absent = if settings.absent_null { "null" } else { "\"None\"" };
     let text = |value: Option<&str>| value.map_or(absent.to_owned(), quoted);
-    let area = judgement.area.as_ref();
-    let province = text(area.map(|area| area.province.as_str()));
-    let district = text(area.map(|area| area.regency.as_str()));
-    let subdistrict = text(area.and_then(|area| area.kecamatan.as_deref()));
-    let dob = text(judgement.dob.as_ref().map(|born| born.text.as_str()));
-    let serial = match judgement.computerized.as_deref() {
-        Some(_) if settings.tokens => token_of(nik),
-        serial => text(serial),
-    };
-    let age = judgement.dob.as_ref().map_or(absent.to_owned(), |born| born.age.to_string());
-    [
-        format!(r#"{{"data":{{"length":{{"value":{},"valid":{}}},"#, named(nik, settings), judgement.length),
-        format!(r#""area":{{"value":{{"province":{province},"district":{district},"subdistrict":{subdistrict}}},"#),
-        format!(r#""valid":{}}},"#, area.is_some()),
-        format!(r#""dob":{{"value":{{"dob":{dob},"age":{age}}},"valid":{}}},"#, judgement.dob_valid),
-        format!(r#""gender":{{"value":{},"valid":{}}},"#, text(judgement.gender), judgement.gender.is_some()),
-        format!(r#""computerized":{{"value":{serial},"#),
-        format!(r#""valid":{}}}}},"valid":{}}}"#, judgement.computerized_valid, judgement.valid()),
-    ]
-    .concat()
+    match section {
+        "length" => named(nik, settings),
+        "area" => {
+            let area = judgement.area.as_ref();
+            let province = text(area.map(|area| area.province.as_str()));
+            let district = text(area.map(|area| area.regency.as_str()));
+            let subdistrict = text(area.and_then(|area| area.kecamatan.as_deref()));
+            format!(
+                r#"{{"province":{province},"district":{district},"subdistrict":{subdistrict}}}"#
+            )
+        }
+        "dob" => {
+            let dob = text(judgement.dob.as_ref().map(|born| born.text.as_str()));
+            let born = judgement.dob.as_ref();
+            let age = born.map_or(absent.to_owned(), |born| born.age.to_string());
+            format!(r#"{{"dob":{dob},"age":{age}}}"#)
+        }
+        "gender" => text(judgement.gender),
+        "computerized" => match judgement.computerized.as_deref() {
+            Some(_) if settings.tokens => token_of(nik),
+            serial => text(serial),
+        },
+        _ => panic!("no section {section}"),
+    }
+}
+
+fn sections(nik: &str, judgement: &Judgement, settings: &Settings) -> String {
+    let sections = judgement.verdicts().map(|(section, valid)| {
+        let value = value_of(nik, judgement, section, settings);
+        format!(r#""{section}":{{"value":{value},"valid":{valid}}}"#)
+    });
+    format!(r#"{{"data":{{{}}},"valid":{}}}"#, sections.join(","), judgement.valid())
 }
 
 fn counts(summary: &Summary) -> String {

@@ -19,8 +19,28 @@ pub enum Retired {
     None,
 }
 
-/// Names by code, of two digits (province), four (regency) and six (kecamatan).
-pub struct Regions(BTreeMap<String, String>);
+/// What the tables say about a code; the name is empty if it is unknown.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub name: String,
+    /// Only for a retired code.
+    pub retired: Option<RetiredRow>,
+}
+
+/// What the tables say about a retired code alone.
+#[derive(Clone, Debug)]
+pub struct RetiredRow {
+    pub successor: Option<String>,
+    pub confidence: String,
+}
+
+/// Codes of two digits (province), four (regency) and six (kecamatan).
+pub struct Regions {
+    /// The names of known codes.
+    names: BTreeMap<String, String>,
+    /// Both tables, whatever the policy.
+    rows: BTreeMap<String, Row>,
+}
 
 impl Regions {
     /// The tables in `data/regions`, read once for each policy.
@@ -46,13 +66,22 @@ impl Regions {
 
     fn read(current_tsv: &str, retired_tsv: &str, retired: Retired) -> Self {
         let mut names = BTreeMap::new();
+        let mut rows = BTreeMap::new();
         for line in current_tsv.lines() {
             let columns: Vec<&str> = line.split('\t').collect();
             names.insert(columns[0].to_owned(), columns[1].to_owned());
+            let row = Row { name: columns[1].to_owned(), retired: None };
+            rows.insert(columns[0].to_owned(), row);
         }
         for line in retired_tsv.lines().skip(1) {
             let columns: Vec<&str> = line.split('\t').collect();
             let (code, name, confidence) = (columns[0], columns[2], columns[7]);
+            let retired_row = RetiredRow {
+                successor: Some(columns[5].to_owned()).filter(|code| !code.is_empty()),
+                confidence: confidence.to_owned(),
+            };
+            let row = Row { name: name.to_owned(), retired: Some(retired_row) };
+            rows.insert(code.to_owned(), row);
             // The policy applies to the codes of kecamatan; retired regencies always keep their
             // names.
             let known = match retired {
@@ -64,7 +93,12 @@ impl Regions {
                 names.insert(code.to_owned(), name.to_owned());
             }
         }
-        Self(names)
+        Self { names, rows }
+    }
+
+    /// The row of a code in either table, whatever the policy.
+    pub fn row(&self, code: &str) -> Option<&Row> {
+        self.rows.get(code)
     }
 
     /// The area of a six-digit code, if it is a known kecamatan.
@@ -72,10 +106,10 @@ impl Regions {
         if code.len() != 6 {
             return None;
         }
-        let kecamatan = self.0.get(code)?;
+        let kecamatan = self.names.get(code)?;
         Some(Area {
-            province: self.0[&code[..2]].clone(),
-            regency: self.0[&code[..4]].clone(),
+            province: self.names[&code[..2]].clone(),
+            regency: self.names[&code[..4]].clone(),
             kecamatan: Some(kecamatan.clone()).filter(|name| !name.is_empty()),
         })
     }

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 pub enum Process {
     Limited,
     Full,
+    Explain,
 }
 
 /// Why a request has no result, in the order of the checks. `Internal` is left out: a panic in the
@@ -88,6 +89,7 @@ pub fn read(value: Option<&[u8]>, settings: &Settings) -> Result<Request, Failur
     let process = match process_text.as_deref() {
         Some("limited") => Some(Process::Limited),
         Some("full") => Some(Process::Full),
+        Some("explain") => Some(Process::Explain),
         _ => None,
     };
     let niks_as_sent = nik.map_or("[]", RawValue::get).to_owned();
@@ -147,7 +149,7 @@ fn string_length(text: &str) -> usize {
 }
 
 /// Every member of an object in order with its decoded key, duplicates included.
-fn members(object: &RawValue) -> Vec<(String, Box<RawValue>)> {
+pub fn members(object: &RawValue) -> Vec<(String, Box<RawValue>)> {
     struct Members;
     impl<'de> Visitor<'de> for Members {
         type Value = Vec<(String, Box<RawValue>)>;
