@@ -319,7 +319,7 @@ const FAILURES: [Explanation; 8] = [
     },
     Explanation {
         name: "unknown_process",
-        rule: "`process` is neither `limited` nor `full`.",
+        rule: "`process` is none of `limited`, `full` and `explain`.",
         source: REQUESTS,
         say: "Use one of these names in lower case.",
         look: "the release of the producer.",
