@@ -194,7 +194,7 @@ impl OpenBatch {
                     self.epoch.add(input.position, timestamp, bytes, &outcome, self.now);
                     self.note_timestamp(input, attempt);
                     self.note_nik_in_key(input);
-                    self.epoch.explain(&outcome, self.processor.explained());
+                    self.epoch.explain(&outcome, self.judge.processor.explained());
                     self.unfinished = None;
                     if attempt.is_alone() {
                         self.settle()?;
