@@ -68,7 +68,13 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let known = release.regions(present.rules.retired_codes).context("the region data")?;
     let tried = match &args.regions {
         None => tried.regions(candidate.rules.retired_codes).context("the region data")?,
-        Some(directory) => regions_of(directory, &candidate)?,
+        Some(directory) => match regions_of(directory, &candidate) {
+            Ok(regions) => regions,
+            Err(error) => {
+                eprintln!("nik-stream: {error:#}");
+                return Ok(ExitCode::from(UNKNOWN));
+            }
+        },
     };
     let side = |settings, regions: Regions| Candidate {
         settings,

@@ -145,6 +145,7 @@ fn a_request_that_fails_only_once_counts_once() {
         (&["compare", "--since", "1h", "--regions", "x", "--candidate", "y"], 2),
         (&["compare", "--since", "1h", "--candidate", "/absent"], 64),
         (&["compare", "--candidate", &path], 2),
+        (&["compare", "--since", "1h", "--regions", "/absent"], 3),
     ] {
         assert_eq!(say(&stage.settings(), arguments).code, Some(code), "{arguments:?}");
     }
