@@ -47,7 +47,7 @@ impl Reloader {
     /// Runs for as long as the process lives. Each message of `hangups` is a SIGHUP.
     pub(crate) fn start(mut self, hangups: Receiver<()>, load: LoadAgain) -> io::Result<()> {
         let run = move || {
-            let mut look = Look { manifest: self.manifest(), refused: None };
+            let mut look = self.first_look();
             loop {
                 match hangups.recv_timeout(LOOK) {
                     Ok(()) => {
@@ -60,6 +60,14 @@ impl Reloader {
             }
         };
         thread::Builder::new().name("reload".to_owned()).spawn(run).map(drop)
+    }
+
+    /// The manifest of the release in force, unless it changed while the program started.
+    fn first_look(&self) -> Look {
+        let bytes = self.manifest();
+        let manifest: Option<Manifest> = serde_json::from_slice(&bytes).ok();
+        let in_force = manifest.as_ref() == Some(&self.loaded.release.manifest);
+        Look { manifest: if in_force { bytes } else { Vec::new() }, refused: None }
     }
 
     fn take_settings(&mut self, loaded: Result<Loaded, Problems>) {
