@@ -12,12 +12,13 @@ use crate::config::{Loaded, Settings};
 use crate::http::api::Api;
 use crate::http::server::{self, HttpTimeouts, View};
 use crate::http::status::{About, Status};
-use crate::kafka::{self, Cause, Fault, Running, SharedBreaker, Stop};
+use crate::kafka::{self, Cause, Fault, Running, SharedBreaker, Stop, Telemetry};
 use crate::pipeline::judge::{Judge, JudgeInForce};
 use crate::regions::{Manifest, Release};
 use crate::telemetry::health::Health;
 use crate::telemetry::logging;
 use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
+use crate::telemetry::traces::{self, Traces};
 use nik::region::{Level, Regions, State};
 use nik_wire::process::Processor;
 
@@ -30,12 +31,16 @@ const REVISION: &str = env!("NIK_STREAM_REVISION");
 /// How long a stop may take in all: the commit of the last epochs and leaving the group.
 const STOP_BUDGET: Duration = Duration::from_millis(14_500);
 
+/// How long a stop waits for the collector to take the last spans.
+const LAST_SPANS_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// The running program.
 pub(crate) struct App {
     running: Running,
     /// Stops the workers.
     stop_workers: Stop,
     pub health: Arc<Health>,
+    traces: Option<Arc<Traces>>,
     /// The address of the HTTP server.
     pub address: SocketAddr,
     pub metrics: Arc<Metrics>,
@@ -99,10 +104,12 @@ impl App {
         );
 
         let stop_workers = Stop::default();
-        let running = kafka::start(settings, &judge, &metrics, &health, &breaker, &stop_workers)?;
+        let traces = start_traces(settings, &metrics)?;
+        let telemetry = Telemetry::new(&metrics, &health, &breaker, traces.as_ref());
+        let running = kafka::start(settings, &judge, telemetry, &stop_workers)?;
         let (loaded, metrics_of) = (loaded.clone(), Arc::clone(&metrics));
         let reloader = Reloader { loaded, judge, breaker, status, metrics: metrics_of };
-        Ok(Self { running, stop_workers, health, address, metrics, reloader })
+        Ok(Self { running, stop_workers, health, traces, address, metrics, reloader })
     }
 
     /// Runs until `stop` is requested or a worker ends with a fault that a restart would not cure,
@@ -119,12 +126,17 @@ impl App {
         self.stop_workers.request();
         tracing::info!("stopping: open epochs are committed first");
         let started = Instant::now();
-        if self.running.finish(started + STOP_BUDGET) {
+        let deadline = started + STOP_BUDGET;
+        if self.running.finish(deadline) {
             tracing::info!(seconds = started.elapsed().as_secs_f64(), "stopped");
         } else {
             tracing::warn!(
                 "the brokers do not answer: open epochs are abandoned, their requests will be processed again"
             );
+        }
+        if let Some(traces) = self.traces {
+            let left = deadline.saturating_duration_since(Instant::now());
+            traces.close(left.min(LAST_SPANS_TIMEOUT));
         }
         logging::report_repeats();
         ended
@@ -147,6 +159,22 @@ fn regions_info<'a>(release: &'a Release, counts: &'a [RegionCount]) -> RegionsI
 
 /// A level, a state, and the number of their codes.
 type RegionCount = (&'static str, &'static str, usize);
+
+/// Starts the traces, if the settings name a collector.
+fn start_traces(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Arc<Traces>>> {
+    let Some(url) = settings.traces.url() else {
+        return Ok(None);
+    };
+    tracing::info!(url, "sampled requests get spans");
+    let options = traces::Options {
+        url,
+        max_per_second: settings.traces.max_per_second,
+        topic: settings.topics.requests.clone(),
+        group: settings.kafka.group_id.clone(),
+        version: VERSION,
+    };
+    Ok(Some(Arc::new(Traces::start(options, metrics)?)))
+}
 
 /// The number of region codes for each level and state.
 fn region_counts(regions: &Regions) -> Vec<RegionCount> {

@@ -6,12 +6,15 @@ mod security;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv6Addr;
 
+use axum::http::Uri;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 
 use super::layers::DEFAULT;
 use super::topics::separated;
-use super::{GroupProtocol, Kafka, OutcomeForm, Privacy, Problem, PropertyCheck, Settings, Topics};
+use super::{
+    GroupProtocol, Kafka, OutcomeForm, Privacy, Problem, PropertyCheck, Settings, Topics, Traces,
+};
 
 /// The problems of settings whose values all have the right type.
 ///
@@ -30,6 +33,7 @@ pub(super) fn check(
     check.topics(&settings.topics);
     check.replies(&settings.topics);
     check.dropped_headers(&settings.topics);
+    check.traces(&settings.traces);
     let (least, most) =
         (settings.delivery.commit_min_interval_ms, settings.delivery.commit_interval_ms);
     if least > most {
@@ -152,6 +156,18 @@ impl Check<'_> {
             self.refuse(
                 &["topics.drop_headers"],
                 "expected names of headers separated by commas, with a * only at the end of a name",
+            );
+        }
+    }
+
+    fn traces(&mut self, traces: &Traces) {
+        let endpoint = traces.endpoint.as_deref().map(str::parse::<Uri>);
+        let is_http =
+            |uri: &Uri| matches!(uri.scheme_str(), Some("http" | "https")) && uri.query().is_none();
+        if endpoint.is_some_and(|uri| !uri.as_ref().is_ok_and(is_http)) {
+            self.refuse(
+                &["traces.endpoint"],
+                "expected the address of a collector that accepts OTLP over HTTP, such as http://host:4318",
             );
         }
     }

@@ -74,6 +74,17 @@ pub(super) fn environment(
     layer
 }
 
+/// The variables that OpenTelemetry defines for any program. Files and this program's own variables
+/// override them.
+pub(super) fn open_telemetry(variables: &[(OsString, OsString)]) -> Layer {
+    const NAME: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+    let value = variables.iter().find(|(name, _)| name == NAME);
+    let value = value.map(|(_, value)| value.to_string_lossy().into_owned());
+    let layer =
+        value.map(|text| ("traces.endpoint".to_owned(), Value::new(Some(&NAME.to_owned()), text)));
+    layer.into_iter().collect()
+}
+
 /// The password in `kafka.security.password_file`, if the layers set that. A line break at the end
 /// of the file is not part of the password.
 pub(super) fn password_file(layers: &[Layer], problems: &mut Vec<Problem>) -> Layer {

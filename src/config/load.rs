@@ -108,7 +108,8 @@ fn load(
     release: impl FnOnce(Option<&Path>) -> Result<Arc<Release>, ReleaseError>,
 ) -> Result<Loaded, Problems> {
     let mut problems = Vec::new();
-    let mut layers = vec![layers::defaults()];
+    let variables: Vec<_> = variables.into_iter().collect();
+    let mut layers = vec![layers::defaults(), layers::open_telemetry(&variables)];
     layers.extend(files.iter().map(|path| layers::file(path, &mut problems)));
     layers.push(layers::environment(variables, &mut problems));
     layers.extend(candidate.iter().map(|path| layers::file(path, &mut problems)));

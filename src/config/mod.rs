@@ -16,6 +16,7 @@ mod rule;
 mod schema;
 mod secret;
 mod topics;
+mod traces;
 mod warnings;
 
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ pub use problem::{Problem, Problems};
 pub use schema::schema;
 pub use secret::{Properties, Secret, without_line_break};
 pub use topics::{DroppedHeaders, Topics};
+pub use traces::Traces;
 
 use crate::pipeline::breaker;
 use crate::pipeline::judge::Dating;
@@ -55,6 +57,7 @@ pub struct Settings {
     pub regions: RegionData,
     pub limits: SizeLimits,
     pub privacy: Privacy,
+    pub traces: Traces,
     pub http: Http,
     pub log: Log,
 }
@@ -69,6 +72,7 @@ impl Settings {
             regions: RegionData::read(keys),
             limits: SizeLimits::read(keys),
             privacy: Privacy::read(keys),
+            traces: Traces::read(keys),
             http: Http::read(keys),
             log: Log::read(keys),
         }

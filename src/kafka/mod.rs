@@ -22,4 +22,4 @@ pub(crate) use stream::operator;
 pub use stream::shutdown::Stop;
 // The model in `tests/model` asks the same code.
 pub use stream::start::{Committed, Known, Ledger, Start, Watermarks, decide};
-pub(crate) use stream::{Running, start};
+pub(crate) use stream::{Running, Telemetry, start};

@@ -8,6 +8,7 @@ mod regions;
 mod reloads;
 mod requests;
 mod snapshot;
+mod spans;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub use self::regions::RegionsInfo;
 pub use self::reloads::{Outcome, Reloads};
 use self::requests::{ApiRequests, Requests};
 pub use self::snapshot::{Snapshot, quantile};
+pub use self::spans::Spans;
 use super::lag::Lag;
 use super::obstacle::{Obstacle, Problem};
 use crate::pipeline::epoch::Tally;
@@ -63,6 +65,7 @@ pub struct Metrics {
     obstacles: IntGaugeVec,
     /// Partitions of this instance that are not read.
     pub standing_partitions: IntGauge,
+    pub spans: Spans,
     commit_duration: Histogram,
     latency: Histogram,
     epoch_records: Histogram,
@@ -253,6 +256,7 @@ impl Metrics {
                 "nik_stream_standing_partitions",
                 "Partitions of this instance that are not read; readiness says why.",
             ),
+            spans: Spans::new(&registry),
             commit_duration: histogram(
                 "nik_stream_commit_duration_seconds",
                 "Seconds from the end of an epoch to its commit.",

@@ -6,6 +6,7 @@ pub mod logging;
 pub mod metrics;
 pub mod obstacle;
 mod repeats;
+pub mod traces;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -119,6 +119,28 @@ fn dropped_headers_are_names_with_a_star_only_at_the_end() {
 }
 
 #[test]
+fn traces_go_to_a_collector_over_http_also_by_the_variable_of_open_telemetry() {
+    let text =
+        "expected the address of a collector that accepts OTLP over HTTP, such as http://host:4318";
+    for endpoint in ["grpc://a:4317", "a:4318", "http://", "http://a b", "http://a/?b"] {
+        let expected = format!("0.toml: traces.endpoint: {text}");
+        assert_eq!(problem(&format!("[traces]\nendpoint = \"{endpoint}\"")), expected);
+    }
+    let load = |file: &str, endpoint: &str| {
+        let path = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(path.path(), file).unwrap();
+        let variable = ("OTEL_EXPORTER_OTLP_ENDPOINT".into(), endpoint.into());
+        load_from(&[path.path().to_owned()], [variable], check_property)
+    };
+    let url = |file| load(file, "http://a:4318").unwrap().settings.traces.url();
+    assert_eq!(url("").as_deref(), Some("http://a:4318/v1/traces"));
+    assert_eq!(url("traces.endpoint = \"\""), None);
+    assert!(load("", "https://a").is_ok());
+    let problems = load("", "a:4317").unwrap_err().to_string();
+    assert_eq!(problems, format!("OTEL_EXPORTER_OTLP_ENDPOINT: traces.endpoint: {text}"));
+}
+
+#[test]
 fn topics_have_three_different_names_that_kafka_accepts() {
     assert_eq!(
         problem("[topics]\nresults = \"nik.requests\""),

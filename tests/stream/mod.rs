@@ -24,5 +24,6 @@ mod reload;
 mod replies;
 mod slow_brokers;
 mod stops;
+mod traces;
 mod unpacked;
 mod unreadable;

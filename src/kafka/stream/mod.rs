@@ -37,14 +37,11 @@ use crate::kafka::client::producer::transaction_timeout;
 use crate::kafka::client::spawn;
 use crate::pipeline::epoch::Pace;
 use crate::pipeline::judge::JudgeInForce;
-use crate::telemetry::health::Health;
-use crate::telemetry::logging::RepeatLimit;
-use crate::telemetry::metrics::Metrics;
-use breaker::SharedBreaker;
 use headers::OutcomeHeaders;
 use outputs::Outputs;
 use renewal::{Turn, publish_expiries, watch_files};
-use shared::{Shared, StreamPolicy, Telemetry};
+pub(crate) use shared::Telemetry;
+use shared::{Shared, StreamPolicy};
 use shutdown::{ShutdownBarrier, Signal, Stop};
 use supervisor::supervise;
 use watch::Watch;
@@ -64,9 +61,7 @@ pub(crate) struct Running {
 pub(crate) fn start(
     settings: &Settings,
     judge: &Arc<JudgeInForce>,
-    metrics: &Arc<Metrics>,
-    health: &Arc<Health>,
-    breaker: &Arc<SharedBreaker>,
+    telemetry: Telemetry,
     stop: &Stop,
 ) -> Result<Running, Fault> {
     let (clients, delivery) = (Clients::new(settings), &settings.delivery);
@@ -83,12 +78,7 @@ pub(crate) fn start(
         headers: OutcomeHeaders::new(settings),
         clients,
         policy: StreamPolicy::new(settings),
-        telemetry: Telemetry {
-            metrics: Arc::clone(metrics),
-            health: Arc::clone(health),
-            breaker: Arc::clone(breaker),
-            replaced: RepeatLimit::new(1, announce::REPLACED_WINDOW),
-        },
+        telemetry,
         refresh: Signal::default(),
         outages: AtomicU64::new(0),
         own_positions: Arc::default(),

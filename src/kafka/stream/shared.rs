@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::announce;
 use super::breaker::SharedBreaker;
 use super::headers::OutcomeHeaders;
 use super::outputs::Outputs;
@@ -18,6 +19,7 @@ use crate::pipeline::timestamps::Replaced;
 use crate::telemetry::health::Health;
 use crate::telemetry::logging::RepeatLimit;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::Traces;
 
 pub struct Shared {
     pub clients: Clients,
@@ -51,6 +53,25 @@ pub struct Telemetry {
     pub breaker: Arc<SharedBreaker>,
     /// Limits the lines about timestamps that were replaced.
     pub replaced: RepeatLimit<Replaced>,
+    /// `None`: no traces.
+    pub traces: Option<Arc<Traces>>,
+}
+
+impl Telemetry {
+    pub fn new(
+        metrics: &Arc<Metrics>,
+        health: &Arc<Health>,
+        breaker: &Arc<SharedBreaker>,
+        traces: Option<&Arc<Traces>>,
+    ) -> Self {
+        Self {
+            metrics: Arc::clone(metrics),
+            health: Arc::clone(health),
+            breaker: Arc::clone(breaker),
+            replaced: RepeatLimit::new(1, announce::REPLACED_WINDOW),
+            traces: traces.cloned(),
+        }
+    }
 }
 
 impl Shared {

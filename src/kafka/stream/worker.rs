@@ -7,6 +7,7 @@
 
 mod outcome;
 mod recovery;
+mod traced;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSetti
 use crate::pipeline::Position;
 use crate::pipeline::epoch::{Cadence, Epoch};
 use crate::pipeline::judge::Judge;
+use crate::telemetry::traces::Sampled;
 use outcome::Input;
 
 /// The longest wait for a record, because a stop and the breaker are checked in between.
@@ -58,6 +60,8 @@ struct OpenBatch {
     /// The partition of a record that waits until its outcome can be routed.
     unroutable: Option<i32>,
     refusals: Refusals,
+    /// The requests of the epoch that get a span once they are committed.
+    sampled: Vec<Sampled>,
     /// The group metadata under which the epoch's records are read.
     group_metadata: Option<GroupMetadata>,
     /// When the last poll or commit returned. Reading the clock is expensive compared with
@@ -195,6 +199,7 @@ impl OpenBatch {
                     self.note_timestamp(input, attempt);
                     self.note_nik_in_key(input);
                     self.epoch.explain(&outcome, self.judge.processor.explained());
+                    self.note_sampled(input, &outcome);
                     self.unfinished = None;
                     if attempt.is_alone() {
                         self.settle()?;
@@ -246,6 +251,7 @@ impl Worker {
             unfinished: None,
             unroutable: None,
             refusals: Refusals::default(),
+            sampled: Vec::new(),
             group_metadata: None,
             now,
             last_commit: now,

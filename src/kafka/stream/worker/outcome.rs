@@ -170,6 +170,7 @@ impl OpenBatch {
             let seconds = self.last_duration.as_secs_f64();
             tracing::warn!(worker = self.index, seconds, bytes, "a commit was slow: {SMALLER}");
         }
+        self.send_sampled();
         self.refusals.committed(self.epoch.positions());
         self.breaker.committed(self.epoch.tally());
         self.start_epoch();
@@ -178,6 +179,7 @@ impl OpenBatch {
     pub fn start_epoch(&mut self) {
         self.epoch.clear();
         self.cadence.bytes = self.shared.pace.limit();
+        self.sampled.clear();
         self.refusals.forget_tags();
     }
 }

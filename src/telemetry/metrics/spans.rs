@@ -1,0 +1,22 @@
+//! Counters of the spans of traces.
+
+use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+
+use super::register;
+
+pub struct Spans {
+    pub sent: IntCounter,
+    pub dropped: IntCounter,
+}
+
+impl Spans {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let options = Opts::new(
+            "nik_stream_spans_total",
+            "Spans of traces: sent to the collector, or dropped because of the limit per second, a full queue or the collector.",
+        );
+        let spans = register(registry, IntCounterVec::new(options, &["outcome"]));
+        let [sent, dropped] = ["sent", "dropped"].map(|it| spans.with_label_values(&[it]));
+        Self { sent, dropped }
+    }
+}
