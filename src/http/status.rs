@@ -110,6 +110,7 @@ impl Status {
                     "section": snapshot.counts("nik_summary_valid_section_total", "section"),
                 },
             },
+            "reasons": snapshot.nested_counts("nik_stream_reasons_total", "section", "reason"),
             "requests": {
                 "result": requests(&snapshot, "result"),
                 "failure": requests(&snapshot, "failure"),

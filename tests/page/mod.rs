@@ -16,6 +16,8 @@ use browser::Browser;
 const DESKTOP: (u32, u32) = (1440, 1000);
 const PHONE: (u32, u32) = (360, 740);
 const PARTITIONS: usize = 3;
+/// A request with a NIK that is invalid in two sections.
+const EXPLAINED: &[u8] = br#"{"nik":["3273013104900000"],"process":"explain"}"#;
 
 /// The shown text by its path in the status.
 const SHOWN: &str = "return Object.fromEntries([...document.querySelectorAll('[data-from]')]
@@ -43,6 +45,10 @@ fn name(path: &str) -> Option<String> {
     Some(match above {
         "failures" => format!("nik_stream_failures_total{{reason=\"{last}\"}}"),
         "requests" => format!("nik_stream_requests_total {last}"),
+        _ if above.starts_with("reasons.") => {
+            let section = above.trim_start_matches("reasons.");
+            format!("nik_stream_reasons_total{{reason=\"{last}\",section=\"{section}\"}}")
+        }
         "summary" => format!("nik_summary_{last}_total"),
         "summary.valid" => format!("nik_summary_valid_{last}_total"),
         "summary.valid.section" => {
@@ -58,7 +64,8 @@ fn expected(program: &Program) -> BTreeMap<String, u64> {
     for (name, value) in program.metrics() {
         let outcome = name.strip_prefix("nik_stream_requests_total{outcome=\"");
         let outcome = outcome.and_then(|rest| rest.split('"').next());
-        let shown = name.starts_with("nik_summary_") || name.starts_with("nik_stream_failures_");
+        let families = ["nik_summary_", "nik_stream_failures_", "nik_stream_reasons_"];
+        let shown = families.iter().any(|family| name.starts_with(family));
         let name = match outcome {
             Some(outcome) => format!("nik_stream_requests_total {outcome}"),
             None if shown => name,
@@ -89,13 +96,16 @@ fn the_numbers_on_the_page_equal_the_metrics_and_follow_them() {
     let mut requests = Requests::new(0, PARTITIONS);
     let mut sent: Vec<NewRecord> = Vec::new();
     for count in [700, 2_500] {
-        let more: Vec<_> = requests.by_ref().take(count).collect();
+        let mut more: Vec<_> = requests.by_ref().take(count).collect();
+        more.push(NewRecord { value: Some(EXPLAINED.to_vec()), ..more[0].clone() });
         shared().produce(&stage.requests, &more);
         sent.extend(more);
         wait_until("all requests are counted", || counted(&program.metrics()) == counters(&sent));
         // Without a reload of the page.
         let counters = expected(&program);
         assert!(counters["nik_stream_requests_total failure"] > 0);
+        let reasons = counters.iter().filter(|(name, _)| name.contains("_reasons_"));
+        assert!(reasons.map(|(_, count)| count).sum::<u64>() > 0, "{counters:?}");
         wait_until("the page has followed", || shown(&browser) == counters);
     }
 

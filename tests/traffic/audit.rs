@@ -6,8 +6,8 @@ use nik::Date;
 use nik::dataset;
 use nik::region::RetiredCodes;
 use nik_stream::pipeline::epoch::Tally;
-use nik_wire::Reason;
 use nik_wire::process::{Outcome, Processor, Settings};
+use nik_wire::{Process, Reason};
 use serde_json::value::RawValue;
 
 use super::load::{Load, OVERSIZE, id};
@@ -196,13 +196,14 @@ pub fn counters<'a>(requests: impl IntoIterator<Item = &'a NewRecord>) -> BTreeM
         (section("dob"), summary.dob),
         (section("gender"), summary.gender),
         (section("computerized"), summary.computerized),
-        (requests("result", "limited"), tally.results[0]),
-        (requests("result", "full"), tally.results[1]),
-        (requests("failure", "limited"), tally.failures[0]),
-        (requests("failure", "full"), tally.failures[1]),
         (requests("failure", "none"), tally.unread),
     ];
-    failures.chain(others).collect()
+    let counts = Process::ALL.into_iter().zip(tally.results.into_iter().zip(tally.failures));
+    let processes = counts.flat_map(|(process, (results, failures))| {
+        let process = process.as_str();
+        [(requests("result", process), results), (requests("failure", process), failures)]
+    });
+    failures.chain(others).chain(processes).collect()
 }
 
 /// The counters of an instance that [`counters`] predicts.

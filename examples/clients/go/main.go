@@ -1,4 +1,4 @@
-// Sends three requests to nik-stream and reads the outcomes, with franz-go. BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default.
+// Sends four requests to nik-stream and reads the outcomes, with franz-go. BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default.
 package main
 
 import (
@@ -17,12 +17,20 @@ import (
 
 // Send NIKs as strings: an `any` holds a number as a float64, which is exact up to 2^53 only, and 0123 in Go source is 83.
 var asked = []struct {
-	NIK     []string `json:"nik"`
-	Process string   `json:"process"`
+	NIK     []any  `json:"nik"`
+	Process string `json:"process"`
 }{
-	{[]string{"3273010101900001", "1234567891234567"}, "limited"},
-	{[]string{"3273010101900001"}, "full"},
-	{[]string{"3273010101900001"}, "fast"}, // an unknown process
+	{[]any{"3273010101900001", "1234567891234567"}, "limited"},
+	{[]any{"3273010101900001"}, "full"},
+	{[]any{Claim{"3273010101900001", "1990-01-11", "Man"}, "1234567891234567"}, "explain"},
+	{[]any{"3273010101900001"}, "fast"}, // an unknown process
+}
+
+// A NIK with what its holder declared.
+type Claim struct {
+	NIK       string `json:"nik"`
+	BirthDate string `json:"birth_date"`
+	Gender    string `json:"gender"`
 }
 
 func main() {
@@ -71,9 +79,14 @@ func tell(at int, outcome *kgo.Record) {
 			return
 		}
 	}
+	if asked[at].Process == "explain" {
+		explain(at, outcome)
+		return
+	}
 	var result struct{ Data map[string]json.RawMessage }
 	check(json.Unmarshal(outcome.Value, &result))
-	for _, nik := range asked[at].NIK { // in the order of the request, since a map has none
+	for _, element := range asked[at].NIK { // in the order of the request, since a map has none
+		nik := element.(string)
 		var valid bool
 		if json.Unmarshal(result.Data[nik], &valid) == nil {
 			fmt.Println(at+1, nik, map[bool]string{true: "valid", false: "not valid"}[valid])
@@ -86,6 +99,32 @@ func tell(at int, outcome *kgo.Record) {
 		}
 		check(json.Unmarshal(result.Data[nik], &full))
 		fmt.Printf("%d %s %s, born %s\n", at+1, nik, full.Data.Area.Value["district"], full.Data.Dob.Value["dob"])
+	}
+}
+
+// One entry for each readable element, in the order sent.
+func explain(at int, outcome *kgo.Record) {
+	var result struct {
+		Data []struct {
+			NIK      string
+			Sections map[string]struct{ Reason *string }
+			Declared map[string]any
+		}
+	}
+	check(json.Unmarshal(outcome.Value, &result))
+	for _, entry := range result.Data {
+		var found []string
+		for _, name := range []string{"length", "area", "dob", "gender", "computerized"} {
+			if reason := entry.Sections[name].Reason; reason != nil {
+				found = append(found, name+" "+*reason)
+			}
+		}
+		for _, name := range []string{"birth_date", "gender", "area"} {
+			if outcome, declared := entry.Declared[name].(string); declared {
+				found = append(found, name+" "+outcome)
+			}
+		}
+		fmt.Println(at+1, entry.NIK, strings.Join(found, ", "))
 	}
 }
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sends three requests to nik-stream and reads the outcomes, with kcat and jq.
+# Sends four requests to nik-stream and reads the outcomes, with kcat and jq.
 #
 #     sh client.sh
 #
@@ -13,7 +13,8 @@ run=$(date +%s)-$$ # your own key, such as an application id; the outcome has th
 kcat -b "$brokers" -P -t nik.requests -K "$(printf '\t')" -X enable.idempotence=true <<REQUESTS
 $run-1	{"nik":["3273010101900001","1234567891234567"],"process":"limited"}
 $run-2	{"nik":["3273010101900001"],"process":"full"}
-$run-3	{"nik":["3273010101900001"],"process":"fast"}
+$run-3	{"nik":[{"nik":"3273010101900001","birth_date":"1990-01-11","gender":"Man"},"1234567891234567"],"process":"explain"}
+$run-4	{"nik":["3273010101900001"],"process":"fast"}
 REQUESTS
 
 # Prints our outcomes among all committed records of both topics.
@@ -23,7 +24,7 @@ outcomes() {
   done | jq -c --arg run "$run-" 'select(.key // "" | startswith($run))'
 }
 tries=0
-until found=$(outcomes) && [ "$(printf '%s\n' "$found" | grep -c .)" -ge 3 ]; do
+until found=$(outcomes) && [ "$(printf '%s\n' "$found" | grep -c .)" -ge 4 ]; do
   tries=$((tries + 1))
   [ $tries -lt 60 ] || { echo "not every request has an outcome after a minute" >&2; exit 1; }
   sleep 1
@@ -33,6 +34,10 @@ printf '%s\n' "$found" | jq -r '
   (.key | split("-") | last) as $number
   | if .topic == "nik.failures" then
       (.headers as $headers | $headers | index("nik-failure-reason") as $at | "\($number) failed: \($headers[$at + 1])")
+    elif .payload | fromjson | .data | type == "array" then # explain: one entry for each readable element, in the order sent
+      .payload | fromjson | .data[] | "\($number) \(.nik) " + (
+        [(.sections | to_entries[] | select(.value.reason) | "\(.key) \(.value.reason)"),
+         (.declared // {} | to_entries[] | select(.key != "consistent") | "\(.key) \(.value)")] | join(", "))
     else
       .payload | fromjson | .data | to_entries[] | "\($number) \(.key) " + (
         if .value | type == "boolean" then (if .value then "valid" else "not valid" end)

@@ -1,4 +1,4 @@
-// Sends three requests to nik-stream and reads the outcomes, with KafkaJS.
+// Sends four requests to nik-stream and reads the outcomes, with KafkaJS.
 //
 //     npm ci
 //     node client.js
@@ -22,6 +22,7 @@ const kafka = new kafkajs.Kafka({ brokers, logLevel: kafkajs.logLevel.ERROR })
 const asked = [
   { nik: ['3273010101900001', '1234567891234567'], process: 'limited' },
   { nik: ['3273010101900001'], process: 'full' },
+  { nik: [{ nik: '3273010101900001', birth_date: '1990-01-11', gender: 'Man' }, '1234567891234567'], process: 'explain' },
   { nik: ['3273010101900001'], process: 'fast' } // an unknown process
 ]
 const keys = asked.map(() => randomUUID()) // your own, such as application ids; outcomes have the same keys
@@ -54,7 +55,16 @@ for (const [at, key] of keys.entries()) {
     console.log(at + 1, 'failed:', message.headers['nik-failure-reason'].toString())
     continue
   }
-  for (const [nik, told] of Object.entries(JSON.parse(message.value).data)) {
+  const { data } = JSON.parse(message.value)
+  if (Array.isArray(data)) { // explain: one entry for each readable element, in the order sent
+    for (const { nik, sections, declared } of data) {
+      const reasons = Object.entries(sections).filter(([, { reason }]) => reason).map(([name, { reason }]) => `${name} ${reason}`)
+      const compared = Object.entries(declared ?? {}).filter(([name]) => name !== 'consistent').map((it) => it.join(' '))
+      console.log(at + 1, nik, [...reasons, ...compared].join(', '))
+    }
+    continue
+  }
+  for (const [nik, told] of Object.entries(data)) {
     const { area, dob } = told.data ?? {}
     console.log(at + 1, nik, dob ? `${area.value.district}, born ${dob.value.dob}` : told ? 'valid' : 'not valid')
   }

@@ -1,4 +1,4 @@
-"""Sends three requests to nik-stream and reads the outcomes, with confluent-kafka.
+"""Sends four requests to nik-stream and reads the outcomes, with confluent-kafka.
 
     pip install --require-hashes -r requirements.txt
     python client.py
@@ -21,6 +21,7 @@ SERVERS = {"bootstrap.servers": os.environ.get("BOOTSTRAP_SERVERS", "localhost:9
 asked = [
     {"nik": ["3273010101900001", "1234567891234567"], "process": "limited"},
     {"nik": ["3273010101900001"], "process": "full"},
+    {"nik": [{"nik": "3273010101900001", "birth_date": "1990-01-11", "gender": "Man"}, "1234567891234567"], "process": "explain"},
     {"nik": ["3273010101900001"], "process": "fast"},  # an unknown process
 ]
 keys = [uuid.uuid4().hex for _ in asked]  # your own, such as an application id; the outcome has the same key
@@ -56,7 +57,14 @@ for number, key in enumerate(keys, 1):
     if record.topic() == "nik.failures":
         print(number, "failed:", dict(record.headers())["nik-failure-reason"].decode())
         continue
-    for nik, told in json.loads(record.value())["data"].items():
+    data = json.loads(record.value())["data"]
+    if isinstance(data, list):  # explain: one entry for each readable element, in the order sent
+        for entry in data:
+            reasons = [(name, section["reason"]) for name, section in entry["sections"].items() if section["reason"]]
+            declared = [(name, outcome) for name, outcome in (entry["declared"] or {}).items() if name != "consistent"]
+            print(number, entry["nik"], ", ".join(f"{name} {why}" for name, why in reasons + declared))
+        continue
+    for nik, told in data.items():
         if isinstance(told, bool):
             print(number, nik, "valid" if told else "not valid")
         else:

@@ -18,8 +18,8 @@ const SUGGESTIONS: usize = 3;
 
 /// Explain a reason: its rule, its source, what to say and where to look
 ///
-/// Reasons are those of invalid sections and of failures. Warnings and the outcomes of comparisons
-/// with declared values are explained, too.
+/// Reasons are those of `process` "explain" and of failures. Warnings and the outcomes of
+/// comparisons with declared values are explained, too.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   nik-stream explain

@@ -308,14 +308,14 @@ const FAILURES: [Explanation; 8] = [
         rule: "The request is not UTF-8, starts with a byte order mark, is not JSON, is nested deeper than 128, contains an escaped lone surrogate, or has bytes after the object.",
         source: REQUESTS,
         say: "Send one JSON object in UTF-8, with the NIKs as strings: a number with a leading zero is not JSON.",
-        look: "the serializer of the producer: Avro, Protobuf and a schema id before the JSON end here.",
+        look: "the serializer of the producer: Avro and Protobuf end here, and a schema id before the JSON unless `topics.framing` is `either`.",
     },
     Explanation {
         name: "invalid_request",
         rule: "The request is not an object, `nik` is missing, given twice or not an array, or `process` is missing, given twice or not a string.",
         source: REQUESTS,
         say: "Send one object with one array `nik` and one string `process`.",
-        look: "an envelope around the request, and a converter that adds `schema` and `payload`.",
+        look: "an envelope around the request, such as a structured CloudEvent or the `schema` and `payload` of a converter.",
     },
     Explanation {
         name: "unknown_process",

@@ -70,9 +70,9 @@ const row = (head, ...froms) => {
   return line;
 };
 
+const SECTIONS = ["length", "area", "dob", "gender", "computerized"];
 const sections = (status) => {
-  const order = ["length", "area", "dob", "gender", "computerized"];
-  rows(byId("sections"), order, (name) => {
+  rows(byId("sections"), SECTIONS, (name) => {
     const line = row(name, null, { from: `summary.valid.section.${name}` }, { share: `summary.valid.section.${name}` });
     const bar = line.cells[1];
     bar.className = "bar";
@@ -93,6 +93,25 @@ const reasons = (status) => {
   const body = byId("reasons");
   rows(body, Object.keys(status.failures).sort(), (reason) => row(reason, { from: `failures.${reason}` }));
   for (const line of body.rows) line.classList.toggle("zero", status.failures[line.dataset.key] === 0);
+};
+
+// One table for each section, with the reasons that made it invalid.
+const invalid = ({ reasons }) => {
+  const tables = byId("invalid-by-section");
+  if (!tables.childElementCount) {
+    tables.append(...SECTIONS.map((section) => {
+      const table = document.createElement("table");
+      table.createCaption().textContent = section;
+      table.createTBody();
+      return table;
+    }));
+  }
+  SECTIONS.forEach((section, place) => {
+    const body = tables.children[place].tBodies[0];
+    const counts = reasons[section] ?? {};
+    rows(body, Object.keys(counts).sort(), (reason) => row(reason, { from: `reasons.${section}.${reason}` }));
+    for (const line of body.rows) line.classList.toggle("zero", counts[line.dataset.key] === 0);
+  });
 };
 
 const partitions = (status) => {
@@ -146,6 +165,7 @@ const state = (name, text, problems) => {
 const show = (status) => {
   sections(status);
   reasons(status);
+  invalid(status);
   partitions(status);
   fill(status);
   chart(status.rates);

@@ -45,6 +45,28 @@ impl Snapshot {
         self.by_label(name, label).map(|(label, value)| (label, whole(value))).collect()
     }
 
+    /// The values of a metric with two labels, as whole numbers: by the outer label, then by the
+    /// inner one.
+    pub fn nested_counts(
+        &self,
+        name: &str,
+        outer: &str,
+        inner: &str,
+    ) -> BTreeMap<&str, BTreeMap<&str, u64>> {
+        let mut counts = BTreeMap::<&str, BTreeMap<&str, u64>>::new();
+        let Some(family) = self.family(name) else {
+            return counts;
+        };
+        for metric in family.get_metric() {
+            let label = |name| metric.get_label().iter().find(|it| it.name() == name);
+            if let (Some(outer), Some(inner)) = (label(outer), label(inner)) {
+                let inner_counts = counts.entry(outer.value()).or_default();
+                inner_counts.insert(inner.value(), whole(value(family, metric)));
+            }
+        }
+        counts
+    }
+
     /// The buckets of a histogram without labels: each upper bound with the number of observations
     /// up to it.
     pub fn buckets(&self, name: &str) -> Vec<(f64, u64)> {
@@ -124,6 +146,9 @@ mod tests {
         let snapshot = snapshot();
         assert_eq!(snapshot.sum("a_total", "outcome", "result"), Some(7));
         assert_eq!(snapshot.sum("a_total", "process", "full"), Some(8));
+        let nested = snapshot.nested_counts("a_total", "outcome", "process");
+        assert_eq!(nested["result"], BTreeMap::from([("full", 3), ("limited", 4)]));
+        assert_eq!(nested["failure"], BTreeMap::from([("full", 5)]));
         assert_eq!(snapshot.value("b_total"), Some(1));
         assert_eq!(snapshot.buckets("h_seconds"), [(0.1, 1), (1.0, 1), (f64::INFINITY, 2)]);
         assert!(snapshot.text().contains("\nb_total 1\n"));

@@ -1,3 +1,4 @@
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
@@ -15,17 +16,21 @@ import org.springframework.kafka.listener.KafkaMessageListenerContainer;
 import org.springframework.kafka.listener.MessageListener;
 import tools.jackson.databind.json.JsonMapper;
 
-/** Asks nik-stream three things and reads the outcomes, with Spring for Apache Kafka. BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default. */
+/** Sends four requests to nik-stream and reads the outcomes, with Spring for Apache Kafka. BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default. */
 public class Client {
     static final JsonMapper JSON = new JsonMapper();
 
     // Send NIKs as strings, not as long: 0123L in Java source is 83, and many JSON parsers cannot represent numbers beyond 2^53.
-    record Request(List<String> nik, String process) {}
+    record Request(List<Object> nik, String process) {}
+
+    /** A NIK with what its holder declared. */
+    record Claim(String nik, String birth_date, String gender) {}
 
     public static void main(String[] arguments) throws Exception {
         var asked = List.of(
                 new Request(List.of("3273010101900001", "1234567891234567"), "limited"),
                 new Request(List.of("3273010101900001"), "full"),
+                new Request(List.of(new Claim("3273010101900001", "1990-01-11", "Man"), "1234567891234567"), "explain"),
                 new Request(List.of("3273010101900001"), "fast")); // an unknown process
         // Use your own key, such as an application id. The outcome has the same key.
         var keys = asked.stream().map(request -> UUID.randomUUID().toString()).toList();
@@ -64,7 +69,20 @@ public class Client {
             System.out.println(number + " failed: " + new String(outcome.headers().lastHeader("nik-failure-reason").value()));
             return;
         }
-        JSON.readTree(outcome.value()).get("data").properties().forEach(entry -> {
+        var data = JSON.readTree(outcome.value()).get("data");
+        data.values().forEach(entry -> { // explain: an array with one entry for each readable element, in the order sent
+            if (!data.isArray()) return;
+            var found = new ArrayList<String>();
+            entry.get("sections").properties().forEach(section -> {
+                var reason = section.getValue().get("reason");
+                if (!reason.isNull()) found.add(section.getKey() + " " + reason.asString());
+            });
+            entry.get("declared").properties().forEach(declared -> {
+                if (declared.getValue().isString()) found.add(declared.getKey() + " " + declared.getValue().asString());
+            });
+            System.out.println(number + " " + entry.get("nik").asString() + " " + String.join(", ", found));
+        });
+        data.properties().forEach(entry -> { // an array has none
             var told = entry.getValue();
             System.out.println(number + " " + entry.getKey() + " " + (told.isBoolean()
                     ? (told.asBoolean() ? "valid" : "not valid")
