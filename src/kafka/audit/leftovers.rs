@@ -12,6 +12,9 @@ pub struct Leftovers {
     met: Vec<MetBy>,
     requests: Vec<(Left, State)>,
     outcomes: Vec<(Left, State)>,
+    /// Requests behind the group's position, with the other contents of their outcomes. They need no
+    /// outcome, so they get what the others leave.
+    in_flight: Vec<(Left, Vec<Content>)>,
     /// The latest request with the identity of one of the outcomes.
     latest: HashMap<Identity, Place>,
     /// The timestamps of requests outside of the span that one of the outcomes may belong to.
@@ -67,7 +70,7 @@ impl Leftovers {
         let open = |lefts: Vec<Left>| lefts.into_iter().map(|it| (it, State::Open)).collect();
         let (requests, outcomes) = (open(requests), open(outcomes));
         let (latest, outside) = (HashMap::new(), HashMap::new());
-        Self { streams, met, requests, outcomes, latest, outside }
+        Self { streams, met, requests, outcomes, in_flight: Vec::new(), latest, outside }
     }
 
     /// How many records are left.
@@ -95,27 +98,39 @@ impl Leftovers {
         let latest = self.latest.entry(request.identity).or_insert(request.place);
         *latest = request.place.max(*latest);
         let range = self.outcomes_of(request.identity);
-        let outcomes = &mut self.outcomes[range];
-        for (outcome, state) in outcomes.iter_mut() {
+        for (outcome, state) in &mut self.outcomes[range] {
             if *state == State::Open && outcome.content == request.content {
                 *state = State::Copy;
             }
         }
         let range = range_of(&self.requests, request.identity);
         for (left, state) in &mut self.requests[range] {
-            if left.place != request.place {
-                if *state == State::Open && left.content == request.content {
-                    *state = State::Copy;
-                }
-                continue;
+            let is_other = left.place != request.place;
+            if is_other && *state == State::Open && left.content == request.content {
+                *state = State::Copy;
             }
-            let is_right = |(outcome, state): &&mut (Left, State)| {
-                *state == State::Open && others.contains(&outcome.content)
-            };
-            if let Some((_, outcome)) = outcomes.iter_mut().find(is_right) {
-                *outcome = State::Settled;
-                *state = State::Settled;
-            }
+        }
+        if self.is_in_flight(&request) {
+            self.in_flight.push((request, others.to_vec()));
+        } else {
+            self.settle_with(&request, others);
+        }
+    }
+
+    /// Settles the request with an outcome that has one of these contents.
+    fn settle_with(&mut self, request: &Left, contents: &[Content]) {
+        let range = range_of(&self.requests, request.identity);
+        let mut requests = self.requests[range].iter_mut();
+        let Some((_, state)) = requests.find(|(left, _)| left.place == request.place) else {
+            return;
+        };
+        let range = range_of(&self.outcomes, request.identity);
+        let is_right = |(outcome, state): &&mut (Left, State)| {
+            *state == State::Open && contents.contains(&outcome.content)
+        };
+        if let Some((_, outcome)) = self.outcomes[range].iter_mut().find(is_right) {
+            *outcome = State::Settled;
+            *state = State::Settled;
         }
     }
 
@@ -132,6 +147,9 @@ impl Leftovers {
 
     /// Counts every leftover.
     pub fn settle(mut self, rules: &Rules<'_>, tally: &mut Tally) {
+        for (request, contents) in std::mem::take(&mut self.in_flight) {
+            self.settle_with(&request, &contents);
+        }
         let requests = std::mem::take(&mut self.requests);
         let outcomes = std::mem::take(&mut self.outcomes);
         let (mut requests, mut outcomes) = (&requests[..], &outcomes[..]);
@@ -185,6 +203,8 @@ impl Leftovers {
                 }
             }
         }
+        // Those in flight need no outcome here either.
+        unanswered.sort_by_key(|request| self.is_in_flight(request));
         self.settle_replaced(who, &unanswered, unasked, rules, tally);
     }
 

@@ -172,6 +172,9 @@ pub struct Matcher {
     further: HashMap<Key, VecDeque<Place>>,
     /// The number of places in `further`.
     further_count: usize,
+    /// Requests behind the group's position. They need no outcome, so they get one only if no other
+    /// request does.
+    in_flight: Vec<(Key, Place)>,
     met: Vec<MetBy>,
 }
 
@@ -179,18 +182,27 @@ impl Matcher {
     pub fn new(streams: Vec<Stream>) -> Self {
         let met = vec![MetBy::default(); streams.len()];
         let (waiting, further) = (HashMap::new(), HashMap::new());
-        Self { streams, waiting, further, further_count: 0, met }
+        Self { streams, waiting, further, further_count: 0, in_flight: Vec::new(), met }
     }
 
     /// The number of records that wait.
     pub fn waiting(&self) -> usize {
-        self.waiting.len() + self.further_count
+        self.waiting.len() + self.further_count + self.in_flight.len()
     }
 
     /// Adds a request, with the content that its outcome should have, or an outcome: the stream of
     /// its place says which.
     pub fn add(&mut self, identity: Identity, content: Content, place: Place) {
         let key = Key { identity, content };
+        match self.streams[place.stream()] {
+            Stream::Requests { position: Some(position), .. } if place.offset() >= position => {
+                self.in_flight.push((key, place));
+            }
+            _ => self.meet(key, place),
+        }
+    }
+
+    fn meet(&mut self, key: Key, place: Place) {
         match self.waiting.entry(key) {
             Entry::Vacant(vacant) => {
                 vacant.insert(place);
@@ -222,8 +234,8 @@ impl Matcher {
                     self.further.remove(&key);
                     counterpart
                 };
-                self.note_met(place, content);
-                self.note_met(met, content);
+                self.note_met(place, key.content);
+                self.note_met(met, key.content);
             }
         }
     }
@@ -236,7 +248,11 @@ impl Matcher {
     }
 
     /// Everything that still waits.
-    pub fn leftovers(self) -> Leftovers {
+    pub fn leftovers(mut self) -> Leftovers {
+        // The service may have answered some since the position was read.
+        for (key, place) in std::mem::take(&mut self.in_flight) {
+            self.meet(key, place);
+        }
         let Self { streams, waiting, further, met, .. } = self;
         let (mut requests, mut outcomes) = (Vec::new(), Vec::new());
         let all = waiting.into_iter().chain(
