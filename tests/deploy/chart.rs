@@ -1,11 +1,13 @@
 //! The Helm chart, rendered with the values in its directory `ci`, compared with the program.
 
+use std::path::Path;
 use std::sync::OnceLock;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{program, read, tool, words, written};
+use crate::security::keys;
 
 const CHART: &str = "deploy/helm/nik-stream";
 pub const VALUES: [&str; 3] = ["plain", "secured", "scaled"];
@@ -92,6 +94,16 @@ fn helm_lint_accepts_the_chart() {
     assert!(chart.contains(&format!("\nappVersion: \"{version}\"\n")));
 }
 
+/// A certificate, as the program reads what it is given.
+fn certificate() -> &'static str {
+    static CERTIFICATE: OnceLock<String> = OnceLock::new();
+    CERTIFICATE.get_or_init(|| {
+        let dir = TempDir::new().expect("a directory");
+        keys::make(dir.path());
+        std::fs::read_to_string(dir.path().join("authority.pem")).expect("a certificate")
+    })
+}
+
 #[test]
 fn the_variables_of_every_container_are_settings_of_the_program() {
     for name in VALUES {
@@ -112,7 +124,10 @@ fn the_variables_of_every_container_are_settings_of_the_program() {
                         value.clone_from(&here);
                     } else if let Some(file) = value.strip_prefix(path) {
                         let file = format!("{here}{file}");
-                        std::fs::write(&file, "secret").expect("written");
+                        let is_certificate =
+                            Path::new(&file).extension().is_some_and(|it| it == "crt");
+                        let content = if is_certificate { certificate() } else { "secret" };
+                        std::fs::write(&file, content).expect("written");
                         *value = file;
                     }
                 }

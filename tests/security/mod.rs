@@ -2,7 +2,7 @@
 //!
 //! These tests read the tables of `docs/security.md`: the rights they grant and the messages they expect are those of the page.
 
-mod keys;
+pub mod keys;
 mod provider;
 mod renewal;
 mod rights;
