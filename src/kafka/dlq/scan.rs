@@ -101,7 +101,9 @@ impl DeadLetterTopic {
     /// What became of a dead letter, and why if it was dismissed.
     pub fn fate(&self, dead_letter: &DeadLetter) -> Result<Fate, DlqError> {
         let Position { partition, offset } = dead_letter.position;
-        let progress = progress::load(&self.reader, &self.name, &[partition])?;
+        // A client that has read records reported a missing right on the group before, unnoticed.
+        let reader = Reader::connect(&self.clients)?;
+        let progress = progress::load(&reader, &self.name, &[partition])?;
         let fate = progress.get(&partition).map(|it| it.fate(offset, dead_letter.traits()));
         Ok(fate.unwrap_or(Fate::Open))
     }
