@@ -24,6 +24,7 @@ fn values(numbers: &mut Numbers) -> Vec<Option<Vec<u8>>> {
         r#"{"nik":["N"],"process":"full"}"#,
         r#"{"nik":[N],"process":"limited"}"#,
         r#"{"nik":["NN"," N","xN",-N,N.5,{"N":"N"},[N],"short N"],"process":"full"}"#,
+        r#"{"nik":["N",N,{"nik":"N","birth_date":"1990-01-01","x":N},{"nik":"N."},"xN"],"process":"explain"}"#,
         r#"{"nik":["N"],"process":"N"}"#,
         r#"{"nik":["N"],"process":N}"#,
         r#"{"nik":["N"],"nik":["N"],"process":"full"}"#,
