@@ -151,7 +151,8 @@ nik_describe_transaction(rd_kafka_t *rk, char *state, size_t size, int timeout_m
  * Partitions without a record.
  */
 
-/* Adds a partition to the open transaction. The request follows; see nik_awaits_partitions. */
+/* Adds a partition to the open transaction. The request follows: see nik_awaits_partitions and
+ * nik_transaction_error. */
 rd_kafka_error_t *
 nik_add_partition(rd_kafka_t *rk, const char *name, int32_t partition, int timeout_ms) {
         const struct rd_kafka_metadata *metadata;
@@ -192,6 +193,15 @@ int nik_awaits_partitions(rd_kafka_t *rk) {
                  !TAILQ_EMPTY(&rk->rk_eos.txn_waitresp_rktps);
         mtx_unlock(&rk->rk_eos.txn_pending_lock);
         return awaits;
+}
+
+/* Why the open transaction cannot be committed any more; null if it can. */
+rd_kafka_error_t *nik_transaction_error(rd_kafka_t *rk) {
+        rd_kafka_resp_err_t err;
+        rd_kafka_rdlock(rk);
+        err = rk->rk_eos.txn_err;
+        rd_kafka_rdunlock(rk);
+        return failed(err);
 }
 
 /*

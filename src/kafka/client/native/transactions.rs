@@ -24,6 +24,7 @@ unsafe extern "C" {
         timeout_ms: c_int,
     ) -> *mut sys::rd_kafka_error_t;
     fn nik_awaits_partitions(client: *mut sys::rd_kafka_t) -> c_int;
+    fn nik_transaction_error(client: *mut sys::rd_kafka_t) -> *mut sys::rd_kafka_error_t;
     fn nik_add_group(
         client: *mut sys::rd_kafka_t,
         group: *const c_char,
@@ -65,6 +66,13 @@ pub fn add_partition<C: ClientContext>(
 pub fn awaits_partitions<C: ClientContext>(producer: &Client<C>) -> bool {
     // SAFETY: see the module's argument.
     unsafe { nik_awaits_partitions(producer.native_ptr()) != 0 }
+}
+
+/// Fails if the open transaction cannot be committed any more, for example because the brokers
+/// refuse a partition.
+pub fn check_transaction<C: ClientContext>(producer: &Client<C>) -> Result<(), CallError> {
+    // SAFETY: see the module's argument.
+    checked("add_partition", unsafe { nik_transaction_error(producer.native_ptr()) })
 }
 
 /// Adds the partition of the group's offsets to the open transaction, without offsets.

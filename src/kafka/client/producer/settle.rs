@@ -10,7 +10,7 @@
 //! writes the markers that are missing, and changes nothing where none is. It is empty: a record
 //! would be visible if it commits.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -25,6 +25,7 @@ use super::{
 use crate::kafka::client::c_string;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, transactions};
+use crate::kafka::security::acl::{Operation, Right};
 
 /// How often the coordinator's confirmation of partitions is looked for.
 const CONFIRMATION_INTERVAL: Duration = Duration::from_millis(2);
@@ -169,19 +170,17 @@ impl OutputProducer {
     ) -> Result<(), Fault> {
         let client = self.client.client();
         native::begin_transaction(client)?;
-        let deadline = Instant::now() + CALL_TIMEOUT;
-        for (topic, partition) in reach {
-            match transactions::add_partition(client, &topic, partition, ATTEMPT_TIMEOUT) {
-                // A topic that was deleted with its open records needs no marker.
-                Err(error) if is_unknown(error.code) => {}
-                added => added?,
+        let reach: Vec<_> = reach.into_iter().collect();
+        // Topic by topic, so that a refusal is one of a known topic.
+        for partitions in reach.chunk_by(|(one, _), (other, _)| one == other) {
+            for (topic, partition) in partitions {
+                match transactions::add_partition(client, topic, *partition, ATTEMPT_TIMEOUT) {
+                    // A topic that was deleted with its open records needs no marker.
+                    Err(error) if is_unknown(error.code) => {}
+                    added => added?,
+                }
             }
-        }
-        while transactions::awaits_partitions(client) {
-            if Instant::now() > deadline {
-                return Err(Cause::NotSettled("the partitions are not confirmed".to_owned()).into());
-            }
-            sleep(CONFIRMATION_INTERVAL);
+            self.wait_for_confirmation(&partitions[0].0)?;
         }
         let group = c_string(&self.settings.group)?;
         self.call(move |client, timeout| transactions::add_group(client, &group, timeout))?;
@@ -189,6 +188,32 @@ impl OutputProducer {
             Ending::Commit => native::commit_transaction,
             Ending::Abort => native::abort_transaction,
         })
+    }
+}
+
+impl OutputProducer {
+    /// Waits until the coordinator has confirmed the partitions of `topic`.
+    fn wait_for_confirmation(&self, topic: &CStr) -> Result<(), Fault> {
+        let client = self.client.client();
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        loop {
+            let awaits = transactions::awaits_partitions(client);
+            match transactions::check_transaction(client) {
+                Err(error) if error.code == Code::TopicAuthorizationFailed => {
+                    let right = Right::on_topic(Operation::Write, &topic.to_string_lossy());
+                    let right = self.events().client.access.record_denied(right);
+                    return Err(Cause::Denied(right).into());
+                }
+                checked => checked?,
+            }
+            if !awaits {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Cause::NotSettled("the partitions are not confirmed".to_owned()).into());
+            }
+            sleep(CONFIRMATION_INTERVAL);
+        }
     }
 }
 
