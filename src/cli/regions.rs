@@ -11,7 +11,7 @@ use super::written;
 use crate::regions::Manifest;
 use nik::region::{Code, Confidence, Description, Level, State, Tables};
 
-/// Look up region codes, current or retired, or describe the region data
+/// Looks up region codes, current or retired, or describes the region data
 #[derive(Debug, Args)]
 #[command(after_help = "Example: nik-stream regions lookup 32.73.01 910101")]
 pub struct RegionsArgs {

@@ -16,7 +16,7 @@ const SIMILAR: f64 = 0.7;
 /// The most names that are suggested.
 const SUGGESTIONS: usize = 3;
 
-/// Explain a reason: its rule, its source, what to say and where to look
+/// Explains a reason: its rule, its source, what to say and where to look
 ///
 /// Reasons are those of `process` "explain" and of failures. Warnings and the outcomes of
 /// comparisons with declared values are explained, too.

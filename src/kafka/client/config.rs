@@ -216,6 +216,9 @@ impl Clients {
         config
             // Required by librdkafka; a reader never joins it.
             .set("group.id", self.replay_name())
+            // As for a worker, since librdkafka compares them with each other and with overrides.
+            .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
+            .set("max.poll.interval.ms", kafka.session_timeout_ms.max(300_000).to_string())
             .set("statistics.interval.ms", "0")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
