@@ -108,7 +108,9 @@ impl OutputProducer {
             match transactions::describe_transaction(client, timeout) {
                 Ok(state) => *unsettled.lock() = Ending::of(&state),
                 // Brokers before Kafka 3.0 do not tell; a denial is reported by the next call.
-                Err(error) if !error.retriable => tracing::debug!(%error, "no look back"),
+                Err(error) if !error.retriable => {
+                    tracing::debug!(%error, "the state of the last transaction is unknown");
+                }
                 Err(error) => return Err(error),
             }
             Ok(())

@@ -17,7 +17,7 @@ use crate::telemetry::now_ms;
 use nik_wire::process::Outcome;
 
 /// What follows from brokers that take long, for the log.
-pub const SMALLER: &str = "epochs are limited to so many bytes of outcomes";
+pub const SMALLER: &str = "the next epochs hold at most this many bytes of outcomes";
 
 /// A record to process.
 pub struct Input<'a> {
