@@ -11,6 +11,7 @@ use axum::{Json, Router};
 use serde_json::{Value, json};
 
 use crate::cluster::{NewRecord, shared};
+use crate::traffic::server::serve;
 use crate::traffic::stage::{Stage, TOPIC, ready, stop, wait_until};
 
 /// The first id contains a line break.
@@ -25,17 +26,7 @@ fn start_registry(schemas: &Schemas) -> String {
         .route("/subjects/{subject}/versions", post(register))
         .route("/schemas/ids/{id}", get(schema))
         .with_state(Arc::clone(schemas));
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.set_nonblocking(true).expect("a setting");
-    let address = listener.local_addr().expect("an address");
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.expect("a runtime").block_on(async move {
-            let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-            axum::serve(listener, routes).await
-        })
-    });
-    format!("http://{address}")
+    serve(routes)
 }
 
 async fn register(

@@ -16,6 +16,7 @@ use prost::Message;
 
 use crate::cluster::{NewRecord, shared};
 use crate::traffic::load::now_ms;
+use crate::traffic::server::serve;
 use crate::traffic::stage::{Stage, ready, stop, wait_until};
 
 const NIK: &str = "3273010101900001";
@@ -27,17 +28,7 @@ impl Collector {
     /// Accepts spans; returns its address.
     fn start(&self) -> String {
         let routes = Router::new().route("/v1/traces", post(accept)).with_state(self.clone());
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.set_nonblocking(true).expect("a setting");
-        let address = listener.local_addr().expect("an address");
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            runtime.expect("a runtime").block_on(async move {
-                let listener = tokio::net::TcpListener::from_std(listener).expect("a listener");
-                axum::serve(listener, routes).await
-            })
-        });
-        format!("http://{address}")
+        serve(routes)
     }
 
     fn requests(&self) -> Vec<ExportTraceServiceRequest> {

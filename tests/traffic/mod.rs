@@ -4,4 +4,5 @@
 pub mod audit;
 pub mod load;
 pub mod reader;
+pub mod server;
 pub mod stage;
