@@ -36,7 +36,7 @@ pub use records::{Ends, NewRecord, Producer, Record};
 
 /// A small heap, and half the CPU of the defaults during the start.
 pub const JVM: &str = "-Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
-const BROKER_TIMEOUT: Duration = Duration::from_mins(1);
+const BROKER_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// One broker or more; they are killed and their directory is removed when this is dropped or the test process ends.
 pub struct KafkaCluster {
@@ -97,6 +97,13 @@ impl KafkaCluster {
         }
         cluster.wait_ready();
         cluster
+    }
+
+    /// One broker that the caller has laid out: `java @<dir>/1/java.args` starts it. It is not
+    /// started yet.
+    pub fn laid_out(dir: TempDir, port: u16) -> KafkaCluster {
+        let broker = Broker { port, dir: dir.path().join("1"), process: None };
+        KafkaCluster { brokers: vec![broker], dir }
     }
 
     fn prepare(brokers: usize, jvm: &str, properties: &str, scram: &[String]) -> KafkaCluster {

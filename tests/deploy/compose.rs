@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::{file, program, texts, tool, words, written};
-use crate::cluster::{Kept, ProgramSettings, ports};
+use crate::cluster::{JVM, KafkaCluster, ProgramSettings, ports};
 use crate::traffic::stage::wait_until;
 
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -36,8 +36,63 @@ fn environment(service: &Value, ports: &[(&str, u16)]) -> Vec<(String, String)> 
     variables.iter().map(|(name, value)| (name.clone(), here(value))).collect()
 }
 
-/// Starts a broker from the variables of Apache Kafka's image: `KAFKA_A_B` is the property `a.b`.
-fn broker(environment: &[(String, String)], dir: &Path) -> Kept {
+/// The parts of the file on this machine.
+pub struct Composition {
+    services: Value,
+    pub cluster: KafkaCluster,
+    ports: [(&'static str, u16); 3],
+}
+
+impl Composition {
+    /// The broker runs, and the topics have been created.
+    pub fn start() -> Composition {
+        let services = services();
+        let free = ports::free(3);
+        let ports = [("9092", free), ("29092", free + 1), ("9093", free + 2)];
+        let dir = TempDir::with_prefix("nik-stream-compose-").expect("a temporary directory");
+        lay_out(&environment(&services["kafka"], &ports), dir.path());
+        let mut cluster = KafkaCluster::laid_out(dir, free);
+        cluster.restart(1);
+        let this = Composition { services, cluster, ports };
+        let created = written(&mut this.program("topics", &[]));
+        for topic in ["nik.requests", "nik.results", "nik.failures", "nik.positions"] {
+            assert!(created.contains(&format!("created {topic}: ")), "{created}");
+        }
+        this
+    }
+
+    /// The environment variables of a service.
+    pub fn environment(&self, service: &str) -> Vec<(String, String)> {
+        environment(&self.services[service], &self.ports)
+    }
+
+    /// The command of a service.
+    pub fn command(&self, service: &str) -> Vec<&str> {
+        texts(&self.services[service]["command"])
+    }
+
+    /// The program as a service runs it, with further arguments.
+    fn program(&self, service: &str, further: &[&str]) -> std::process::Command {
+        let arguments = [&self.command(service)[..], further].concat();
+        program(&arguments, &self.environment(service))
+    }
+
+    /// The settings of the service `nik-stream`.
+    pub fn settings(&self) -> ProgramSettings {
+        assert_eq!(self.command("nik-stream"), ["run"]);
+        let mut settings = ProgramSettings::at("");
+        for (name, value) in &self.environment("nik-stream") {
+            let key = name.strip_prefix("NIK_STREAM__").expect("a setting");
+            settings = settings.set(&key.to_lowercase().replace("__", "."), value);
+        }
+        settings
+    }
+}
+
+/// Lays out a broker from the variables of Apache Kafka's image: `KAFKA_A_B` is the property `a.b`.
+fn lay_out(environment: &[(String, String)], dir: &Path) {
+    let dir = dir.join("1");
+    std::fs::create_dir(&dir).expect("made");
     let mut properties = format!("log.dirs={}\n", dir.join("data").display());
     for (name, value) in environment {
         let name = name.strip_prefix("KAFKA_").expect("a property of Kafka's");
@@ -49,52 +104,31 @@ fn broker(environment: &[(String, String)], dir: &Path) -> Kept {
     let mut jars = std::process::Command::new(super::file("script/kafka"));
     let jars = format!("{}/libs/*", written(jars.arg("jars")).trim());
     let file = file.to_str().expect("a plain path");
-    let small = ["-Xmx512m", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"];
-    let java = [&small[..], &["-cp", &jars]].concat();
+    let java: Vec<_> = JVM.split(' ').chain(["-cp", &jars]).collect();
     let mut format = std::process::Command::new("java");
     format.args(&java).arg("kafka.tools.StorageTool");
     written(format.args(["format", "-t", "nikStreamTestCluster00", "-c", file]));
     let start = [&java[..], &["kafka.Kafka", file]].concat();
-    Kept::start("java", &start, &[], dir, "log", "log", dir)
+    let start: Vec<_> = start.iter().map(|argument| format!("\"{argument}\"\n")).collect();
+    std::fs::write(dir.join("java.args"), start.concat()).expect("written");
 }
 
 #[test]
 fn the_containers_settings_start_broker_topics_program_and_generator() {
-    let services = services();
-    let dir = TempDir::with_prefix("nik-stream-compose-").expect("a temporary directory");
-    let free = ports::free(3);
-    let ports = [("9092", free), ("29092", free + 1), ("9093", free + 2)];
-    let _broker = broker(&environment(&services["kafka"], &ports), dir.path());
-    wait_until("the broker listens", || std::net::TcpStream::connect(("127.0.0.1", free)).is_ok());
-
-    let topics = environment(&services["topics"], &ports);
-    let created = written(&mut program(&texts(&services["topics"]["command"]), &topics));
-    for topic in ["nik.requests", "nik.results", "nik.failures", "nik.positions"] {
-        assert!(created.contains(&format!("created {topic}: ")), "{created}");
-    }
-
-    assert_eq!(texts(&services["nik-stream"]["command"]), ["run"]);
-    let variables = environment(&services["nik-stream"], &ports);
-    let mut settings = ProgramSettings::at("");
-    for (name, value) in &variables {
-        let key = name.strip_prefix("NIK_STREAM__").expect("a setting");
-        settings = settings.set(&key.to_lowercase().replace("__", "."), value);
-    }
-    let mut instance = settings.run();
+    let parts = Composition::start();
+    let mut instance = parts.settings().run();
     instance.wait_ready(START_TIMEOUT);
 
     // Its health check, at the port of this instance.
-    let check = texts(&services["nik-stream"]["healthcheck"]["test"]);
+    let check = texts(&parts.services["nik-stream"]["healthcheck"]["test"]);
     assert_eq!(check[..2], ["CMD", "nik-stream"]);
     let listen = instance.url("").replace("http://127.0.0.1", "0.0.0.0");
     let listen = ("NIK_STREAM__HTTP__LISTEN".to_owned(), listen);
     let health = program(&check[2..], &[listen]).output().expect("runs");
     assert!(health.status.success(), "{}", words(&health));
 
-    let generator = environment(&services["generator"], &ports);
-    let endless = texts(&services["generator"]["command"]);
-    assert!(!endless.contains(&"--count"));
-    written(&mut program(&[&endless[..], &["--count", "300"]].concat(), &generator));
+    assert!(!parts.command("generator").contains(&"--count"));
+    written(&mut parts.program("generator", &["--count", "300"]));
     wait_until("every request has an outcome", || {
         let metrics = instance.metrics();
         let sum = |outcome: &str| -> f64 {

@@ -3,6 +3,7 @@
 mod chart;
 mod chart_peers;
 mod compose;
+mod compose_kills;
 mod image;
 mod supply;
 mod systemd;

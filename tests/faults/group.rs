@@ -7,12 +7,11 @@ use std::time::{Duration, Instant};
 
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
-use serde_json::Value;
 
 use super::fleet::{Counts, Fleet, Membership};
 use super::requests::{Mixture, RESULTS_LIMIT};
 use crate::cluster::{KafkaCluster, NewRecord, Record};
-use crate::traffic::audit::{Differences, differences};
+use crate::traffic::audit::{Differences, audited, differences};
 use crate::traffic::load::{Load, id};
 use crate::traffic::stage::Stage;
 
@@ -117,25 +116,12 @@ impl Group {
             results: outcomes.0.len(),
             failures: outcomes.1.len(),
             differences: differences(&requests, &outcomes),
-            audited: audited(&self.stage),
+            audited: audited(&self.stage.default_settings()),
             misplaced,
             drained,
             misdeeds: self.fleet.misdeeds,
         }
     }
-}
-
-fn audited(stage: &Stage) -> Result<[usize; 3], String> {
-    let arguments = ["audit", "--since", "2000-01-01", "--json"];
-    let output = stage.default_settings().command(&arguments).output().expect("it runs");
-    let words = || String::from_utf8_lossy(&output.stderr).into_owned();
-    let report: Value = serde_json::from_slice(&output.stdout).map_err(|_| words())?;
-    let count = |name: &str| report[name].as_u64().and_then(|count| usize::try_from(count).ok());
-    let counts = ["lost", "doubled", "different", "unexplained"].map(count);
-    let [Some(lost), Some(doubled), Some(different), Some(unexplained)] = counts else {
-        return Err(report.to_string());
-    };
-    Ok([lost, doubled, different + unexplained])
 }
 
 /// Waits until the group has committed every request; returns how long that took.

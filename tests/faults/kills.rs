@@ -10,10 +10,11 @@ use rand_chacha::ChaCha8Rng;
 use super::fleet::Membership;
 use super::group::{Group, Kind};
 use super::{logs, report, setting};
-use crate::cluster::{Ends, KafkaCluster};
+use crate::cluster::KafkaCluster;
+use crate::traffic::answers::Awaited;
 
 /// How long after the broker's return every partition may be without an outcome.
-const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_mins(1);
 const RATE: u32 = 200;
 
 #[test]
@@ -74,16 +75,6 @@ fn run(name: &str, mut kill: impl FnMut(&mut KafkaCluster, &mut [Group; 2], &mut
     finish(&cluster, groups, seed, &logs, late);
 }
 
-/// The ends of all partitions of these topics, open transactions included.
-fn ends(cluster: &KafkaCluster, topics: &[&str]) -> Ends {
-    loop {
-        if let Some(ends) = cluster.ends(topics) {
-            return ends;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
 /// Waits until all that the topics held at the broker's return is answered and visible; returns what is not in time.
 fn wait_for_answers(
     round: u32,
@@ -92,30 +83,12 @@ fn wait_for_answers(
     random: &mut ChaCha8Rng,
 ) -> Vec<String> {
     let started = Instant::now();
-    let wanted: Vec<_> = groups
+    let awaited: Vec<_> = groups
         .iter()
-        .map(|group| {
-            let [requests, results, failures] = group.stage.topics();
-            (ends(cluster, &[requests]), ends(cluster, &[results, failures]))
-        })
+        .map(|group| Awaited::now(cluster, group.stage.topics(), &group.stage.group))
         .collect();
     loop {
-        let mut open = Vec::new();
-        for (group, (requests, outcomes)) in groups.iter().zip(&wanted) {
-            let [topic, results, failures] = group.stage.topics();
-            let committed = cluster.committed(&group.stage.group, topic);
-            let behind = |((_, partition), end): (&(String, i32), &i64)| {
-                let at = committed.get(partition).copied().unwrap_or(0);
-                (at < *end).then(|| format!("{topic} {partition}: {at} of {end}"))
-            };
-            open.extend(requests.iter().filter_map(behind));
-            let stable = cluster.stable_ends(&[results, failures]).unwrap_or_default();
-            let hidden = |(place, end): (&(String, i32), &i64)| {
-                let at = stable.get(place).copied().unwrap_or(0);
-                (at < *end).then(|| format!("{place:?}: visible to {at} of {end}"))
-            };
-            open.extend(outcomes.iter().filter_map(hidden));
-        }
+        let open: Vec<_> = awaited.iter().flat_map(|it| it.open(cluster)).collect();
         if open.is_empty() {
             println!("round {round}: answered after {:.1?}", started.elapsed());
             return Vec::new();

@@ -7,7 +7,7 @@
 mod brokers;
 mod fleet;
 mod group;
-mod kills;
+pub mod kills;
 mod requests;
 
 use std::path::{Path, PathBuf};
@@ -94,7 +94,7 @@ fn logs(seed: u64) -> PathBuf {
     PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(format!("faults-{seed}"))
 }
 
-fn setting<T: FromStr>(name: &str, default: T) -> T {
+pub fn setting<T: FromStr>(name: &str, default: T) -> T {
     std::env::var(name).map_or(default, |text| {
         text.parse().unwrap_or_else(|_| panic!("{name} must be a number: {text}"))
     })

@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::load::{Load, OVERSIZE, id};
 use super::reader::Reader;
 use super::stage::Stage;
-use crate::cluster::{KafkaCluster, NewRecord, Record};
+use crate::cluster::{KafkaCluster, NewRecord, ProgramSettings, Record};
 
 /// At most this many examples of a kind are kept.
 const EXAMPLES: usize = 5;
@@ -152,6 +152,20 @@ fn expected(judge: &mut Processor, request: &NewRecord) -> (bool, Vec<u8>) {
     }
     let (outcome, bytes) = outcome(judge, request);
     (matches!(outcome, Outcome::Failure { .. }), bytes)
+}
+
+/// What `nik-stream audit` finds: lost, doubled, and different or unexplained; or why it did not find out.
+pub fn audited(settings: &ProgramSettings) -> Result<[usize; 3], String> {
+    let arguments = ["audit", "--since", "2000-01-01", "--json"];
+    let output = settings.command(&arguments).output().expect("it runs");
+    let words = || String::from_utf8_lossy(&output.stderr).into_owned();
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).map_err(|_| words())?;
+    let count = |name: &str| report[name].as_u64().and_then(|count| usize::try_from(count).ok());
+    let counts = ["lost", "doubled", "different", "unexplained"].map(count);
+    let [Some(lost), Some(doubled), Some(different), Some(unexplained)] = counts else {
+        return Err(report.to_string());
+    };
+    Ok([lost, doubled, different + unexplained])
 }
 
 /// Stops the load and waits for the last outcome; asserts that each record of the requests topic has exactly one.
