@@ -7,6 +7,7 @@ use std::time::Duration;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings, shared};
@@ -85,15 +86,24 @@ fn positions(settings: &ProgramSettings, arguments: &[&str]) -> String {
 }
 
 /// Five batches of 100 in partition 0, of which `bad` is corrupt, and 100 requests in partition 1.
+/// Commands do not pass over such a batch either.
 fn assert_a_corrupt_batch_is_not_passed(bad: usize) {
     let mut cluster = KafkaCluster::start(1);
     let stage = Stage::new(&cluster, "corrupt", 2);
     send(&cluster, &stage.requests, 0, 500);
     send(&cluster, &stage.requests, 1, 100);
+    cluster.create_topic("letters", 1, &[]);
+    send(&cluster, "letters", 0, 300);
     let path = segment(&cluster, &stage.requests, 0);
+    let letters = segment(&cluster, "letters", 0);
     cluster.stop(1);
     corrupt(&path, bad);
+    corrupt(&letters, 1);
     cluster.restart(1);
+    let list =
+        stage.settings().set("topics.failures", "letters").command(&["dlq", "list"]).output();
+    let words = String::from_utf8_lossy(&list.expect("runs").stderr).into_owned();
+    assert!(words.contains("read partition 0 of topic letters: a batch cannot be read"), "{words}");
     let reader = Reader::start(&cluster, &stage);
     let settings = stage.settings();
     let program = settings.run();
@@ -125,6 +135,64 @@ fn a_corrupt_batch_stops_its_partition_until_an_operator_skips_it() {
 #[test]
 fn a_corrupt_last_batch_stops_its_partition_too() {
     assert_a_corrupt_batch_is_not_passed(4);
+}
+
+/// Sends 100 records as one batch, which is small and unpacks to more than librdkafka accepts in an
+/// answer by default, 100 MB.
+fn send_vast_batch(cluster: &KafkaCluster, topic: &str) {
+    const MOST: &str = "200000000";
+    let producer: ThreadedProducer<DefaultProducerContext> = cluster
+        .client()
+        .set("compression.type", "zstd")
+        .set("linger.ms", "60000") // flush sends the batch
+        .set("batch.size", MOST)
+        .set("message.max.bytes", MOST)
+        .create()
+        .expect("a producer");
+    let value = format!("{REQUEST}{}", " ".repeat(1_100_000));
+    for _ in 0..100 {
+        let record = BaseRecord::<(), str>::to(topic).partition(0).payload(&value);
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
+    }
+    producer.flush(WAIT_TIMEOUT).expect("the broker accepts the batch");
+}
+
+#[test]
+fn a_batch_that_unpacks_to_too_much_stops_its_partition_until_an_operator_skips_it_or_allows_it() {
+    const UNDECODABLE: &str = "nik_stream_unreadable_records_total{cause=\"undecodable\"}";
+    let cluster = shared();
+    for is_skipped in [true, false] {
+        let stage = Stage::new(cluster, "vast", 2);
+        send(cluster, &stage.requests, 0, 100);
+        send_vast_batch(cluster, &stage.requests);
+        send(cluster, &stage.requests, 0, 100);
+        send(cluster, &stage.requests, 1, 100);
+        assert_eq!(cluster.end_offsets(&stage.requests), [(0, 300), (1, 100)].into());
+        let reader = Reader::start(cluster, &stage);
+        let settings = stage.settings();
+        let program = settings.run();
+        wait_until("it says why it is not ready", || {
+            problems(&program).contains("the batch at offset 100 cannot be decoded")
+        });
+        wait_until("the readable requests are answered", || reader.count() >= 200);
+        let command = "nik-stream positions skip 0:100 --to 200";
+        assert!(problems(&program).contains(command), "{}", problems(&program));
+        std::thread::sleep(Duration::from_secs(4)); // it has tried again
+        assert_eq!(reader.count(), 200, "nothing twice, nothing behind the batch");
+        assert!((metric(&program, UNDECODABLE) - 1.0).abs() < 0.1);
+        let program = if is_skipped {
+            positions(&settings, &["skip", "0:100", "--to", "200"]);
+            program
+        } else {
+            stop(program);
+            settings.set("kafka.librdkafka.receive_message_max_bytes", "200000000").run()
+        };
+        let answered = if is_skipped { 300 } else { 400 };
+        wait_until("the requests behind the batch are answered", || reader.count() == answered);
+        wait_until("it is ready", || program.ready());
+        assert_eq!(cluster.committed(&stage.group, &stage.requests).get(&0).copied(), Some(300));
+        stop(program);
+    }
 }
 
 #[test]

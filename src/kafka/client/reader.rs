@@ -16,6 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::kafka::client::callbacks::{MAX_EVENTS, UnpolledContext, drain_events};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
+use crate::kafka::client::scanner::is_unreadable;
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 
@@ -242,6 +243,11 @@ impl<'a> Records<'a> {
         Right::on_topic(Operation::Read, &self.topic)
     }
 
+    fn failed(&self, why: String) -> CommandError {
+        let action = format!("read partition {} of topic {}", self.partition, self.topic);
+        CommandError::Brokers { action, why }
+    }
+
     /// The next record of the partition, or `None` at its end.
     fn poll(&self) -> Result<Option<BorrowedMessage<'a>>, CommandError> {
         let deadline = Instant::now() + RECORD_TIMEOUT;
@@ -260,15 +266,15 @@ impl<'a> Records<'a> {
                 {
                     return Err(CommandError::NotAllowed(self.right()));
                 }
+                Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_unreadable) => {
+                    return Err(self.failed(format!("a batch cannot be read: {error}")));
+                }
                 // librdkafka retries by itself; and the right on the group, which it checks, is not
                 // needed to read.
                 Some(_) | None => {}
             }
             if Instant::now() > deadline {
-                return Err(CommandError::Brokers {
-                    action: format!("read topic {}", self.topic),
-                    why: format!("no record for {} s", RECORD_TIMEOUT.as_secs()),
-                });
+                return Err(self.failed(format!("no record for {} s", RECORD_TIMEOUT.as_secs())));
             }
         }
     }

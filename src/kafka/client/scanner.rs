@@ -133,7 +133,7 @@ impl Scanner {
 }
 
 /// Whether librdkafka cannot read a batch, which it reports once.
-fn is_unreadable(code: Code) -> bool {
+pub(super) fn is_unreadable(code: Code) -> bool {
     matches!(
         code,
         Code::BadMessage | Code::BadCompression | Code::NotImplemented | Code::MessageSizeTooLarge

@@ -1280,7 +1280,10 @@ rd_kafka_msgset_reader_v2(rd_kafka_msgset_reader_t *msetr) {
                     msetr, 2 /*MsgVersion v2*/, hdr.Attributes,
                     hdr.BaseTimestamp, hdr.BaseOffset, compressed,
                     payload_size);
-                if (err)
+                /* A MessageSet that cannot be unpacked was propagated to the
+                 * application: continue with the next one. */
+                if (err && err != RD_KAFKA_RESP_ERR__BAD_COMPRESSION &&
+                    err != RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED)
                         goto err;
 
         } else {
