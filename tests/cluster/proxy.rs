@@ -13,6 +13,7 @@ use super::{KafkaCluster, ports};
 
 /// Keys of Kafka's protocol.
 pub const INIT_PRODUCER_ID: i16 = 22;
+pub const ADD_PARTITIONS_TO_TXN: i16 = 24;
 pub const ADD_OFFSETS_TO_TXN: i16 = 25;
 pub const END_TXN: i16 = 26;
 pub const TXN_OFFSET_COMMIT: i16 = 28;

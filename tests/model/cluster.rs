@@ -165,6 +165,16 @@ pub struct Request {
     pub call: Call,
 }
 
+impl Request {
+    /// Whether the transaction coordinator answers it.
+    pub fn is_of_coordinator(self) -> bool {
+        match self.call {
+            Call::AddPartitionsToTxn(_) | Call::AddOffsetsToTxn | Call::EndTxn(_) => true,
+            Call::Produce { .. } | Call::TxnOffsetCommit { .. } => false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Call {
     /// Of the partition that is written to next.

@@ -81,10 +81,7 @@ impl<'a> Steps<'a> {
                     });
                 }
                 if worker.assigned && worker.next < REQUESTS && !is_renewed {
-                    // Nothing that happens in between would make a difference: to begin is not a step.
-                    let mut next = self.world.clone();
-                    next.worker(name).begin(name, cluster);
-                    self.call_in(&next, name);
+                    self.change(Step::Begin(name), |next| next.worker(name).begin(name, cluster));
                 }
                 if is_owner && mends.take_over {
                     self.take_over(name.other());
@@ -100,6 +97,9 @@ impl<'a> Steps<'a> {
                 }
             }
             Stage::Standing if is_owner => self.look_up(name),
+            _ if mends.held_back_begin && worker.must_hold_back() => {
+                self.change(Step::HoldBack(name), |next| next.worker(name).hold_back(mends));
+            }
             _ => self.call(name),
         }
         // The group's protocol goes on beside the worker's loop.
@@ -158,14 +158,13 @@ impl<'a> Steps<'a> {
         let mut next = self.world.clone();
         let answer = next.call(name, request, mends);
         if matches!(request.call, Call::AddPartitionsToTxn(_)) && answer.is_ok() {
-            return self.call_in(&next, name); // one step with the record that follows
-        }
-        if answer != Err(Refusal::Busy) {
+            self.call_in(&next, name); // one step with the record that follows
+        } else if answer != Err(Refusal::Busy) {
             self.add(Step::Call(request, answer), next);
         }
         let kind: fn(&mut Faults) -> &mut u8 = match request.call {
-            Call::AddPartitionsToTxn(_) => return, // what goes wrong here also goes wrong at the record that follows
             Call::EndTxn(_) => |it| &mut it.late_ends,
+            Call::AddPartitionsToTxn(_) => |it| &mut it.late_additions,
             _ => |it| &mut it.late_others,
         };
         self.spend(Step::Hold(request), kind, |next| {
@@ -201,6 +200,8 @@ impl<'a> Steps<'a> {
             let leave_out = |next: &mut World| {
                 next.cluster.transactions[name as usize].leaves_out = true;
                 next.worker(name).doubtful = next.workers[name as usize].is_up();
+                // Its process is a new one, to which no earlier connection leads.
+                next.held.retain(|it| !it.is_of_coordinator());
                 next.cluster.mark(name, partition, ending, false);
             };
             let step = Step::SkipMarker(name, partition);

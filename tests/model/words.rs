@@ -19,6 +19,10 @@ impl fmt::Display for Step {
             }
             Self::NoticeLoss(name) => write!(f, "{name:?} notices that it lost the partition"),
             Self::Start(name) => write!(f, "{name:?} starts again"),
+            Self::Begin(name) => write!(f, "{name:?} begins an epoch"),
+            Self::HoldBack(name) => {
+                write!(f, "{name:?} gives up an epoch that the coordinator knows nothing of")
+            }
             Self::Marker(name, partition, ending) => {
                 write!(f, "the coordinator writes {name:?}'s {ending:?} marker to {partition:?}")
             }

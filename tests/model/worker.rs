@@ -30,6 +30,8 @@ pub struct Mends {
     pub take_over: bool,
     /// After the coordinator was away, the producer is replaced before anything else begins.
     pub renewed_producer: bool,
+    /// A transaction that has begun does not reach a coordinator that was away since the one before it.
+    pub held_back_begin: bool,
 }
 
 impl Mends {
@@ -44,6 +46,7 @@ impl Mends {
         settle: true,
         take_over: true,
         renewed_producer: true,
+        held_back_begin: true,
     };
 }
 
@@ -216,6 +219,18 @@ impl Worker {
         let known = if unswept.is_some() { Some(Ending::Abort) } else { self.known };
         let known = known.filter(|_| !in_doubt);
         *self = Self { own: self.own, unswept, known, ..Self::dead() };
+        self.resume(mends);
+    }
+
+    /// Whether the connection to the coordinator was lost before that confirmed the transaction.
+    pub fn must_hold_back(&self) -> bool {
+        let has_not_reached = self.stage == Stage::Add(Partition::Outcomes) && !self.sweeping;
+        has_not_reached && (self.doubtful || self.waits)
+    }
+
+    /// Gives up a transaction that must not reach the coordinator, without a request.
+    pub fn hold_back(&mut self, mends: Mends) {
+        (self.epoch, self.waits) = (None, false);
         self.resume(mends);
     }
 

@@ -10,6 +10,8 @@ use super::worker::{Mends, REQUESTS, Stage, Worker};
 pub struct Faults {
     /// An `EndTxn` is held by the network and arrives later or never, after its client has repeated it or has given up.
     pub late_ends: u8,
+    /// The same for an `AddPartitionsToTxn`.
+    pub late_additions: u8,
     /// The same for another request.
     pub late_others: u8,
     pub crashes: u8,
@@ -59,6 +61,8 @@ pub enum Step {
     LookUp(Name, Option<u8>),
     NoticeLoss(Name),
     Start(Name),
+    Begin(Name),
+    HoldBack(Name),
     Marker(Name, Partition, Ending),
     TakeOver(Name),
     Renew(Name),
@@ -87,6 +91,8 @@ impl Step {
             | Self::LookUp(..)
             | Self::NoticeLoss(_)
             | Self::Start(_)
+            | Self::Begin(_)
+            | Self::HoldBack(_)
             | Self::Marker(..)
             | Self::TakeOver(_)
             | Self::Renew(_)

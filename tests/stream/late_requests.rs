@@ -8,7 +8,8 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use crate::cluster::proxy::{
-    ADD_OFFSETS_TO_TXN, END_TXN, INIT_PRODUCER_ID, Proxy, TXN_OFFSET_COMMIT, Verdict,
+    ADD_OFFSETS_TO_TXN, ADD_PARTITIONS_TO_TXN, END_TXN, INIT_PRODUCER_ID, Proxy, TXN_OFFSET_COMMIT,
+    Verdict,
 };
 use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings};
 use crate::traffic::audit::{Differences, differences};
@@ -195,6 +196,40 @@ fn late_positions_do_not_set_the_group_back() {
         assert_eq!(found, Differences::default());
         assert!(replaced > 0.5, "{replaced}");
     }
+}
+
+#[test]
+fn a_transaction_that_has_not_reached_its_coordinator_does_not_follow_it_to_another_connection() {
+    let guard = behind_proxy();
+    let (proxy, cluster) = &*guard;
+    let stage = Stage::new(cluster, "held-back", 1);
+    let reader = Reader::start(cluster, &stage);
+    let program = ready(&memberships(&stage)[0]);
+    let mut requests = OneByOne::new(cluster, &stage, &reader);
+    requests.answered();
+    let (sent, seen) = mpsc::channel();
+    let mut is_cut = false;
+    proxy.judge(move |request| match request.api_key {
+        ADD_PARTITIONS_TO_TXN if !is_cut => {
+            is_cut = true;
+            Verdict::Hold
+        }
+        ADD_PARTITIONS_TO_TXN | ADD_OFFSETS_TO_TXN | END_TXN | INIT_PRODUCER_ID if is_cut => {
+            let _ = sent.send(request.api_key);
+            Verdict::Forward
+        }
+        _ => Verdict::Forward,
+    });
+    requests.answered();
+    let first = seen.try_recv();
+    assert_eq!(first, Ok(INIT_PRODUCER_ID), "a new producer, which settles the one before");
+    assert!(replaced(&program) > 0.5);
+    let settled = r#"nik_stream_transactions_settled_total{ending="commit"}"#;
+    assert!(program.metrics()[settled] > 0.5);
+    requests.answered();
+    stop(program);
+    let found = differences(&requests.sent, &stage.outcomes(cluster));
+    assert_eq!(found, Differences::default());
 }
 
 #[test]

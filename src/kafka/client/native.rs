@@ -99,8 +99,14 @@ pub(super) fn init_transactions<C: ClientContext>(
     })
 }
 
-/// Begins a transaction. This sends no request.
-pub(super) fn begin_transaction<C: ClientContext>(producer: &Client<C>) -> Result<(), CallError> {
+/// Begins a transaction. This sends no request. With `losses` the first one reaches the coordinator
+/// by the connection that had been lost so often, or not at all: then the transaction can only be
+/// aborted.
+pub(super) fn begin_transaction<C: ClientContext>(
+    producer: &Client<C>,
+    losses: Option<i32>,
+) -> Result<(), CallError> {
+    transactions::set_connection(producer, losses);
     // SAFETY: see the module's argument.
     checked("begin_transaction", unsafe { sys::rd_kafka_begin_transaction(producer.native_ptr()) })
 }

@@ -176,8 +176,11 @@ impl OutputProducer {
         if self.calls.is_some() && !matches!(self.transaction, Transaction::Open { .. }) {
             self.renew()?;
             *self.settings.unsettled.lock() = None;
-            self.losses = self.coordinator_losses();
-            native::begin_transaction(self.client.client()).map_err(|error| self.fault(error))?;
+            // The coordinator's connection may still be lost before the transaction reaches it.
+            let is_held_back = self.settings.if_unanswered == IfUnanswered::Replace;
+            let losses = is_held_back.then_some(self.losses);
+            native::begin_transaction(self.client.client(), losses)
+                .map_err(|error| self.fault(error))?;
             self.transaction = Transaction::Open { sent: 0 };
             self.began = Some(Instant::now());
             self.events().undelivered.store(0, Ordering::SeqCst);
@@ -198,8 +201,8 @@ impl OutputProducer {
     /// last transaction again.
     ///
     /// This takes a few milliseconds if the brokers are up, and at most twice [`INIT_TIMEOUT`]. The
-    /// consumer is not polled meanwhile, which is well within `max.poll.interval.ms`; its
-    /// heartbeats do not depend on polls. A stop ends the attempt.
+    /// consumer is not polled meanwhile, and loses its partitions if that exceeds
+    /// `max.poll.interval.ms`. A stop ends the attempt.
     fn replace_client(&mut self) -> Result<(), Fault> {
         let (id, cause) = (&self.transactional_id, Cause::RequestUnanswered);
         if !self.events().has_unanswered() {

@@ -256,6 +256,12 @@ rd_kafka_error_t *nik_add_group(rd_kafka_t *rk, const char *group, int timeout_m
         return failed(err);
 }
 
+/* The next transaction first reaches its coordinator by the connection that was lost this often, or
+ * not at all: then it can only be aborted. By any connection if `losses` is negative. */
+void nik_set_connection(rd_kafka_t *rk, int losses) {
+        rk->rk_eos.txn_coord_conn = losses < 0 ? 0 : losses + 1;
+}
+
 /* How often the connection to the transaction coordinator was lost. */
 int nik_coordinator_losses(rd_kafka_t *rk) {
         rd_kafka_broker_t *coordinator = rk->rk_eos.txn_coord;

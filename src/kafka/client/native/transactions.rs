@@ -30,6 +30,7 @@ unsafe extern "C" {
         group: *const c_char,
         timeout_ms: c_int,
     ) -> *mut sys::rd_kafka_error_t;
+    fn nik_set_connection(client: *mut sys::rd_kafka_t, losses: c_int);
     fn nik_coordinator_losses(client: *mut sys::rd_kafka_t) -> c_int;
 }
 
@@ -85,6 +86,13 @@ pub fn add_group<C: ClientContext>(
     checked("add_group", unsafe {
         nik_add_group(producer.native_ptr(), group.as_ptr(), millis(timeout))
     })
+}
+
+/// The next transaction first reaches the coordinator by the connection that was lost so often; by
+/// any without `losses`.
+pub(super) fn set_connection<C: ClientContext>(producer: &Client<C>, losses: Option<i32>) {
+    // SAFETY: see the module's argument.
+    unsafe { nik_set_connection(producer.native_ptr(), losses.unwrap_or(-1)) }
 }
 
 /// How often the connection to the transaction coordinator was lost.

@@ -171,7 +171,7 @@ impl OutputProducer {
         reach: impl IntoIterator<Item = (CString, i32)>,
     ) -> Result<(), Fault> {
         let client = self.client.client();
-        native::begin_transaction(client)?;
+        native::begin_transaction(client, None)?;
         let reach: Vec<_> = reach.into_iter().collect();
         // Topic by topic, so that a refusal is one of a known topic.
         for partitions in reach.chunk_by(|(one, _), (other, _)| one == other) {

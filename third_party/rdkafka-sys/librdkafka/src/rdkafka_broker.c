@@ -2861,6 +2861,18 @@ int rd_kafka_send(rd_kafka_broker_t *rkb) {
                         rd_kafka_buf_finalize(rkb->rkb_rk, rkbuf);
                 }
 
+                /* Not by a connection that was made since. */
+                if (unlikely(rkbuf->rkbuf_txn_conn &&
+                             rkbuf->rkbuf_txn_conn !=
+                                 rd_atomic32_get(&rkb->rkb_c.disconnects) +
+                                     1)) {
+                        rd_kafka_bufq_deq(&rkb->rkb_outbufs, rkbuf);
+                        rd_kafka_buf_callback(rkb->rkb_rk, rkb,
+                                              RD_KAFKA_RESP_ERR__TRANSPORT,
+                                              NULL, rkbuf);
+                        continue;
+                }
+
                 /* Check for broker support */
                 if (unlikely(!rd_kafka_broker_request_supported(rkb, rkbuf))) {
                         rd_kafka_bufq_deq(&rkb->rkb_outbufs, rkbuf);

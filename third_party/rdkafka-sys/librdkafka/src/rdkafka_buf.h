@@ -258,6 +258,8 @@ struct rd_kafka_buf_s { /* rd_kafka_buf_t */
         rd_buf_t rkbuf_buf;      /**< Send/Recv byte buffer */
         rd_slice_t rkbuf_reader; /**< Buffer slice reader for rkbuf_buf */
 
+        int rkbuf_txn_conn;  /* 0, or the connection (number of disconnects
+                              * + 1) that alone may send this request. */
         int rkbuf_connid;    /* broker connection id (used when buffer
                               * was partially sent). */
         size_t rkbuf_totlen; /* recv: total expected length,

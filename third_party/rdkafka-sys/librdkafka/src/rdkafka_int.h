@@ -600,6 +600,13 @@ struct rd_kafka_s {
                 } txn_curr_api;
 
 
+                int txn_coord_conn; /**< 0, or the connection to the
+                                     *   coordinator (its number of
+                                     *   disconnects + 1) by which the
+                                     *   transaction must reach it first.
+                                     *   Set by the application's thread
+                                     *   between two transactions. */
+
                 int txn_req_cnt; /**< Number of transaction
                                   *   requests sent.
                                   *   This is incremented when a

@@ -1088,6 +1088,55 @@ done:
 
 
 /**
+ * @returns the connection by which the transaction must reach the coordinator
+ *          first, or 0 if any will do or it has reached it.
+ *
+ * @locality rdkafka main thread
+ * @locks none
+ */
+int rd_kafka_txn_first_conn(rd_kafka_t *rk) {
+        return TAILQ_EMPTY(&rk->rk_eos.txn_rktps) ? rk->rk_eos.txn_coord_conn
+                                                  : 0;
+}
+
+
+/**
+ * @returns whether the coordinator was away before the transaction reached it.
+ *
+ * @locality rdkafka main thread
+ * @locks none
+ */
+static rd_bool_t rd_kafka_txn_is_held_back(rd_kafka_t *rk) {
+        int conn = rd_kafka_txn_first_conn(rk);
+
+        return conn &&
+               conn !=
+                   rd_atomic32_get(&rk->rk_eos.txn_coord->rkb_c.disconnects) +
+                       1;
+}
+
+
+/**
+ * @brief The coordinator may have left out markers of the transaction before
+ *        this one as it started. This one must then not reach it: its abort
+ *        would end the records without a marker, too. So it is aborted without
+ *        a request, and the application goes on with another producer.
+ *
+ * @locality rdkafka main thread
+ * @locks none
+ */
+static void rd_kafka_txn_hold_back(rd_kafka_t *rk) {
+        /* Of a request without an answer, no EndTxn follows either. */
+        rk->rk_eos.txn_req_cnt = 0;
+
+        rd_kafka_txn_set_abortable_error(
+            rk, RD_KAFKA_RESP_ERR__TRANSPORT,
+            "The transaction coordinator was away before the transaction "
+            "reached it");
+}
+
+
+/**
  * @brief Send AddPartitionsToTxnRequest to the transaction coordinator.
  *
  * @locality rdkafka main thread
@@ -1140,6 +1189,12 @@ static void rd_kafka_txn_register_partitions(rd_kafka_t *rk) {
                 rd_kafka_dbg(rk, EOS, "ADDPARTS",
                              "Not registering partitions: waiting for "
                              "previous AddPartitionsToTxn request to complete");
+                return;
+        }
+
+        if (rd_kafka_txn_is_held_back(rk)) {
+                mtx_unlock(&rk->rk_eos.txn_pending_lock);
+                rd_kafka_txn_hold_back(rk);
                 return;
         }
 
@@ -1868,8 +1923,12 @@ done:
                             rd_kafka_broker_name(rkb), rd_kafka_err2str(err),
                             (int)(request->rkbuf_ts_sent / 1000), remains_ms);
 
-                        if (!rd_timeout_expired(remains_ms) &&
-                            rd_kafka_buf_retry(rk->rk_eos.txn_coord, request)) {
+                        if (rd_kafka_txn_is_held_back(rk)) {
+                                rd_kafka_txn_hold_back(rk);
+                                actions |= RD_KAFKA_ERR_ACTION_PERMANENT;
+                        } else if (!rd_timeout_expired(remains_ms) &&
+                                   rd_kafka_buf_retry(rk->rk_eos.txn_coord,
+                                                      request)) {
                                 rk->rk_eos.txn_req_cnt++;
                                 return;
                         }
@@ -1963,6 +2022,16 @@ rd_kafka_txn_op_send_offsets_to_transaction(rd_kafka_t *rk,
                     "No PID available (idempotence state %s)",
                     rd_kafka_idemp_state2str(rk->rk_eos.idemp_state));
                 goto err;
+        }
+
+        if (rd_kafka_txn_is_held_back(rk)) {
+                rd_kafka_txn_hold_back(rk);
+                rd_kafka_txn_curr_api_set_result(
+                    rk, RD_KAFKA_ERR_ACTION_PERMANENT,
+                    rd_kafka_error_new(RD_KAFKA_RESP_ERR__TRANSPORT,
+                                       "The transaction coordinator was away "
+                                       "before the transaction reached it"));
+                return RD_KAFKA_OP_RES_HANDLED;
         }
 
         /* This is a multi-stage operation, consisting of:

@@ -78,6 +78,8 @@ rd_kafka_txn_toppar_may_send_msg(rd_kafka_toppar_t *rktp) {
 
 
 
+int rd_kafka_txn_first_conn(rd_kafka_t *rk);
+
 void rd_kafka_txn_schedule_register_partitions(rd_kafka_t *rk, int backoff_ms);
 
 
