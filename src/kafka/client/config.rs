@@ -17,6 +17,8 @@ use crate::kafka::security::credentials::Credentials;
 
 /// After this time the brokers abort a transaction.
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
+/// How long a worker may take to abort a transaction and to replace its producer.
+const AFTER_TRANSACTION_MS: u64 = 30_000;
 
 /// Creates the properties of all clients of this process.
 pub struct Clients {
@@ -108,9 +110,7 @@ impl Clients {
             GroupProtocol::Classic => config
                 .set("partition.assignment.strategy", strategy(kafka))
                 .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
-                // librdkafka rejects a session timeout above this one, so the default is raised if
-                // necessary.
-                .set("max.poll.interval.ms", kafka.session_timeout_ms.max(300_000).to_string())
+                .set("max.poll.interval.ms", self.rebalance_timeout_ms().to_string())
                 // A member learns of a rebalance from the answer to its heartbeat.
                 .set("heartbeat.interval.ms", (kafka.session_timeout_ms / 4).min(500).to_string()),
             GroupProtocol::Consumer => config.set("group.protocol", "consumer"),
@@ -136,6 +136,19 @@ impl Clients {
                 self.with_producer_overrides(config)
             }
         }
+    }
+
+    /// How long a worker may be away from its polls, and a rebalance may wait for a member: as long
+    /// as a transaction may take, and what follows if it fails.
+    ///
+    /// It is short since a coordinator that loads its log twice at a broker's start may forget to
+    /// time out the members in it (Kafka 4.3.1): a rebalance then waits for the dead ones.
+    fn rebalance_timeout_ms(&self) -> u64 {
+        let producer = self.producer_of(&self.transactional_prefix());
+        let transaction = producer.get("transaction.timeout.ms").and_then(|ms| ms.parse().ok());
+        let timeout = transaction.unwrap_or(0_u64).saturating_add(AFTER_TRANSACTION_MS);
+        // librdkafka rejects a session timeout above this one.
+        timeout.min(86_400_000).max(self.settings.kafka.session_timeout_ms.into())
     }
 
     /// How the transactional ids of this process begin.
@@ -218,7 +231,7 @@ impl Clients {
             .set("group.id", self.replay_name())
             // As for a worker, since librdkafka compares them with each other and with overrides.
             .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
-            .set("max.poll.interval.ms", kafka.session_timeout_ms.max(300_000).to_string())
+            .set("max.poll.interval.ms", self.rebalance_timeout_ms().to_string())
             .set("statistics.interval.ms", "0")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -383,6 +396,20 @@ mod tests {
         let (first, second) = (clients(&[]), clients(&[]));
         assert_ne!(id(&first), id(&second));
         assert_eq!(first.consumer(3).get("group.instance.id"), None);
+    }
+
+    #[test]
+    fn a_worker_may_be_away_for_as_long_as_a_transaction_and_its_end_take() {
+        for (given, expected) in [
+            (&[][..], "45000"),
+            (&[("PRODUCER__TRANSACTION_TIMEOUT_MS", "60000")], "90000"),
+            (&[("SESSION_TIMEOUT_MS", "100000")], "100000"),
+        ] {
+            let clients = clients(given);
+            for config in [clients.consumer(0), clients.reader()] {
+                assert_eq!(config.get("max.poll.interval.ms"), Some(expected));
+            }
+        }
     }
 
     #[test]
