@@ -1,4 +1,4 @@
-//! The whole program compared with the least that its work can cost: `script/bench relay`, and `script/bench country`.
+//! The whole program compared with the least that its work can cost: `script/bench relay`, `script/bench country` and others.
 //!
 //! A round runs every relay once, one after the other, over the same requests on the same broker; the figures are medians of
 //! the rounds. So other load on the machine affects all of them alike: the ratios hold even if the absolute figures do not.
@@ -8,6 +8,7 @@
     reason = "the program's peers in tests/cluster use the plain client"
 )]
 
+mod audit;
 mod bare;
 #[path = "../../tests/cluster/mod.rs"]
 mod cluster;
@@ -57,6 +58,13 @@ enum What {
     Endurance {
         #[arg(long, default_value_t = 30)]
         minutes: u64,
+    },
+    /// The program beside `nik-stream audit` of what it answered.
+    Audit {
+        #[arg(long, default_value_t = 2_000_000)]
+        records: u64,
+        #[arg(long, default_value_t = 3)]
+        rounds: usize,
     },
     /// One bare relay in a separate process.
     #[command(hide = true)]
@@ -154,6 +162,7 @@ fn main() -> ExitCode {
         What::Relay(plan) => compare(&plan),
         What::Country { niks } => country::run(niks),
         What::Endurance { minutes } => endurance::run(minutes),
+        What::Audit { records, rounds } => audit::run(records, rounds),
         What::Bare { bootstrap, group, from, to, partitions, transactions } => {
             bare::relay(&Job { bootstrap, group, from, to, partitions, transactions })
         }

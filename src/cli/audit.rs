@@ -37,26 +37,12 @@ pub struct AuditArgs {
     #[command(flatten)]
     files: Files,
 
-    /// Only requests and outcomes dated from this time on: 2025-06-01T07:00:00+07:00, 2025-06-01
-    /// (midnight in UTC), or how long ago: 90s, 30m, 2h, 7d
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: i64,
-
-    /// Only requests and outcomes dated before this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<i64>,
+    #[command(flatten)]
+    reading: ReadingArgs,
 
     /// Looks at one key in N; records without a key are chosen by their timestamp
     #[arg(long, value_name = "1/N", value_parser = parse_sample, default_value = "1/1")]
     sample: u64,
-
-    /// Records read per second at most; 0: unlimited
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    rate: u32,
-
-    /// Prints one JSON object
-    #[arg(long)]
-    json: bool,
 
     /// Also writes the counts to this file in the format of Prometheus, for the textfile collector
     /// of its node exporter
@@ -64,14 +50,38 @@ pub struct AuditArgs {
     textfile: Option<PathBuf>,
 }
 
+/// What `audit` and `compare` read, and how they print what they found.
+#[derive(clap::Args, Debug)]
+pub(super) struct ReadingArgs {
+    /// Only records dated from this time on: 2025-06-01T07:00:00+07:00, 2025-06-01 (midnight in
+    /// UTC), or how long ago: 90s, 30m, 2h, 7d
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    since: i64,
+
+    /// Only records dated before this time
+    #[arg(long, value_name = "TIME", value_parser = parse_time)]
+    until: Option<i64>,
+
+    /// Records read per second at most; 0: unlimited
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(super) rate: u32,
+
+    /// Prints one JSON object
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl ReadingArgs {
+    pub(super) fn span(&self) -> Span {
+        Span { since: self.since, until: self.until }
+    }
+}
+
 pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.files.load()?;
     let settings = &loaded.settings;
-    let options = AuditOptions {
-        span: Span { since: args.since, until: args.until },
-        sample: args.sample,
-        rate: args.rate,
-    };
+    let options =
+        AuditOptions { span: args.reading.span(), sample: args.sample, rate: args.reading.rate };
     let stop = signals::stop()?;
     let mut bar = ProgressBar::new();
     let rulebook = rulebook(&loaded)?;
@@ -89,7 +99,7 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     if let Some(path) = args.textfile.as_ref().filter(|_| report.undecided.is_none()) {
         write_textfile(path, &settings.kafka.group_id, &report)?;
     }
-    let text = if args.json { json_of(&report).to_string() + "\n" } else { table(&report) };
+    let text = if args.reading.json { json_of(&report).to_string() + "\n" } else { table(&report) };
     written(io::stdout().write_all(text.as_bytes()))?;
     report_reading(&report);
     Ok(match &report {

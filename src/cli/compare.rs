@@ -10,13 +10,12 @@ use nik::region::Regions;
 use nik_wire::process::Processor;
 use serde_json::{Map, Value, json};
 
-use super::audit::ProgressBar;
+use super::audit::{ProgressBar, ReadingArgs};
 use super::config::Files;
-use super::dlq::time::parse_time;
 use super::{UNKNOWN, signals, written};
 use crate::config::{Loaded, Settings};
-use crate::kafka::audit::Span;
 use crate::kafka::audit::compare::{Candidate, Comparison, SECTIONS, compare};
+use crate::regions::Release;
 
 /// Judges the requests of a span twice, by the settings in force and by a candidate, and counts
 /// which answers change
@@ -34,14 +33,8 @@ pub struct CompareArgs {
     #[command(flatten)]
     files: Files,
 
-    /// Only requests dated from this time on: 2025-06-01T07:00:00+07:00, 2025-06-01 (midnight in
-    /// UTC), or how long ago: 90s, 30m, 2h, 7d
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: i64,
-
-    /// Only requests dated before this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<i64>,
+    #[command(flatten)]
+    reading: ReadingArgs,
 
     /// A settings file that is applied over the settings in force, the environment included
     #[arg(long, value_name = "FILE")]
@@ -51,14 +44,6 @@ pub struct CompareArgs {
     /// A directory with `current.tsv` and `retired.tsv`
     #[arg(long, value_name = "DIR")]
     regions: Option<PathBuf>,
-
-    /// Records read per second at most; 0: unlimited
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    rate: u32,
-
-    /// Prints one JSON object
-    #[arg(long)]
-    json: bool,
 }
 
 pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
@@ -68,7 +53,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let known = release.regions(present.rules.retired_codes).context("the region data")?;
     let tried = match &args.regions {
         None => tried.regions(candidate.rules.retired_codes).context("the region data")?,
-        Some(directory) => match regions_of(directory, &candidate) {
+        Some(directory) => match regions_of(directory, &candidate, &release) {
             Ok(regions) => regions,
             Err(error) => {
                 eprintln!("nik-stream: {error:#}");
@@ -81,12 +66,12 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         processor: Processor::new(regions.into(), Settings::process(settings))
             .with_privacy(settings.privacy.process()),
     };
-    let span = Span { since: args.since, until: args.until };
     let stop = signals::stop()?;
-    let mut bar = ProgressBar::new();
+    let (reading, mut bar) = (&args.reading, ProgressBar::new());
     let sides = [side(&present, known), side(&candidate, tried)];
-    let found =
-        compare(sides, span, args.rate, &stop, &mut |read, planned| bar.show(read, planned));
+    let found = compare(sides, reading.span(), reading.rate, &stop, &mut |read, planned| {
+        bar.show(read, planned);
+    });
     bar.clear();
     let found = match found {
         Ok(found) => found,
@@ -97,7 +82,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     };
     let topic = &present.topics.requests;
     let value = json_of(&found, topic);
-    let text = if args.json { value.to_string() + "\n" } else { table(&found, topic) };
+    let text = if reading.json { value.to_string() + "\n" } else { table(&found, topic) };
     written(io::stdout().write_all(text.as_bytes()))?;
     if !found.complete {
         eprintln!("stopped before the end");
@@ -106,14 +91,25 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn regions_of(directory: &Path, settings: &Settings) -> anyhow::Result<Regions> {
+/// Reads the tables of a directory. To try them they need no manifest, but the service would refuse
+/// them.
+fn regions_of(
+    directory: &Path,
+    settings: &Settings,
+    in_force: &Release,
+) -> anyhow::Result<Regions> {
     let read = |name: &str| {
         let path = directory.join(name);
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     };
     let (current, retired) = (read("current.tsv")?, read("retired.tsv")?);
     let regions = Regions::parse(&current, &retired, settings.rules.retired_codes);
-    regions.with_context(|| format!("the region data in {}", directory.display()))
+    let regions = regions.with_context(|| format!("the region data in {}", directory.display()))?;
+    let release = Release::read(directory);
+    if let Err(error) = release.and_then(|release| release.check_successor_of(in_force)) {
+        eprintln!("nik-stream: warning: `run` would refuse {}: {error}", directory.display());
+    }
+    Ok(regions)
 }
 
 /// Counts by two names.

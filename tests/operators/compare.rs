@@ -28,25 +28,33 @@ fn changes(requests: &[NewRecord], mut before: Processor, mut after: Processor) 
     changes
 }
 
-/// The verdict of each distinct NIK of a result.
+/// The entries of a result: by NIK, or those of `explain` in the order sent.
+fn entries(result: &Value) -> Vec<&Value> {
+    match &result["data"] {
+        Value::Array(entries) => entries.iter().collect(),
+        data => data.as_object().expect("NIKs").values().collect(),
+    }
+}
+
+/// The verdict of each entry of a result.
 fn verdicts(judge: &mut Processor, request: &NewRecord) -> Vec<bool> {
     let (found, bytes) = outcome(judge, request);
     if let Outcome::Failure { .. } = found {
         return Vec::new();
     }
     let result: Value = serde_json::from_slice(&bytes).expect("a result");
-    let niks = result["data"].as_object().expect("NIKs").values();
+    let niks = entries(&result).into_iter();
     niks.map(|it| it.as_bool().or_else(|| it["valid"].as_bool()).expect("a verdict")).collect()
 }
 
-/// Requests each of whose NIKs is distinct within it.
+/// Requests whose results have an entry for each NIK.
 fn requests(count: usize) -> Vec<NewRecord> {
     let has_doubles = |request: &NewRecord| {
         let mut judge = judge();
         let (found, bytes) = outcome(&mut judge, request);
         let result: Value = serde_json::from_slice(&bytes).expect("an outcome");
-        let distinct = result["data"].as_object().map_or(0, serde_json::Map::len);
-        matches!(found, Outcome::Result { summary, .. } if summary.number_processed != distinct as u64)
+        matches!(found, Outcome::Result { summary, .. }
+            if summary.number_processed != entries(&result).len() as u64)
     };
     let all = Requests::new(0, 3).take(count);
     all.filter(|request| !has_doubles(request)).collect()
@@ -111,11 +119,14 @@ fn changed_answers_are_those_that_judging_twice_finds() {
     let without = Processor::new(without.expect("valid tables").into(), Settings::default());
     let [fewer, more] = changes(&requests, judge(), without);
     assert!(fewer > 0 && more == 0, "{fewer} {more}");
-    let found = compared(&settings, &["--regions", &dir.path().display().to_string()]);
+    let tables = dir.path().display().to_string();
+    let found = compared(&settings, &["--regions", &tables]);
     assert_eq!(found["changed"], json!({"valid": {"invalid": fewer}}));
     let reason = &found["by_reason"]["area"]["none"]["unknown_kecamatan"];
     assert_eq!(reason, &found["by_section"]["area"]);
     assert_eq!(found["examples"].as_array().map(Vec::len), Some(10));
+    let said = say(&settings, &["compare", "--since", "2000-01-01", "--regions", &tables]);
+    assert!(said.words.contains("warning: `run` would refuse"), "{}", said.words);
 }
 
 #[test]

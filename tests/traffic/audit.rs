@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
-use nik::Date;
 use nik::dataset;
 use nik::region::RetiredCodes;
+use nik::{Comparison, Date, Declared, ExplainedSummary, SectionReason, Warning};
 use nik_stream::pipeline::epoch::Tally;
 use nik_wire::process::{Outcome, Processor, Settings};
 use nik_wire::{Process, Reason};
@@ -188,7 +188,9 @@ pub fn assert_exact(cluster: &KafkaCluster, stage: &Stage, load: Load, reader: &
 pub fn counters<'a>(requests: impl IntoIterator<Item = &'a NewRecord>) -> BTreeMap<String, u64> {
     let (mut judge, mut tally) = (judge(), Tally::default());
     for request in requests {
-        tally.add(&outcome(&mut judge, request).0);
+        let outcome = outcome(&mut judge, request).0;
+        tally.add(&outcome);
+        tally.explain(&outcome, judge.explained());
     }
     let summary = tally.summary;
     let section = |name: &str| format!("nik_summary_valid_section_total{{section=\"{name}\"}}");
@@ -217,7 +219,29 @@ pub fn counters<'a>(requests: impl IntoIterator<Item = &'a NewRecord>) -> BTreeM
         let process = process.as_str();
         [(requests("result", process), results), (requests("failure", process), failures)]
     });
-    failures.chain(others).chain(processes).collect()
+    failures.chain(others).chain(processes).chain(explained(&tally.explained)).collect()
+}
+
+/// The counters of the process `explain`.
+fn explained(counts: &ExplainedSummary) -> Vec<(String, u64)> {
+    let reasons = SectionReason::ALL.iter().zip(counts.reasons).map(|(reason, count)| {
+        let (reason, section) = (reason.as_str(), reason.section());
+        let labels = format!("reason=\"{reason}\",section=\"{section}\"");
+        (format!("nik_stream_reasons_total{{{labels}}}"), count)
+    });
+    let warnings = Warning::ALL.iter().zip(counts.warnings).map(|(warning, count)| {
+        (format!("nik_stream_warnings_total{{warning=\"{}\"}}", warning.as_str()), count)
+    });
+    let of_field = |(field, counts)| {
+        let possible = Comparison::ALL.into_iter().zip(counts);
+        let possible = possible.filter(move |(outcome, _)| Declared::can_be(field, *outcome));
+        possible.map(move |(outcome, count): (Comparison, u64)| {
+            let labels = format!("field=\"{field}\",outcome=\"{}\"", outcome.as_str());
+            (format!("nik_stream_declared_total{{{labels}}}"), count)
+        })
+    };
+    let declared = Declared::FIELDS.into_iter().zip(counts.declared).flat_map(of_field);
+    reasons.chain(warnings).chain(declared).collect()
 }
 
 /// The counters of an instance that [`counters`] predicts.
@@ -225,9 +249,15 @@ pub fn counted(metrics: &BTreeMap<String, f64>) -> BTreeMap<String, u64> {
     metrics
         .iter()
         .filter(|(name, _)| {
-            ["nik_summary_", "nik_stream_requests_", "nik_stream_failures_"]
-                .iter()
-                .any(|start| name.starts_with(start))
+            let starts = [
+                "nik_summary_",
+                "nik_stream_requests_",
+                "nik_stream_failures_",
+                "nik_stream_reasons_",
+                "nik_stream_warnings_",
+                "nik_stream_declared_",
+            ];
+            starts.iter().any(|start| name.starts_with(start))
         })
         .map(|(name, &value)| {
             #[expect(

@@ -47,8 +47,8 @@ pub fn id(headers: &[Header]) -> &[u8] {
     header.and_then(|(_, value)| value.as_deref()).unwrap_or_default()
 }
 
-/// Requests numbered from `first` on: valid, invalid and broken ones, over `partitions` in turn, each dated one day before the
-/// last, back through ten years.
+/// Requests numbered from `first` on: valid, invalid and broken ones of every process, with claims that fit and others, over
+/// `partitions` in turn, each dated one day before the last, back through ten years.
 pub struct Requests {
     generator: Generator,
     partitions: usize,
@@ -59,7 +59,13 @@ pub struct Requests {
 impl Requests {
     pub fn new(first: usize, partitions: usize) -> Requests {
         let regions = dataset::regions(RetiredCodes::All).expect("the data in the program");
-        let options = Options { niks_per_request: 3, unreadable: 0.05, ..Options::default() };
+        let options = Options {
+            niks_per_request: 3,
+            unreadable: 0.05,
+            claims: 0.5,
+            mismatch: 0.3,
+            ..Options::default()
+        };
         Requests {
             generator: Generator::new(&regions, first as u64, options),
             partitions,
