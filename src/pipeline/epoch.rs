@@ -34,7 +34,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// `timeout` is that of a transaction, of which `interval` passes before the commit.
+    /// `timeout` is that of an epoch, of which `interval` passes before the commit.
     pub fn new(most: usize, timeout: Duration, interval: Duration) -> Self {
         let longest_commit = timeout.saturating_sub(interval) / 3;
         Self { limit: AtomicUsize::new(most), most, longest_commit }

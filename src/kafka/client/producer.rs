@@ -52,7 +52,7 @@ use super::refusal::{Refused, is_permanent};
 use crate::kafka::security::acl::Right;
 use crate::telemetry::metrics::Metrics;
 use events::ProducerEvents;
-pub use settings::{IfUnanswered, ProducerSettings, transaction_timeout};
+pub use settings::{IfUnanswered, ProducerSettings, epoch_timeout, transaction_timeout};
 use settle::Ending;
 
 /// How long a transactional call may take, retries included, or four fifths of

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use crate::config::{Reload, Settings};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::producer::transaction_timeout;
+use crate::kafka::client::producer::epoch_timeout;
 use crate::kafka::client::spawn;
 use crate::pipeline::epoch::Pace;
 use crate::pipeline::judge::JudgeInForce;
@@ -72,7 +72,7 @@ pub(crate) fn start(
         outputs: Outputs::new(&settings.topics, &clients.access)?,
         pace: Pace::new(
             delivery.commit_bytes,
-            transaction_timeout(&clients.producer(0)),
+            epoch_timeout(&clients.producer(0)),
             Duration::from_millis(delivery.commit_interval_ms),
         ),
         headers: OutcomeHeaders::new(settings),

@@ -48,6 +48,39 @@ impl ProducerSettings {
 
 /// The timeout of a client's transactions; zero without transactions.
 pub fn transaction_timeout(config: &ClientConfig) -> Duration {
-    let ms = config.get("transaction.timeout.ms").and_then(|ms| ms.parse().ok());
-    Duration::from_millis(ms.unwrap_or_default())
+    Duration::from_millis(milliseconds(config, "transaction.timeout.ms").unwrap_or_default())
+}
+
+/// After this time the outcomes of an epoch are given up: by the brokers, which abort its
+/// transaction, or without transactions by librdkafka.
+pub fn epoch_timeout(config: &ClientConfig) -> Duration {
+    let timeout = milliseconds(config, "transaction.timeout.ms")
+        .or_else(|| milliseconds(config, "message.timeout.ms"))
+        .filter(|&ms| ms > 0); // 0: never
+    timeout.map_or(Duration::MAX, Duration::from_millis)
+}
+
+fn milliseconds(config: &ClientConfig, key: &str) -> Option<u64> {
+    config.get(key)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_has_time_with_and_without_transactions() {
+        let timeout = |entries: &[(&str, &str)]| {
+            let mut config = ClientConfig::new();
+            for (key, value) in entries {
+                config.set(*key, *value);
+            }
+            epoch_timeout(&config)
+        };
+        let exactly_once = [("transaction.timeout.ms", "15000"), ("message.timeout.ms", "9000")];
+        assert_eq!(timeout(&exactly_once), Duration::from_secs(15));
+        assert_eq!(timeout(&[("message.timeout.ms", "25000")]), Duration::from_secs(25));
+        assert_eq!(timeout(&[("message.timeout.ms", "0")]), Duration::MAX);
+        assert_eq!(timeout(&[]), Duration::MAX);
+    }
 }
