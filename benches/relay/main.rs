@@ -93,7 +93,7 @@ struct Plan {
     #[arg(long)]
     records: Option<u64>,
     /// A further run of the program per round, exactly once, with these settings: KEY=VALUE, several with
-    /// commas. May be given again.
+    /// commas, `binary=PATH` for another build of the program. May be given again.
     #[arg(long = "try", value_name = "SETTINGS")]
     variants: Vec<String>,
 }
@@ -292,7 +292,10 @@ impl Stage<'_> {
                 let mut settings = settings(cluster, topics, &group);
                 for setting in given.split(',') {
                     let (key, value) = setting.split_once('=').expect("KEY=VALUE");
-                    settings = settings.set(key, value);
+                    settings = match key {
+                        "binary" => settings.binary(value),
+                        _ => settings.set(key, value),
+                    };
                     if key == "topics.positions" && cluster.partitions(value) == 0 {
                         let compacted = [("cleanup.policy", "compact")];
                         cluster.create_topic(value, self.partitions, &compacted);

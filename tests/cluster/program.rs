@@ -13,6 +13,7 @@ use super::{KafkaCluster, ports};
 /// The settings of instances.
 #[derive(Clone)]
 pub struct ProgramSettings {
+    binary: String,
     environment: Vec<(String, String)>,
     file: String,
 }
@@ -32,7 +33,8 @@ impl ProgramSettings {
 
     /// The defaults, with these addresses of brokers.
     pub fn at(bootstrap: &str) -> ProgramSettings {
-        let settings = ProgramSettings { environment: Vec::new(), file: String::new() };
+        let binary = env!("CARGO_BIN_EXE_nik-stream").to_owned();
+        let settings = ProgramSettings { binary, environment: Vec::new(), file: String::new() };
         settings.set("kafka.bootstrap_servers", bootstrap)
     }
 
@@ -41,6 +43,13 @@ impl ProgramSettings {
     pub fn set(mut self, key: &str, value: &str) -> ProgramSettings {
         let name = format!("NIK_STREAM__{}", key.to_uppercase().replace('.', "__"));
         self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// Another build of the program.
+    #[must_use]
+    pub fn binary(mut self, path: &str) -> ProgramSettings {
+        path.clone_into(&mut self.binary);
         self
     }
 
@@ -53,7 +62,7 @@ impl ProgramSettings {
 
     /// A command of the program with these settings.
     pub fn command(&self, arguments: &[&str]) -> std::process::Command {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_nik-stream"));
+        let mut command = std::process::Command::new(&self.binary);
         let environment = self.environment.iter().map(|(name, value)| (name, value));
         command.args(arguments).envs(environment);
         command.stdin(std::process::Stdio::null());
@@ -72,9 +81,8 @@ impl ProgramSettings {
         let mut environment = self.environment.clone();
         environment.push(("NIK_STREAM__HTTP__LISTEN".to_owned(), format!("127.0.0.1:{http}")));
         let arguments = ["run", "--config", file.to_str().expect("a plain path")];
-        let binary = env!("CARGO_BIN_EXE_nik-stream");
         let process = Kept::start(
-            binary,
+            &self.binary,
             &arguments,
             &environment,
             dir.path(),
