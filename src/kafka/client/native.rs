@@ -31,6 +31,7 @@ use std::time::Duration;
 
 pub use describe::{fetched_high_watermark, topic_id};
 pub use offsets::Offsets;
+use producer::{ProducerCallbacks, Topic};
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
@@ -326,9 +327,9 @@ pub struct Outgoing<'a> {
     pub tag: usize,
 }
 
-/// Queues one record; the error returns it.
-pub(super) fn produce<'a, C: ClientContext>(
-    producer: &Client<C>,
+/// Queues one record for a topic; the error returns it.
+pub(super) fn produce<'a, C: ProducerCallbacks>(
+    topic: &Topic<C>,
     record: Outgoing<'a>,
 ) -> Result<(), (RDKafkaErrorCode, Outgoing<'a>)> {
     let (key, key_length) = raw(record.key);
@@ -339,9 +340,9 @@ pub(super) fn produce<'a, C: ClientContext>(
     // and we own it on failure.
     let code = unsafe {
         sys::rd_kafka_producev(
-            producer.native_ptr(),
-            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TOPIC,
-            record.topic.as_ptr(),
+            topic.client(),
+            sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT,
+            topic.handle(),
             sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION,
             record.partition.unwrap_or(PARTITION_UA),
             sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,

@@ -33,7 +33,7 @@ mod events;
 mod settings;
 pub mod settle;
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -46,7 +46,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use super::config::bootstrap;
 use super::deadline::{CallThread, finishes_within};
 use super::fault::{Cause, Fault};
-use super::native::producer::ProducerClient;
+use super::native::producer::{ProducerClient, Topic};
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
 use super::refusal::{Refused, is_permanent};
 use crate::kafka::security::acl::Right;
@@ -87,6 +87,8 @@ type TransactionalCall =
 
 /// The producer of a worker or of a replay.
 pub struct OutputProducer {
+    /// The topics of this client that were produced to.
+    topics: Vec<Topic<ProducerEvents>>,
     client: Arc<OutputClient>,
     settings: ProducerSettings,
     is_stopped: Box<dyn Fn() -> bool + Send>,
@@ -149,6 +151,7 @@ impl OutputProducer {
     ) -> Result<Self, Fault> {
         let id = settings.config.get("transactional.id").map(str::to_owned);
         Ok(Self {
+            topics: Vec::new(),
             client: settings.client()?,
             is_stopped: Box::new(is_stopped),
             bootstrap: bootstrap(&settings.config),
@@ -221,6 +224,9 @@ impl OutputProducer {
         }
         let new = self.settings.client()?;
         let ready = self.init(&new);
+        if ready.is_ok() {
+            self.topics.clear();
+        }
         let unused = if ready.is_ok() { mem::replace(&mut self.client, new) } else { new };
         // Closing may take long while a broker hangs.
         let metrics = self.settings.metrics.clone();
@@ -234,9 +240,10 @@ impl OutputProducer {
     /// and the consumer fetches less.
     pub fn send(&mut self, mut record: Outgoing<'_>) -> Result<Sent, Fault> {
         self.begin()?;
+        let topic = self.topic(record.topic)?;
         let mut deadline = None;
         loop {
-            match native::produce(self.client.client(), record) {
+            match native::produce(&self.topics[topic], record) {
                 Ok(()) => {
                     if let Transaction::Open { sent } = &mut self.transaction {
                         *sent += 1;
@@ -254,6 +261,15 @@ impl OutputProducer {
             }
             sleep(QUEUE_RETRY_INTERVAL);
         }
+    }
+
+    /// The index of this topic's handle.
+    fn topic(&mut self, name: &CStr) -> Result<usize, Fault> {
+        if let Some(known) = self.topics.iter().position(|topic| topic.name() == name) {
+            return Ok(known);
+        }
+        self.topics.push(self.client.topic(name).map_err(Cause::NotQueued)?);
+        Ok(self.topics.len() - 1)
     }
 
     /// Empty without transactions.

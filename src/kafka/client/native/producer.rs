@@ -3,8 +3,8 @@
 //! The safety argument is that of [`super`] and [`super::callbacks`]. The interceptor runs on
 //! librdkafka's own threads, which end before the context does.
 
-use std::ffi::{c_char, c_void};
-use std::ptr;
+use std::ffi::{CStr, CString, c_char, c_void};
+use std::ptr::{self, NonNull};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -83,6 +83,17 @@ impl<C: ProducerCallbacks + 'static> ProducerClient<C> {
         self.client.context()
     }
 
+    /// A topic to produce to. This sends no request.
+    pub fn topic(&self, name: &CStr) -> Result<Topic<C>, RDKafkaErrorCode> {
+        // SAFETY: see the module's argument; the name is copied, and the handle is ours.
+        unsafe {
+            let handle =
+                sys::rd_kafka_topic_new(self.client.native_ptr(), name.as_ptr(), ptr::null_mut());
+            let handle = NonNull::new(handle).ok_or_else(|| sys::rd_kafka_last_error())?;
+            Ok(Topic { name: name.to_owned(), handle, client: Arc::clone(&self.client) })
+        }
+    }
+
     /// How many records are queued or wait for a broker's answer.
     pub fn in_flight(&self) -> usize {
         // SAFETY: see the module's argument.
@@ -97,6 +108,37 @@ impl<C: ProducerCallbacks> Drop for ProducerClient<C> {
         if let Some(poller) = self.poller.take() {
             let _ = poller.join(); // a panic in a callback is in the log
         }
+    }
+}
+
+/// A topic of one client, which is kept alive.
+pub struct Topic<C: ProducerCallbacks> {
+    name: CString,
+    handle: NonNull<sys::rd_kafka_topic_t>,
+    client: Arc<Client<C>>,
+}
+
+// SAFETY: librdkafka's handles may be used from any thread.
+unsafe impl<C: ProducerCallbacks> Send for Topic<C> {}
+
+impl<C: ProducerCallbacks> Topic<C> {
+    pub fn name(&self) -> &CStr {
+        &self.name
+    }
+
+    pub(super) fn client(&self) -> *mut sys::rd_kafka_t {
+        self.client.native_ptr()
+    }
+
+    pub(super) fn handle(&self) -> *mut sys::rd_kafka_topic_t {
+        self.handle.as_ptr()
+    }
+}
+
+impl<C: ProducerCallbacks> Drop for Topic<C> {
+    fn drop(&mut self) {
+        // SAFETY: owned by this value, destroyed once, before its client.
+        unsafe { sys::rd_kafka_topic_destroy(self.handle.as_ptr()) }
     }
 }
 
