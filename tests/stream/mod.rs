@@ -1,6 +1,7 @@
 //! The service, `nik-stream run`, on a real Kafka: one outcome for each request, whatever breaks.
 
 mod auto_creation;
+mod batches;
 mod breaker;
 mod brokers;
 mod counters;

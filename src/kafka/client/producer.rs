@@ -301,7 +301,11 @@ impl OutputProducer {
 
     /// Commits the records sent since the last commit together with `positions`. By `membership`
     /// the group rejects the commit of a zombie.
-    pub fn commit(&mut self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
+    pub fn commit(
+        &mut self,
+        positions: Offsets,
+        membership: Arc<GroupMetadata>,
+    ) -> Result<(), Fault> {
         self.send_offsets(positions, membership)?;
         let started = Instant::now();
         let committed = self.call(native::commit_transaction);
@@ -326,7 +330,11 @@ impl OutputProducer {
     }
 
     /// Adds positions to the open transaction.
-    pub fn send_offsets(&self, positions: Offsets, membership: GroupMetadata) -> Result<(), Fault> {
+    fn send_offsets(
+        &self,
+        positions: Offsets,
+        membership: Arc<GroupMetadata>,
+    ) -> Result<(), Fault> {
         self.call(move |producer, timeout| {
             native::send_offsets(producer, &positions, &membership, timeout)
         })

@@ -16,7 +16,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::kafka::client::callbacks::{MAX_EVENTS, UnpolledContext, drain_events};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
-use crate::kafka::client::scanner::is_unreadable;
+use crate::kafka::client::native::consumer::is_unreadable;
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 

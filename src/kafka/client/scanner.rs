@@ -13,7 +13,7 @@ use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::native::Offsets;
 use crate::kafka::client::native::consumer::{
-    ConsumeError, ConsumerCallbacks, GroupClient, Rebalance, Record,
+    ConsumeError, ConsumerCallbacks, GroupClient, Rebalance, Record, is_unreadable,
 };
 use crate::kafka::security::acl::{Operation, Right};
 use crate::pipeline::Position;
@@ -130,12 +130,4 @@ impl Scanner {
         let action = format!("read partition {} of topic {}", self.partition, self.topic);
         CommandError::Brokers { action, why }
     }
-}
-
-/// Whether librdkafka cannot read a batch, which it reports once.
-pub(super) fn is_unreadable(code: Code) -> bool {
-    matches!(
-        code,
-        Code::BadMessage | Code::BadCompression | Code::NotImplemented | Code::MessageSizeTooLarge
-    )
 }

@@ -184,7 +184,7 @@ impl Sender {
             .set_offset(Offset::Offset(progress.committed))
             .map_err(|error| DlqError::Stopped(error.into()))?;
         position.set_metadata(progress.metadata());
-        let group = GroupMetadata::without_members(&self.group);
+        let group = Arc::new(GroupMetadata::without_members(&self.group));
         Ok(self.producer.commit(Offsets::copy_of(&list), group)?)
     }
 

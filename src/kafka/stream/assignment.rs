@@ -30,6 +30,8 @@ pub struct ConsumerEvents {
     metrics: Arc<Metrics>,
     rebalances: Mutex<VecDeque<Rebalance>>,
     pub paused: AtomicBool,
+    /// Whether the worker has fetched records that it may not have processed yet.
+    pub has_fetched: AtomicBool,
 }
 
 impl ConsumerEvents {
@@ -41,6 +43,7 @@ impl ConsumerEvents {
             metrics,
             rebalances: Mutex::default(),
             paused: AtomicBool::new(false),
+            has_fetched: AtomicBool::new(false),
         }
     }
 
@@ -61,13 +64,15 @@ impl ClientContext for ConsumerEvents {
         let Some(topic) = statistics.topics.get(&self.topic).filter(|_| fetches) else {
             return;
         };
+        let has_fetched = self.has_fetched.load(Ordering::Relaxed);
         // librdkafka's own lag ignores transactional commits, so we compute it from our positions.
         for partition in topic.partitions.values().filter(|it| it.desired) {
             let end =
                 if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
             let (begin, next) = (partition.lo_offset, partition.next_offset);
             if end >= 0 && begin >= 0 {
-                let next = (partition.fetchq_cnt == 0).then_some(next);
+                let is_read = partition.fetchq_cnt == 0 && !has_fetched;
+                let next = is_read.then_some(next);
                 let high = Some(partition.hi_offset.max(end));
                 let watermarks = Watermarks { begin, end, high, next };
                 let lag = &self.metrics.lag;

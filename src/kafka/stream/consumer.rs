@@ -23,7 +23,7 @@ use super::tracks::{Arrival, Tracks};
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::deadline::finishes_within;
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::native::consumer::{ConsumeError, GroupClient};
+use crate::kafka::client::native::consumer::{ConsumeError, GroupClient, is_unreadable};
 pub use crate::kafka::client::native::consumer::{Rebalance, Record};
 use crate::kafka::client::native::{GroupMetadata, Offsets};
 use crate::kafka::security::acl::{Operation, Right};
@@ -34,16 +34,15 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// timeout.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(12);
 const COMMIT_RETRY_INTERVAL: Duration = Duration::from_millis(20);
+/// The limits of what is fetched at once. Larger ones would only delay the answer to a rebalance.
+const BATCH_RECORDS: usize = 256;
+const BATCH_BYTES: usize = 1024 * 1024;
 
-/// What a poll returned.
+/// What was fetched.
 pub enum Event<'a> {
     Record(Record<'a>),
-    /// Must be answered by [`GroupConsumer::answer`].
-    Rebalance(Rebalance),
     /// Must be answered by [`GroupConsumer::fail`], after what was read of it is committed.
     Failure(Failure),
-    /// No record arrived within the timeout.
-    Idle,
 }
 
 /// A partition cannot be read on.
@@ -102,27 +101,52 @@ impl GroupConsumer {
         })
     }
 
-    pub fn poll(&self, timeout: Duration) -> Result<Event<'_>, Fault> {
-        let Some(polled) = self.consumer.poll(timeout) else {
-            let rebalance = self.consumer.context().next_rebalance();
-            return Ok(rebalance.map_or(Event::Idle, Event::Rebalance));
-        };
-        let record = match polled {
-            Ok(record) => record,
-            Err(error) => return self.failed(&error),
-        };
-        let (partition, offset) = (record.partition(), record.offset());
-        let arrival = self.tracks.borrow_mut().arrived(partition, offset, record.leader_epoch());
-        Ok(match arrival {
-            Arrival::Process => Event::Record(record),
-            Arrival::Drop => Event::Idle,
-            Arrival::JumpedBack(reason) => {
-                Event::Failure(Failure { partition, reason: Some(reason), is_new_topic: false })
-            }
-        })
+    /// Fetches a batch for [`Self::next`]. Waits up to `timeout` for the first record only.
+    /// Returns whether anything arrived.
+    pub fn fetch(&self, timeout: Duration) -> bool {
+        let has_fetched = &self.consumer.context().has_fetched;
+        has_fetched.store(false, Ordering::Relaxed);
+        let arrived = self.consumer.fetch(timeout);
+        if arrived {
+            has_fetched.store(true, Ordering::Relaxed);
+            self.consumer.fetch_more(BATCH_RECORDS, BATCH_BYTES);
+        }
+        arrived
     }
 
-    fn failed(&self, error: &ConsumeError) -> Result<Event<'_>, Fault> {
+    /// The next record or failure of the batch; `None` at its end.
+    pub fn next(&self) -> Result<Option<Event<'_>>, Fault> {
+        while let Some(fetched) = self.consumer.next() {
+            let record = match fetched {
+                Ok(record) => record,
+                Err(error) => match self.failed(&error)? {
+                    Some(failure) => return Ok(Some(Event::Failure(failure))),
+                    None => continue,
+                },
+            };
+            let (partition, offset) = (record.partition(), record.offset());
+            let arrival =
+                self.tracks.borrow_mut().arrived(partition, offset, record.leader_epoch());
+            match arrival {
+                Arrival::Process => return Ok(Some(Event::Record(record))),
+                Arrival::Drop => {}
+                Arrival::JumpedBack(reason) => {
+                    let reason = Some(reason);
+                    let failure = Failure { partition, reason, is_new_topic: false };
+                    return Ok(Some(Event::Failure(failure)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The oldest rebalance event that was not answered. Must be answered by [`Self::answer`],
+    /// between two batches.
+    pub fn next_rebalance(&self) -> Option<Rebalance> {
+        self.consumer.context().next_rebalance()
+    }
+
+    fn failed(&self, error: &ConsumeError) -> Result<Option<Failure>, Fault> {
         if error.fatal {
             return Err(match error.code {
                 Code::FencedInstanceId => Cause::MemberFenced.into(),
@@ -134,20 +158,16 @@ impl GroupConsumer {
             return Err(Cause::Denied(self.shared.clients.access.record_denied(right)).into());
         }
         let mut tracks = self.tracks.borrow_mut();
-        Ok(match error.at.filter(|at| tracks.is_reading(at.partition)) {
-            Some(at) => {
-                let next = tracks.position(at.partition).map_or(at.offset, |it| it.offset);
-                match failure(error, at, next) {
-                    Some(failure) => {
-                        tracing::debug!(worker = self.worker, %error, position = %at, "a partition cannot be read on");
-                        Event::Failure(failure)
-                    }
-                    None => Event::Idle,
-                }
-            }
-            // librdkafka retries by itself until brokers and topics are back.
-            None => Event::Idle,
-        })
+        // librdkafka retries other errors by itself until brokers and topics are back.
+        let Some(at) = error.at.filter(|at| tracks.is_reading(at.partition)) else {
+            return Ok(None);
+        };
+        let next = tracks.position(at.partition).map_or(at.offset, |it| it.offset);
+        let failure = failure(error, at, next);
+        if failure.is_some() {
+            tracing::debug!(worker = self.worker, %error, position = %at, "a partition cannot be read on");
+        }
+        Ok(failure)
     }
 
     /// The right whose denial caused an error.
@@ -242,20 +262,25 @@ impl GroupConsumer {
         Ok(())
     }
 
-    /// Seeks to these positions, except those of partitions that are not read any more.
+    /// Seeks to these positions, except those of partitions that are not read any more. What is
+    /// left of the batch will be fetched again.
     pub fn seek(&self, positions: impl Iterator<Item = Position>) -> Result<(), Fault> {
         let mut tracks = self.tracks.borrow_mut();
-        let mut wanted = Vec::new();
-        for position in positions.filter(|it| self.assigned.contains(&it.partition)) {
+        let mut partitions = self.consumer.drop_fetched();
+        for position in positions {
             tracks.sought(position.partition, position.offset);
-            if tracks.is_reading(position.partition) {
-                wanted.push(position);
-            }
+            partitions.push(position.partition);
         }
-        if wanted.is_empty() {
+        partitions.sort_unstable();
+        partitions.dedup();
+        partitions.retain(|it| self.assigned.contains(it) && tracks.is_reading(*it));
+        if partitions.is_empty() {
             return Ok(()); // librdkafka rejects an empty list
         }
-        let list = Offsets::new(&self.lookup.topic, wanted.into_iter());
+        let next = partitions.into_iter().filter_map(|partition| {
+            Some(Position { partition, offset: tracks.position(partition)?.offset })
+        });
+        let list = Offsets::new(&self.lookup.topic, next);
         Ok(self.consumer.seek(&list, SEEK_TIMEOUT)?)
     }
 
@@ -350,9 +375,7 @@ fn failure(error: &ConsumeError, at: Position, next: i64) -> Option<Failure> {
     let Position { partition, offset } = at;
     let reason = match error.code {
         Code::BadMessage => Some(Standing::Corrupt { offset }),
-        Code::BadCompression | Code::NotImplemented | Code::MessageSizeTooLarge => {
-            Some(Standing::Undecodable { offset })
-        }
+        code if is_unreadable(code) => Some(Standing::Undecodable { offset }),
         // Only the text tells a truncated log from an offset out of range.
         Code::AutoOffsetReset if error.text.contains("log truncation") => {
             Some(Standing::Truncated { offset: next })

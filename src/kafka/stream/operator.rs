@@ -166,7 +166,8 @@ fn commit(
     let topic = c_string(&settings.topics.requests)?;
     let group = c_string(group)?;
     let offsets = Offsets::new(&topic, [committed.entry(partition)].into_iter());
-    let done = producer.commit(offsets, GroupMetadata::without_members(&group));
+    let membership = Arc::new(GroupMetadata::without_members(&group));
+    let done = producer.commit(offsets, membership);
     producer.close(CLOSE_BUDGET);
     Ok(done?)
 }

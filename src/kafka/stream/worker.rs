@@ -9,6 +9,7 @@ mod outcome;
 mod recovery;
 mod traced;
 
+use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use nik_wire::process::Outcome;
 
 use super::CLOSE_BUDGET;
 use super::breaker::WorkerBreaker;
-use super::consumer::{Event, GroupConsumer};
+use super::consumer::{Event, GroupConsumer, Record};
 use super::ledger;
 use super::refusals::{By, Refusals};
 use super::shared::Shared;
@@ -29,11 +30,14 @@ use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSetti
 use crate::pipeline::Position;
 use crate::pipeline::epoch::{Cadence, Epoch};
 use crate::pipeline::judge::Judge;
+use crate::telemetry::now_ms;
 use crate::telemetry::traces::Sampled;
-use outcome::Input;
 
 /// The longest wait for a record, because a stop and the breaker are checked in between.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
+/// How long a batch is processed at most: slow commits inside of it must not delay the answer to a
+/// rebalance, nor the next poll.
+const LONGEST_BATCH: Duration = Duration::from_secs(1);
 
 /// A worker in two halves, because a record borrows the consumer while the batch processes it.
 pub struct Worker {
@@ -63,10 +67,12 @@ struct OpenBatch {
     /// The requests of the epoch that get a span once they are committed.
     sampled: Vec<Sampled>,
     /// The group metadata under which the epoch's records are read.
-    group_metadata: Option<GroupMetadata>,
-    /// When the last poll or commit returned. Reading the clock is expensive compared with
-    /// processing a small request, so it is read once per record.
+    group_metadata: Option<Arc<GroupMetadata>>,
+    /// When the last batch arrived or the last commit returned. Reading the clock is expensive
+    /// compared with processing a small request.
     now: Instant,
+    /// The same in milliseconds since 1970.
+    now_ms: i64,
     last_commit: Instant,
     last_duration: Duration,
     aborts_in_a_row: u32,
@@ -108,32 +114,51 @@ impl Worker {
         Ok(end)
     }
 
-    /// Polls once, and processes what that returns.
+    /// Fetches a batch of records, and processes it.
     fn step(&mut self) -> Result<(), Fault> {
         self.pause_or_resume()?;
         let Self { consumer, batch } = self;
         consumer.maintain(batch.now)?;
         batch.begin(consumer);
-        let event = consumer.poll(batch.time_until_commit().min(LONGEST_POLL))?;
-        batch.now = Instant::now();
-        let idle = matches!(event, Event::Idle);
-        match event {
-            Event::Record(record) => {
-                let input = Input::of(&record, &batch.judge.dating.timestamps);
-                if consumer.is_paused() || batch.process(&input)? == Processed::HeldBack {
-                    consumer.seek([input.position].into_iter())?;
+        let arrived = consumer.fetch(batch.time_until_commit().min(LONGEST_POLL));
+        batch.read_clock();
+        if arrived {
+            self.process_fetched()?;
+        } else if consumer.is_standby() {
+            batch.set_joined(true);
+        }
+        if let Some(rebalance) = self.consumer.next_rebalance() {
+            return self.rebalance(&rebalance);
+        }
+        if self.batch.is_due(!arrived) { self.commit() } else { Ok(()) }
+    }
+
+    /// Processes what was fetched, in order. What is left after a fault, at a record that is held
+    /// back or at the deadline is fetched again.
+    fn process_fetched(&mut self) -> Result<(), Fault> {
+        let deadline = self.batch.now + LONGEST_BATCH;
+        while let Some(event) = self.consumer.next()? {
+            match event {
+                Event::Record(record) => {
+                    if self.consumer.is_paused()
+                        || self.batch.process(&record)? == Processed::HeldBack
+                    {
+                        self.consumer.seek([record.position()].into_iter())?;
+                    }
+                }
+                Event::Failure(failure) => {
+                    self.commit()?; // what was read of the partition is fine
+                    self.consumer.fail(failure)?;
                 }
             }
-            Event::Rebalance(rebalance) => return self.rebalance(&rebalance),
-            Event::Failure(failure) => {
-                // What was read of the partition is fine.
+            if self.batch.is_due(false) {
                 self.commit()?;
-                return self.consumer.fail(failure);
             }
-            Event::Idle if consumer.is_standby() => batch.set_joined(true),
-            Event::Idle => {}
+            if self.batch.now > deadline {
+                self.consumer.seek(iter::empty())?;
+            }
         }
-        if batch.is_due(idle) { self.commit() } else { Ok(()) }
+        Ok(())
     }
 
     /// Makes the epoch's outcomes durable, then its positions, and then counts it.
@@ -147,7 +172,7 @@ impl Worker {
             Guarantee::ExactlyOnce => {
                 batch.send_entries(consumer)?;
                 batch.settle()?;
-                let metadata = batch.group_metadata.take().ok_or(Cause::NotAMember)?;
+                let metadata = batch.group_metadata.clone().ok_or(Cause::NotAMember)?;
                 let positions = consumer.to_commit(batch.epoch.positions());
                 batch.producer.commit(positions, metadata)?;
             }
@@ -166,13 +191,9 @@ impl Worker {
 
 impl OpenBatch {
     /// Processes one record: hands its outcome to the producer and adds its position to the epoch.
-    fn process(&mut self, input: &Input<'_>) -> Result<Processed, Fault> {
-        self.unfinished = Some(input.position);
-        if self.epoch.has_none_of(input.position.partition) {
-            self.note_read(input);
-        }
-        if !self.shared.outputs.can_route(input.position.partition) {
-            self.unroutable = Some(input.position.partition);
+    fn process(&mut self, record: &Record<'_>) -> Result<Processed, Fault> {
+        let input = &self.receive(record);
+        if !self.can_route(input.position.partition) {
             return Ok(self.hold_back(input));
         }
         // The breaker is asked once for a dead letter, however often that is made smaller.
@@ -193,14 +214,7 @@ impl OpenBatch {
             match self.produce(input, &outcome, truncation, attempt)? {
                 Sent::Refused(code) => self.refusals.note(input.position, code, By::Client),
                 Sent::Queued => {
-                    let bytes = self.payload.len();
-                    let timestamp = input.time.plausible;
-                    self.epoch.add(input.position, timestamp, bytes, &outcome, self.now);
-                    self.note_timestamp(input, attempt);
-                    self.note_nik_in_key(input);
-                    self.epoch.explain(&outcome, self.judge.processor.explained());
-                    self.note_sampled(input, &outcome);
-                    self.unfinished = None;
+                    self.add(input, &outcome, attempt);
                     if attempt.is_alone() {
                         self.settle()?;
                     }
@@ -254,6 +268,7 @@ impl Worker {
             sampled: Vec::new(),
             group_metadata: None,
             now,
+            now_ms: now_ms(),
             last_commit: now,
             last_duration: Duration::ZERO,
             aborts_in_a_row: 0,
@@ -272,17 +287,17 @@ impl Worker {
 }
 
 impl OpenBatch {
-    /// Prepares for the first record of an epoch: the judge in force judges all of it. Group
-    /// metadata fetched later may belong to a newer generation and would wrongly authorize these
-    /// records' offsets.
+    /// Prepares for the records of a batch. Group metadata taken later may belong to a newer
+    /// generation, and would wrongly authorize the offsets of these records. That of an open epoch
+    /// stays: it is older. Epochs that begin inside the batch share it.
     fn begin(&mut self, consumer: &GroupConsumer) {
-        if !self.epoch.is_empty() {
-            return;
+        if self.epoch.is_empty() && self.shared.policy.guarantee == Guarantee::ExactlyOnce {
+            self.group_metadata = consumer.group_metadata().map(Arc::new);
         }
-        self.shared.judge.refresh(&mut self.judge);
-        if self.shared.policy.guarantee == Guarantee::ExactlyOnce {
-            self.group_metadata = consumer.group_metadata();
-        }
+    }
+
+    fn read_clock(&mut self) {
+        (self.now, self.now_ms) = (Instant::now(), now_ms());
     }
 
     /// How long to wait for the next record. Slow commits become less frequent, so that the brokers

@@ -1,9 +1,12 @@
-//! A consumer that names the partition and offset of every error. The safety argument is that of
-//! [`super`]; librdkafka calls the callbacks only on the thread that polls or closes the consumer.
+//! A consumer that fetches records in batches, and names the partition and offset of every error.
+//! The safety argument is that of [`super`]; librdkafka calls the callbacks only on the thread that
+//! polls or closes the consumer.
 //!
-//! rust-rdkafka's own consumer reports a batch that cannot be read without its partition and
-//! offset.
+//! rust-rdkafka's own consumer has no batch call and answers rebalances inside of it; it reports a
+//! batch that cannot be read without its partition and offset.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
@@ -23,6 +26,9 @@ use crate::pipeline::Position;
 
 /// The longest wait of one poll while the consumer closes.
 const CLOSE_POLL: Duration = Duration::from_millis(100);
+
+/// How many messages one call of librdkafka returns at most.
+const CALL_MESSAGES: usize = 32;
 
 /// A rebalance event that the worker has yet to answer.
 #[derive(Debug)]
@@ -50,8 +56,32 @@ pub struct ConsumeError {
     pub text: String,
 }
 
+/// Whether librdkafka cannot read a batch, which it reports once each time that it gets there.
+pub fn is_unreadable(code: Code) -> bool {
+    matches!(
+        code,
+        Code::BadMessage | Code::BadCompression | Code::NotImplemented | Code::MessageSizeTooLarge
+    )
+}
+
 /// A message that is destroyed once.
 struct Owned(NonNull<sys::rd_kafka_message_t>);
+
+// SAFETY: a message may be read and destroyed on any thread; nothing shares this one.
+unsafe impl Send for Owned {}
+
+impl Owned {
+    fn message(&self) -> &sys::rd_kafka_message_t {
+        // SAFETY: the message is owned by this value until its drop.
+        unsafe { self.0.as_ref() }
+    }
+
+    /// Whether it arrives again after a seek: a record, or an error in place of records.
+    fn is_data(&self) -> bool {
+        let error = self.message().err;
+        error == NO_ERROR || is_unreadable(error.into())
+    }
+}
 
 impl Drop for Owned {
     fn drop(&mut self) {
@@ -68,8 +98,7 @@ pub struct Record<'consumer> {
 
 impl Record<'_> {
     fn message(&self) -> &sys::rd_kafka_message_t {
-        // SAFETY: the message is owned by this value until its drop.
-        unsafe { self.message.0.as_ref() }
+        self.message.message()
     }
 
     pub fn topic(&self) -> &str {
@@ -84,6 +113,10 @@ impl Record<'_> {
 
     pub fn offset(&self) -> i64 {
         self.message().offset
+    }
+
+    pub fn position(&self) -> Position {
+        Position { partition: self.partition(), offset: self.offset() }
     }
 
     /// The epoch of the leader that the record was written under, if it is known.
@@ -139,8 +172,24 @@ unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast::<u8>(), length) })
 }
 
-/// A consumer in a group.
+/// librdkafka's queue of a consumer.
+struct Queue(NonNull<sys::rd_kafka_queue_t>);
+
+// SAFETY: librdkafka's handles may be used from any thread.
+unsafe impl Send for Queue {}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: owned by this value, destroyed once.
+        unsafe { sys::rd_kafka_queue_destroy(self.0.as_ptr()) }
+    }
+}
+
+/// A consumer in a group. Its messages and its queue are dropped before the client.
 pub struct GroupClient<C: ConsumerCallbacks> {
+    /// Fetched, and not handed out yet; in the order of their arrival.
+    fetched: RefCell<VecDeque<Owned>>,
+    queue: Queue,
     client: Client<C>,
 }
 
@@ -154,8 +203,13 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
         }
         let client = Client::new(config, native, RDKafkaType::RD_KAFKA_CONSUMER, context)?;
         // SAFETY: see the module's argument. From here on the consumer's poll serves its events.
-        unsafe { sys::rd_kafka_poll_set_consumer(client.native_ptr()) };
-        Ok(Self { client })
+        let queue = unsafe {
+            sys::rd_kafka_poll_set_consumer(client.native_ptr());
+            sys::rd_kafka_queue_get_consumer(client.native_ptr())
+        };
+        let queue = NonNull::new(queue)
+            .ok_or_else(|| KafkaError::ClientCreation("a consumer needs a group.id".to_owned()))?;
+        Ok(Self { fetched: RefCell::default(), queue: Queue(queue), client })
     }
 
     pub fn client(&self) -> &Client<C> {
@@ -169,13 +223,21 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
     /// The next record or error; `None` if neither arrived within `timeout`. Callbacks run inside
     /// this call.
     pub fn poll(&self, timeout: Duration) -> Option<Result<Record<'_>, ConsumeError>> {
+        Some(self.record_or_error(self.poll_native(timeout)?))
+    }
+
+    fn poll_native(&self, timeout: Duration) -> Option<Owned> {
         // SAFETY: see the module's argument; the message is ours from here on.
         let message =
             unsafe { sys::rd_kafka_consumer_poll(self.client.native_ptr(), millis(timeout)) };
-        let record = Record { message: Owned(NonNull::new(message)?), consumer: PhantomData };
+        NonNull::new(message).map(Owned)
+    }
+
+    fn record_or_error(&self, message: Owned) -> Result<Record<'_>, ConsumeError> {
+        let record = Record { message, consumer: PhantomData };
         let message = record.message();
         if message.err == NO_ERROR {
-            return Some(Ok(record));
+            return Ok(record);
         }
         // SAFETY: the message is alive, and so is its text as long as it is.
         let text = unsafe { text(sys::rd_kafka_message_errstr(message)) };
@@ -186,7 +248,65 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
         }
         let at = (!message.rkt.is_null() && message.partition >= 0)
             .then_some(Position { partition: message.partition, offset: message.offset });
-        Some(Err(ConsumeError { code, at, fatal, text }))
+        Err(ConsumeError { code, at, fatal, text })
+    }
+
+    /// Waits up to `timeout` for a record or an error, and keeps it for [`Self::next`]. Callbacks
+    /// run inside this call.
+    pub fn fetch(&self, timeout: Duration) -> bool {
+        let message = self.poll_native(timeout);
+        let is_found = message.is_some();
+        self.fetched.borrow_mut().extend(message);
+        is_found
+    }
+
+    /// Adds what arrived meanwhile, without waiting, up to about these limits. Callbacks run
+    /// inside this call.
+    pub fn fetch_more(&self, most_messages: usize, most_bytes: usize) {
+        let size = |owned: &Owned| owned.message().len + owned.message().key_len;
+        let mut fetched = self.fetched.borrow_mut();
+        let mut bytes: usize = fetched.iter().map(size).sum();
+        while bytes < most_bytes && fetched.len() < most_messages {
+            let mut found = [ptr::null_mut(); CALL_MESSAGES];
+            let room = found.len().min(most_messages - fetched.len());
+            // SAFETY: see the module's argument; there is room for so many pointers, and the
+            // messages are ours from here on.
+            let count = unsafe {
+                sys::rd_kafka_consume_batch_queue(
+                    self.queue.0.as_ptr(),
+                    0,
+                    found.as_mut_ptr(),
+                    room,
+                )
+            };
+            let found = &found[..usize::try_from(count).unwrap_or(0)];
+            let before = fetched.len();
+            fetched.extend(found.iter().filter_map(|it| NonNull::new(*it)).map(Owned));
+            if found.len() < room {
+                return;
+            }
+            bytes += fetched.range(before..).map(size).sum::<usize>();
+        }
+    }
+
+    /// The next record or error of those fetched.
+    pub fn next(&self) -> Option<Result<Record<'_>, ConsumeError>> {
+        let message = self.fetched.borrow_mut().pop_front()?;
+        Some(self.record_or_error(message))
+    }
+
+    /// Drops the records that were fetched; returns their partitions. Other errors than those of
+    /// data remain, because librdkafka may report them only once.
+    pub fn drop_fetched(&self) -> Vec<i32> {
+        let mut partitions = Vec::new();
+        self.fetched.borrow_mut().retain(|it| {
+            let is_data = it.is_data();
+            if is_data {
+                partitions.push(it.message().partition);
+            }
+            !is_data
+        });
+        partitions
     }
 
     pub fn subscribe(&self, topics: &Offsets) -> Result<(), KafkaError> {
@@ -311,20 +431,15 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
     /// Leaves the group. `answer` is called between polls, for rebalance events.
     pub fn close(&self, answer: impl Fn(&Self)) {
         let native = self.client.native_ptr();
-        // SAFETY: see the module's argument; the queue is ours until it is destroyed, after the
-        // last poll.
+        self.fetched.borrow_mut().clear();
+        // SAFETY: see the module's argument; the error is ours.
         unsafe {
-            let queue = sys::rd_kafka_queue_get_consumer(native);
-            if queue.is_null() {
-                return;
-            }
-            if owned(sys::rd_kafka_consumer_close_queue(native, queue)).is_ok() {
+            if owned(sys::rd_kafka_consumer_close_queue(native, self.queue.0.as_ptr())).is_ok() {
                 while sys::rd_kafka_consumer_closed(native) == 0 {
                     drop(self.poll(CLOSE_POLL));
                     answer(self);
                 }
             }
-            sys::rd_kafka_queue_destroy(queue);
         }
     }
 }

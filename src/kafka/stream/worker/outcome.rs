@@ -13,7 +13,6 @@ use crate::kafka::stream::refusals::{Attempt, Fallback};
 use crate::pipeline::Position;
 use crate::pipeline::timestamps::{Replaced, RequestTime, TimestampLimits};
 use crate::telemetry::metrics::Committed;
-use crate::telemetry::now_ms;
 use nik_wire::process::Outcome;
 
 /// What follows from brokers that take long, for the log.
@@ -27,16 +26,46 @@ pub struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    pub fn of(record: &'a Record<'a>, limits: &TimestampLimits) -> Self {
-        Self {
-            record,
-            position: Position { partition: record.partition(), offset: record.offset() },
-            time: limits.time(record.timestamp(), now_ms()),
-        }
+    pub fn of(record: &'a Record<'a>, limits: &TimestampLimits, now_ms: i64) -> Self {
+        Self { record, position: record.position(), time: limits.time(record.timestamp(), now_ms) }
     }
 }
 
 impl OpenBatch {
+    /// Notes that a record is being processed. The judge that is in force at an epoch's first record
+    /// judges all of it.
+    pub fn receive<'a>(&mut self, record: &'a Record<'a>) -> Input<'a> {
+        if self.epoch.is_empty() {
+            self.shared.judge.refresh(&mut self.judge);
+        }
+        let input = Input::of(record, &self.judge.dating.timestamps, self.now_ms);
+        self.unfinished = Some(input.position);
+        if self.epoch.has_none_of(input.position.partition) {
+            self.note_read(&input);
+        }
+        input
+    }
+
+    /// Whether outcomes of this partition can be routed; the worker pauses until they can.
+    pub fn can_route(&mut self, partition: i32) -> bool {
+        let can_route = self.shared.outputs.can_route(partition);
+        if !can_route {
+            self.unroutable = Some(partition);
+        }
+        can_route
+    }
+
+    /// Adds a record to the epoch whose outcome was handed to the producer.
+    pub fn add(&mut self, input: &Input<'_>, outcome: &Outcome, attempt: Attempt) {
+        let bytes = self.payload.len();
+        self.epoch.add(input.position, input.time.plausible, bytes, outcome, self.now);
+        self.epoch.explain(outcome, self.judge.processor.explained());
+        self.note_timestamp(input, attempt);
+        self.note_nik_in_key(input);
+        self.note_sampled(input, outcome);
+        self.unfinished = None;
+    }
+
     /// Writes the outcome into `payload`: the record's own, or if that was refused a smaller one.
     pub fn transform(
         &mut self,
@@ -76,7 +105,7 @@ impl OpenBatch {
     }
 
     /// Counts a record that was processed, if its key holds a NIK that tokens do not hide.
-    pub fn note_nik_in_key(&mut self, input: &Input<'_>) {
+    fn note_nik_in_key(&mut self, input: &Input<'_>) {
         if self.judge.processor.privacy().tokens.is_some()
             && input.record.key().is_some_and(holds_nik)
         {
@@ -125,6 +154,7 @@ impl OpenBatch {
     /// aborted; the refusals decide how these records are processed again.
     pub fn settle(&mut self) -> Result<(), Fault> {
         let refused = self.producer.flush()?;
+        self.read_clock();
         let Some(first) = refused.first() else {
             return Ok(());
         };
@@ -133,13 +163,13 @@ impl OpenBatch {
     }
 
     /// Reports to the lag that a record was read and is not committed.
-    pub fn note_read(&self, input: &Input<'_>) {
+    fn note_read(&self, input: &Input<'_>) {
         let Position { partition, offset } = input.position;
         self.shared.telemetry.metrics.lag.taken(partition, offset, input.time.judged());
     }
 
     /// Counts and logs that an outcome does not carry the timestamp of its request.
-    pub fn note_timestamp(&mut self, input: &Input<'_>, attempt: Attempt) {
+    fn note_timestamp(&mut self, input: &Input<'_>, attempt: Attempt) {
         let refused = attempt.uses_clock().then_some(Replaced::Refused);
         if let Some(cause) = input.time.replaced.or(refused) {
             self.epoch.add_replaced(cause);
@@ -156,14 +186,14 @@ impl OpenBatch {
 
     /// Counts the committed epoch, and starts the next.
     pub fn committed(&mut self, started: Instant) {
-        self.now = Instant::now();
+        self.read_clock();
         self.last_duration = self.now - started;
         self.last_commit = self.now;
         self.aborts_in_a_row = 0;
         self.shared.telemetry.metrics.committed(&Committed {
             tally: self.epoch.tally(),
             timestamps: self.epoch.timestamps(),
-            now_ms: now_ms(),
+            now_ms: self.now_ms,
             duration: self.last_duration,
         });
         if let Some(bytes) = self.shared.pace.committed(self.epoch.bytes(), self.last_duration) {

@@ -1,6 +1,7 @@
 //! The worker's exceptional paths: rebalances, aborted epochs, pauses.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::outcome::SMALLER;
@@ -39,7 +40,7 @@ impl Worker {
         let committed = if lost {
             Err(Cause::AssignmentLost.into())
         } else {
-            self.batch.group_metadata = self.consumer.group_metadata();
+            self.batch.group_metadata = self.consumer.group_metadata().map(Arc::new);
             self.commit()
         };
         match committed {
