@@ -24,7 +24,7 @@ fn assert_answered(stage: &Stage, sent: &[NewRecord]) {
 #[test]
 fn a_rebalance_while_records_are_left_waits_for_the_end_of_the_batch() {
     let stage = Stage::new(shared(), "left-over", 2);
-    let sent: Vec<_> = Requests::new(0, 2).take(6_000).collect();
+    let sent: Vec<_> = Requests::new(0, 2).take(4_000).collect();
     shared().produce(&stage.requests, &sent);
     let settings = small_epochs(&stage);
     let first = ready(&settings);
