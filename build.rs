@@ -7,7 +7,7 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-env-changed=NIK_STREAM_REVISION");
     println!("cargo::rerun-if-changed=build.rs");
-    // What changes with a commit or a checkout; a path that does not exist would mean "always".
+    // These files change with a commit or a checkout. A path that does not exist would mean "always".
     for file in ["logs/HEAD", "HEAD"] {
         let path = git(&["rev-parse", "--git-path", file]);
         if let Some(path) = path.filter(|path| Path::new(path).exists()) {
@@ -22,7 +22,7 @@ fn main() {
     build_transactions();
 }
 
-/// Its headers are those of the librdkafka that `rdkafka-sys` has configured and built.
+/// Builds with the headers of the librdkafka that `rdkafka-sys` has configured and built.
 fn build_transactions() {
     let source = "src/kafka/client/native/transactions.c";
     println!("cargo::rerun-if-changed={source}");
@@ -34,7 +34,7 @@ fn build_transactions() {
         .compile("nik_transactions");
 }
 
-/// What git answers. A source archive has no repository: then there is no revision.
+/// What git answers; `None` in a source archive, which has no repository.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

@@ -37,8 +37,6 @@ const LAST_SPANS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The running program.
 pub(crate) struct App {
     running: Running,
-    /// Stops the workers.
-    stop_workers: Stop,
     pub health: Arc<Health>,
     traces: Option<Arc<Traces>>,
     /// The address of the HTTP server.
@@ -48,8 +46,9 @@ pub(crate) struct App {
 }
 
 impl App {
-    /// Starts everything. When it returns, HTTP is served and the workers are joining the group.
-    pub(crate) fn start(loaded: &Loaded) -> Result<Self> {
+    /// Starts everything. When it returns, HTTP is served and the workers are joining the group,
+    /// until `stop` is requested.
+    pub(crate) fn start(loaded: &Loaded, stop: &Stop) -> Result<Self> {
         let settings = &loaded.settings;
         let release = &loaded.release;
         let regions = release.regions(settings.rules.retired_codes).context("the region data")?;
@@ -57,7 +56,7 @@ impl App {
 
         let metrics = Arc::new(Metrics::new(
             &BuildInfo { version: VERSION, revision: REVISION, librdkafka: &librdkafka },
-            &regions_info(release, &region_counts(&regions)),
+            &regions_info(release, &regions),
             Cause::LABELS,
         ));
         let breaker = settings.delivery.breaker();
@@ -103,27 +102,20 @@ impl App {
             "nik-stream starts"
         );
 
-        let stop_workers = Stop::default();
         let traces = start_traces(settings, &metrics)?;
         let telemetry = Telemetry::new(&metrics, &health, &breaker, traces.as_ref());
-        let running = kafka::start(settings, &judge, telemetry, &stop_workers)?;
-        let (loaded, metrics_of) = (loaded.clone(), Arc::clone(&metrics));
-        let reloader = Reloader { loaded, judge, breaker, status, metrics: metrics_of };
-        Ok(Self { running, stop_workers, health, traces, address, metrics, reloader })
+        let running = kafka::start(settings, &judge, telemetry, stop)?;
+        let loaded = loaded.clone();
+        let reloader = Reloader { loaded, judge, breaker, status, metrics: Arc::clone(&metrics) };
+        Ok(Self { running, health, traces, address, metrics, reloader })
     }
 
-    /// Runs until `stop` is requested or a worker ends with a fault that a restart would not cure,
-    /// then shuts down in order.
+    /// Runs until the `stop` of [`Self::start`] is requested, by a signal or by a worker that ended
+    /// with a fault which a restart would not cure; then shuts down in order.
     pub(crate) fn wait(self, stop: &Stop) -> Result<(), Fault> {
-        let mut ended = Ok(());
-        while !stop.requested() {
-            if let Some(end) = self.running.next_end(Duration::from_millis(50)) {
-                ended = end;
-                break;
-            }
-        }
+        stop.wait(Duration::MAX);
+        let ended = self.running.first_end().unwrap_or(Ok(()));
         self.health.set_stopping();
-        self.stop_workers.request();
         tracing::info!("stopping: open epochs are committed first");
         let started = Instant::now();
         let deadline = started + STOP_BUDGET;
@@ -152,13 +144,14 @@ fn judge(settings: &Settings, release: &Release, regions: Regions) -> Judge {
     Judge::new(processor, settings.rules.dating(), judged_by)
 }
 
-fn regions_info<'a>(release: &'a Release, counts: &'a [RegionCount]) -> RegionsInfo<'a> {
+/// What the metrics say about a release and its `regions`.
+fn regions_info<'a>(release: &'a Release, regions: &Regions) -> RegionsInfo<'a> {
     let Manifest { release, sha256, .. } = &release.manifest;
-    RegionsInfo { release, sha256, counts }
+    let count =
+        |level: Level, state: State| (level.as_str(), state.as_str(), regions.count(level, state));
+    let counts = Level::ALL.iter().flat_map(|&level| State::ALL.map(|state| count(level, state)));
+    RegionsInfo { release, sha256, counts: counts.collect() }
 }
-
-/// A level, a state, and the number of their codes.
-type RegionCount = (&'static str, &'static str, usize);
 
 /// Starts the traces, if the settings name a collector.
 fn start_traces(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Arc<Traces>>> {
@@ -174,11 +167,4 @@ fn start_traces(settings: &Settings, metrics: &Arc<Metrics>) -> Result<Option<Ar
         version: VERSION,
     };
     Ok(Some(Arc::new(Traces::start(options, metrics)?)))
-}
-
-/// The number of region codes for each level and state.
-fn region_counts(regions: &Regions) -> Vec<RegionCount> {
-    let of =
-        |level: Level, state: State| (level.as_str(), state.as_str(), regions.count(level, state));
-    Level::ALL.iter().flat_map(|&level| State::ALL.map(|state| of(level, state))).collect()
 }

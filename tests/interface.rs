@@ -142,7 +142,7 @@ const METRICS: &[&str] = &[
 fn metrics() -> Metrics {
     let (version, revision, librdkafka) = ("1", "2", "3");
     let build = BuildInfo { version, revision, librdkafka };
-    let (release, sha256, counts) = ("4", "5", &[("kecamatan", "current", 6)]);
+    let (release, sha256, counts) = ("4", "5", vec![("kecamatan", "current", 6)]);
     Metrics::new(&build, &RegionsInfo { release, sha256, counts }, &["fenced"])
 }
 

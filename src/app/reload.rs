@@ -6,21 +6,17 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 use std::{fs, io, thread};
 
-use super::{judge, region_counts, regions_info};
+use super::{judge, regions_info};
 use crate::config::{Loaded, Problems};
 use crate::http::status::Status;
 use crate::kafka::SharedBreaker;
 use crate::pipeline::judge::JudgeInForce;
 use crate::regions::{Manifest, Release, ReleaseError};
 use crate::telemetry::logging;
-use crate::telemetry::metrics::{Metrics, Outcome};
+use crate::telemetry::metrics::{Metrics, Outcome, Reloaded};
 
 /// How often the manifest of the region data is read. A change must count within 5 s.
-const LOOK: Duration = Duration::from_secs(2);
-
-/// What the metrics call what is read again.
-const SETTINGS: &str = "settings";
-const REGIONS: &str = "regions";
+const MANIFEST_INTERVAL: Duration = Duration::from_secs(2);
 
 /// What is in force, and where it is used.
 #[derive(Clone)]
@@ -32,11 +28,11 @@ pub(crate) struct Reloader {
     pub(super) metrics: Arc<Metrics>,
 }
 
-/// The last look at the folder of the region data.
-struct Look {
+/// The folder of the region data as it was read last.
+struct LastRead {
     /// The bytes of the manifest.
     manifest: Vec<u8>,
-    /// Why the release was refused.
+    /// Why the release was refused; `None` if it was not.
     refused: Option<String>,
 }
 
@@ -47,14 +43,14 @@ impl Reloader {
     /// Runs for as long as the process lives. Each message of `hangups` is a SIGHUP.
     pub(crate) fn start(mut self, hangups: Receiver<()>, load: LoadAgain) -> io::Result<()> {
         let run = move || {
-            let mut look = self.first_look();
+            let mut last = self.first_read();
             loop {
-                match hangups.recv_timeout(LOOK) {
+                match hangups.recv_timeout(MANIFEST_INTERVAL) {
                     Ok(()) => {
                         self.take_settings(load(&self.loaded.release));
-                        self.take_regions(&mut look, true);
+                        self.take_regions(&mut last, true);
                     }
-                    Err(RecvTimeoutError::Timeout) => self.take_regions(&mut look, false),
+                    Err(RecvTimeoutError::Timeout) => self.take_regions(&mut last, false),
                     Err(RecvTimeoutError::Disconnected) => break, // the process ends
                 }
             }
@@ -63,27 +59,27 @@ impl Reloader {
     }
 
     /// The manifest of the release in force, unless it changed while the program started.
-    fn first_look(&self) -> Look {
+    fn first_read(&self) -> LastRead {
         let bytes = self.manifest();
         let manifest: Option<Manifest> = serde_json::from_slice(&bytes).ok();
         let in_force = manifest.as_ref() == Some(&self.loaded.release.manifest);
-        Look { manifest: if in_force { bytes } else { Vec::new() }, refused: None }
+        LastRead { manifest: if in_force { bytes } else { Vec::new() }, refused: None }
     }
 
     fn take_settings(&mut self, loaded: Result<Loaded, Problems>) {
-        let again = match loaded {
+        let new = match loaded {
             Ok(loaded) => loaded,
             Err(Problems(problems)) => {
                 for problem in problems {
                     tracing::error!(%problem, "the settings are refused; those in force stay");
                 }
-                return self.metrics.reloads.count(SETTINGS, Outcome::Refused);
+                return self.metrics.reloads.count(Reloaded::Settings, Outcome::Refused);
             }
         };
-        for warning in &again.warnings {
+        for warning in &new.warnings {
             tracing::warn!("{warning}");
         }
-        let changes = self.loaded.changes(again);
+        let changes = self.loaded.changes(new);
         for setting in &changes.fixed {
             tracing::warn!(
                 setting,
@@ -91,7 +87,7 @@ impl Reloader {
             );
         }
         if !changes.fixed.is_empty() {
-            self.metrics.reloads.count(SETTINGS, Outcome::Refused);
+            self.metrics.reloads.count(Reloaded::Settings, Outcome::Refused);
             if changes.taken.is_empty() {
                 return;
             }
@@ -101,18 +97,18 @@ impl Reloader {
             Ok(()) => tracing::info!(changed = changes.taken.join(", "), "settings taken"),
             Err(error) => tracing::error!(%error, "the settings are refused"),
         }
-        self.metrics.reloads.count(SETTINGS, outcome(done.is_ok()));
+        self.metrics.reloads.count(Reloaded::Settings, outcome(done.is_ok()));
     }
 
     /// Takes the region data of the folder if its manifest has changed or the operator asks. A
-    /// release that was refused is looked at again and again, because its files may still arrive.
-    fn take_regions(&mut self, look: &mut Look, asked: bool) {
+    /// release that was refused is read again each time, because its files may still arrive.
+    fn take_regions(&mut self, last: &mut LastRead, asked: bool) {
         let Some(folder) = self.loaded.settings.regions.folder() else {
             return;
         };
         let manifest = self.manifest();
-        let is_new = asked || manifest != look.manifest;
-        if !is_new && look.refused.is_none() {
+        let is_new = asked || manifest != last.manifest;
+        if !is_new && last.refused.is_none() {
             return;
         }
         let read = Release::read(folder).and_then(|release| {
@@ -120,9 +116,9 @@ impl Reloader {
             Ok(release)
         });
         if self.manifest() != manifest {
-            return; // it is being written: the next look decides
+            return; // it is being written: the next read decides
         }
-        look.manifest = manifest;
+        last.manifest = manifest;
         let done = read.and_then(|release| {
             let Manifest { release: name, sha256, .. } = release.manifest.clone();
             let mut loaded = self.loaded.clone();
@@ -132,13 +128,13 @@ impl Reloader {
             Ok(())
         });
         let refused = done.err().map(|error| error.to_string());
-        if is_new || refused != look.refused {
+        if is_new || refused != last.refused {
             if let Some(error) = &refused {
                 tracing::error!(error, "the region data is refused; that in force stays");
             }
-            self.metrics.reloads.count(REGIONS, outcome(refused.is_none()));
+            self.metrics.reloads.count(Reloaded::Regions, outcome(refused.is_none()));
         }
-        look.refused = refused;
+        last.refused = refused;
     }
 
     /// The bytes of the manifest in the folder; empty without one.
@@ -149,8 +145,7 @@ impl Reloader {
 
     fn put_in_force(&mut self, loaded: Loaded) -> Result<(), ReleaseError> {
         let regions = loaded.release.regions(loaded.settings.rules.retired_codes)?;
-        let counts = region_counts(&regions);
-        self.metrics.set_regions(&regions_info(&loaded.release, &counts));
+        self.metrics.set_regions(&regions_info(&loaded.release, &regions));
         self.judge.replace(judge(&loaded.settings, &loaded.release, regions));
         self.breaker.set_policy(loaded.settings.delivery.breaker());
         if let Err(error) = logging::set_level(&loaded.settings.log.level) {

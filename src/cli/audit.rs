@@ -1,25 +1,21 @@
 //! `nik-stream audit`: judges the requests of a span again and compares the outcomes in the topics.
 
 use std::fmt::Write as _;
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use nik_wire::process::Processor;
 use serde_json::{Map, Value, json};
 
 use super::config::Files;
-use super::dlq::time::parse_time;
-use super::{UNKNOWN, mask::mask, signals, written};
+use super::mask::mask;
+use super::reading::{ProgressBar, ReadingArgs};
+use super::{UNKNOWN, not_found_out, signals, written};
 use crate::config::Loaded;
-use crate::kafka::audit::{self, AuditOptions, Fault, Report, Rulebook, Span};
+use crate::kafka::audit::{self, AuditOptions, Fault, Report, Rulebook};
 use crate::telemetry::metrics::AuditMetrics;
-
-/// How often the progress is shown on a terminal.
-const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
-const BAR: usize = 40;
 
 /// Judges the requests of a span again and compares what the topics hold
 ///
@@ -50,33 +46,6 @@ pub struct AuditArgs {
     textfile: Option<PathBuf>,
 }
 
-/// What `audit` and `compare` read, and how they print what they found.
-#[derive(clap::Args, Debug)]
-pub(super) struct ReadingArgs {
-    /// Only records dated from this time on: 2025-06-01T07:00:00+07:00, 2025-06-01 (midnight in
-    /// UTC), or how long ago: 90s, 30m, 2h, 7d
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    since: i64,
-
-    /// Only records dated before this time
-    #[arg(long, value_name = "TIME", value_parser = parse_time)]
-    until: Option<i64>,
-
-    /// Records read per second at most; 0: unlimited
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) rate: u32,
-
-    /// Prints one JSON object
-    #[arg(long)]
-    pub(super) json: bool,
-}
-
-impl ReadingArgs {
-    pub(super) fn span(&self) -> Span {
-        Span { since: self.since, until: self.until }
-    }
-}
-
 pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     let loaded = args.files.load()?;
     let settings = &loaded.settings;
@@ -91,10 +60,7 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
     bar.clear();
     let report = match report {
         Ok(report) => report,
-        Err(error) => {
-            eprintln!("nik-stream: {error}");
-            return Ok(ExitCode::from(UNKNOWN));
-        }
+        Err(error) => return Ok(not_found_out(&error)),
     };
     if let Some(path) = args.textfile.as_ref().filter(|_| report.undecided.is_none()) {
         write_textfile(path, &settings.kafka.group_id, &report)?;
@@ -189,33 +155,6 @@ fn write_textfile(path: &Path, group: &str, report: &Report) -> anyhow::Result<(
     let failed = || format!("cannot write {}", path.display());
     std::fs::write(&new, metrics.text()?).with_context(failed)?;
     std::fs::rename(&new, path).with_context(failed)
-}
-
-/// The progress, on a terminal.
-pub(super) struct ProgressBar {
-    next: Option<Instant>,
-}
-
-impl ProgressBar {
-    pub(super) fn new() -> Self {
-        Self { next: io::stderr().is_terminal().then(Instant::now) }
-    }
-
-    /// Shows that `read` of `planned` records are read.
-    pub(super) fn show(&mut self, read: u64, planned: u64) {
-        if self.next.is_some_and(|next| Instant::now() >= next) {
-            self.next = Some(Instant::now() + PROGRESS_INTERVAL);
-            let percent = (read * 100).checked_div(planned).unwrap_or(0).min(100);
-            let full = usize::try_from(percent).unwrap_or(0) * BAR / 100;
-            eprint!("\r[{:<BAR$}] {percent:>3} %  {read} records", "#".repeat(full));
-        }
-    }
-
-    pub(super) fn clear(&self) {
-        if self.next.is_some() {
-            eprint!("\r\x1b[K");
-        }
-    }
 }
 
 #[cfg(test)]

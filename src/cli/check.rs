@@ -110,7 +110,7 @@ impl<W: Write> Answers<'_, W> {
         self.output.write_all(&self.outcome)
     }
 
-    /// Answers the request in a line, the one of this number.
+    /// Answers the request in a line of this number.
     fn answer_line(&mut self, line: &[u8], number: usize, base64: bool) -> io::Result<()> {
         if !base64 {
             return self.answer(line);

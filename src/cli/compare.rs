@@ -10,9 +10,9 @@ use nik::region::Regions;
 use nik_wire::process::Processor;
 use serde_json::{Map, Value, json};
 
-use super::audit::{ProgressBar, ReadingArgs};
 use super::config::Files;
-use super::{UNKNOWN, signals, written};
+use super::reading::{ProgressBar, ReadingArgs};
+use super::{UNKNOWN, not_found_out, signals, written};
 use crate::config::{Loaded, Settings};
 use crate::kafka::audit::compare::{Candidate, Comparison, SECTIONS, compare};
 use crate::regions::Release;
@@ -55,10 +55,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
         None => tried.regions(candidate.rules.retired_codes).context("the region data")?,
         Some(directory) => match regions_of(directory, &candidate, &release) {
             Ok(regions) => regions,
-            Err(error) => {
-                eprintln!("nik-stream: {error:#}");
-                return Ok(ExitCode::from(UNKNOWN));
-            }
+            Err(error) => return Ok(not_found_out(&format!("{error:#}"))),
         },
     };
     let side = |settings, regions: Regions| Candidate {
@@ -75,14 +72,11 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     bar.clear();
     let found = match found {
         Ok(found) => found,
-        Err(error) => {
-            eprintln!("nik-stream: {error}");
-            return Ok(ExitCode::from(UNKNOWN));
-        }
+        Err(error) => return Ok(not_found_out(&error)),
     };
     let topic = &present.topics.requests;
-    let value = json_of(&found, topic);
-    let text = if reading.json { value.to_string() + "\n" } else { table(&found, topic) };
+    let text =
+        if reading.json { json_of(&found, topic).to_string() + "\n" } else { table(&found, topic) };
     written(io::stdout().write_all(text.as_bytes()))?;
     if !found.complete {
         eprintln!("stopped before the end");

@@ -11,13 +11,16 @@ pub mod generate;
 mod health;
 mod mask;
 mod positions;
+mod reading;
 pub mod regions;
 mod run;
 mod shell;
 mod signals;
+mod time;
 mod token;
 mod topics;
 
+use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
 
@@ -123,6 +126,12 @@ fn exit_with_usage(error: &clap::Error) -> ! {
 fn process_parser() -> impl TypedValueParser<Value = Process> {
     PossibleValuesParser::new(Process::ALL.map(Process::as_str))
         .try_map(|text| Process::from_text(&text).ok_or("no such process"))
+}
+
+/// Reports why a command could not find out what it was asked for.
+fn not_found_out(error: &impl Display) -> ExitCode {
+    eprintln!("nik-stream: {error}");
+    ExitCode::from(UNKNOWN)
 }
 
 /// A reader that closes the pipe (`| head`) is not an error.

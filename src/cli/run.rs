@@ -33,7 +33,7 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
     }
     let stop = signals::stop()?;
     let hangups = signals::hangups()?;
-    let app = App::start(&loaded)?;
+    let app = App::start(&loaded, &stop)?;
     let files = args.files.clone();
     let again = Box::new(move |release: &_| files.load_again(release));
     app.reloader.clone().start(hangups, again)?;

@@ -1,6 +1,8 @@
 //! SIGTERM and SIGINT, for commands that run until they are stopped, and SIGHUP for the service.
 
+use std::future::poll_fn;
 use std::sync::mpsc::{self, Receiver};
+use std::task::Poll;
 use std::{io, process, thread};
 
 use tokio::runtime;
@@ -9,41 +11,54 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::SECOND_SIGNAL;
 use crate::kafka::Stop;
 
-/// Catches signals from here on: the first one requests the stop, the second one exits at once.
+/// Catches SIGTERM and SIGINT from here on: the first one requests the stop, the second one exits at
+/// once.
 pub(super) fn stop() -> io::Result<Stop> {
-    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
-    // Not in the thread: a signal before it runs would end the process.
-    let (mut terminate, mut interrupt) = {
-        let _inside = runtime.enter();
-        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
-    };
     let stop = Stop::default();
     let requested = stop.clone();
-    let listen = async move {
-        loop {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if requested.requested() {
-                process::exit(SECOND_SIGNAL);
-            }
-            requested.request();
+    let mut is_second = false;
+    catch("signals", &[SignalKind::terminate(), SignalKind::interrupt()], move || {
+        if is_second {
+            process::exit(SECOND_SIGNAL);
         }
-    };
-    thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listen))?;
+        is_second = true;
+        requested.request();
+    })?;
     Ok(stop)
 }
 
 /// Catches SIGHUP from here on: each one is a message.
 pub(super) fn hangups() -> io::Result<Receiver<()>> {
-    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
-    let mut hangup = {
-        let _inside = runtime.enter();
-        signal(SignalKind::hangup())?
-    };
     let (send, receive) = mpsc::channel();
-    let listen = async move { while hangup.recv().await.is_some() && send.send(()).is_ok() {} };
-    thread::Builder::new().name("hangups".to_owned()).spawn(move || runtime.block_on(listen))?;
+    catch("hangups", &[SignalKind::hangup()], move || {
+        let _ = send.send(()); // without a receiver the program ends
+    })?;
     Ok(receive)
+}
+
+/// Calls `handle` on a thread for each signal of these kinds, for as long as the process lives.
+fn catch(
+    thread: &str,
+    kinds: &[SignalKind],
+    mut handle: impl FnMut() + Send + 'static,
+) -> io::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_io().build()?;
+    // Not in the thread: a signal before it runs would end the process.
+    let signals = {
+        let _inside = runtime.enter();
+        kinds.iter().map(|kind| signal(*kind)).collect::<io::Result<Vec<_>>>()
+    };
+    let mut signals = signals?;
+    let listen = async move {
+        loop {
+            poll_fn(|context| {
+                let is_caught = signals.iter_mut().any(|it| it.poll_recv(context).is_ready());
+                if is_caught { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            handle();
+        }
+    };
+    let run = move || runtime.block_on(listen);
+    thread::Builder::new().name(thread.to_owned()).spawn(run).map(drop)
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 
 use super::config::Files;
+use super::time::parse_duration;
 use super::written;
 use crate::config::Settings;
 use crate::kafka::roles::PerTopic;
@@ -59,25 +60,6 @@ struct CreateArgs {
     /// contains the NIKs of its request]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     failures_retention: Option<Duration>,
-}
-
-/// Parses a whole number of seconds, minutes, hours or days.
-pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let expected = || {
-        "expected a positive whole number with the unit s, m, h or d: 90s, 30m, 12h, 7d".to_owned()
-    };
-    let unit = match text.chars().last() {
-        Some('s') => 1,
-        Some('m') => 60,
-        Some('h') => 3600,
-        Some('d') => 86_400,
-        _ => return Err(expected()),
-    };
-    let number: u32 = text[..text.len() - 1].parse().map_err(|_| expected())?;
-    if number == 0 {
-        return Err(expected());
-    }
-    Ok(Duration::from_secs(u64::from(number) * unit))
 }
 
 pub fn run(args: &TopicsArgs) -> anyhow::Result<ExitCode> {
@@ -138,19 +120,4 @@ fn verify(admin: &Admin, settings: &Settings) -> anyhow::Result<ExitCode> {
     }
     let exit = written(io::stdout().write_all(text.as_bytes()))?;
     Ok(if is_broken { ExitCode::FAILURE } else { exit })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_duration_is_a_whole_number_and_a_unit() {
-        for (text, seconds) in [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
-        }
-        for text in ["", "7", "d", "0d", "-7d", "7.5d", "7w", "99999999999d", "7é"] {
-            assert!(parse_duration(text).is_err(), "{text}");
-        }
-    }
 }

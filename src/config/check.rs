@@ -13,7 +13,8 @@ use tracing_subscriber::filter::LevelFilter;
 use super::layers::DEFAULT;
 use super::topics::separated;
 use super::{
-    GroupProtocol, Kafka, OutcomeForm, Privacy, Problem, PropertyCheck, Settings, Topics, Traces,
+    Delivery, GroupProtocol, Kafka, Log, OutcomeForm, Privacy, Problem, PropertyCheck, Settings,
+    Topics, Traces,
 };
 
 /// The problems of settings whose values all have the right type.
@@ -33,28 +34,10 @@ pub(super) fn check(
     check.topics(&settings.topics);
     check.replies(&settings.topics);
     check.dropped_headers(&settings.topics);
+    check.delivery(&settings.delivery);
+    check.privacy(&settings.privacy);
     check.traces(&settings.traces);
-    let (least, most) =
-        (settings.delivery.commit_min_interval_ms, settings.delivery.commit_interval_ms);
-    if least > most {
-        let (least_key, most_key) =
-            ("delivery.commit_min_interval_ms", "delivery.commit_interval_ms");
-        check.refuse(
-            &[least_key, most_key],
-            format!("expected {least_key} to be at most {most_key}, found {least} and {most}"),
-        );
-    }
-    if settings.privacy.outcomes == OutcomeForm::Tokens && settings.privacy.keys.is_empty() {
-        let text = format!("\"tokens\" requires {}", Privacy::KEY_FILE);
-        check.refuse(&["privacy.outcomes", Privacy::KEY_FILE], text);
-    }
-    if !is_log_level(&settings.log.level) {
-        check.refuse(
-            &["log.level"],
-            "expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", also per target, as in \
-             \"info,librdkafka=debug\"",
-        );
-    }
+    check.log(&settings.log);
     check.problems
 }
 
@@ -156,6 +139,35 @@ impl Check<'_> {
             self.refuse(
                 &["topics.drop_headers"],
                 "expected names of headers separated by commas, with a * only at the end of a name",
+            );
+        }
+    }
+
+    fn delivery(&mut self, delivery: &Delivery) {
+        const LEAST: &str = "delivery.commit_min_interval_ms";
+        const MOST: &str = "delivery.commit_interval_ms";
+        let (least, most) = (delivery.commit_min_interval_ms, delivery.commit_interval_ms);
+        if least > most {
+            self.refuse(
+                &[LEAST, MOST],
+                format!("expected {LEAST} to be at most {MOST}, found {least} and {most}"),
+            );
+        }
+    }
+
+    fn privacy(&mut self, privacy: &Privacy) {
+        if privacy.outcomes == OutcomeForm::Tokens && privacy.keys.is_empty() {
+            let text = format!("\"tokens\" requires {}", Privacy::KEY_FILE);
+            self.refuse(&["privacy.outcomes", Privacy::KEY_FILE], text);
+        }
+    }
+
+    fn log(&mut self, log: &Log) {
+        if !is_log_level(&log.level) {
+            self.refuse(
+                &["log.level"],
+                "expected \"off\", \"error\", \"warn\", \"info\", \"debug\" or \"trace\", also per target, as in \
+                 \"info,librdkafka=debug\"",
             );
         }
     }

@@ -19,7 +19,7 @@ pub struct Loaded {
     pub release: Arc<Release>,
     /// By key: a file, an environment variable, or `default`.
     pub origins: BTreeMap<String, String>,
-    /// What is allowed and may still not be meant.
+    /// Settings that are allowed and may be a mistake.
     pub warnings: Vec<Problem>,
     /// In the order of `config/default.toml`.
     pub(super) shown: Vec<Shown>,

@@ -1,4 +1,4 @@
-//! `privacy`: what outcomes keep to themselves, and the keys of tokens.
+//! `privacy`: what outcomes hold of their requests, and the keys of tokens.
 
 use std::fs;
 use std::sync::Arc;
@@ -71,7 +71,7 @@ impl Privacy {
         }
     }
 
-    /// The same with each key: results may have been written with any of them.
+    /// As [`Self::process`], once for each key: results may have been written with any of them.
     pub fn all(&self) -> Vec<process::Privacy> {
         let first = self.process();
         let further = self.keys.iter().skip(1).filter(|_| first.tokens.is_some()).cloned();

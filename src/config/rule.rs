@@ -72,7 +72,7 @@ impl Type {
                 // JSON's escapes are TOML's as well.
                 serde_json::Value::from(if hide { HIDDEN } else { text }).to_string()
             }
-            number_or_switch => number_or_switch.to_string(),
+            number_or_boolean => number_or_boolean.to_string(),
         }
     }
 }

@@ -95,7 +95,7 @@ fn json_of(value: &ValueKind) -> Option<Value> {
     }
 }
 
-/// The comment above each key and table. Keys without a line of their own in between share one.
+/// The comment of each key and table. A comment is about all keys below it, up to an empty line.
 fn comments(file: &str) -> BTreeMap<String, String> {
     let (mut comments, mut table, mut comment) = (BTreeMap::new(), "", Vec::new());
     let mut in_comment = false;

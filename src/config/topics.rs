@@ -1,4 +1,4 @@
-//! The topics, and what is written to them beside the outcomes themselves.
+//! The topics, and how their records are framed: schema ids and headers.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! What is allowed and may still not be meant.
+//! Warnings about settings that are allowed and may be a mistake.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -76,7 +76,7 @@ impl Api {
         };
         let started = Instant::now();
         let date = judge.dating.reference_date.fixed().unwrap_or_else(today);
-        // Schema ids are those of topics.
+        // Only records in topics have schema ids.
         let mut processor = judge.processor.without_framing();
         // On another thread, so that a long list does not delay a health check.
         let processed = spawn_blocking(move || {

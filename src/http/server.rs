@@ -28,8 +28,8 @@ use super::write_timeout::WriteTimeout;
 use crate::telemetry::health::Health;
 use crate::telemetry::metrics::Metrics;
 
-/// The most connections at a time. Further ones wait until one of them ends, which takes at most the
-/// time that a peer may take.
+/// The most connections at a time. Further ones wait until one of them ends; the timeouts bound how
+/// long that takes.
 pub const MAX_CONNECTIONS: usize = 256;
 /// The pause after a failed accept: too many connections are open, or the peer has gone.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -240,7 +240,7 @@ mod tests {
 
     fn view(resume_from_anywhere: bool) -> View {
         let build = BuildInfo { version: "", revision: "", librdkafka: "" };
-        let regions = RegionsInfo { release: "", sha256: "", counts: &[] };
+        let regions = RegionsInfo { release: "", sha256: "", counts: Vec::new() };
         let metrics = Arc::new(Metrics::new(&build, &regions, &[]));
         let health = Arc::new(Health::new(0, Arc::new(Open(AtomicBool::new(true)))));
         let status = Status::new(About::default(), Arc::clone(&metrics), Arc::clone(&health));

@@ -34,7 +34,7 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// `timeout` is that of an epoch, of which `interval` passes before the commit.
+    /// An epoch may take `timeout`; up to `interval` of it passes before the commit begins.
     pub fn new(most: usize, timeout: Duration, interval: Duration) -> Self {
         let longest_commit = timeout.saturating_sub(interval) / 3;
         Self { limit: AtomicUsize::new(most), most, longest_commit }

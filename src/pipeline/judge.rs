@@ -65,8 +65,8 @@ impl Judge {
 }
 
 /// The judge in force. Each worker has a copy, which it exchanges between two epochs, so that all
-/// outcomes of an epoch are by one judge. Every epoch begins with a look at the version: a partition
-/// that moves to another worker of this process never comes back to an earlier judge.
+/// outcomes of an epoch are by one judge. Each worker compares the version before every epoch, so a
+/// partition that moves to another worker of this process is never judged by an earlier judge again.
 pub struct JudgeInForce {
     version: AtomicU64,
     judge: Mutex<Judge>,
@@ -88,7 +88,7 @@ impl JudgeInForce {
         self.version.store(version, Ordering::Release);
     }
 
-    /// Exchanges a copy that is outdated.
+    /// Exchanges the copy if it is outdated.
     pub fn refresh(&self, copy: &mut Judge) {
         if self.version.load(Ordering::Acquire) != copy.version {
             *copy = self.copy();

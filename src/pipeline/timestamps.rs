@@ -39,7 +39,8 @@ impl Replaced {
     }
 }
 
-/// What is made of a request's timestamp. Times are milliseconds since 1970.
+/// A request's timestamp if it is plausible, and what replaces it if it is not. Times are
+/// milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestTime {
     /// The request's timestamp, if it is plausible.
@@ -63,7 +64,7 @@ impl RequestTime {
 }
 
 impl TimestampLimits {
-    /// What is made of `timestamp` when the clock is at `now`.
+    /// Checks a request's `timestamp` when the clock is at `now`.
     pub fn time(&self, timestamp: Option<i64>, now: i64) -> RequestTime {
         let plausible = self.earliest..=now.saturating_add(self.max_ahead);
         let replaced = match timestamp {

@@ -89,7 +89,7 @@ impl Release {
     /// damaged than right, since retired codes stay in the data.
     pub fn check_successor_of(&self, in_force: &Self) -> Result<(), ReleaseError> {
         for level in Level::ALL {
-            let [before, after] = [in_force, self].map(|release| release.listed(level));
+            let [before, after] = [in_force, self].map(|release| release.codes(level));
             if after * 100 < before * 99 && !self.manifest.allow_shrink {
                 return Err(ReleaseError::Shrunk { level, before, after });
             }
@@ -107,7 +107,7 @@ impl Release {
     }
 
     /// The number of codes of a level in both tables, by the manifest.
-    fn listed(&self, level: Level) -> usize {
+    fn codes(&self, level: Level) -> usize {
         self.manifest.counts.get(level.as_str()).map_or(0, |states| states.values().sum())
     }
 
@@ -115,25 +115,22 @@ impl Release {
         let tables = self.tables()?;
         let regions = Regions::new(&tables, RetiredCodes::All);
         let Manifest { counts, retired_confidence, .. } = &self.manifest;
+        let check = |of: String, found, listed| match found == listed {
+            true => Ok(()),
+            false => Err(ReleaseError::Count { of, found, listed }),
+        };
         for level in Level::ALL {
             for state in State::ALL {
-                let found = regions.count(level, state);
+                let of = format!("{} codes of level {level}", state.as_str());
                 let listed = listed(counts, level, state.as_str());
-                if found != listed {
-                    let of = format!("{} codes of level {level}", state.as_str());
-                    return Err(ReleaseError::Count { of, found, listed });
-                }
+                check(of, regions.count(level, state), listed)?;
             }
             for confidence in Confidence::ALL {
-                let rows = tables.retired().iter();
                 let is_one =
                     |row: &&Retired<'_>| row.code.level() == level && row.confidence == confidence;
-                let found = rows.filter(is_one).count();
+                let of = format!("retired codes of level {level}, {}", confidence.as_str());
                 let listed = listed(retired_confidence, level, confidence.as_str());
-                if found != listed {
-                    let of = format!("retired codes of level {level}, {}", confidence.as_str());
-                    return Err(ReleaseError::Count { of, found, listed });
-                }
+                check(of, tables.retired().iter().filter(is_one).count(), listed)?;
             }
         }
         Ok(())

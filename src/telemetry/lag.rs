@@ -33,11 +33,10 @@ struct Partition {
     taken: VecDeque<(i64, i64)>,
     /// A lower bound for the timestamp of the oldest waiting record, used while `taken` is empty.
     waits_since: Option<i64>,
-    /// What an open transaction hides from readers.
     hidden: Option<Hidden>,
 }
 
-/// Records behind the last stable offset.
+/// The records after the last stable offset, which an open transaction hides from readers.
 #[derive(Clone, Copy, Debug)]
 struct Hidden {
     /// The last stable offset.

@@ -70,8 +70,8 @@ type SetFilter = Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Syn
 
 static SET_FILTER: OnceLock<SetFilter> = OnceLock::new();
 
-/// Changes the level of the log of this process. librdkafka's own level stays: a level that is
-/// raised above that of the start shows none of its further lines.
+/// Changes the level of the log of this process. librdkafka keeps the level of the start, so a more
+/// detailed level shows no more of its lines.
 pub fn set_level(level: &str) -> Result<(), LogError> {
     let filter = EnvFilter::builder().parse(level)?;
     let set = SET_FILTER.get().ok_or(LogError::NotStarted)?;

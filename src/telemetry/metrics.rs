@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use prometheus::{
-    CounterVec, GaugeVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry,
+    CounterVec, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
 };
 
 pub use self::audit::AuditMetrics;
@@ -23,7 +23,7 @@ use self::explained::Explained;
 use self::partitions::{Partitions, seconds};
 use self::regions::RegionGauges;
 pub use self::regions::RegionsInfo;
-pub use self::reloads::{Outcome, Reloads};
+pub use self::reloads::{Outcome, Reloaded, Reloads};
 use self::requests::{ApiRequests, Requests};
 pub use self::snapshot::{Snapshot, quantile};
 pub use self::spans::Spans;
@@ -114,9 +114,6 @@ impl Metrics {
         };
         let gauges = |name, help, labels: &[&str]| {
             register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
-        };
-        let seconds = |name, help, labels: &[&str]| {
-            register(&registry, GaugeVec::new(Opts::new(name, help), labels))
         };
         let histogram = |name, help, buckets: &[f64]| {
             let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
@@ -276,33 +273,7 @@ impl Metrics {
                 &[1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1e3, 3e3, 1e4, 3e4, 1e5],
             ),
             lag: Lag::default(),
-            partitions: Mutex::new(Partitions {
-                assigned: gauges(
-                    "nik_stream_assigned",
-                    "1 while the partition is assigned to this instance, else 0.",
-                    &["partition"],
-                ),
-                lag_records: gauges(
-                    "nik_stream_lag_records",
-                    "Records not yet committed: the partition's last stable offset minus the committed offset.",
-                    &["partition"],
-                ),
-                lag_seconds: seconds(
-                    "nik_stream_lag_seconds",
-                    "Age in seconds, by its timestamp, of the partition's oldest record not yet committed; 0 if there is none.",
-                    &["partition"],
-                ),
-                stable_lag_records: gauges(
-                    "nik_stream_stable_lag_records",
-                    "Records that an open transaction of a producer holds back: the partition's high watermark minus its last stable offset.",
-                    &["partition"],
-                ),
-                stable_lag_seconds: seconds(
-                    "nik_stream_stable_lag_seconds",
-                    "Seconds for which one open transaction has held back records of the partition.",
-                    &["partition"],
-                ),
-            }),
+            partitions: Mutex::new(Partitions::new(&registry)),
             throttle,
             queue_records: gauge(
                 "nik_stream_producer_queue_records",

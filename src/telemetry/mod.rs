@@ -1,4 +1,4 @@
-//! What operators observe: metrics, lag, health and logs.
+//! What operators observe: metrics, lag, health, logs and traces; and the clock.
 
 pub mod health;
 pub mod lag;

@@ -43,7 +43,7 @@ pub enum Obstacle {
     AheadOfLedger,
     /// The ledger's position belongs to another topic of the same name.
     LedgerOtherTopic,
-    /// An open transaction that nobody ends hides the position.
+    /// A transaction that no producer ends hides the position.
     Hidden,
 }
 
@@ -109,13 +109,13 @@ impl Obstacle {
         }
     }
 
-    /// This obstacle, with what an operator reads about it.
+    /// This obstacle, with the sentence for operators.
     pub fn problem(self, text: impl Into<String>) -> Problem {
         Problem { obstacle: self, text: text.into() }
     }
 }
 
-/// An obstacle that is there now. Displayed as the sentence for operators.
+/// An obstacle that holds requests back now. Displayed as the sentence for operators.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub obstacle: Obstacle,

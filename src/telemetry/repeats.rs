@@ -1,4 +1,4 @@
-//! Limits repeated log lines, such as those of many clients whose brokers are down.
+//! Limits what repeats, such as the log lines of many clients whose brokers are down.
 //!
 //! (The crate `tracing-throttle` treats every number in a text as a different text and needs an
 //! async runtime.)
@@ -21,8 +21,8 @@ const MAX_KEYS: usize = 1000;
 const LOG_LIMIT: usize = 10;
 pub(super) const LOG_WINDOW: Duration = Duration::from_secs(10);
 
-/// Allows each key (a log line) a limited number of times per window. A window begins with the
-/// key's first occurrence.
+/// Allows each key, such as a log line, a limited number of times per window. A window begins with
+/// the key's first occurrence.
 #[derive(Debug)]
 pub struct RepeatLimit<K> {
     limit: usize,
@@ -44,7 +44,11 @@ impl<K: Eq + Hash> RepeatLimit<K> {
 
     /// Counts an occurrence of `key`, and returns whether it is within the limit.
     pub fn allows(&self, key: K) -> bool {
-        let now = Instant::now();
+        self.allows_at(key, Instant::now())
+    }
+
+    /// As [`Self::allows`], at a time that the caller knows.
+    pub(super) fn allows_at(&self, key: K, now: Instant) -> bool {
         self.take_expired(now);
         self.count(key, now)
     }
@@ -139,14 +143,15 @@ mod tests {
 
     #[test]
     fn a_line_is_allowed_as_often_as_its_limit_says_in_each_window() {
-        let limit = RepeatLimit::new(1, Duration::from_millis(50));
-        assert!(limit.allows("topic 1"));
-        assert!(limit.allows("topic 2"), "another line");
-        assert!(!limit.allows("topic 1"));
+        let limit = RepeatLimit::new(2, Duration::from_secs(1));
+        let start = Instant::now();
+        let allows = |line, ms| limit.allows_at(line, start + Duration::from_millis(ms));
+        let found = [0, 500, 999, 1000, 1001, 1999, 2500].map(|ms| allows("topic 1", ms));
+        assert_eq!(found, [true, true, false, true, true, false, true]);
+        assert!(allows("topic 2", 2500) && allows("topic 2", 2500), "another line");
+        assert!(!allows("topic 2", 2500));
         limit.reset();
-        assert!(limit.allows("topic 1"));
-        std::thread::sleep(Duration::from_millis(60));
-        assert!(limit.allows("topic 1"), "the next window");
+        assert!(allows("topic 2", 2500));
     }
 
     #[test]

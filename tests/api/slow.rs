@@ -40,7 +40,7 @@ impl Server {
         let dating = Dating { reference_date: ReferenceDate::Now, timestamps };
         let judge = Judge::new(processor, dating, None);
         let build = BuildInfo { version: "", revision: "", librdkafka: "" };
-        let regions = RegionsInfo { release: "", sha256: "", counts: &[] };
+        let regions = RegionsInfo { release: "", sha256: "", counts: Vec::new() };
         let metrics = Arc::new(Metrics::new(&build, &regions, &[]));
         let api = Api::new(Arc::new(JudgeInForce::new(judge)), Arc::clone(&metrics), timeouts.body);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

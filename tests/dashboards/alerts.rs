@@ -104,7 +104,7 @@ fn the_runbook_mentions_only_existing_commands_endpoints_and_settings() {
 fn a_release_of_the_region_data_is_dated_by_the_year_in_its_name() {
     let dated = |release| {
         let build = BuildInfo { version: "1", revision: "2", librdkafka: "3" };
-        let regions = RegionsInfo { release, sha256: "4", counts: &[] };
+        let regions = RegionsInfo { release, sha256: "4", counts: Vec::new() };
         let text = Metrics::new(&build, &regions, &[]).render();
         let mut lines = text.lines();
         let line = lines.find(|line| line.starts_with("nik_stream_regions_release_timestamp"));

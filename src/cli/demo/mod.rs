@@ -59,7 +59,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     broker.create_topics(&settings.topics)?;
     logging::init(settings.log.format, &settings.log.level)?;
     let stop = signals::stop()?;
-    let app = App::start(&loaded)?;
+    let app = App::start(&loaded, &stop)?;
     introduce(&app, settings);
     while !app.health.problems().is_empty() && !stop.requested() {
         std::thread::sleep(Duration::from_millis(20));

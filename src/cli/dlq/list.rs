@@ -6,9 +6,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::time::format_time;
 use super::{FilterArgs, request_position};
 use crate::cli::config::Files;
+use crate::cli::time::format_time;
 use crate::cli::written;
 use crate::kafka::Operation;
 use crate::kafka::dlq::dead_letter::DeadLetter;
@@ -118,8 +118,7 @@ fn write_line(
     }
 }
 
-/// Counts by reason, partition and number of replays. Its columns have fixed widths, as those of `--each`, whose lines
-/// are written as they are read.
+/// Counts by reason, partition and number of replays.
 #[derive(Default)]
 struct Table(BTreeMap<(String, i32, u32), Row>);
 

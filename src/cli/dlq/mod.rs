@@ -4,7 +4,6 @@ mod dismiss;
 mod list;
 mod replay;
 mod show;
-pub(super) mod time;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -13,11 +12,11 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 
 use crate::cli::mask::mask;
+use crate::cli::time::parse_time;
 use crate::kafka::dlq::dead_letter::{DeadLetter, Filter, KeyHash};
 use crate::kafka::dlq::replay::ReplayOptions;
 use crate::pipeline::Position;
 use nik_wire::Reason;
-use time::parse_time;
 
 /// Lists, shows, replays and dismisses dead letters: the records of the failures topic
 #[derive(Args, Debug)]

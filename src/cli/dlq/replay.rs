@@ -4,9 +4,9 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use super::time::format_time;
 use super::{FilterArgs, request_position};
 use crate::cli::config::Files;
+use crate::cli::time::format_time;
 use crate::cli::written;
 use crate::kafka::Operation;
 use crate::kafka::dlq::dead_letter::DeadLetter;

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use super::request_position;
-use super::time::format_time;
 use crate::cli::config::Files;
 use crate::cli::mask::mask;
+use crate::cli::time::format_time;
 use crate::cli::written;
 use crate::kafka::Operation;
 use crate::kafka::dlq::dead_letter::{DeadLetter, Header};

@@ -10,8 +10,9 @@ use clap::Args;
 use super::written;
 use texts::{Explanation, Group, explanations};
 
-/// The least similarity of a name that is suggested to the one that was typed, from 0 to 1. The
-/// measure counts the start of a name most, as a person who types a part of it does.
+/// Names that are less similar than this to the typed one are not suggested; 0 to 1. The measure
+/// (Jaro-Winkler) gives the start of a name the most weight, and people who type a part of a name
+/// type its start.
 const SIMILAR: f64 = 0.7;
 /// The most names that are suggested.
 const SUGGESTIONS: usize = 3;

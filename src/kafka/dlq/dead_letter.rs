@@ -125,9 +125,10 @@ impl Filter {
     }
 }
 
-/// Whether a choice of `some` includes one of `others`; the empty set chooses everything.
-fn includes<T: Ord>(some: &BTreeSet<T>, others: &BTreeSet<T>) -> bool {
-    some.is_empty() || !others.is_empty() && others.is_subset(some)
+/// Whether a filter by `wide` lets everything through that one by `narrow` does. An empty set lets
+/// everything through.
+fn includes<T: Ord>(wide: &BTreeSet<T>, narrow: &BTreeSet<T>) -> bool {
+    wide.is_empty() || !narrow.is_empty() && narrow.is_subset(wide)
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ const ORIGINAL: &str = "nik-failure-original";
 /// The headers that this program writes; the names of the first five are those of KIP-1191.
 const NAMES: [&str; 7] = [TOPIC, PARTITION, OFFSET, GROUP, MESSAGE, REASON, ORIGINAL];
 
-/// Which version, region data and rules judged.
+/// The header that names the version, the region data and the rules by which an outcome was judged.
 pub const JUDGED_BY: &CStr = c"nik-judged-by";
 
 /// The maximum length of these values, in bytes; the original may be longer.
@@ -40,7 +40,7 @@ pub enum Truncation {
     /// Also without the list of NIKs in the value.
     WithoutList,
     /// Also without the headers of the request.
-    WithoutOwnHeaders,
+    WithoutRequestHeaders,
 }
 
 impl Truncation {
@@ -50,7 +50,7 @@ impl Truncation {
             0 => Some(Self::Whole),
             1 => Some(Self::WithoutOriginal),
             2 => Some(Self::WithoutList),
-            3 => Some(Self::WithoutOwnHeaders),
+            3 => Some(Self::WithoutRequestHeaders),
             _ => None,
         }
     }
@@ -102,13 +102,13 @@ pub fn headers(message: &Record<'_>, failure: &Failure<'_>, dropped: &DroppedHea
     add(GROUP, group);
     add(MESSAGE, detail.map_or(description(reason), Detail::sentence));
     add(REASON, reason.as_str());
-    let mut own = Vec::new();
-    if truncation < Truncation::WithoutOwnHeaders {
+    let mut of_request = Vec::new();
+    if truncation < Truncation::WithoutRequestHeaders {
         each_header(message, |name, value| {
             let is_ours = NAMES.iter().any(|given| given.as_bytes() == name);
             if !is_ours && !dropped.contains(name) {
                 size += name.len() + value.map_or(0, <[u8]>::len);
-                own.push((name.to_vec(), value.map(<[u8]>::to_vec)));
+                of_request.push((name.to_vec(), value.map(<[u8]>::to_vec)));
             }
         });
     }
@@ -118,13 +118,13 @@ pub fn headers(message: &Record<'_>, failure: &Failure<'_>, dropped: &DroppedHea
     {
         headers.push(ORIGINAL.as_bytes(), Some(original));
     }
-    for (name, value) in own {
+    for (name, value) in of_request {
         headers.push(&name, value.as_deref());
     }
     headers
 }
 
-/// The headers of an outcome, and what judged it in place of what its request says of that.
+/// Adds [`JUDGED_BY`] to the headers of an outcome, in place of one that came with its request.
 pub fn with_judged_by(headers: Option<Headers>, judged_by: &str) -> Headers {
     let mut headers = headers.unwrap_or_else(|| Headers::with_capacity(1));
     headers.remove(JUDGED_BY);
@@ -132,7 +132,7 @@ pub fn with_judged_by(headers: Option<Headers>, judged_by: &str) -> Headers {
     headers
 }
 
-/// Whether each outcome of a request has this header of it.
+/// Whether outcomes carry this header of their request.
 pub fn is_passed_on(name: &[u8]) -> bool {
     name != JUDGED_BY.to_bytes() && !NAMES.iter().any(|given| given.as_bytes() == name)
 }
@@ -158,7 +158,7 @@ pub fn read(message: &BorrowedMessage<'_>) -> Option<DeadLetter> {
             // The stream writes its headers once, before those of the request.
             Some(index) if ours[index].is_none() => ours[index] = value,
             Some(_) => {}
-            // Not the request's.
+            // It is about the dead letter, not about the request.
             None if name == JUDGED_BY.to_bytes() => {}
             None => headers.push((name.to_vec(), value)),
         }

@@ -127,7 +127,7 @@ impl Progress {
         offset < self.committed || self.rules.iter().any(|rule| rule.holds(offset, of))
     }
 
-    /// What became of this dead letter, as far as the notes say.
+    /// What became of this dead letter, as far as the rules say.
     pub fn fate(&self, offset: i64, of: Traits<'_>) -> Fate {
         let mut rules = self.rules.iter().filter(|rule| rule.holds(offset, of));
         match rules.find_map(|rule| rule.why.clone()) {
@@ -140,7 +140,7 @@ impl Progress {
     /// The progress once a run with this choice has come from `start` to `cursor`.
     pub fn advanced(&self, start: i64, cursor: Cursor, choice: &Choice) -> Self {
         let mut next = Self { committed: cursor.done_below, rules: self.rules.clone() };
-        // A dismissal is noted even where nothing is left to replay.
+        // Below the committed offset only dismissals are noted, for their reason.
         let from = if choice.why.is_some() { start } else { cursor.done_below };
         next.rules.extend(choice.rules(from, cursor.next));
         next.compact();
@@ -154,7 +154,7 @@ impl Progress {
         self.advanced(start, Cursor { done_below: start, next: end }, choice)
     }
 
-    /// Removes notes on dead letters before `start`, which retention has deleted.
+    /// Removes rules for dead letters before `start`, which retention has deleted.
     pub fn forget_before(&mut self, start: i64) {
         self.rules.retain(|rule| rule.to > start);
     }

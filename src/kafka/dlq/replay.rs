@@ -1,5 +1,5 @@
-//! Replays dead letters: sends their originals again, each exactly once. Or dismisses them, which
-//! only notes that they are done.
+//! Replays dead letters: sends their originals again, each exactly once; or dismisses them, which
+//! only records that they are done.
 //!
 //! The originals and the progress are committed in one transaction. The progress is an offset that
 //! a group without members commits in the failures topic (see `progress`); all replays share one
@@ -48,7 +48,7 @@ impl ReplayOptions {
 pub struct ReplaySummary {
     /// Sent or dismissed; in a dry run: would be.
     pub chosen: u64,
-    /// Match the filter, and an earlier run has sent them, reported them as lost or dismissed them.
+    /// Match the filter, but an earlier run has sent them, reported them as lost or dismissed them.
     pub already_done: u64,
     /// The original is gone.
     pub lost: u64,

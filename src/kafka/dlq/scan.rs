@@ -81,8 +81,7 @@ impl DeadLetterTopic {
         Ok(selected)
     }
 
-    /// The partitions that a choice of partitions and places is about. Each place must hold a dead
-    /// letter.
+    /// The partitions to read for these partitions and places. Each place must hold a dead letter.
     pub fn choose(
         &mut self,
         partitions: &[i32],
@@ -101,7 +100,8 @@ impl DeadLetterTopic {
     /// What became of a dead letter, and why if it was dismissed.
     pub fn fate(&self, dead_letter: &DeadLetter) -> Result<Fate, DlqError> {
         let Position { partition, offset } = dead_letter.position;
-        // A client that has read records reported a missing right on the group before, unnoticed.
+        // A new reader: one that has read records may have met a missing right on the group already,
+        // and does not report it again.
         let reader = Reader::connect(&self.clients)?;
         let progress = progress::load(&reader, &self.name, &[partition])?;
         let fate = progress.get(&partition).map(|it| it.fate(offset, dead_letter.traits()));

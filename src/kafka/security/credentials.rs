@@ -12,6 +12,7 @@ use openssl::x509::X509;
 use rdkafka::config::ClientConfig;
 
 use crate::config::{Secret, Security, without_line_break};
+use crate::telemetry::metrics::Reloaded;
 
 /// The contents of the files that are set. `Debug` hides them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,18 +44,18 @@ const KEY: &str = "kafka.security.key_file";
 const PASSWORD: &str = "kafka.security.password_file";
 
 impl Unusable {
-    /// Whose change was refused, in the words of the metric `nik_stream_reloads_total`.
-    pub fn what(&self) -> &'static str {
+    /// What cannot be used.
+    pub fn what(&self) -> Reloaded {
         match self {
             Self::Unreadable { setting, .. }
             | Self::NoCertificate(setting)
             | Self::NoKey(setting) => match *setting {
-                KEY => "key",
-                PASSWORD => "password",
-                _ => "certificate",
+                KEY => Reloaded::Key,
+                PASSWORD => Reloaded::Password,
+                _ => Reloaded::Certificate,
             },
-            Self::Mismatch => "certificate",
-            Self::NoPassword => "password",
+            Self::Mismatch => Reloaded::Certificate,
+            Self::NoPassword => Reloaded::Password,
         }
     }
 }
@@ -74,8 +75,9 @@ impl Credentials {
         })
     }
 
-    /// As [`Self::read`], for the start: the settings were checked a moment ago. Contents that cannot
-    /// be read any more are invalid, since clients without any would trust the system's authorities.
+    /// As [`Self::read`], for the start: the settings were checked a moment ago. In place of a file
+    /// that cannot be read any more, clients get a text that they refuse: without any authorities
+    /// they would trust those of the system.
     pub fn at_start(security: &Security) -> Self {
         let invalid = || Some(Secret::from("not readable".to_owned()));
         Self::read(security).unwrap_or_else(|_| Self {
@@ -110,15 +112,14 @@ impl Credentials {
         Ok(())
     }
 
-    /// What differs, in the words of the metric `nik_stream_reloads_total`.
-    pub fn differences(&self, other: &Self) -> Vec<&'static str> {
+    pub fn differences(&self, other: &Self) -> Vec<Reloaded> {
         let differs = [
             (
-                "certificate",
+                Reloaded::Certificate,
                 (&self.authorities, &self.certificate) != (&other.authorities, &other.certificate),
             ),
-            ("key", self.key != other.key),
-            ("password", self.password != other.password),
+            (Reloaded::Key, self.key != other.key),
+            (Reloaded::Password, self.password != other.password),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(what, _)| what).collect()
     }
@@ -223,7 +224,7 @@ mod tests {
         assert!(!format!("{first:?}").contains("hunter2"));
 
         write("password", "hunter3");
-        assert_eq!(first.differences(&read().unwrap()), ["password"]);
+        assert_eq!(first.differences(&read().unwrap()), [Reloaded::Password]);
         for (name, text, expected) in [
             ("client.key", other_key.as_str(), Unusable::Mismatch),
             ("client.key", "", Unusable::NoKey(KEY)),
@@ -238,7 +239,7 @@ mod tests {
             write("password", "hunter3");
         }
         fs::remove_file(directory.path().join("client.key")).unwrap();
-        assert_eq!(read().unwrap_err().what(), "key");
+        assert_eq!(read().unwrap_err().what(), Reloaded::Key);
     }
 
     #[test]

@@ -21,14 +21,9 @@ pub fn diagnose(text: &str, security: &Security) -> ConnectionFailure {
     let (address, why) = split(text);
     let broker = format!("the broker at {address}");
     if why.contains("certificate verify failed") {
-        let check = match &security.ca_file {
-            Some(_) => "check its issuer against kafka.security.ca_file, its host names and dates",
-            None => {
-                "kafka.security.ca_file is not set, so the system's authorities apply; check its issuer, host names and dates"
-            }
-        };
+        let hint = untrusted_hint(security.ca_file.is_some());
         return permanent(format!(
-            "the certificate of {broker} is not trusted: certificate verify failed ({check})"
+            "the certificate of {broker} is not trusted: certificate verify failed ({hint})"
         ));
     }
     if let Some(alert) = between(why, "alert ", ":")
@@ -81,6 +76,15 @@ pub fn diagnose(text: &str, security: &Security) -> ConnectionFailure {
     ConnectionFailure { message: format!("{broker}: {why}{hint}"), permanent: false }
 }
 
+/// What to check if the certificate of a server is not trusted.
+pub fn untrusted_hint(has_ca_file: bool) -> &'static str {
+    if has_ca_file {
+        "check its issuer against kafka.security.ca_file, its host names and dates"
+    } else {
+        "kafka.security.ca_file is not set, so the system's authorities apply; check its issuer, host names and dates"
+    }
+}
+
 /// The broker's address and the error, without the parts that vary between occurrences: the thread
 /// name, the connection state and the number of suppressed errors.
 fn split(text: &str) -> (&str, &str) {
@@ -99,9 +103,9 @@ fn split(text: &str) -> (&str, &str) {
     (address.split('/').next().unwrap_or(address), rest)
 }
 
-fn between<'a>(text: &'a str, before: &str, behind: &str) -> Option<&'a str> {
+fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
     let (_, rest) = text.split_once(before)?;
-    rest.split_once(behind).map(|(inside, _)| inside)
+    rest.split_once(after).map(|(inside, _)| inside)
 }
 
 #[cfg(test)]

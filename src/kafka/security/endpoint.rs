@@ -12,6 +12,7 @@ use serde::Deserialize;
 use ureq::Agent;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, TlsProvider, parse_pem};
 
+use super::diagnosis::untrusted_hint;
 use super::token::NoToken;
 use crate::config::{Security, without_line_break};
 
@@ -96,14 +97,7 @@ impl Endpoint {
             other => other.to_string(),
         };
         if why.contains("certificate verify failed") {
-            return NoToken::NotTrusted(match &self.ca_file {
-                Some(_) => {
-                    "check its issuer against kafka.security.ca_file, its host names and dates"
-                }
-                None => {
-                    "kafka.security.ca_file is not set, so the system's authorities apply; check its issuer, host names and dates"
-                }
-            });
+            return NoToken::NotTrusted(untrusted_hint(self.ca_file.is_some()));
         }
         NoToken::Unreachable(why)
     }

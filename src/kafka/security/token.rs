@@ -85,10 +85,11 @@ impl std::fmt::Debug for Token {
 impl Token {
     /// The token for a client at `now`.
     ///
-    /// librdkafka asks for the next one after 80 % of the lifetime that it is given, and renews the
-    /// sessions of its connections after 90 % of theirs. By a lifetime of nine tenths it asks at
-    /// 72 %, soon after the renewal, and the sessions are renewed with the next token: one that is
-    /// about to expire would give sessions that are too short for the brokers (KIP-368).
+    /// librdkafka asks for the next token after 80 % of the lifetime that it is told, and renews the
+    /// sessions of its connections after 90 % of theirs. It is told nine tenths of the lifetime, so
+    /// it asks after 72 %, soon after this program has renewed the token, and sessions are renewed
+    /// with the next token: one that is about to expire would give sessions that are too short for
+    /// the brokers (KIP-368).
     fn for_client(self, now: i64) -> OAuthToken {
         OAuthToken {
             token: self.text,
@@ -103,7 +104,7 @@ impl Token {
 #[derive(Debug)]
 pub enum Tokens {
     None,
-    /// Another program renews the file; the token was read last.
+    /// A file that another program renews, and the token that was read last.
     File(PathBuf, Mutex<Option<Token>>),
     Endpoint(Renewal),
 }
@@ -128,8 +129,8 @@ impl Tokens {
     }
 }
 
-/// The token that was read last until it is due for renewal; then that of the file, or the last one
-/// as long as it is valid.
+/// The token that was read last, until it is due for renewal. Then the token in the file, or the last
+/// one as long as it is valid.
 fn from_file(path: &Path, latest: &mut Option<Token>, now: i64) -> Result<Token, NoToken> {
     if let Some(token) = latest.as_ref().filter(|token| now < token.renew_at) {
         return Ok(token.clone());

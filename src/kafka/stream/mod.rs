@@ -111,15 +111,16 @@ pub(crate) fn start(
             let result = catch_unwind(work).unwrap_or_else(|_| Err(Cause::WorkerPanicked.into()));
             shared.shutdown.arrive(index);
             let _ = done.send(result); // the receiver is gone once the program exits
+            stop.request(); // a worker that ends by itself ends the program
         })?);
     }
     Ok(Running { shared, threads, ended })
 }
 
 impl Running {
-    /// Waits up to `timeout` for a worker to exit; returns its result.
-    pub(crate) fn next_end(&self, timeout: Duration) -> Option<Result<(), Fault>> {
-        self.ended.recv_timeout(timeout).ok()
+    /// The result of the first worker that has ended, if one has.
+    pub(crate) fn first_end(&self) -> Option<Result<(), Fault>> {
+        self.ended.try_recv().ok()
     }
 
     /// Waits for all threads after a stop was requested. Returns false if they have not ended by

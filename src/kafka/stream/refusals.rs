@@ -248,9 +248,11 @@ mod tests {
             refusals.note(RECORD, Code::MessageSizeTooLarge, By::Client);
             refusals.attempt(RECORD).fallback(&FAILURE)
         };
-        for truncation in
-            [Truncation::WithoutOriginal, Truncation::WithoutList, Truncation::WithoutOwnHeaders]
-        {
+        for truncation in [
+            Truncation::WithoutOriginal,
+            Truncation::WithoutList,
+            Truncation::WithoutRequestHeaders,
+        ] {
             assert_eq!(next(), Fallback::Smaller(Reason::TooManyNiks, truncation));
         }
         assert_eq!(next(), Fallback::Exhausted);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::shared::Shared;
 use super::shutdown::Stop;
 use crate::kafka::security::credentials::{Credentials, Unusable};
-use crate::telemetry::metrics::Outcome;
+use crate::telemetry::metrics::{Outcome, Reloaded};
 
 /// How often the files are read. New contents count once two looks in a row agree, since another
 /// program may still be writing.
@@ -82,8 +82,9 @@ fn judge(
                 return None;
             }
             for what in &what {
-                reloads.count(what, Outcome::Taken);
+                reloads.count(*what, Outcome::Taken);
             }
+            let what: Vec<_> = what.into_iter().map(Reloaded::label).collect();
             tracing::info!(?what, "files of kafka.security changed: the clients are replaced");
             shared.clients.renew(new.clone());
             Some(new)

@@ -23,8 +23,10 @@ use crate::kafka::security::acl::{Operation, Right};
 pub const CLEANUP_POLICY: &str = "delete";
 /// The `cleanup.policy` that the ledger of positions needs: the latest entry of each group is kept.
 pub const LEDGER_CLEANUP_POLICY: &str = "compact";
-/// The ledger that [`Admin::create`] creates beside the default topics if the settings name none.
-const DEFAULT_LEDGER: (&str, &str) = ("nik.requests", "nik.positions");
+/// If the settings name no ledger, [`Admin::create`] creates this one beside the requests topic of the
+/// default name.
+const DEFAULT_LEDGER: &str = "nik.positions";
+const DEFAULT_REQUESTS: &str = "nik.requests";
 /// The segment that is being written is not compacted, so the ledger's are small: its latest
 /// entries are read at each assignment.
 const LEDGER_SEGMENT_BYTES: &str = "16777216";
@@ -260,35 +262,46 @@ impl Admin {
             Created::New { partitions, .. } => partitions,
             _ => self.reader.partitions(self.names().requests, Operation::Describe)?,
         };
-        let ledger = self.ledger_to_create().map(|name| {
-            let replication = TopicReplication::Fixed(replica_count(replicas));
-            let topic = NewTopic::new(name, partitions, replication)
-                .set("min.insync.replicas", in_sync)
-                .set("cleanup.policy", LEDGER_CLEANUP_POLICY)
-                .set("segment.bytes", LEDGER_SEGMENT_BYTES)
-                .set("min.cleanable.dirty.ratio", "0.1")
-                // Each entry has a transaction marker, which is kept for this time.
-                .set("delete.retention.ms", "3600000")
-                .set("compression.type", "producer");
-            match self.create_if_missing(&topic, replicas) {
-                Err(CommandError::NotAllowed(right))
-                    if self.settings.topics.positions.is_none() =>
-                {
-                    Ok((name.to_owned(), Created::NotAllowed(right)))
-                }
-                created => Ok::<_, CommandError>((name.to_owned(), created?)),
+        let ledger = match self.ledger_to_create() {
+            Some(name) => {
+                let created = self.create_ledger(name, partitions, replicas, in_sync)?;
+                Some((name.to_owned(), created))
             }
-        });
-        let created = CreatedTopics { topics, ledger: ledger.transpose()? };
+            None => None,
+        };
+        let created = CreatedTopics { topics, ledger };
         self.wait_until_known(&created);
         Ok(created)
     }
 
-    /// The name of the ledger: that of the settings, or the default's beside the default topics.
+    fn create_ledger(
+        &self,
+        name: &str,
+        partitions: i32,
+        replicas: usize,
+        in_sync: &str,
+    ) -> Result<Created, CommandError> {
+        let replication = TopicReplication::Fixed(replica_count(replicas));
+        let topic = NewTopic::new(name, partitions, replication)
+            .set("min.insync.replicas", in_sync)
+            .set("cleanup.policy", LEDGER_CLEANUP_POLICY)
+            .set("segment.bytes", LEDGER_SEGMENT_BYTES)
+            .set("min.cleanable.dirty.ratio", "0.1")
+            // Each entry has a transaction marker, which is kept for this time.
+            .set("delete.retention.ms", "3600000")
+            .set("compression.type", "producer");
+        match self.create_if_missing(&topic, replicas) {
+            Err(CommandError::NotAllowed(right)) if self.settings.topics.positions.is_none() => {
+                Ok(Created::NotAllowed(right))
+            }
+            created => created,
+        }
+    }
+
     fn ledger_to_create(&self) -> Option<&str> {
         let topics = &self.settings.topics;
-        let (requests, ledger) = DEFAULT_LEDGER;
-        topics.positions.as_deref().or_else(|| (topics.requests == requests).then_some(ledger))
+        let default = (topics.requests == DEFAULT_REQUESTS).then_some(DEFAULT_LEDGER);
+        topics.positions.as_deref().or(default)
     }
 
     fn create_if_missing(

@@ -1,20 +1,50 @@
 //! The metrics of each partition, computed from [`Lag`] at each scrape.
 
-use prometheus::{GaugeVec, IntGaugeVec};
+use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 
+use super::register;
 use crate::telemetry::lag::{Lag, PartitionLag};
 use crate::telemetry::now_ms;
 
 pub(super) struct Partitions {
-    pub assigned: IntGaugeVec,
-    pub lag_records: IntGaugeVec,
-    pub lag_seconds: GaugeVec,
-    pub stable_lag_records: IntGaugeVec,
-    pub stable_lag_seconds: GaugeVec,
+    assigned: IntGaugeVec,
+    lag_records: IntGaugeVec,
+    lag_seconds: GaugeVec,
+    stable_lag_records: IntGaugeVec,
+    stable_lag_seconds: GaugeVec,
 }
 
 impl Partitions {
-    pub fn update(&self, lag: &Lag) {
+    pub(super) fn new(registry: &Registry) -> Self {
+        const LABELS: &[&str] = &["partition"];
+        let whole =
+            |name, help| register(registry, IntGaugeVec::new(Opts::new(name, help), LABELS));
+        let seconds = |name, help| register(registry, GaugeVec::new(Opts::new(name, help), LABELS));
+        Self {
+            assigned: whole(
+                "nik_stream_assigned",
+                "1 while the partition is assigned to this instance, else 0.",
+            ),
+            lag_records: whole(
+                "nik_stream_lag_records",
+                "Records not yet committed: the partition's last stable offset minus the committed offset.",
+            ),
+            lag_seconds: seconds(
+                "nik_stream_lag_seconds",
+                "Age in seconds, by its timestamp, of the partition's oldest record not yet committed; 0 if there is none.",
+            ),
+            stable_lag_records: whole(
+                "nik_stream_stable_lag_records",
+                "Records that an open transaction of a producer holds back: the partition's high watermark minus its last stable offset.",
+            ),
+            stable_lag_seconds: seconds(
+                "nik_stream_stable_lag_seconds",
+                "Seconds for which one open transaction has held back records of the partition.",
+            ),
+        }
+    }
+
+    pub(super) fn update(&self, lag: &Lag) {
         // Only the instance that a partition is assigned to reports its lag.
         self.lag_records.reset();
         self.lag_seconds.reset();

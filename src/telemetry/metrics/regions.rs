@@ -12,7 +12,7 @@ pub struct RegionsInfo<'a> {
     pub release: &'a str,
     pub sha256: &'a str,
     /// (level, state, number of codes)
-    pub counts: &'a [(&'a str, &'a str, usize)],
+    pub counts: Vec<(&'a str, &'a str, usize)>,
 }
 
 impl RegionsInfo<'_> {
@@ -61,7 +61,7 @@ impl RegionGauges {
         self.info.reset(); // the labels of the data before
         self.info.with_label_values(&[regions.release, regions.sha256]).set(1);
         self.middle_of_year.set(regions.middle_of_year());
-        for &(level, state, count) in regions.counts {
+        for &(level, state, count) in &regions.counts {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
             self.codes.with_label_values(&[level, state]).set(count);
         }

@@ -4,6 +4,17 @@ use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
 
 use super::register;
 
+/// What was read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reloaded {
+    /// The client's certificate, or the authorities that it trusts.
+    Certificate,
+    Key,
+    Password,
+    Regions,
+    Settings,
+}
+
 /// Whether changed contents are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -17,8 +28,6 @@ pub struct Reloads {
     certificate_expiry: IntGaugeVec,
 }
 
-const WHAT: [&str; 5] = ["certificate", "key", "password", "regions", "settings"];
-
 impl Reloads {
     pub(super) fn new(registry: &Registry) -> Self {
         let options = Opts::new(
@@ -26,9 +35,9 @@ impl Reloads {
             "What was read again while the program runs, because a file changed or on SIGHUP, by whether it is in use.",
         );
         let reloads = register(registry, IntCounterVec::new(options, &["what", "outcome"]));
-        for what in WHAT {
+        for what in Reloaded::ALL {
             for outcome in [Outcome::Taken, Outcome::Refused] {
-                reloads.with_label_values(&[what, outcome.label()]);
+                reloads.with_label_values(&[what.label(), outcome.label()]);
             }
         }
         let options = Opts::new(
@@ -39,12 +48,27 @@ impl Reloads {
         Self { reloads, certificate_expiry }
     }
 
-    pub fn count(&self, what: &str, outcome: Outcome) {
-        self.reloads.with_label_values(&[what, outcome.label()]).inc();
+    pub fn count(&self, what: Reloaded, outcome: Outcome) {
+        self.reloads.with_label_values(&[what.label(), outcome.label()]).inc();
     }
 
     pub fn set_expiry(&self, file: &str, seconds: i64) {
         self.certificate_expiry.with_label_values(&[file]).set(seconds);
+    }
+}
+
+impl Reloaded {
+    const ALL: [Self; 5] =
+        [Self::Certificate, Self::Key, Self::Password, Self::Regions, Self::Settings];
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Key => "key",
+            Self::Password => "password",
+            Self::Regions => "regions",
+            Self::Settings => "settings",
+        }
     }
 }
 

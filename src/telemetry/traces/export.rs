@@ -20,7 +20,7 @@ use crate::telemetry::metrics::Spans;
 
 /// A request to the collector has at most about this many spans.
 const BATCH_SPANS: usize = 512;
-/// How long spans wait for others.
+/// How long the first spans of a request to the collector wait for more.
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How long a request to the collector may take, repetitions included.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -29,7 +29,7 @@ const ANSWER_BYTES: u64 = 1 << 20;
 /// The most links of a commit's span, `OpenTelemetry`'s own limit.
 const MAX_LINKS: usize = 128;
 
-/// What cannot start.
+/// Why traces cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum TracesError {
     #[error("traces.endpoint: {0}")]
@@ -73,7 +73,7 @@ impl Exporter {
         })
     }
 
-    /// Sends what comes through the queue until it ends.
+    /// Sends the spans of each commit in the queue, until the queue ends.
     pub fn run(&self, queue: &Receiver<Option<CommittedRequests>>, counts: &Spans) {
         while let Ok(Some(first)) = queue.recv() {
             let mut spans = self.spans(&first);
@@ -145,15 +145,15 @@ impl Exporter {
         let mut attributes = self.attributes("commit", "settle");
         let records = i64::try_from(committed.records).unwrap_or(i64::MAX);
         attributes.push(KeyValue::new("messaging.batch.message_count", records));
-        let mut all = SpanLinks::default();
-        all.dropped_count =
+        let mut span_links = SpanLinks::default();
+        span_links.dropped_count =
             u32::try_from(committed.requests.len() - links.len()).unwrap_or(u32::MAX);
-        all.links = links;
+        span_links.links = links;
         SpanData {
             start_time: committed.started,
             end_time: committed.ended.max(committed.started),
             attributes,
-            links: all,
+            links: span_links,
             ..self.span(self.ids.new_trace_id(), SpanKind::Client, "commit")
         }
     }

@@ -1,8 +1,8 @@
 //! Traces of sampled requests, for a collector of `OpenTelemetry`.
 //!
 //! A worker notes the sampled requests of its epoch and hands them over after the commit, through a
-//! bounded queue. One thread makes spans of them and sends them. A collector that is slow or away
-//! costs the spans that find no room in the queue, and nothing else.
+//! bounded queue. One thread makes spans of them and sends them. While a collector is slow or away,
+//! spans that find no room in the queue are dropped; nothing else suffers.
 
 mod export;
 mod parent;
@@ -18,6 +18,7 @@ use self::export::Exporter;
 pub use self::export::TracesError;
 pub use self::parent::Parent;
 use super::metrics::Metrics;
+use super::repeats::RepeatLimit;
 use crate::pipeline::Position;
 
 /// How many commits may wait for the collector.
@@ -59,7 +60,7 @@ pub struct CommittedRequests {
 pub struct Traces {
     /// `None` ends the thread.
     queue: SyncSender<Option<CommittedRequests>>,
-    limit: SecondLimit,
+    limit: RepeatLimit<()>,
     metrics: Arc<Metrics>,
     /// Disconnected when the thread has ended.
     ended: Mutex<Receiver<()>>,
@@ -68,7 +69,7 @@ pub struct Traces {
 impl Traces {
     /// Starts the thread that sends spans.
     pub fn start(options: Options, metrics: &Arc<Metrics>) -> Result<Self, TracesError> {
-        let limit = SecondLimit::new(options.max_per_second);
+        let limit = RepeatLimit::new(options.max_per_second as usize, SECOND);
         let exporter = Exporter::new(options)?;
         let (queue, waiting) = mpsc::sync_channel(QUEUE_COMMITS);
         let (end, ended) = mpsc::channel();
@@ -82,7 +83,7 @@ impl Traces {
 
     /// Whether a sampled request gets a span: beyond the limit per second it does not.
     pub fn admits(&self, now: Instant) -> bool {
-        let admitted = self.limit.admits(now);
+        let admitted = self.limit.allows_at((), now);
         if !admitted {
             self.metrics.spans.dropped.inc();
         }
@@ -105,41 +106,5 @@ impl Traces {
                 tracing::warn!("the collector does not answer: the last spans are dropped");
             }
         }
-    }
-}
-
-/// Admits a number of requests in each second.
-struct SecondLimit {
-    most: u32,
-    /// The beginning of the second, and how many it has admitted.
-    second: Mutex<Option<(Instant, u32)>>,
-}
-
-impl SecondLimit {
-    fn new(most: u32) -> Self {
-        Self { most, second: Mutex::new(None) }
-    }
-
-    fn admits(&self, now: Instant) -> bool {
-        let mut second = self.second.lock();
-        let is_over = |since: Instant| now.saturating_duration_since(since) >= SECOND;
-        let (since, admitted) = second.filter(|(since, _)| !is_over(*since)).unwrap_or((now, 0));
-        let admits = admitted < self.most;
-        *second = Some((since, admitted + u32::from(admits)));
-        admits
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_second_admits_as_many_as_the_limit() {
-        let limit = SecondLimit::new(2);
-        let start = Instant::now();
-        let admits = |ms| limit.admits(start + Duration::from_millis(ms));
-        let found: Vec<_> = [0, 500, 999, 1000, 1001, 1999, 2500].into_iter().map(admits).collect();
-        assert_eq!(found, [true, true, false, true, true, false, true]);
     }
 }

@@ -1,15 +1,15 @@
-//! Times as operators write and read them.
+//! Times and durations as operators write and read them.
+
+use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
-
-use crate::cli::topics::parse_duration;
 
 /// Placeholder for a record without a timestamp.
 const NO_TIME: &str = "-";
 
 /// Parses a time in RFC 3339, a date (midnight in UTC), or a duration before now; returns
 /// milliseconds since 1970.
-pub(in crate::cli) fn parse_time(text: &str) -> Result<i64, String> {
+pub(super) fn parse_time(text: &str) -> Result<i64, String> {
     parse_relative_to(text, Utc::now())
 }
 
@@ -24,6 +24,25 @@ fn parse_relative_to(text: &str, now: DateTime<Utc>) -> Result<i64, String> {
         Ok(ago) => Ok(now.timestamp_millis() - i64::try_from(ago.as_millis()).unwrap_or(i64::MAX)),
         Err(_) => Err("expected a time such as 2025-06-01T07:00:00+07:00, a date such as 2025-06-01, or how long ago: 90s, 30m, 2h, 7d".to_owned()),
     }
+}
+
+/// Parses a whole number of seconds, minutes, hours or days.
+pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let expected = || {
+        "expected a positive whole number with the unit s, m, h or d: 90s, 30m, 12h, 7d".to_owned()
+    };
+    let unit = match text.chars().last() {
+        Some('s') => 1,
+        Some('m') => 60,
+        Some('h') => 3600,
+        Some('d') => 86_400,
+        _ => return Err(expected()),
+    };
+    let number: u32 = text[..text.len() - 1].parse().map_err(|_| expected())?;
+    if number == 0 {
+        return Err(expected());
+    }
+    Ok(Duration::from_secs(u64::from(number) * unit))
 }
 
 /// Formats the timestamp of a record, in UTC.
@@ -53,5 +72,15 @@ mod tests {
         }
         assert_eq!(format_time(None), "-");
         assert_eq!(format_time(Some(i64::MAX)), "-");
+    }
+
+    #[test]
+    fn a_duration_is_a_whole_number_and_a_unit() {
+        for (text, seconds) in [("90s", 90), ("30m", 1800), ("12h", 43_200), ("7d", 604_800)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_secs(seconds)));
+        }
+        for text in ["", "7", "d", "0d", "-7d", "7.5d", "7w", "99999999999d", "7é"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
     }
 }
