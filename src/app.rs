@@ -69,17 +69,7 @@ impl App {
         let listener = TcpListener::bind(listen)
             .with_context(|| format!("cannot listen on http.listen = {listen}"))?;
         let address = listener.local_addr()?;
-        let about = About {
-            version: VERSION,
-            revision: REVISION,
-            librdkafka: librdkafka.clone(),
-            regions: release.manifest.release.clone(),
-            guarantee: settings.delivery.guarantee.as_str(),
-            group: settings.kafka.group_id.clone(),
-            topics: serde_json::to_value(&settings.topics)?,
-            workers,
-            settings: loaded.show(),
-        };
+        let about = about(loaded, &librdkafka)?;
         let status = Arc::new(Status::new(about, Arc::clone(&metrics), Arc::clone(&health)));
         let view = View {
             status: Arc::clone(&status),
@@ -133,6 +123,22 @@ impl App {
         logging::report_repeats();
         ended
     }
+}
+
+/// What the live page says about the program.
+fn about(loaded: &Loaded, librdkafka: &str) -> Result<About> {
+    let Loaded { settings, release, .. } = loaded;
+    Ok(About {
+        version: VERSION,
+        revision: REVISION,
+        librdkafka: librdkafka.to_owned(),
+        regions: release.manifest.release.clone(),
+        guarantee: settings.delivery.guarantee.as_str(),
+        group: settings.kafka.group_id.clone(),
+        topics: serde_json::to_value(&settings.topics)?,
+        workers: settings.kafka.worker_count(),
+        settings: loaded.show(),
+    })
 }
 
 /// The judge under these settings.

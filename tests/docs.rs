@@ -75,7 +75,10 @@ fn the_reference_lists_every_metric_with_its_type_and_labels() {
         let labels = labels.map(|label| label.replace('`', "")).collect();
         (row[0].replace('`', ""), (row[1].clone(), labels))
     });
-    let listed: BTreeMap<String, (String, BTreeSet<String>)> = listed.collect();
+    let rows: Vec<(String, (String, BTreeSet<String>))> = listed.collect();
+    let count = rows.len();
+    let listed: BTreeMap<_, _> = rows.into_iter().collect();
+    assert_eq!(listed.len(), count, "each metric has one row");
     // Metrics of a partition appear with its assignment, and those of a file with the setting that
     // names it; this program has neither.
     let has_none =

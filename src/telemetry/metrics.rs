@@ -98,6 +98,16 @@ fn register<M: prometheus::core::Collector + Clone + 'static>(
     metric
 }
 
+/// Registers counters, one for each combination of the labels' values.
+fn counters(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    register(registry, IntCounterVec::new(Opts::new(name, help), labels))
+}
+
+/// Registers gauges, one for each combination of the labels' values.
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    register(registry, IntGaugeVec::new(Opts::new(name, help), labels))
+}
+
 impl Metrics {
     /// Creates all metrics at 0, with every label value present. `causes` are the label values of
     /// the workers' faults.
@@ -109,12 +119,8 @@ impl Metrics {
         let registry = Registry::new();
         let counter = |name, help| register(&registry, IntCounter::new(name, help));
         let gauge = |name, help| register(&registry, IntGauge::new(name, help));
-        let counters = |name, help, labels: &[&str]| {
-            register(&registry, IntCounterVec::new(Opts::new(name, help), labels))
-        };
-        let gauges = |name, help, labels: &[&str]| {
-            register(&registry, IntGaugeVec::new(Opts::new(name, help), labels))
-        };
+        let counters = |name, help, labels: &[&str]| counters(&registry, name, help, labels);
+        let gauges = |name, help, labels: &[&str]| gauges(&registry, name, help, labels);
         let histogram = |name, help, buckets: &[f64]| {
             let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
             register(&registry, Histogram::with_opts(options))

@@ -66,7 +66,7 @@ impl DeadLetterTopic {
     }
 
     /// These partitions in ascending order, or all of them if none is given.
-    pub fn select(&self, partitions: &[i32]) -> Result<Vec<i32>, DlqError> {
+    fn select(&self, partitions: &[i32]) -> Result<Vec<i32>, DlqError> {
         let all = 0..self.partitions;
         if partitions.is_empty() {
             return Ok(all.collect());

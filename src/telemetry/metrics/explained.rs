@@ -1,9 +1,9 @@
 //! Counters of what the process `explain` says about NIKs: reasons, warnings, and outcomes of what
 //! was declared.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, Registry};
 
-use super::register;
+use super::counters;
 use nik::{Comparison, Declared, ExplainedSummary, SectionReason, Warning};
 
 pub(super) struct Explained {
@@ -15,20 +15,20 @@ pub(super) struct Explained {
 
 impl Explained {
     pub(super) fn new(registry: &Registry) -> Self {
-        let counters = |name, help, labels: &[&str]| {
-            register(registry, IntCounterVec::new(Opts::new(name, help), labels))
-        };
         let reasons = counters(
+            registry,
             "nik_stream_reasons_total",
             "Invalid sections of NIKs in the process explain, by section and reason; other processes are not counted.",
             &["section", "reason"],
         );
         let warnings = counters(
+            registry,
             "nik_stream_warnings_total",
             "NIKs with a warning in the process explain, by warning; other processes are not counted.",
             &["warning"],
         );
         let declared = counters(
+            registry,
             "nik_stream_declared_total",
             "Comparisons of what claims declare with the NIK, by field and outcome.",
             &["field", "outcome"],

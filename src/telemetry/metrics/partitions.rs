@@ -2,7 +2,7 @@
 
 use prometheus::{GaugeVec, IntGaugeVec, Opts, Registry};
 
-use super::register;
+use super::{gauges, register};
 use crate::telemetry::lag::{Lag, PartitionLag};
 use crate::telemetry::now_ms;
 
@@ -17,8 +17,7 @@ pub(super) struct Partitions {
 impl Partitions {
     pub(super) fn new(registry: &Registry) -> Self {
         const LABELS: &[&str] = &["partition"];
-        let whole =
-            |name, help| register(registry, IntGaugeVec::new(Opts::new(name, help), LABELS));
+        let whole = |name, help| gauges(registry, name, help, LABELS);
         let seconds = |name, help| register(registry, GaugeVec::new(Opts::new(name, help), LABELS));
         Self {
             assigned: whole(

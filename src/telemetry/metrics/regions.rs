@@ -1,9 +1,9 @@
 //! The region data in the metrics.
 
 use chrono::{NaiveDate, NaiveDateTime};
-use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntGauge, IntGaugeVec, Registry};
 
-use super::register;
+use super::{gauges, register};
 
 /// What the metrics say about the region data in use.
 #[derive(Debug)]
@@ -33,11 +33,9 @@ pub(super) struct RegionGauges {
 
 impl RegionGauges {
     pub(super) fn new(registry: &Registry) -> Self {
-        let gauges = |name, help, labels: &[&str]| {
-            register(registry, IntGaugeVec::new(Opts::new(name, help), labels))
-        };
         Self {
             info: gauges(
+                registry,
                 "nik_stream_regions_info",
                 "Always 1; its labels are the release and the checksum of the region data in use.",
                 &["release", "sha256"],
@@ -50,6 +48,7 @@ impl RegionGauges {
                 ),
             ),
             codes: gauges(
+                registry,
                 "nik_stream_regions",
                 "Known region codes, by level and state.",
                 &["level", "state"],

@@ -1,8 +1,8 @@
 //! What was read again while the program runs, and when certificates expire.
 
-use prometheus::{IntCounterVec, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGaugeVec, Registry};
 
-use super::register;
+use super::{counters, gauges};
 
 /// What was read again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,21 +30,23 @@ pub struct Reloads {
 
 impl Reloads {
     pub(super) fn new(registry: &Registry) -> Self {
-        let options = Opts::new(
+        let reloads = counters(
+            registry,
             "nik_stream_reloads_total",
             "What was read again while the program runs, because a file changed or on SIGHUP, by whether it is in use.",
+            &["what", "outcome"],
         );
-        let reloads = register(registry, IntCounterVec::new(options, &["what", "outcome"]));
         for what in Reloaded::ALL {
             for outcome in [Outcome::Taken, Outcome::Refused] {
                 reloads.with_label_values(&[what.label(), outcome.label()]);
             }
         }
-        let options = Opts::new(
+        let certificate_expiry = gauges(
+            registry,
             "nik_stream_certificate_expiry_timestamp_seconds",
             "When the first certificate of a file of kafka.security expires, in seconds since 1970.",
+            &["file"],
         );
-        let certificate_expiry = register(registry, IntGaugeVec::new(options, &["file"]));
         Self { reloads, certificate_expiry }
     }
 

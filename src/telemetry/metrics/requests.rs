@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, Registry};
 
-use super::register;
+use super::{counters, register};
 use crate::pipeline::epoch::Tally;
 use nik_wire::process::Outcome;
 use nik_wire::{Process, Reason};
@@ -54,15 +54,13 @@ pub struct ApiRequests {
 
 impl ApiRequests {
     pub(super) fn new(registry: &Registry) -> Self {
-        let counters = |name, help, labels: &[&str]| {
-            register(registry, IntCounterVec::new(Opts::new(name, help), labels))
-        };
         let seconds = vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0];
         let duration = HistogramOpts::new(
             "nik_api_duration_seconds",
             "Seconds from a fully received HTTP request to its response.",
         );
         let refused = counters(
+            registry,
             "nik_api_refused_total",
             "HTTP requests refused without validation, by response status.",
             &["status"],
@@ -73,11 +71,13 @@ impl ApiRequests {
         Self {
             requests: Requests::new(
                 &counters(
+                    registry,
                     "nik_api_requests_total",
                     "HTTP requests answered, by outcome and requested process.",
                     &["outcome", "process"],
                 ),
                 &counters(
+                    registry,
                     "nik_api_failures_total",
                     "HTTP requests answered with a failure, by reason.",
                     &["reason"],

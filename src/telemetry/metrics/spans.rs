@@ -1,8 +1,8 @@
 //! Counters of the spans of traces.
 
-use prometheus::{IntCounter, IntCounterVec, Opts, Registry};
+use prometheus::{IntCounter, Registry};
 
-use super::register;
+use super::counters;
 
 pub struct Spans {
     pub sent: IntCounter,
@@ -11,11 +11,12 @@ pub struct Spans {
 
 impl Spans {
     pub(super) fn new(registry: &Registry) -> Self {
-        let options = Opts::new(
+        let spans = counters(
+            registry,
             "nik_stream_spans_total",
             "Spans of traces: sent to the collector, or dropped because of the limit per second, a full queue or the collector.",
+            &["outcome"],
         );
-        let spans = register(registry, IntCounterVec::new(options, &["outcome"]));
         let [sent, dropped] = ["sent", "dropped"].map(|it| spans.with_label_values(&[it]));
         Self { sent, dropped }
     }
