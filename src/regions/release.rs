@@ -115,9 +115,8 @@ impl Release {
         let tables = self.tables()?;
         let regions = Regions::new(&tables, RetiredCodes::All);
         let Manifest { counts, retired_confidence, .. } = &self.manifest;
-        let check = |of: String, found, listed| match found == listed {
-            true => Ok(()),
-            false => Err(ReleaseError::Count { of, found, listed }),
+        let check = |of: String, found, listed| {
+            if found == listed { Ok(()) } else { Err(ReleaseError::Count { of, found, listed }) }
         };
         for level in Level::ALL {
             for state in State::ALL {

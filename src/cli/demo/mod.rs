@@ -58,15 +58,17 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let settings = &loaded.settings;
     broker.create_topics(&settings.topics)?;
     logging::init(settings.log.format, &settings.log.level)?;
-    let stop = signals::stop()?;
+    let interrupted = signals::stop()?;
+    // The workers go on after an interruption, until the last request has its outcome.
+    let stop = Stop::default();
     let app = App::start(&loaded, &stop)?;
     introduce(&app, settings);
-    while !app.health.problems().is_empty() && !stop.requested() {
+    while !app.health.problems().is_empty() && !interrupted.requested() {
         std::thread::sleep(Duration::from_millis(20));
     }
     let auditor = Auditor::start(settings)?;
     let traffic = Traffic::start(args, settings, auditor.audit())?;
-    watch(args, &app, &auditor.audit(), &traffic, &stop);
+    watch(args, &app, &auditor.audit(), &traffic, &interrupted);
 
     let sent = traffic.finish()?;
     let deadline = Instant::now() + LAST_OUTCOMES_TIMEOUT;
@@ -122,9 +124,9 @@ or with Python (pip install confluent-kafka):
 }
 
 /// Prints a line of counts every second, until the demo ends.
-fn watch(args: &DemoArgs, app: &App, audit: &Audit, traffic: &Traffic, stop: &Stop) {
+fn watch(args: &DemoArgs, app: &App, audit: &Audit, traffic: &Traffic, interrupted: &Stop) {
     let started = Instant::now();
-    let goes_on = || !stop.requested() && !traffic.is_done();
+    let goes_on = || !interrupted.requested() && !traffic.is_done();
     let mut second = 0;
     while goes_on() && args.duration.is_none_or(|seconds| second < seconds) {
         second += 1;
