@@ -52,7 +52,8 @@ impl SeenNiks {
     }
 
     /// Adds a key; false if it was added before.
-    #[inline]
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "called, it costs a limited result 3 %")]
     #[expect(clippy::cast_possible_truncation, reason = "a request has fewer than 2^32 NIKs")]
     pub(super) fn insert(&mut self, key: u64) -> bool {
         if self.chains.is_empty() {

@@ -68,10 +68,10 @@ impl<N: Naming> ExplainedBody<'_, N> {
         self.raw("},");
     }
 
-    /// Appends the counts and inserts the errors.
+    /// Inserts the errors and appends the counts.
     pub fn finish(self, summary: &Summary, explained: &ExplainedSummary) {
         let mut body = self.body;
-        let end = body.counts(summary);
+        let end = body.end(summary);
         body.out[end] = b']';
         body.out.pop(); // the two braces that end `summary` and the result
         body.out.pop();
@@ -80,7 +80,6 @@ impl<N: Naming> ExplainedBody<'_, N> {
         body.raw(r#","inconsistent":"#);
         write::integer(body.out, explained.inconsistent);
         body.raw("}}}");
-        body.insert_errors();
     }
 
     fn verdict(&mut self, verdict: Result<(), SectionReason>) {
