@@ -1,10 +1,13 @@
 //! The `Dockerfile`, and the root file system of its image with the real program in it.
 
+use std::path::Path;
 use std::process::Command;
 
+use serde_json::Value;
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::{file, program, read, tool, words, written};
+use super::{file, program, read, texts, tool, words, written};
 use crate::docs::pages::files;
 
 /// The value after the first `name="` of a text.
@@ -122,4 +125,73 @@ fn the_image_has_every_library_of_the_program_and_no_shell() {
     let health = inside(&["health", "--live"]);
     assert_eq!(health.status.code(), Some(1), "nobody is there");
     assert!(words(&health).contains("cannot reach http://127.0.0.1:9464/livez"));
+}
+
+/// The content of a blob, after a comparison with its descriptor.
+fn blob(layout: &Path, descriptor: &Value) -> Vec<u8> {
+    let digest = descriptor["digest"].as_str().expect("a digest");
+    let hash = digest.strip_prefix("sha256:").expect("SHA-256");
+    let content = std::fs::read(layout.join("blobs/sha256").join(hash)).expect(hash);
+    assert_eq!(descriptor["size"], content.len());
+    let found = format!("{:x}", Sha256::digest(&content));
+    assert_eq!(found, hash);
+    content
+}
+
+#[test]
+fn the_image_layout_has_an_image_for_each_architecture() {
+    let dir = TempDir::with_prefix("nik-stream-image-").expect("a temporary directory");
+    let roots = ["x86_64", "aarch64"].map(|it| dir.path().join(it));
+    // The heads of ELF files, in which the machine is.
+    for (root, machine) in roots.iter().zip([0x3e, 0xb7]) {
+        let mut head = [0; 64];
+        head[..4].copy_from_slice(b"\x7fELF");
+        head[18] = machine;
+        std::fs::create_dir_all(root.join("usr/local/bin")).expect("a directory");
+        std::fs::write(root.join("usr/local/bin/nik-stream"), head).expect("written");
+    }
+    let layouts = ["one", "two"].map(|it| dir.path().join(it));
+    for layout in &layouts {
+        let mut script = Command::new(file("script/image-layout"));
+        written(script.arg(layout).args(&roots).env("SOURCE_DATE_EPOCH", "1000000000"));
+    }
+    let bytes = |path: &Path| std::fs::read(path).expect("a file");
+    let index = bytes(&layouts[0].join("index.json"));
+    assert_eq!(index, bytes(&layouts[1].join("index.json")), "equal roots give equal bytes");
+    let marker = String::from_utf8(bytes(&layouts[0].join("oci-layout"))).expect("text");
+    assert_eq!(marker.trim(), r#"{"imageLayoutVersion":"1.0.0"}"#);
+
+    let index: Value = serde_json::from_slice(&index).expect("JSON");
+    let manifests = index["manifests"].as_array().expect("a list");
+    let platforms = manifests.iter().map(|it| it["platform"]["architecture"].clone());
+    assert_eq!(platforms.collect::<Vec<_>>(), ["amd64", "arm64"]);
+    let dockerfile = read("Dockerfile");
+    for manifest in manifests {
+        let manifest_of =
+            |descriptor| serde_json::from_slice::<Value>(&blob(&layouts[0], descriptor));
+        let platform = &manifest["platform"];
+        let manifest = manifest_of(manifest).expect("JSON");
+        let config = manifest_of(&manifest["config"]).expect("JSON");
+        assert_eq!(config["architecture"], platform["architecture"]);
+        let run = &config["config"];
+        assert_eq!(run["User"], "65532:65532");
+        assert_eq!(run["Entrypoint"], serde_json::json!(["nik-stream"]));
+        assert_eq!(run["Cmd"], serde_json::json!(["run"]));
+        let labels = &run["Labels"];
+        assert_eq!(labels["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
+        for variable in texts(&run["Env"]) {
+            assert!(variable.starts_with("PATH=") || dockerfile.contains(variable), "{variable}");
+        }
+        assert!(texts(&run["Env"]).contains(&"NIK_STREAM__HTTP__LISTEN=0.0.0.0:9464"));
+
+        let layer = dir.path().join("layer.tar.gz");
+        std::fs::write(&layer, blob(&layouts[0], &manifest["layers"][0])).expect("written");
+        let mut tar = Command::new("tar");
+        let listed = written(
+            tar.args(["--list", "--verbose", "--utc", "--numeric-owner", "--file"]).arg(&layer),
+        );
+        let program = listed.lines().find(|line| line.ends_with(" usr/local/bin/nik-stream"));
+        let program = program.unwrap_or_else(|| panic!("{listed}"));
+        assert!(program.contains(" 0/0 ") && program.contains(" 2001-09-09 "), "{program}");
+    }
 }

@@ -158,3 +158,24 @@ fn the_version_is_printed_with_the_revision() {
     let is_hash = revision.len() >= 12 && revision.bytes().all(|it| it.is_ascii_hexdigit());
     assert!(is_hash || revision == "unknown", "{said}");
 }
+
+#[test]
+fn the_provenance_names_the_commit_and_the_checksum_of_each_file() {
+    let dir = tempfile::TempDir::new().expect("a temporary directory");
+    let archive = dir.path().join("archive.tar.gz");
+    std::fs::write(&archive, "abc").expect("written");
+    let mut script = Command::new(file("script/provenance"));
+    let statement = written(script.arg("urn:example:builder").arg(&archive));
+    assert!(!statement.contains(dir.path().to_str().expect("a plain path")), "{statement}");
+    let statement: Value = serde_json::from_str(&statement).expect("JSON");
+    assert_eq!(statement["_type"], "https://in-toto.io/Statement/v1");
+    assert_eq!(statement["predicateType"], "https://slsa.dev/provenance/v1");
+    let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    let subject = serde_json::json!([{"name": "archive.tar.gz", "digest": {"sha256": abc}}]);
+    assert_eq!(statement["subject"], subject);
+    let predicate = &statement["predicate"];
+    assert_eq!(predicate["runDetails"]["builder"]["id"], "urn:example:builder");
+    let head = written(Command::new("git").args(["rev-parse", "HEAD"]));
+    let source = &predicate["buildDefinition"]["resolvedDependencies"][0];
+    assert_eq!(source["digest"]["gitCommit"], head.trim());
+}
