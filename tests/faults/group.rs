@@ -9,7 +9,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 
 use super::fleet::{Counts, Fleet, Membership};
-use super::requests::{Mixture, RESULTS_LIMIT};
+use super::requests::{BATCH_BYTES, Mixture, RESULTS_LIMIT};
 use crate::cluster::{KafkaCluster, NewRecord, Record};
 use crate::traffic::audit::{Differences, audited, differences};
 use crate::traffic::load::{Load, id};
@@ -82,7 +82,11 @@ impl Group {
         if kind == Kind::Kills {
             let ledger = format!("{}.positions", stage.group);
             cluster.create_topic(&ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
-            settings = settings.set("topics.positions", &ledger);
+            // A batch that the small results topic refuses is sent again one outcome at a time,
+            // which takes a minute after an outage; here only single results are too large.
+            settings = settings
+                .set("topics.positions", &ledger)
+                .set("kafka.producer.batch_size", BATCH_BYTES);
             requests = requests.dated_now();
         }
         let fleet = Fleet::start(settings, membership, logs.join(name));

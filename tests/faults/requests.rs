@@ -12,6 +12,8 @@ use crate::traffic::load::{ID, OVERSIZE};
 
 /// The results topic accepts records up to this size; a full result of [`OVERSIZE_NIKS`] exceeds it, however well it is compressed.
 pub const RESULTS_LIMIT: &str = "200000";
+/// Smaller than [`RESULTS_LIMIT`], so that no batch of several results exceeds it.
+pub const BATCH_BYTES: &str = "100000";
 const OVERSIZE_NIKS: usize = 9_000;
 
 /// In Jakarta: the last millisecond of a 29 February, the first of the 1 March after it, and a day long ago.
