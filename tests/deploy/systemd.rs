@@ -45,6 +45,6 @@ fn exits_that_a_restart_would_not_fix_are_final() {
     let reference = read("docs/reference.md");
     for code in final_ones.unwrap().split(' ') {
         let meaning = if code == "64" { "settings" } else { "fenced by another instance" };
-        assert!(reference.contains(&format!("\n| {code} | {meaning} |")), "{code}");
+        assert!(reference.contains(&format!("\n| {code} | {meaning}")), "{code}");
     }
 }

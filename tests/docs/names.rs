@@ -6,9 +6,10 @@ use super::pages::{ARCHITECTURE, CONTRIBUTING, README, blocks, file, files, name
 fn is_path(name: &str) -> bool {
     const ENDINGS: [&str; 6] = [".rs", ".md", ".toml", ".tsv", ".json", ".yml"];
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./-".contains(c);
-    // An endpoint is not a file, and the output of a build or of an example is not in the repository.
+    // An endpoint is not a file, and the output of a build, a release or an example is not in the repository.
     let below = |first: &str| !["", ".", "target"].contains(&first) && file(first).is_dir();
     name.chars().all(plain)
+        && !name.contains("VERSION")
         && (ENDINGS.iter().any(|ending| name.ends_with(ending))
             || name.split_once('/').is_some_and(|(first, _)| below(first)))
 }
