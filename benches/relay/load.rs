@@ -8,6 +8,7 @@ use nik::region::RetiredCodes;
 use nik_wire::Process;
 use nik_wire::generate::{Generator, Options};
 use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::types::RDKafkaErrorCode::QueueFull;
 
@@ -77,12 +78,14 @@ impl Load {
 pub struct Pool {
     generator: Generator,
     made: Vec<Vec<u8>>,
+    /// One request in this many has a sampled `traceparent`.
+    pub sampled: Option<u64>,
 }
 
 impl Pool {
     /// The number of different requests, which are sent repeatedly; 0 if all differ.
     pub fn of(load: Load, distinct: usize) -> Self {
-        let mut pool = Self { generator: load.generator(), made: Vec::new() };
+        let mut pool = Self { generator: load.generator(), made: Vec::new(), sampled: None };
         pool.made = (0..distinct).map(|_| pool.fresh()).collect();
         pool
     }
@@ -124,7 +127,8 @@ pub fn send_all(
         let repeated = || &pool.made[usize::try_from(number).expect("a place") % pool.made.len()];
         let partition = i32::try_from(number % count).expect("a partition");
         let request = fresh.as_ref().unwrap_or_else(repeated);
-        send(&producer, topic, partition, number, request);
+        let is_sampled = pool.sampled.is_some_and(|every| number % every == 0);
+        send(&producer, topic, partition, number, request, is_sampled);
     }
     producer.flush(Duration::from_mins(2)).expect("the broker takes the requests");
 }
@@ -135,9 +139,15 @@ fn send(
     partition: i32,
     number: u64,
     request: &[u8],
+    is_sampled: bool,
 ) {
     let key = number.to_be_bytes();
     let mut record = BaseRecord::to(topic).partition(partition).key(&key).payload(request);
+    if is_sampled {
+        let value = format!("00-{:032x}-{:016x}-01", number + 1, number + 1);
+        let header = Header { key: "traceparent", value: Some(&value) };
+        record = record.headers(OwnedHeaders::new().insert(header));
+    }
     while let Err((error, back)) = producer.send(record) {
         assert!(matches!(error, KafkaError::MessageProduction(QueueFull)), "{error}");
         std::thread::sleep(Duration::from_millis(2));

@@ -12,6 +12,7 @@ mod audit;
 mod bare;
 #[path = "../../tests/cluster/mod.rs"]
 mod cluster;
+mod collector;
 mod country;
 mod endurance;
 mod load;
@@ -92,6 +93,10 @@ struct Plan {
     /// Requests of a run [default: some seconds' worth].
     #[arg(long)]
     records: Option<u64>,
+    /// One request in this many is sampled for traces. With `--try traces.endpoint=http://ADDRESS` a
+    /// collector at that address takes the spans.
+    #[arg(long)]
+    sampled: Option<u64>,
     /// A further run of the program per round, exactly once, with these settings: KEY=VALUE, several with
     /// commas, `binary=PATH` for another build of the program. May be given again.
     #[arg(long = "try", value_name = "SETTINGS")]
@@ -173,6 +178,11 @@ fn compare(plan: &Plan) -> ExitCode {
     let cluster = KafkaCluster::start_on(JVM);
     println!("start: {:.0?} until the program answers, median of 5", time_to_answer(&cluster));
     let mut within = true;
+    for variant in plan.variants.iter().flat_map(|settings| settings.split(',')) {
+        if let Some(address) = variant.strip_prefix("traces.endpoint=http://") {
+            collector::start(address);
+        }
+    }
     let sixes = Load::ALL.map(|load| (load, 6));
     let all = [&sixes[..], &[(Load::W1, 1), (Load::W1, 64)]].concat();
     let one = plan.load.map(|load| vec![(load, plan.partitions)]);
@@ -180,13 +190,9 @@ fn compare(plan: &Plan) -> ExitCode {
     for (load, partitions) in cases {
         let records = plan.records.unwrap_or(load.records());
         let requests = unique("requests");
-        load::fill(
-            &cluster,
-            &requests,
-            partitions,
-            records,
-            &mut Pool::of(load, DISTINCT / load.niks().div_ceil(100)),
-        );
+        let mut pool = Pool::of(load, DISTINCT / load.niks().div_ceil(100));
+        pool.sampled = plan.sampled;
+        load::fill(&cluster, &requests, partitions, records, &mut pool);
         let mut stage = Stage { cluster: &cluster, requests, outcomes: None, partitions, records };
         let variants = plan.variants.iter().cloned();
         let mut relays = Relay::usual();

@@ -18,6 +18,8 @@ pub enum Obstacle {
     TopicMissing,
     /// The brokers report an error of a topic.
     TopicFaulty,
+    /// Partitions have no leader: their brokers are away, or cannot use their disks.
+    NoLeader,
     /// The brokers cannot create a topic of their own.
     InternalTopicMissing,
     /// The ledger of positions has fewer partitions than the requests.
@@ -48,13 +50,14 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Stopping,
         Self::BrokersUnknown,
         Self::NoBroker,
         Self::Denied,
         Self::TopicMissing,
         Self::TopicFaulty,
+        Self::NoLeader,
         Self::InternalTopicMissing,
         Self::LedgerTooSmall,
         Self::ReplyTopic,
@@ -92,6 +95,7 @@ impl Obstacle {
             Self::Denied => ("denied", STOPPED),
             Self::TopicMissing => ("topic_missing", STOPPED),
             Self::TopicFaulty => ("topic_faulty", STOPPED),
+            Self::NoLeader => ("no_leader", STOPPED),
             Self::InternalTopicMissing => ("internal_topic_missing", STOPPED),
             Self::LedgerTooSmall => ("ledger_too_small", STOPPED),
             Self::ReplyTopic => ("reply_topic", STOPPED),

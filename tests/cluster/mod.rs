@@ -228,8 +228,18 @@ impl KafkaCluster {
     /// Creates a topic, replicated to at most three brokers.
     pub fn create_topic(&self, name: &str, partitions: usize, settings: &[(&str, &str)]) {
         let replication = i32::try_from(self.brokers.len().min(3)).expect("at most 3");
+        self.create(name, partitions, TopicReplication::Fixed(replication), settings);
+    }
+
+    fn create(
+        &self,
+        name: &str,
+        partitions: usize,
+        replication: TopicReplication<'_>,
+        settings: &[(&str, &str)],
+    ) {
         let count = i32::try_from(partitions).expect("a few partitions");
-        let topic = NewTopic::new(name, count, TopicReplication::Fixed(replication));
+        let topic = NewTopic::new(name, count, replication);
         let topic = settings.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
         for made in block_on(self.admin().create_topics(&[topic], &admin_options()))
             .expect("the controller answers")
@@ -237,6 +247,12 @@ impl KafkaCluster {
             made.unwrap_or_else(|(topic, error)| panic!("could not create {topic}: {error}"));
         }
         self.wait_for_partitions(name, partitions);
+    }
+
+    /// Creates a topic whose partitions have one replica each, on these brokers.
+    pub fn place_topic(&self, name: &str, brokers: &[i32], settings: &[(&str, &str)]) {
+        let replicas: Vec<_> = brokers.chunks(1).collect();
+        self.create(name, brokers.len(), TopicReplication::Variable(&replicas), settings);
     }
 
     /// Adds partitions to a topic: `partitions` in all.
@@ -307,6 +323,20 @@ impl KafkaCluster {
         let probe: BaseConsumer = self.client().create().expect("a consumer");
         let metadata = probe.fetch_metadata(Some(topic), BROKER_TIMEOUT).expect("a broker answers");
         i32::try_from(metadata.topics()[0].partitions().len()).expect("a few partitions")
+    }
+
+    /// The number of members of a group.
+    pub fn members(&self, group: &str) -> usize {
+        let probe: BaseConsumer = self.client().create().expect("a consumer");
+        let groups = probe.fetch_group_list(Some(group), BROKER_TIMEOUT).expect("brokers answer");
+        groups.groups().iter().map(|group| group.members().len()).sum()
+    }
+
+    /// The broker that leads a partition; below 0 if none does.
+    pub fn leader(&self, topic: &str, partition: usize) -> i32 {
+        let probe: BaseConsumer = self.client().create().expect("a consumer");
+        let metadata = probe.fetch_metadata(Some(topic), BROKER_TIMEOUT).expect("a broker answers");
+        metadata.topics()[0].partitions()[partition].leader()
     }
 
     fn wait_for_partitions(&self, topic: &str, partitions: usize) {

@@ -109,6 +109,11 @@ impl Producer {
         sent.expect("the positions are part of the transaction");
     }
 
+    /// Aborts the transaction that was left open.
+    pub fn abort(&self) {
+        self.0.abort_transaction(BROKER_TIMEOUT).expect("aborts");
+    }
+
     /// Does `work` in a transaction, and commits or aborts it.
     pub fn transaction(&self, commit: bool, work: impl FnOnce()) {
         self.0.begin_transaction().expect("begins");

@@ -3,7 +3,8 @@
 use std::process::Command;
 
 use crate::cluster::KafkaCluster;
-use crate::traffic::stage::{Stage, stop, wait_until};
+use crate::traffic::stage::{Stage, held_by, stop};
+use nik_stream::telemetry::obstacle::Obstacle;
 
 #[test]
 fn an_internal_topic_that_one_broker_cannot_create_is_named_by_readiness_and_by_topics_verify() {
@@ -17,9 +18,6 @@ fn an_internal_topic_that_one_broker_cannot_create_is_named_by_readiness_and_by_
     assert!(found.contains(&format!("error: the brokers' setting {SETTING} = 3")), "{found}");
 
     let program = stage.settings().run();
-    wait_until("readiness names the setting", || {
-        program.get("/readyz").is_some_and(|(status, why)| status == 503 && why.contains(SETTING))
-    });
-    assert!(program.stderr().contains(SETTING), "{}", program.stderr());
+    held_by(&program, Obstacle::InternalTopicMissing, SETTING);
     stop(program);
 }

@@ -12,7 +12,8 @@ use crate::operators::done;
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, held_by, ready, stop, wait_until};
+use nik_stream::telemetry::obstacle::Obstacle;
 
 const PARTITIONS: usize = 3;
 
@@ -160,6 +161,7 @@ fn a_position_ahead_of_the_ledger_waits_for_the_operator() {
             && reasons.contains("partition 0 is not read")
             && reasons.contains("positions accept 0")
     });
+    held_by(&program, Obstacle::AheadOfLedger, "partition 0 is not read");
     assert!((counted(&program, "ahead") - 1.0).abs() < 0.5);
     let shown = done(&it.settings(), &["positions", "show"]);
     let rows: Vec<Vec<_>> = shown.lines().map(|row| row.split_whitespace().collect()).collect();
@@ -279,9 +281,7 @@ fn added_partitions_are_answered_before_the_ledger_has_them() {
     it.requests.append(&mut more);
     it.wait();
     let sentence = format!("topic {} has 3 partitions", it.ledger);
-    wait_until("readiness asks for more partitions", || {
-        program.get("/readyz").is_some_and(|(_, reasons)| reasons.contains(&sentence))
-    });
+    held_by(&program, Obstacle::LedgerTooSmall, &sentence);
     shared().grow_topic(&it.ledger, PARTITIONS + 1);
     program.wait_ready(crate::traffic::stage::WAIT_TIMEOUT);
     let mut more: Vec<_> = Requests::new(70, PARTITIONS + 1).take(40).collect();

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use crate::cluster::{NewRecord, shared};
+use crate::cluster::{NewRecord, shared, unique};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
-use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, held_by, stop};
+use nik_stream::telemetry::obstacle::Obstacle;
 
 const REQUESTS: usize = 20;
 /// Longer than this test: the coordinator does not end the transaction.
@@ -48,4 +49,21 @@ fn an_open_transaction_of_a_dead_process_is_ended_by_the_owner_of_the_partition(
     assert!(settled > 0.5, "{}", program.stderr());
     stop(program);
     drop(dead);
+}
+
+#[test]
+fn an_open_transaction_that_nothing_explains_stops_its_partition_until_it_is_ended() {
+    let stage = Stage::new(shared(), "unexplained", 1);
+    let requests: Vec<_> = Requests::new(0, 1).take(REQUESTS).collect();
+    shared().produce(&stage.requests, &requests);
+    let key = Some(b"open".to_vec());
+    let outcome = NewRecord { partition: Some(0), key, ..NewRecord::default() };
+    let unknown = shared().transactional_producer_for(&unique("unknown"), FOR_EVER);
+    unknown.leave_open(&[(&*stage.results, outcome)], &stage.group, &stage.requests, 1);
+    let program = stage.settings().set("kafka.workers", "1").run();
+    held_by(&program, Obstacle::Hidden, "partition 0 is not read: a transaction is open");
+    unknown.abort();
+    let outcomes = stage.wait_for_outcomes(shared(), REQUESTS);
+    assert_eq!(differences(&requests, &outcomes), Differences::default());
+    stop(program);
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use crate::cluster::{NewRecord, Program, shared, unique};
 use crate::traffic::load::Requests;
-use crate::traffic::stage::{Stage, stop, wait_until};
+use crate::traffic::stage::{Stage, held_by, stop, wait_until};
+use nik_stream::telemetry::obstacle::Obstacle;
 
 fn hidden(program: &Program) -> f64 {
     program.metrics()["nik_stream_stable_lag_records{partition=\"1\"}"]
@@ -33,7 +34,7 @@ fn an_open_transaction_of_a_producer_is_measured_and_readiness_names_its_partiti
         let partition =
             format!("{} partition 1: a producer's transaction is open at offset 0", stage.requests);
         assert!(why.contains(&partition), "{why}");
-        assert!(program.stderr().contains(&partition), "{}", program.stderr());
+        held_by(&program, Obstacle::OpenTransaction, &partition);
         let found = shared().tool(
             "org.apache.kafka.tools.TransactionsCommand",
             &["describe-producers", "--topic", &stage.requests, "--partition", "1"],

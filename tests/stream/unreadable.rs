@@ -12,7 +12,8 @@ use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings, shared};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, WAIT_TIMEOUT, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, held_by, ready, stop, wait_until};
+use nik_stream::telemetry::obstacle::Obstacle;
 
 const REQUEST: &str = r#"{"nik":["3273010101900001"],"process":"full"}"#;
 
@@ -51,20 +52,35 @@ fn segment(cluster: &KafkaCluster, topic: &str, partition: i32) -> PathBuf {
     panic!("no folder {name}");
 }
 
-/// Flips a byte in the middle of batch `index` of a segment.
-fn corrupt(path: &std::path::Path, index: usize) {
+/// Changes batch `index` of a segment.
+fn change(path: &std::path::Path, index: usize, change: fn(&mut [u8])) {
     let mut bytes = fs::read(path).expect("readable");
     let mut start = 0;
     for batch in 0.. {
         let length = u32::from_be_bytes(bytes[start + 8..start + 12].try_into().unwrap());
         let length = usize::try_from(length).unwrap() + 12;
         if batch == index {
-            bytes[start + length / 2] ^= 0x55;
+            change(&mut bytes[start..start + length]);
             break;
         }
         start += length;
     }
     fs::write(path, bytes).expect("writable");
+}
+
+/// Flips a byte in the middle of a batch.
+fn corrupt(batch: &mut [u8]) {
+    batch[batch.len() / 2] ^= 0x55;
+}
+
+/// Declares an uncompressed batch as compressed with zstd, with the right checksum.
+fn declare_compressed(batch: &mut [u8]) {
+    batch[22] |= 4;
+    let crc = batch[21..].iter().fold(!0_u32, |crc, byte| {
+        let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 };
+        (0..8).fold(crc ^ u32::from(*byte), step)
+    });
+    batch[17..21].copy_from_slice(&(!crc).to_be_bytes());
 }
 
 /// A metric, with its labels.
@@ -97,8 +113,8 @@ fn assert_a_corrupt_batch_is_not_passed(bad: usize) {
     let path = segment(&cluster, &stage.requests, 0);
     let letters = segment(&cluster, "letters", 0);
     cluster.stop(1);
-    corrupt(&path, bad);
-    corrupt(&letters, 1);
+    change(&path, bad, corrupt);
+    change(&letters, 1, corrupt);
     cluster.restart(1);
     let list =
         stage.settings().set("topics.failures", "letters").command(&["dlq", "list"]).output();
@@ -107,7 +123,7 @@ fn assert_a_corrupt_batch_is_not_passed(bad: usize) {
     let reader = Reader::start(&cluster, &stage);
     let settings = stage.settings();
     let program = settings.run();
-    wait_until("it says why it is not ready", || problems(&program).contains("wrong checksum"));
+    held_by(&program, Obstacle::Corrupt, "wrong checksum");
     wait_until("the readable requests are answered", || reader.count() >= 100 + 100 * bad);
     let at = 100 * bad;
     let to = if bad == 4 { "OFFSET".to_owned() } else { (at + 100).to_string() };
@@ -130,6 +146,25 @@ fn assert_a_corrupt_batch_is_not_passed(bad: usize) {
 #[test]
 fn a_corrupt_batch_stops_its_partition_until_an_operator_skips_it() {
     assert_a_corrupt_batch_is_not_passed(1);
+}
+
+#[test]
+fn a_batch_that_cannot_be_decompressed_stops_its_partition() {
+    let mut cluster = KafkaCluster::start(1);
+    let stage = Stage::new(&cluster, "undecodable", 1);
+    send(&cluster, &stage.requests, 0, 300);
+    let path = segment(&cluster, &stage.requests, 0);
+    cluster.stop(1);
+    change(&path, 1, declare_compressed);
+    cluster.restart(1);
+    let reader = Reader::start(&cluster, &stage);
+    let settings = stage.settings();
+    let program = settings.run();
+    held_by(&program, Obstacle::Undecodable, "the batch at offset 100 cannot be decoded");
+    wait_until("the requests before it are answered", || reader.count() == 100);
+    positions(&settings, &["skip", "0:100", "--to", "200"]);
+    wait_until("the requests behind it are answered", || reader.count() == 200);
+    stop(program);
 }
 
 #[test]
@@ -237,9 +272,8 @@ fn records_deleted_before_they_were_read_are_counted_and_a_position_beyond_the_e
     wait_until("the rest is answered", || reader.count() == 200);
     let lost = "nik_stream_unreadable_records_total{cause=\"out_of_range\"}";
     assert!((metric(&program, lost) - 400.0).abs() < 0.1);
-    wait_until("it says why it is not ready", || {
-        problems(&program).contains("committed offset 7 is beyond the end of the log, 0")
-    });
+    let beyond = "committed offset 7 is beyond the end of the log, 0";
+    held_by(&program, Obstacle::BeyondEnd, beyond);
     send(cluster, &stage.requests, 1, 3);
     positions(&settings, &["set", "1:0"]);
     wait_until("the partition is read", || reader.count() == 203);

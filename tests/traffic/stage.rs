@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::reader::Reader;
 use crate::cluster::{KafkaCluster, Program, ProgramSettings, Record, unique};
+use nik_stream::telemetry::obstacle::Obstacle;
 
 /// How long a test waits for something that normally takes a moment; other work shares the machine.
 pub const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
@@ -51,10 +52,15 @@ pub struct Stage {
 impl Stage {
     /// The names only: the test creates the topics.
     pub fn named(cluster: &KafkaCluster, name: &str) -> Stage {
+        Self::at(&cluster.bootstrap(), name)
+    }
+
+    /// The names only, on these brokers.
+    pub fn at(bootstrap: &str, name: &str) -> Stage {
         let name = unique(name);
         let [requests, results, failures] =
             ["requests", "results", "failures"].map(|topic| format!("{name}.{topic}"));
-        let settings = ProgramSettings::new(cluster)
+        let settings = ProgramSettings::at(bootstrap)
             .set("topics.requests", &requests)
             .set("topics.results", &results)
             .set("topics.failures", &failures)
@@ -155,6 +161,22 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Waits until readiness has this sentence; asserts that the metric names the obstacle, and the log it and the sentence.
+pub fn held_by(program: &Program, obstacle: Obstacle, sentence: &str) {
+    wait_until(sentence, || {
+        program.get("/readyz").is_some_and(|(status, why)| status == 503 && why.contains(sentence))
+    });
+    let label = obstacle.label();
+    let metric = format!("nik_stream_obstacles{{cause=\"{label}\"}}");
+    // It is counted at a scrape, and may be gone by then only if it comes and goes.
+    wait_until(&metric, || program.metrics()[&metric] > 0.5);
+    let is_logged = || {
+        let reason = format!("\"reason\":\"{label}\"");
+        program.stderr().lines().any(|line| line.contains(sentence) && line.contains(&reason))
+    };
+    wait_until(&format!("{label} is logged"), is_logged);
 }
 
 /// Stops the program by SIGTERM; asserts that it exits with 0 in time.

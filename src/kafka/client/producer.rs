@@ -32,11 +32,11 @@
 mod events;
 mod settings;
 pub mod settle;
+pub mod unsettled;
 
 use std::ffi::{CStr, CString};
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,7 @@ use crate::kafka::security::acl::Right;
 use crate::telemetry::metrics::Metrics;
 use events::ProducerEvents;
 pub use settings::{IfUnanswered, ProducerSettings, epoch_timeout, transaction_timeout};
-use settle::Ending;
+use unsettled::{Ending, Place};
 
 /// How long a transactional call may take, retries included, or four fifths of
 /// `transaction.timeout.ms` if that is longer: after that the brokers abort the transaction anyway.
@@ -77,6 +77,10 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// A commit that takes longer may have been ended while partitions had no leader: brokers lose
 /// their leadership if they do not answer for some seconds (`broker.session.timeout.ms`).
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
+/// How long the reports of records that were given up may take.
+const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
+/// Stands for the partition that librdkafka chooses by the key.
+const PARTITION_OF_KEY: i32 = -1;
 /// How long closing a client that was replaced may take before it is reported. Nobody waits for it.
 const OLD_CLIENT_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -98,6 +102,12 @@ pub struct OutputProducer {
     /// `None` without transactions.
     calls: Option<CallThread>,
     transaction: Transaction,
+    /// The partitions to which the transaction sends.
+    sent: Vec<SentTo>,
+    /// The index in `sent` of the last record's partition: records of a partition come in runs.
+    latest: usize,
+    /// Whether a partition must not be written to, as it has no leader or had none.
+    holds: bool,
     /// When the transaction began that is neither committed nor aborted.
     began: Option<Instant>,
     /// `transaction.timeout.ms`.
@@ -113,13 +123,23 @@ pub struct OutputProducer {
 enum Transaction {
     /// Nothing was sent since the last commit.
     Idle,
-    /// `sent` records were queued.
-    Open {
-        sent: usize,
-    },
+    Open,
     Aborted,
     /// The commit was requested, and its result is unknown.
     InDoubt,
+}
+
+/// How many records of a transaction were queued for a partition.
+#[derive(Debug)]
+struct SentTo {
+    place: Place,
+    records: usize,
+}
+
+impl SentTo {
+    fn is(&self, topic: &CStr, partition: i32) -> bool {
+        self.place.1 == partition && self.place.0.as_c_str() == topic
+    }
 }
 
 /// What became of a record that was handed to the producer.
@@ -160,6 +180,9 @@ impl OutputProducer {
             transaction_timeout: transaction_timeout(&settings.config),
             settings,
             transaction: Transaction::Idle,
+            sent: Vec::new(),
+            latest: 0,
+            holds: false,
             began: None,
             losses: 0,
             was_slow: false,
@@ -176,17 +199,24 @@ impl OutputProducer {
     /// not answered or its markers may have been skipped. [`Self::send`] calls this by itself;
     /// committing offsets alone requires a call.
     pub fn begin(&mut self) -> Result<(), Fault> {
-        if self.calls.is_some() && !matches!(self.transaction, Transaction::Open { .. }) {
+        if self.calls.is_some() && !matches!(self.transaction, Transaction::Open) {
             self.renew()?;
-            *self.settings.unsettled.lock() = None;
+            self.settle_held()?;
+            {
+                let mut unsettled = self.settings.unsettled.lock();
+                unsettled.begin();
+                self.holds = unsettled.holds_any();
+            }
             // The coordinator's connection may still be lost before the transaction reaches it.
             let is_held_back = self.settings.if_unanswered == IfUnanswered::Replace;
             let losses = is_held_back.then_some(self.losses);
             native::begin_transaction(self.client.client(), losses)
                 .map_err(|error| self.fault(error))?;
-            self.transaction = Transaction::Open { sent: 0 };
+            self.transaction = Transaction::Open;
+            self.sent.clear();
+            self.latest = 0;
             self.began = Some(Instant::now());
-            self.events().undelivered.store(0, Ordering::SeqCst);
+            self.events().undelivered.lock().clear();
         }
         Ok(())
     }
@@ -241,12 +271,13 @@ impl OutputProducer {
     pub fn send(&mut self, mut record: Outgoing<'_>) -> Result<Sent, Fault> {
         self.begin()?;
         let topic = self.topic(record.topic)?;
+        self.note_sent(record.topic, record.partition)?;
         let mut deadline = None;
         loop {
             match native::produce(&self.topics[topic], record) {
                 Ok(()) => {
-                    if let Transaction::Open { sent } = &mut self.transaction {
-                        *sent += 1;
+                    if let Some(to) = self.sent.get_mut(self.latest) {
+                        to.records += 1;
                     }
                     return Ok(Sent::Queued);
                 }
@@ -314,7 +345,7 @@ impl OutputProducer {
             Ok(()) => {
                 self.transaction = Transaction::Idle;
                 self.began = None;
-                *self.settings.unsettled.lock() = Some(Ending::Commit);
+                self.settings.unsettled.lock().last = Some(Ending::Commit);
             }
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
             // The request that was not answered may be the commit itself.
@@ -345,21 +376,55 @@ impl OutputProducer {
     /// If they received nothing, it is the transaction before that may lack markers. It may have
     /// been committed, and an abort would discard its outcomes.
     fn note_aborted(&self) {
-        let waiting = self.client.in_flight();
-        let undelivered = self.events().undelivered.load(Ordering::SeqCst);
-        if matches!(self.transaction, Transaction::Open { sent } if sent > waiting + undelivered) {
-            *self.settings.unsettled.lock() = Some(Ending::Abort);
+        if !matches!(self.transaction, Transaction::Open) {
+            return;
         }
+        // What still waits does not count as received. After an abort nothing waits.
+        self.client.purge();
+        native::flush(self.client.client(), PURGE_TIMEOUT);
+        let undelivered = self.events().undelivered.lock();
+        let mut unsettled = self.settings.unsettled.lock();
+        if self.sent.iter().map(|to| to.records).sum::<usize>() > undelivered.values().sum() {
+            unsettled.last = Some(Ending::Abort);
+        }
+        let lost = |to: &SentTo| undelivered.get(&to.place).copied().unwrap_or(0);
+        let received = self.sent.iter().filter(|to| to.records > lost(to));
+        let by_key = self.sent.iter().any(|to| to.place.1 == PARTITION_OF_KEY);
+        unsettled.written = (!by_key).then(|| received.map(|to| to.place.clone()).collect());
+    }
+
+    /// Counts a record to be sent to this partition (`None`: the one of its key).
+    fn note_sent(&mut self, topic: &CStr, partition: Option<i32>) -> Result<(), Fault> {
+        if self.calls.is_none() {
+            return Ok(());
+        }
+        let partition = partition.unwrap_or(PARTITION_OF_KEY);
+        if self.sent.get(self.latest).is_some_and(|to| to.is(topic, partition)) {
+            return Ok(());
+        }
+        if let Some(known) = self.sent.iter().position(|to| to.is(topic, partition)) {
+            self.latest = known;
+            return Ok(());
+        }
+        let place = (topic.to_owned(), partition);
+        if self.holds && self.settings.unsettled.lock().holds(&place) {
+            let text = format!("{}-{partition} has no leader", place.0.to_string_lossy());
+            return Err(Cause::NotSettled(text).into());
+        }
+        self.latest = self.sent.len();
+        self.sent.push(SentTo { place, records: 0 });
+        Ok(())
     }
 
     /// Aborts the open transaction; returns the records that the brokers refused. Without
     /// transactions the records stay sent.
     pub fn abort(&mut self) -> Result<Vec<Refused>, Fault> {
-        if let Transaction::Open { .. } = self.transaction {
+        if let Transaction::Open = self.transaction {
             self.call(native::abort_transaction)?;
             self.note_aborted();
             self.transaction = Transaction::Aborted;
             self.began = None;
+            self.hold_leaderless()?;
         }
         Ok(self.events().take_refused())
     }

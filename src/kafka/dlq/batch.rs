@@ -11,7 +11,7 @@ use crate::kafka::client::c_string;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
-use crate::kafka::client::producer::settle::Unsettled;
+use crate::kafka::client::producer::unsettled::Unsettled;
 use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
 use crate::kafka::client::refusal::is_permanent;
 use crate::kafka::dlq::dead_letter::{self, REPLAYS};
@@ -96,6 +96,7 @@ impl Sender {
                 let requests = c_string(&topic.requests)?;
                 Box::new(move || Some((0..partitions).map(|it| (requests.clone(), it)).collect()))
             },
+            leaderless: Box::new(Vec::new),
             unsettled: Unsettled::default(),
         };
         let producer =

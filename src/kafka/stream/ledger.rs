@@ -14,7 +14,7 @@ use super::start::{Committed, Ledger, TopicId};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::Outgoing;
-use crate::kafka::client::producer::settle::Ending;
+use crate::kafka::client::producer::unsettled::Ending;
 use crate::kafka::client::producer::{OutputProducer, Sent};
 use crate::kafka::ledger::{Entry, Found, LedgerReader};
 use crate::kafka::security::acl::{Operation, Right};

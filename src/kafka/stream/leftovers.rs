@@ -14,7 +14,7 @@ use super::ledger::LedgerLookup;
 use super::shared::Shared;
 use crate::config::Guarantee;
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::producer::settle::Ending;
+use crate::kafka::client::producer::unsettled::{Ending, Endings};
 use crate::kafka::client::producer::{
     IfUnanswered, OutputProducer, ProducerSettings, transaction_timeout,
 };
@@ -165,7 +165,8 @@ impl Leftovers {
             metrics: Some(Arc::clone(&shared.telemetry.metrics)),
             if_unanswered: IfUnanswered::Fail,
             reach: Box::new(move || shared.outputs.reach_of_all()),
-            unsettled: Arc::new(ending.into()),
+            leaderless: Box::new(Vec::new),
+            unsettled: Endings::ended(ending),
         };
         let health = Arc::clone(&self.shared.telemetry.health);
         OutputProducer::take_over(settings, move || health.is_stopping()).unwrap_or_else(|fault| {

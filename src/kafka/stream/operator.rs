@@ -17,7 +17,7 @@ use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, GroupMetadata, Offsets};
-use crate::kafka::client::producer::settle::Unsettled;
+use crate::kafka::client::producer::unsettled::Unsettled;
 use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings};
 use crate::kafka::client::reader::Reader;
 use crate::kafka::ledger::{Found, LedgerReader};
@@ -146,6 +146,7 @@ fn commit(
             let reach = move |it| Some((ledger.clone()?, it));
             Box::new(move || Some((0..ledger_partitions).filter_map(&reach).collect()))
         },
+        leaderless: Box::new(Vec::new),
         unsettled: Unsettled::default(),
     };
     let mut producer = OutputProducer::connect(producer, || false)?;

@@ -6,7 +6,9 @@ use std::collections::BTreeSet;
 use std::ffi::{CStr, CString};
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::config::Topics;
 use crate::kafka::client::c_string;
@@ -31,6 +33,8 @@ pub struct KnownTopic {
     pub right: Right,
     /// 0 until the topic was seen.
     partitions: AtomicI32,
+    /// The partitions without a leader.
+    leaderless: Mutex<BTreeSet<i32>>,
 }
 
 impl KnownTopic {
@@ -40,6 +44,7 @@ impl KnownTopic {
             c_name: c_string(name)?,
             right: Right::on_topic(needed, name),
             partitions: AtomicI32::new(0),
+            leaderless: Mutex::default(),
         })
     }
 
@@ -54,6 +59,19 @@ impl KnownTopic {
     pub fn set_partitions(&self, count: i32) {
         self.partitions.store(count, Ordering::Relaxed);
     }
+
+    /// The partitions without a leader, which cannot be read or written.
+    pub fn leaderless(&self) -> BTreeSet<i32> {
+        self.leaderless.lock().clone()
+    }
+
+    pub fn set_leaderless(&self, partitions: BTreeSet<i32>) {
+        *self.leaderless.lock() = partitions;
+    }
+
+    fn has_leader(&self, partition: i32) -> bool {
+        !self.leaderless.lock().contains(&partition)
+    }
 }
 
 /// The requests and all topics that outcomes go to.
@@ -66,6 +84,8 @@ pub struct Outputs {
     /// The number of request partitions whose outcomes can be routed; 0 until the partition counts
     /// of all three topics and of the ledger are known.
     routable: AtomicI32,
+    /// Whether a partition that outcomes or positions go to has no leader.
+    lacks_leaders: AtomicBool,
     access: Arc<Access>,
 }
 
@@ -95,22 +115,48 @@ impl Outputs {
             ledger: ledger.transpose()?,
             replies: replies.collect::<Result<_, _>>()?,
             routable: AtomicI32::new(0),
+            lacks_leaders: AtomicBool::new(false),
             access: Arc::clone(access),
         })
     }
 
-    /// Publishes the partition counts that the watch has stored to the workers. Without the ledger,
-    /// if it is kept, no epoch could be committed.
+    /// Publishes what the watch has stored about the topics to the workers. Without the ledger, if
+    /// it is kept, no epoch could be committed.
     pub fn update_routable(&self, ledger_exists: bool) {
         let topics = Role::ALL.iter().map(|&role| &self.topics[role]).chain(&self.ledger);
         let known = topics.into_iter().all(|topic| topic.partitions() > 0);
         let routable = if known && ledger_exists { self.topics.requests.partitions() } else { 0 };
+        let lacks_leaders = self.written().any(|topic| !topic.leaderless.lock().is_empty());
+        self.lacks_leaders.store(lacks_leaders, Ordering::Relaxed);
         self.routable.store(routable, Ordering::Relaxed);
     }
 
-    /// Whether the outcome of a request in `partition` can be routed yet.
+    /// The topics that outcomes or positions go to.
+    fn written(&self) -> impl Iterator<Item = &KnownTopic> {
+        Role::OUTPUTS
+            .iter()
+            .map(|&role| &self.topics[role])
+            .chain(&self.replies)
+            .chain(&self.ledger)
+    }
+
+    /// Whether the outcome of a request in `partition` can be routed now.
     pub fn can_route(&self, partition: i32) -> bool {
-        partition < self.routable.load(Ordering::Relaxed)
+        let is_known = partition < self.routable.load(Ordering::Relaxed);
+        is_known
+            && (!self.lacks_leaders.load(Ordering::Relaxed)
+                || self.places(partition).all(|(topic, partition)| topic.has_leader(partition)))
+    }
+
+    /// The partitions without a leader that outcomes or positions go to.
+    pub fn leaderless(&self) -> Vec<(CString, i32)> {
+        if !self.lacks_leaders.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        let of = |topic: &KnownTopic| {
+            topic.leaderless().into_iter().map(|it| (topic.c_name.clone(), it)).collect::<Vec<_>>()
+        };
+        self.written().flat_map(of).collect()
     }
 
     /// Whether requests, results and failures have the same number of partitions.
@@ -162,6 +208,10 @@ impl Outputs {
 
     /// All partitions that may hold outcomes of requests in `partition`, or their positions.
     pub fn reach(&self, partition: i32) -> impl Iterator<Item = (CString, i32)> {
+        self.places(partition).map(|(topic, partition)| (topic.c_name.clone(), partition))
+    }
+
+    fn places(&self, partition: i32) -> impl Iterator<Item = (&KnownTopic, i32)> {
         let outputs = Role::OUTPUTS.into_iter().map(move |role| {
             let topic = &self.topics[role];
             let range = match self.partition(topic, partition, true) {
@@ -178,7 +228,7 @@ impl Outputs {
         outputs
             .chain(replies)
             .chain(ledger)
-            .flat_map(|(topic, range)| range.map(|partition| (topic.c_name.clone(), partition)))
+            .flat_map(|(topic, range)| range.map(move |partition| (topic, partition)))
     }
 
     /// All partitions that may hold outcomes or positions; `None` until they are known.
@@ -202,7 +252,9 @@ impl Outputs {
             ReplyTarget::Topic(topic) if self.is_writable(topic) => {
                 return Some((topic, partition));
             }
-            ReplyTarget::Topic(_) => "the topic does not exist, or writing to it is denied",
+            ReplyTarget::Topic(_) => {
+                "the topic does not exist, writing to it is denied, or a partition has no leader"
+            }
         };
         tracing::warn!(
             partition = record.partition(),
@@ -234,9 +286,11 @@ impl Outputs {
         (target, partition)
     }
 
-    /// Whether a reply topic exists and may be written to, as far as is known.
+    /// Whether a reply topic exists and can be written to, as far as is known.
     fn is_writable(&self, topic: &KnownTopic) -> bool {
-        topic.partitions() > 0 && !self.access.is_denied(&topic.right)
+        topic.partitions() > 0
+            && !self.access.is_denied(&topic.right)
+            && topic.leaderless.lock().is_empty()
     }
 }
 
@@ -297,5 +351,25 @@ mod tests {
         assert!(!outputs(0, 6, 6).can_route(0));
         assert!(outputs(6, 4, 5).can_route(5));
         assert!(!outputs(6, 6, 6).can_route(6), "a partition that was just added");
+    }
+
+    #[test]
+    fn outcomes_are_routed_where_every_partition_that_they_may_reach_has_a_leader() {
+        let outputs = outputs(6, 6, 4);
+        let with_leader = || (0..6).filter(|&it| outputs.can_route(it)).collect::<Vec<_>>();
+        outputs.topics.results.set_leaderless([2, 5].into());
+        outputs.update_routable(true);
+        assert_eq!(with_leader(), [0, 1, 3, 4]);
+        let results = &outputs.topics.results.c_name;
+        assert_eq!(outputs.leaderless(), [(results.clone(), 2), (results.clone(), 5)]);
+        outputs.topics.failures.set_leaderless([0].into());
+        outputs.update_routable(true);
+        assert_eq!(with_leader(), [] as [i32; 0], "the key decides");
+        outputs.topics.requests.set_leaderless([1].into());
+        for role in Role::OUTPUTS {
+            outputs.topics[role].set_leaderless(BTreeSet::new());
+        }
+        outputs.update_routable(true);
+        assert_eq!((with_leader().len(), outputs.leaderless()), (6, Vec::new()));
     }
 }

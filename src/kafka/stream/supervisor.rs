@@ -9,7 +9,7 @@ use super::shared::Shared;
 use super::shutdown::Stop;
 use super::worker::{End, Worker};
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::producer::settle::{Ending, Unsettled};
+use crate::kafka::client::producer::unsettled::{Ending, Unsettled};
 
 /// How long a stopping worker waits for the last commits of the others.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -60,7 +60,7 @@ pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), 
             }
             fenced = Some((Instant::now(), outages));
             // A rival's transaction may be the last one now.
-            unsettled.lock().take_if(|ending| *ending == Ending::Commit);
+            unsettled.lock().last.take_if(|ending| *ending == Ending::Commit);
         }
         if started.elapsed() > STEADY {
             pause = SHORTEST_PAUSE;

@@ -1,5 +1,6 @@
 //! The topic watch: looks at brokers and topics regularly, and publishes what it sees.
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::mem;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
 
 use super::outputs::KnownTopic;
 use super::shared::Shared;
@@ -33,6 +34,8 @@ pub struct Watch {
     ledger_misses: u32,
     /// Since when an internal topic is missing while a worker waits for its assignment.
     internal_missing: Option<Instant>,
+    /// Since when partitions have no leader.
+    leaderless_since: Option<Instant>,
     last_counts: PerTopic<i32>,
     last_problems: Vec<Problem>,
     /// When to fetch the watermarks again.
@@ -44,6 +47,8 @@ pub struct Watch {
 const MISSES_BEFORE_GONE: u32 = 3;
 /// The brokers create their own topics when they first need them, and may take as long.
 const INTERNAL_TOPIC_CREATION: Duration = Duration::from_secs(4);
+/// A partition gets another leader within this time if there is a broker for it.
+const LEADER_ELECTION: Duration = Duration::from_secs(3);
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The interval while there is a problem, or the partition counts differ: the other topics may be
 /// about to get as many partitions.
@@ -55,7 +60,11 @@ struct Unreachable(Problem);
 
 /// What a topic's metadata says.
 enum TopicMetadata {
-    Partitions(i32),
+    Partitions {
+        count: i32,
+        /// Those without a leader.
+        leaderless: BTreeSet<i32>,
+    },
     Problem(Problem),
 }
 
@@ -71,6 +80,7 @@ impl Watch {
             reply_misses: vec![0; shared.outputs.replies.len()],
             ledger_misses: 0,
             internal_missing: None,
+            leaderless_since: None,
             last_counts: PerTopic::default(),
             last_problems: Vec::new(),
             next_watermarks: Instant::now(),
@@ -82,7 +92,9 @@ impl Watch {
         while !stop.requested() {
             self.renew_client();
             let problems = self.refresh().unwrap_or_else(|Unreachable(reason)| vec![reason]);
-            let calm = problems.is_empty() && self.shared.outputs.counts_agree();
+            let calm = problems.is_empty()
+                && self.leaderless_since.is_none()
+                && self.shared.outputs.counts_agree();
             self.log_changes(&problems);
             self.last_problems.clone_from(&problems);
             self.shared.telemetry.health.set_cluster(problems);
@@ -127,17 +139,24 @@ impl Watch {
         let shared = Arc::clone(&self.shared);
         let outputs = &shared.outputs;
         let mut problems = Vec::new();
+        let mut leaderless = Vec::new();
         for (_, topic) in outputs.topics.iter() {
             match self.metadata(topic)? {
-                TopicMetadata::Partitions(count) => topic.set_partitions(count),
+                TopicMetadata::Partitions { count, leaderless: those } => {
+                    topic.set_partitions(count);
+                    leaderless.extend(without_leader(&topic.name, &those));
+                    topic.set_leaderless(those);
+                }
                 TopicMetadata::Problem(problem) => problems.push(problem),
             }
         }
         if let Some(ledger) = &outputs.ledger {
             match self.metadata(ledger)? {
-                TopicMetadata::Partitions(count) => {
+                TopicMetadata::Partitions { count, leaderless: those } => {
                     self.ledger_misses = 0;
                     ledger.set_partitions(count);
+                    leaderless.extend(without_leader(&ledger.name, &those));
+                    ledger.set_leaderless(those);
                 }
                 // The count stays: an epoch is never committed without its entries.
                 TopicMetadata::Problem(problem) => {
@@ -149,12 +168,14 @@ impl Watch {
         let mut lesser_problems = Vec::new();
         lesser_problems.extend(self.missing_ledger_partitions());
         lesser_problems.extend(self.held_back());
-        lesser_problems.extend(self.missing_internal_topic()?);
+        lesser_problems.extend(self.missing_internal_topic(&mut leaderless)?);
         for (index, topic) in outputs.replies.iter().enumerate() {
             match self.metadata(topic)? {
-                TopicMetadata::Partitions(count) => {
+                TopicMetadata::Partitions { count, leaderless: those } => {
                     self.reply_misses[index] = 0;
                     topic.set_partitions(count);
+                    leaderless.extend(without_leader(&topic.name, &those));
+                    topic.set_leaderless(those);
                 }
                 TopicMetadata::Problem(problem) => {
                     let text = format!("{problem} (topics.reply_allowed)");
@@ -167,6 +188,7 @@ impl Watch {
             }
         }
         self.publish_counts();
+        lesser_problems.extend(self.lasting(leaderless));
         if problems.is_empty() && Instant::now() >= self.next_watermarks {
             self.next_watermarks = Instant::now() + INTERVAL;
             self.fetch_watermarks();
@@ -191,6 +213,11 @@ impl Watch {
                 Some(failure) if failure.permanent => Obstacle::Denied.problem(failure.message),
                 Some(failure) => {
                     Obstacle::NoBroker.problem(format!("no broker answers: {}", failure.message))
+                }
+                None if error.rdkafka_error_code() == Some(Code::OperationTimedOut) => {
+                    let seconds = METADATA_TIMEOUT.as_secs();
+                    Obstacle::NoBroker
+                        .problem(format!("no broker answers within {seconds} seconds"))
                 }
                 None => Obstacle::NoBroker.problem(format!("no broker answers: {error}")),
             })
@@ -217,20 +244,39 @@ impl Watch {
             }
             None => {
                 let count = found.map_or(0, |topic| topic.partitions().len());
-                TopicMetadata::Partitions(i32::try_from(count).unwrap_or(i32::MAX))
+                TopicMetadata::Partitions {
+                    count: i32::try_from(count).unwrap_or(i32::MAX),
+                    leaderless: found.map(leaderless).unwrap_or_default(),
+                }
             }
         })
     }
 
+    /// The partitions without a leader, if that lasts for longer than an election.
+    fn lasting(&mut self, leaderless: Vec<Problem>) -> Vec<Problem> {
+        if leaderless.is_empty() {
+            self.leaderless_since = None;
+            return leaderless;
+        }
+        let since = *self.leaderless_since.get_or_insert_with(Instant::now);
+        if since.elapsed() < LEADER_ELECTION { Vec::new() } else { leaderless }
+    }
+
     /// The brokers' topic of offsets or transactions, if it is missing for so long that they cannot
-    /// create it. Looked for only while a worker has no assignment.
-    fn missing_internal_topic(&mut self) -> Result<Option<Problem>, Unreachable> {
+    /// create it; adds its partitions without a leader. Looked for only while a worker has no
+    /// assignment.
+    fn missing_internal_topic(
+        &mut self,
+        without: &mut Vec<Problem>,
+    ) -> Result<Option<Problem>, Unreachable> {
         if self.shared.telemetry.health.all_joined() {
             self.internal_missing = None;
             return Ok(None);
         }
         for name in internal_topics(self.shared.policy.guarantee) {
             let metadata = self.fetch_metadata(name)?;
+            let those = metadata.topics().first().map(leaderless).unwrap_or_default();
+            without.extend(without_leader(name, &those));
             let error = metadata.topics().first().and_then(MetadataTopic::error).map(Code::from);
             if matches!(error, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) {
                 let since = *self.internal_missing.get_or_insert_with(Instant::now);
@@ -299,7 +345,9 @@ impl Watch {
     /// partition.
     fn fetch_watermarks(&self) {
         let (lag, topics) = (&self.shared.telemetry.metrics.lag, &self.shared.outputs.topics);
-        for partition in lag.unreported(now_ms()) {
+        let leaderless = topics.requests.leaderless();
+        let unreported = lag.unreported(now_ms()).into_iter();
+        for partition in unreported.filter(|it| !leaderless.contains(it)) {
             let watermarks =
                 self.client.fetch_watermarks(&topics.requests.name, partition, METADATA_TIMEOUT);
             let Ok((begin, end)) = watermarks else {
@@ -313,4 +361,20 @@ impl Watch {
             );
         }
     }
+}
+
+/// The partitions of a topic that have no leader.
+fn leaderless(topic: &MetadataTopic) -> BTreeSet<i32> {
+    let partitions = topic.partitions().iter();
+    partitions.filter(|it| it.leader() < 0).map(MetadataPartition::id).collect()
+}
+
+/// What operators read about partitions without a leader, if there are any.
+fn without_leader(topic: &str, partitions: &BTreeSet<i32>) -> Option<Problem> {
+    let list: Vec<_> = partitions.iter().map(ToString::to_string).collect();
+    let text = format!(
+        "topic {topic} has no leader for its partitions {}: a broker is away, or its disk is full or broken",
+        list.join(", ")
+    );
+    (!partitions.is_empty()).then(|| Obstacle::NoLeader.problem(text))
 }

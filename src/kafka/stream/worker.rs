@@ -25,7 +25,7 @@ use super::shutdown::Stop;
 use crate::config::Guarantee;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::GroupMetadata;
-use crate::kafka::client::producer::settle::Unsettled;
+use crate::kafka::client::producer::unsettled::Unsettled;
 use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
 use crate::pipeline::Position;
 use crate::pipeline::epoch::{Cadence, Epoch};
@@ -119,7 +119,7 @@ impl Worker {
         self.pause_or_resume()?;
         let Self { consumer, batch } = self;
         consumer.maintain(batch.now)?;
-        batch.begin(consumer);
+        batch.begin(consumer)?;
         let arrived = consumer.fetch(batch.time_until_commit().min(LONGEST_POLL));
         batch.read_clock();
         if arrived {
@@ -246,6 +246,10 @@ impl Worker {
                 let shared = Arc::clone(shared);
                 Box::new(move || shared.outputs.reach_of_all())
             },
+            leaderless: {
+                let shared = Arc::clone(shared);
+                Box::new(move || shared.outputs.leaderless())
+            },
             unsettled: Arc::clone(unsettled),
         };
         let stop = stop.clone();
@@ -290,10 +294,14 @@ impl OpenBatch {
     /// Prepares for the records of a batch. Group metadata taken later may belong to a newer
     /// generation, and would wrongly authorize the offsets of these records. That of an open epoch
     /// stays: it is older. Epochs that begin inside the batch share it.
-    fn begin(&mut self, consumer: &GroupConsumer) {
+    fn begin(&mut self, consumer: &GroupConsumer) -> Result<(), Fault> {
+        if self.epoch.is_empty() {
+            self.producer.settle_held()?; // even if no record follows
+        }
         if self.epoch.is_empty() && self.shared.policy.guarantee == Guarantee::ExactlyOnce {
             self.group_metadata = consumer.group_metadata().map(Arc::new);
         }
+        Ok(())
     }
 
     fn read_clock(&mut self) {

@@ -16,7 +16,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafkaType;
 
-use super::callbacks::{self, text};
+use super::callbacks;
 use super::{NO_ERROR, millis};
 
 /// How long one poll waits for delivery reports. A producer that closes waits as long.
@@ -32,7 +32,7 @@ const INTERCEPTOR: *const c_char = c"nik-stream".as_ptr();
 /// The callbacks of a producer.
 pub trait ProducerCallbacks: ClientContext {
     /// A record that was sent with `tag` was not delivered.
-    fn undelivered(&self, topic: &str, code: RDKafkaErrorCode, tag: usize);
+    fn undelivered(&self, topic: &CStr, partition: i32, code: RDKafkaErrorCode, tag: usize);
     /// A transactional request ended without an answer, so it may still reach the broker. Called
     /// for each attempt, before librdkafka repeats the request, and on librdkafka's own threads.
     fn unanswered(&self);
@@ -94,11 +94,12 @@ impl<C: ProducerCallbacks + 'static> ProducerClient<C> {
         }
     }
 
-    /// How many records are queued or wait for a broker's answer.
-    pub fn in_flight(&self) -> usize {
-        // SAFETY: see the module's argument.
-        let count = unsafe { sys::rd_kafka_outq_len(self.client.native_ptr()) };
-        usize::try_from(count).unwrap_or(0)
+    /// Gives up the records that are queued or wait for a broker's answer: they are reported as
+    /// undelivered.
+    pub fn purge(&self) {
+        let both = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT;
+        // SAFETY: see the module's argument. The call fails only for a client that is no producer.
+        unsafe { sys::rd_kafka_purge(self.client.native_ptr(), both) };
     }
 }
 
@@ -151,9 +152,10 @@ unsafe extern "C" fn on_delivery<C: ProducerCallbacks>(
     unsafe {
         let message = &*message;
         if message.err != NO_ERROR {
-            let topic = text(sys::rd_kafka_topic_name(message.rkt));
+            let topic = CStr::from_ptr(sys::rd_kafka_topic_name(message.rkt));
             let context = &*opaque.cast::<C>();
-            context.undelivered(&topic, message.err.into(), message._private.addr());
+            let (partition, code) = (message.partition, message.err.into());
+            context.undelivered(topic, partition, code, message._private.addr());
         }
     }
 }

@@ -1,14 +1,17 @@
 //! The producer's callbacks: what was not delivered, what was not answered, how much is queued.
 
+use std::collections::BTreeMap;
+use std::ffi::CStr;
 use std::mem;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
 use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::statistics::Statistics;
 
+use super::unsettled::Place;
 use crate::kafka::client::callbacks::{ClientState, client_callbacks};
 use crate::kafka::client::native::producer::ProducerCallbacks;
 use crate::kafka::client::refusal::Refused;
@@ -20,8 +23,8 @@ use crate::telemetry::metrics::Metrics;
 pub(super) struct ProducerEvents {
     pub client: ClientState,
     refused: Mutex<Vec<Refused>>,
-    /// How many records of the transaction were not delivered.
-    pub undelivered: AtomicUsize,
+    /// How many records of the transaction were not delivered, by topic and partition.
+    pub undelivered: Mutex<BTreeMap<Place, usize>>,
     /// Whether a transactional request may still be under way.
     unanswered: AtomicBool,
     /// This producer's share of the queue metrics: records and bytes.
@@ -35,7 +38,7 @@ impl ProducerEvents {
         Self {
             client: ClientState::new(access),
             refused: Mutex::default(),
-            undelivered: AtomicUsize::new(0),
+            undelivered: Mutex::default(),
             unanswered: AtomicBool::new(false),
             queued: Mutex::default(),
             metrics,
@@ -85,10 +88,12 @@ impl ClientContext for ProducerEvents {
 }
 
 impl ProducerCallbacks for ProducerEvents {
-    fn undelivered(&self, topic: &str, code: Code, tag: usize) {
-        self.undelivered.fetch_add(1, Ordering::SeqCst);
+    fn undelivered(&self, topic: &CStr, partition: i32, code: Code, tag: usize) {
+        *self.undelivered.lock().entry((topic.to_owned(), partition)).or_default() += 1;
         if code == Code::TopicAuthorizationFailed {
-            self.client.access.record_denied(Right::on_topic(Operation::Write, topic));
+            self.client
+                .access
+                .record_denied(Right::on_topic(Operation::Write, &topic.to_string_lossy()));
         }
         self.refused.lock().push(Refused { tag, code });
     }

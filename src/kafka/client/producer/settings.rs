@@ -7,7 +7,7 @@ use rdkafka::config::ClientConfig;
 
 use super::OutputClient;
 use super::events::ProducerEvents;
-use super::settle::{Reach, Unsettled};
+use super::unsettled::{Leaderless, Reach, Unsettled};
 use crate::kafka::client::fault::Fault;
 use crate::kafka::client::native::producer::ProducerClient;
 use crate::kafka::security::access::Access;
@@ -25,6 +25,7 @@ pub struct ProducerSettings {
     pub metrics: Option<Arc<Metrics>>,
     pub if_unanswered: IfUnanswered,
     pub reach: Reach,
+    pub leaderless: Leaderless,
     pub unsettled: Unsettled,
 }
 

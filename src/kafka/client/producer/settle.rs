@@ -9,18 +9,24 @@
 //! Another transaction of the same id that reaches the same partitions and ends in the same way
 //! writes the markers that are missing, and changes nothing where none is. It is empty: a record
 //! would be visible if it commits.
+//!
+//! While a partition has no leader (a full disk, a broker that is away), its markers are skipped
+//! again. It is held until it has one: no transaction reaches it before the one that wrote to it
+//! was ended again there, in its own way (see [`unsettled`](super::unsettled)).
 
-use std::ffi::{CStr, CString};
+use std::collections::BTreeSet;
+use std::ffi::CStr;
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::metadata::MetadataTopic;
 
+use super::unsettled::{Ending, Place};
 use super::{
     ATTEMPT_TIMEOUT, CALL_TIMEOUT, INIT_TIMEOUT, IfUnanswered, OutputClient, OutputProducer,
-    ProducerSettings, TransactionalCall,
+    ProducerSettings, Transaction, TransactionalCall,
 };
 use crate::kafka::client::c_string;
 use crate::kafka::client::fault::{Cause, Fault};
@@ -34,20 +40,6 @@ const REACH_INTERVAL: Duration = Duration::from_millis(50);
 
 /// How long closing the producer of another's transactional id may take.
 const TAKEN_OVER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// How a transaction ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    Commit,
-    Abort,
-}
-
-/// How the last transaction of an id ended, until that was done again. `None`: only the coordinator
-/// may know. It outlives the producers of that id: a new one makes the coordinator forget it.
-pub type Unsettled = Arc<Mutex<Option<Ending>>>;
-
-/// The partitions that the transactions of a producer may reach; `None` until they are known.
-pub type Reach = Box<dyn Fn() -> Option<Vec<(CString, i32)>> + Send>;
 
 impl Ending {
     pub fn label(self) -> &'static str {
@@ -78,7 +70,7 @@ impl OutputProducer {
     ) -> Result<Option<Ending>, Fault> {
         let mut this = Self::new(settings, is_stopped)?;
         this.init(&this.client)?;
-        let ending = *this.settings.unsettled.lock();
+        let ending = this.settings.unsettled.lock().last;
         this.settle_everywhere()?;
         this.close(TAKEN_OVER_CLOSE_TIMEOUT);
         Ok(ending)
@@ -100,13 +92,13 @@ impl OutputProducer {
     /// What this process knows comes first: a request that arrived late may have begun another
     /// transaction.
     pub(super) fn look_back(&self, client: &Arc<OutputClient>) -> Result<(), Fault> {
-        if self.calls.is_none() || self.settings.unsettled.lock().is_some() {
+        if self.calls.is_none() || self.settings.unsettled.lock().last.is_some() {
             return Ok(());
         }
         let unsettled = Arc::clone(&self.settings.unsettled);
         let call: TransactionalCall = Arc::new(move |client, timeout| {
             match transactions::describe_transaction(client, timeout) {
-                Ok(state) => *unsettled.lock() = Ending::of(&state),
+                Ok(state) => unsettled.lock().last = Ending::of(&state),
                 // Brokers before Kafka 3.0 do not tell; a denial is reported by the next call.
                 Err(error) if !error.retriable => {
                     tracing::debug!(%error, "the state of the last transaction is unknown");
@@ -120,7 +112,7 @@ impl OutputProducer {
 
     /// Ends the last transaction again in all partitions, if there was one.
     pub(super) fn settle_everywhere(&mut self) -> Result<(), Fault> {
-        if self.settings.unsettled.lock().is_none() {
+        if self.settings.unsettled.lock().last.is_none() {
             return Ok(());
         }
         let deadline = Instant::now() + INIT_TIMEOUT;
@@ -139,24 +131,95 @@ impl OutputProducer {
     }
 
     /// After an abort: ends the transaction again in these partitions, if it is the last one.
-    pub fn settle_aborted(
-        &mut self,
-        reach: impl IntoIterator<Item = (CString, i32)>,
-    ) -> Result<(), Fault> {
-        let is_aborted = *self.settings.unsettled.lock() == Some(Ending::Abort);
+    pub fn settle_aborted(&mut self, reach: impl IntoIterator<Item = Place>) -> Result<(), Fault> {
+        let is_aborted = self.settings.unsettled.lock().last == Some(Ending::Abort);
         if is_aborted { self.settle(reach) } else { Ok(()) }
     }
 
-    fn settle(&mut self, reach: impl IntoIterator<Item = (CString, i32)>) -> Result<(), Fault> {
-        let Some(ending) = *self.settings.unsettled.lock() else {
+    fn settle(&mut self, reach: impl IntoIterator<Item = Place>) -> Result<(), Fault> {
+        let Some(ending) = self.settings.unsettled.lock().last else {
             return Ok(());
         };
-        self.end_again(ending, reach).map_err(|fault| match fault {
+        let mut reach: Vec<_> = reach.into_iter().collect();
+        let leaderless = self.leaderless(&reach)?;
+        {
+            let mut unsettled = self.settings.unsettled.lock();
+            unsettled.hold(leaderless);
+            reach.retain(|place| !unsettled.holds(place));
+        }
+        self.end_again(ending, &reach)?;
+        let leaderless = self.leaderless(&reach)?;
+        let mut unsettled = self.settings.unsettled.lock();
+        unsettled.hold(leaderless);
+        unsettled.last = None;
+        Ok(())
+    }
+
+    /// After an abort: holds the partitions without a leader, which may lack its markers.
+    pub(super) fn hold_leaderless(&self) -> Result<(), Fault> {
+        let leaderless = self.leaderless(self.sent.iter().map(|to| &to.place))?;
+        self.settings.unsettled.lock().hold(leaderless);
+        Ok(())
+    }
+
+    /// Between two transactions: holds the partitions without a leader, and ends what was held again
+    /// where there is one now.
+    pub fn settle_held(&mut self) -> Result<(), Fault> {
+        if self.calls.is_none() || matches!(self.transaction, Transaction::Open) {
+            return Ok(());
+        }
+        let known = (self.settings.leaderless)();
+        {
+            let mut unsettled = self.settings.unsettled.lock();
+            unsettled.hold(known.iter().cloned());
+            if !unsettled.holds_any() {
+                return Ok(());
+            }
+        }
+        for ending in [Ending::Commit, Ending::Abort] {
+            let mut places = self.settings.unsettled.lock().held(ending);
+            places.retain(|place| !known.contains(place));
+            self.retain_led(&mut places)?;
+            if places.is_empty() {
+                continue;
+            }
+            self.end_again(ending, &places)?;
+            self.retain_led(&mut places)?;
+            self.settings.unsettled.lock().release(&places);
+        }
+        Ok(())
+    }
+
+    fn retain_led(&self, places: &mut Vec<Place>) -> Result<(), Fault> {
+        let leaderless = self.leaderless(&*places)?;
+        places.retain(|place| !leaderless.contains(place));
+        Ok(())
+    }
+
+    /// The partitions without a leader of all topics in `places`.
+    fn leaderless<'a>(
+        &self,
+        places: impl IntoIterator<Item = &'a Place>,
+    ) -> Result<Vec<Place>, Fault> {
+        let topics: BTreeSet<_> = places.into_iter().map(|(topic, _)| topic).collect();
+        let mut leaderless = Vec::new();
+        for topic in topics {
+            let name = topic.to_string_lossy();
+            let metadata = self.client.client().fetch_metadata(Some(&name), ATTEMPT_TIMEOUT);
+            let metadata = metadata.map_err(|error| Cause::NotSettled(error.to_string()))?;
+            let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
+            let without = partitions.filter(|it| it.leader() < 0);
+            leaderless.extend(without.map(|it| (topic.clone(), it.id())));
+        }
+        Ok(leaderless)
+    }
+
+    fn end_again(&self, ending: Ending, reach: &[Place]) -> Result<(), Fault> {
+        self.end_in(ending, reach).map_err(|fault| match fault {
             // The aborted transaction is not an epoch's.
             Fault::Abort(cause) => Cause::NotSettled(cause.to_string()).into(),
             fault => fault,
         })?;
-        *self.settings.unsettled.lock() = None;
         let (id, ending) = (&self.transactional_id, ending.label());
         tracing::info!(transactional_id = id, ending, "the last transaction was ended again");
         if let Some(metrics) = &self.settings.metrics {
@@ -165,14 +228,9 @@ impl OutputProducer {
         Ok(())
     }
 
-    fn end_again(
-        &self,
-        ending: Ending,
-        reach: impl IntoIterator<Item = (CString, i32)>,
-    ) -> Result<(), Fault> {
+    fn end_in(&self, ending: Ending, reach: &[Place]) -> Result<(), Fault> {
         let client = self.client.client();
         native::begin_transaction(client, None)?;
-        let reach: Vec<_> = reach.into_iter().collect();
         // Topic by topic, so that a refusal is one of a known topic.
         for partitions in reach.chunk_by(|(one, _), (other, _)| one == other) {
             for (topic, partition) in partitions {

@@ -1,0 +1,123 @@
+//! What is known of how the transactions of an id ended, and in which partitions that may be missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// How a transaction ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Commit,
+    Abort,
+}
+
+/// A partition of a topic.
+pub type Place = (CString, i32);
+
+/// The partitions that the transactions of a producer may reach; `None` until they are known.
+pub type Reach = Box<dyn Fn() -> Option<Vec<Place>> + Send>;
+
+/// Those among them that have no leader, as far as is known without asking the brokers.
+pub type Leaderless = Box<dyn Fn() -> Vec<Place> + Send>;
+
+/// It outlives the producers of its id: a new one makes the coordinator forget how the last
+/// transaction ended.
+pub type Unsettled = Arc<Mutex<Endings>>;
+
+/// How the last transaction of an id ended, until that was done again.
+#[derive(Debug, Default)]
+pub struct Endings {
+    /// `None`: only the coordinator may know.
+    pub last: Option<Ending>,
+    /// Where the last transaction has records if it was aborted; `None` if that is unknown.
+    pub written: Option<BTreeSet<Place>>,
+    /// The partitions that had no leader since a transaction ended, and how it ended there. Later
+    /// transactions, which end in other ways, do not reach these partitions.
+    held: BTreeMap<Place, Ending>,
+}
+
+impl Endings {
+    /// Those of an id whose last transaction ended in this way, if that is known.
+    pub fn ended(last: Option<Ending>) -> Unsettled {
+        Arc::new(Mutex::new(Self { last, ..Self::default() }))
+    }
+
+    /// The next transaction begins.
+    pub fn begin(&mut self) {
+        (self.last, self.written) = (None, None);
+    }
+
+    /// How the latest transaction with records in `place` ended. One that was aborted before a record
+    /// of it arrived there changes nothing: before it there was a commit, or an abort that was
+    /// settled.
+    fn ending_at(&self, place: &Place) -> Ending {
+        match (self.last, &self.written) {
+            (Some(Ending::Abort), None) => Ending::Abort,
+            (Some(Ending::Abort), Some(written)) if written.contains(place) => Ending::Abort,
+            _ => Ending::Commit,
+        }
+    }
+
+    /// These partitions have no leader.
+    pub fn hold(&mut self, leaderless: impl IntoIterator<Item = Place>) {
+        for place in leaderless {
+            let ending = self.ending_at(&place);
+            self.held.entry(place).or_insert(ending);
+        }
+    }
+
+    pub fn holds_any(&self) -> bool {
+        !self.held.is_empty()
+    }
+
+    pub fn holds(&self, place: &Place) -> bool {
+        self.held.contains_key(place)
+    }
+
+    /// The held partitions where transactions ended in this way.
+    pub fn held(&self, ending: Ending) -> Vec<Place> {
+        let held = self.held.iter().filter(|(_, it)| **it == ending);
+        held.map(|(place, _)| place.clone()).collect()
+    }
+
+    /// The transactions were ended again in these partitions.
+    pub fn release(&mut self, places: &[Place]) {
+        self.held.retain(|place, _| !places.contains(place));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_keeps_the_ending_of_the_latest_transaction_that_wrote_to_it() {
+        let place = |partition| (c"results".to_owned(), partition);
+        let mut endings = Endings { last: Some(Ending::Commit), ..Endings::default() };
+        endings.hold([place(0)]);
+        // Nothing of the next one arrived in partition 0 and 1.
+        endings.begin();
+        let written = Some([place(2)].into());
+        (endings.last, endings.written) = (Some(Ending::Abort), written);
+        endings.hold((0..3).map(place));
+        // The later commits reach others.
+        endings.begin();
+        endings.last = Some(Ending::Commit);
+        endings.hold((0..4).map(place));
+        assert_eq!(endings.held(Ending::Commit), [0, 1, 3].map(place));
+        assert_eq!(endings.held(Ending::Abort), [place(2)]);
+        endings.release(&[place(2), place(3)]);
+        assert!(endings.holds(&place(0)) && !endings.holds(&place(2)));
+        endings.release(&[place(0), place(1)]);
+        assert!(!endings.holds_any());
+    }
+
+    #[test]
+    fn what_an_earlier_process_aborted_may_be_anywhere() {
+        let mut endings = Endings { last: Some(Ending::Abort), ..Endings::default() };
+        endings.hold([(c"results".to_owned(), 0)]);
+        assert_eq!(endings.held(Ending::Abort).len(), 1);
+    }
+}

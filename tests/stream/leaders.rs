@@ -1,0 +1,116 @@
+//! A partition of the results has no leader while a transaction that wrote to it ends, so that its marker is skipped.
+
+use std::time::Duration;
+
+use crate::cluster::{KafkaCluster, NewRecord, Program};
+use crate::traffic::audit::{Differences, differences};
+use crate::traffic::load::{OVERSIZE, Requests};
+use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, held_by, stop, wait_until};
+use nik_stream::telemetry::obstacle::Obstacle;
+
+/// The broker with partition 1 of the results.
+const AWAY: usize = 2;
+const REQUESTS: usize = 10;
+/// Of requests whose result is too large for its topic.
+const LONG: usize = 30_000;
+
+fn stage(cluster: &KafkaCluster, name: &str) -> Stage {
+    let stage = Stage::named(cluster, name);
+    let small = [TOPIC[1], TOPIC[2], ("max.message.bytes", "20000"), ("min.insync.replicas", "1")];
+    cluster.place_topic(&stage.results, &[1, 2], &small);
+    for topic in [&stage.requests, &stage.failures] {
+        cluster.create_topic(topic, 2, &TOPIC);
+    }
+    stage
+}
+
+/// An instance whose epochs last for ten seconds.
+fn run(stage: &Stage, session_ms: &str) -> Program {
+    let mut program = stage
+        .settings()
+        .set("kafka.workers", "1")
+        .set("kafka.session_timeout_ms", session_ms)
+        .set("kafka.producer.compression_type", "none")
+        .set("kafka.producer.transaction_timeout_ms", "300000")
+        .set("delivery.commit_interval_ms", "10000")
+        .set("delivery.commit_min_interval_ms", "10000")
+        .run();
+    program.wait_ready(WAIT_TIMEOUT);
+    program
+}
+
+/// Requests for partition 1, numbered from `first` on.
+fn requests(first: usize, count: usize, length: usize) -> Vec<NewRecord> {
+    let requests = Requests::new(first, 1).take(count).map(|mut request| {
+        let value = format!(r#"{{"nik":["{}"],"process":"full"}}"#, "x".repeat(length));
+        if length == LONG {
+            request.headers.push((OVERSIZE.to_vec(), None));
+        }
+        NewRecord { partition: Some(1), value: Some(value.into_bytes()), ..request }
+    });
+    requests.collect()
+}
+
+/// Sends requests, and freezes the program while the transaction with their results is open.
+fn freeze(cluster: &KafkaCluster, stage: &Stage, program: &Program) -> Vec<NewRecord> {
+    let place = (stage.results.clone(), 1);
+    let end = || cluster.ends(&[&stage.results]).map_or(0, |ends| ends[&place]);
+    let mut sent = Vec::new();
+    loop {
+        let more = requests(sent.len(), REQUESTS, 16);
+        let before = end();
+        cluster.produce(&stage.requests, &more);
+        sent.extend(more);
+        wait_until("results arrive", || end() > before);
+        program.signal("STOP");
+        std::thread::sleep(Duration::from_secs(2)); // a commit that has begun ends
+        if !cluster.is_settled(&[&stage.results]) {
+            return sent;
+        }
+        program.signal("CONT"); // they were committed meanwhile
+    }
+}
+
+#[test]
+fn a_transaction_that_ended_while_a_partition_had_no_leader_is_ended_there_in_its_own_way() {
+    let mut cluster = KafkaCluster::start(3);
+    // The coordinators stay: their restart alone would make the program end its transactions again.
+    let internal = [("cleanup.policy", "compact"), ("min.insync.replicas", "1")];
+    for topic in ["__consumer_offsets", "__transaction_state"] {
+        cluster.place_topic(topic, &[1; 4], &internal);
+    }
+    let (committed, aborted) = (stage(&cluster, "committed"), stage(&cluster, "aborted"));
+    // The group loses one of them while it is frozen, so that its commit is refused.
+    let (commits, aborts) = (run(&committed, "120000"), run(&aborted, "6000"));
+    let metric = |program: &Program, name: &str| program.metrics()[name];
+    let before = metric(&commits, "nik_stream_commits_total");
+    let mut to_commit = freeze(&cluster, &committed, &commits);
+    let to_abort = freeze(&cluster, &aborted, &aborts);
+    // It hands its other partitions over, and this one has no other replica.
+    cluster.stop(AWAY);
+    wait_until("the partition has no leader", || cluster.leader(&committed.results, 1) < 0);
+    wait_until("the group loses a member", || cluster.members(&aborted.group) == 0);
+    for program in [&commits, &aborts] {
+        program.signal("CONT");
+    }
+    wait_until("it is committed", || metric(&commits, "nik_stream_commits_total") > before + 0.5);
+    wait_until("it is aborted", || metric(&aborts, "nik_stream_aborts_total") > 0.5);
+    for program in [&commits, &aborts] {
+        held_by(program, Obstacle::NoLeader, ".results has no leader for its partitions 1");
+    }
+
+    cluster.restart(AWAY);
+    // The next transaction is aborted, and must not change what the one before committed.
+    let refused = requests(to_commit.len(), 1, LONG);
+    cluster.produce(&committed.requests, &refused);
+    to_commit.extend(refused);
+    wait_until("it is aborted", || metric(&commits, "nik_stream_aborts_total") > 0.5);
+    for (stage, sent) in [(&committed, &to_commit), (&aborted, &to_abort)] {
+        let outcomes = stage.wait_for_outcomes(&cluster, sent.len());
+        assert_eq!(differences(sent, &outcomes), Differences::default(), "{}", stage.group);
+    }
+    for program in [commits, aborts] {
+        wait_until("it is ready again", || program.ready());
+        stop(program);
+    }
+}

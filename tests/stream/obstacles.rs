@@ -1,0 +1,70 @@
+//! Each obstacle of the closed list is provoked by a test.
+
+use std::fs;
+use std::path::Path;
+
+use nik_stream::telemetry::obstacle::Obstacle;
+
+/// The obstacles whose tests do not use `held_by`, each with its file and its test. The last two need a broker that breaks
+/// Kafka's protocol, or a ledger that was copied from another cluster: they are provoked in what decides about them.
+const PROVOKED: [(Obstacle, &str, &str); 7] = [
+    (
+        Obstacle::Stopping,
+        "tests/stream/stops.rs",
+        "a_hung_broker_does_not_prevent_a_stop_and_a_second_signal_ends_it_at_once",
+    ),
+    (
+        Obstacle::BrokersUnknown,
+        "tests/stream/health.rs",
+        "until_a_broker_has_answered_readiness_says_so",
+    ),
+    (
+        Obstacle::BreakerOpen,
+        "tests/stream/breaker.rs",
+        "a_flood_is_stopped_after_a_window_until_an_operator_resumes_it",
+    ),
+    (
+        Obstacle::NoAssignment,
+        "tests/stream/health.rs",
+        "a_worker_that_cannot_join_the_group_is_named",
+    ),
+    (
+        Obstacle::Truncated,
+        "tests/stream/unreadable.rs",
+        "a_log_restored_from_an_older_disk_stops_its_partition",
+    ),
+    (
+        Obstacle::OffsetsJumpBack,
+        "src/kafka/stream/tracks.rs",
+        "records_ascend_or_the_partition_stands",
+    ),
+    (Obstacle::LedgerOtherTopic, "src/kafka/stream/start.rs", "each_difference_has_its_decision"),
+];
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).expect("readable")
+}
+
+/// The sources of the tests below a directory.
+fn sources(directory: &Path) -> String {
+    let entries = fs::read_dir(directory).expect("a directory");
+    let mut paths: Vec<_> = entries.map(|entry| entry.expect("an entry").path()).collect();
+    paths.retain(|path| path.is_dir() || path.extension().is_some_and(|it| it == "rs"));
+    paths.iter().map(|path| if path.is_dir() { sources(path) } else { read(path) }).collect()
+}
+
+#[test]
+fn each_obstacle_is_provoked_by_a_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tests = sources(&root.join("tests"));
+    for obstacle in Obstacle::ALL {
+        let is_held = tests.contains(&format!("held_by(&program, Obstacle::{obstacle:?}, "))
+            || tests.contains(&format!("held_by(program, Obstacle::{obstacle:?}, "));
+        let named = PROVOKED.iter().find(|it| it.0 == obstacle);
+        assert!(is_held || named.is_some(), "no test provokes {obstacle:?}");
+        if let Some((_, file, test)) = named {
+            assert!(!is_held, "{obstacle:?} is provoked elsewhere");
+            assert!(read(&root.join(file)).contains(&format!("fn {test}() {{")), "{file}: {test}");
+        }
+    }
+}
