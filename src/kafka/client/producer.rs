@@ -79,7 +79,7 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
 /// How long the reports of records that were given up may take.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Stands for the partition that librdkafka chooses by the key.
+/// Means the partition that librdkafka chooses by the key.
 const PARTITION_OF_KEY: i32 = -1;
 /// How long closing a client that was replaced may take before it is reported. Nobody waits for it.
 const OLD_CLIENT_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);

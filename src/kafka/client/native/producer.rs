@@ -98,7 +98,7 @@ impl<C: ProducerCallbacks + 'static> ProducerClient<C> {
     /// undelivered.
     pub fn purge(&self) {
         let both = sys::RD_KAFKA_PURGE_F_QUEUE | sys::RD_KAFKA_PURGE_F_INFLIGHT;
-        // SAFETY: see the module's argument. The call fails only for a client that is no producer.
+        // SAFETY: see the module's argument. The call fails only for a consumer.
         unsafe { sys::rd_kafka_purge(self.client.native_ptr(), both) };
     }
 }
