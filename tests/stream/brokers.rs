@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::cluster::{KafkaCluster, NewRecord, Program};
-use crate::traffic::audit::{Differences, assert_exact, differences};
+use crate::traffic::audit::assert_exact;
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
 use crate::traffic::stage::{Stage, TRANSACTION_TIMEOUT, WAIT_TIMEOUT, ready, stop, wait_until};
@@ -40,19 +40,6 @@ fn each_of_three_brokers_is_killed_and_restarted() {
     }
     assert_resumes(&mut program, &reader);
     assert_exact(&cluster, &stage, load, &reader);
-    stop(program);
-}
-
-#[test]
-fn brokers_that_are_advertised_with_a_trailing_dot_are_reached() {
-    let advertised = "advertised.listeners=PLAINTEXT://localhost.:@PORT@\n";
-    let cluster = KafkaCluster::start_with(1, advertised, &[]);
-    let stage = Stage::new(&cluster, "dotted", 2);
-    let program = stage.run();
-    let sent: Vec<_> = Requests::new(0, 2).take(20).collect();
-    cluster.produce(&stage.requests, &sent);
-    let outcomes = stage.wait_for_outcomes(&cluster, sent.len());
-    assert_eq!(differences(&sent, &outcomes), Differences::default());
     stop(program);
 }
 
