@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use nik_wire::{Process, Reason};
+
 use crate::cluster::{NewRecord, Record, shared};
 use crate::traffic::stage::{Stage, ready, wait_until};
 
@@ -179,26 +181,24 @@ fn with_tokens_and_references_no_number_of_a_request_is_in_its_outcome_or_seen_b
     let entries = shared().read_committed(&ledger);
     assert!(!entries.is_empty());
     for record in results.iter().chain(&failures).chain(&entries) {
+        assert_none("its key", record.key.as_deref().unwrap_or_default());
         assert_none("its value", record.value.as_deref().expect("a value"));
         for (name, value) in &record.headers {
             assert_none("a header's name", name);
             assert_none("a header's value", value.as_deref().expect("a value"));
         }
     }
-    let reasons = [
-        "tombstone",
-        "request_too_large",
-        "malformed_json",
-        "invalid_request",
-        "unknown_process",
-        "too_many_niks",
-        "result_too_large",
-    ];
-    for reason in reasons {
+    // A panic of the program cannot be asked for.
+    for reason in Reason::ALL.into_iter().filter(|it| *it != Reason::Internal) {
         let has = |(name, value): &(Vec<u8>, Option<Vec<u8>>)| {
-            name == b"nik-failure-reason" && value.as_deref() == Some(reason.as_bytes())
+            name == b"nik-failure-reason" && value.as_deref() == Some(reason.as_str().as_bytes())
         };
-        assert!(failures.iter().any(|it| it.headers.iter().any(has)), "no {reason}");
+        assert!(failures.iter().any(|it| it.headers.iter().any(has)), "no {reason:?}");
+    }
+    let metrics = program.metrics();
+    for process in Process::ALL.map(Process::as_str) {
+        let name = format!("nik_stream_requests_total{{outcome=\"result\",process=\"{process}\"}}");
+        assert!(metrics[&name] > 0.5, "no result of {process}");
     }
     assert!(
         failures.iter().all(|it| it.value.as_deref() == Some(br#"{"message":"failed","data":[]}"#))

@@ -14,7 +14,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use crate::cluster::{NewRecord, Program, shared};
+use crate::cluster::{NewRecord, Program, Record, shared};
+use crate::operators::done;
 use crate::traffic::stage::{End, Stage, ready, stop, wait_until};
 
 const PARTITIONS: i32 = 4;
@@ -71,33 +72,43 @@ fn expected(request: &str, releases: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn under_load_each_outcome_is_of_one_release_and_each_partition_changes_once() {
+fn under_load_each_outcome_is_of_one_release_each_partition_changes_once_and_an_audit_agrees() {
     const SWAPS: usize = 5;
     let request = r#"{"nik":["3273010101900001"],"process":"full"}"#;
     let stage = Stage::new(shared(), "regions", PARTITIONS.unsigned_abs() as usize);
     let folder = TempDir::new().unwrap();
     write_release(folder.path(), 0);
-    let settings = stage.settings().set("regions.directory", folder.path().to_str().unwrap());
+    let settings = stage
+        .settings()
+        .set("regions.directory", folder.path().to_str().unwrap())
+        .set("delivery.judged_by", "true");
     let program = ready(&settings);
     assert_eq!(release_in_force(&program), "2026.0");
 
+    let topic = stage.requests.clone();
+    let produce = move || {
+        let record = |index: usize| NewRecord {
+            partition: i32::try_from(index).ok().map(|index| index % PARTITIONS),
+            value: Some(request.into()),
+            timestamp: Some(TIMESTAMP),
+            ..NewRecord::default()
+        };
+        let records: Vec<_> = (0..400).map(record).collect();
+        shared().produce(&topic, &records);
+        records.len()
+    };
+    // Every partition has outcomes of the first release.
+    let first = produce();
+    stage.wait_for_outcomes(shared(), first);
     let end = End::default();
     let ended = end.flag();
-    let topic = stage.requests.clone();
     let load = std::thread::spawn(move || {
-        let mut sent = 0;
+        let mut sent = first;
         while !ended.load(Ordering::Relaxed) {
-            let record = |index: usize| NewRecord {
-                partition: i32::try_from(index).ok().map(|index| index % PARTITIONS),
-                value: Some(request.into()),
-                timestamp: Some(TIMESTAMP),
-                ..NewRecord::default()
-            };
-            let records: Vec<_> = (0..400).map(record).collect();
-            shared().produce(&topic, &records);
-            sent += records.len();
+            sent += produce();
         }
-        sent
+        // And of the last.
+        sent + produce()
     });
     wait_until("each partition has outcomes of the first release", || {
         let results = shared().read_committed(stage.topics()[1]);
@@ -128,6 +139,7 @@ fn under_load_each_outcome_is_of_one_release_and_each_partition_changes_once() {
     for result in &results {
         let of = |bytes: &Vec<u8>| Some(bytes) == result.value.as_ref();
         let release = expected.iter().position(of).expect("an outcome of one of the releases");
+        assert_eq!(named_release(result), format!("2026.{release}"));
         partitions.entry(result.partition).or_default().push((result.offset, release));
     }
     assert_eq!(partitions.len(), 4);
@@ -137,6 +149,29 @@ fn under_load_each_outcome_is_of_one_release_and_each_partition_changes_once() {
         assert!(releases.is_sorted());
         assert_eq!((releases.first(), releases.last()), (Some(&0), Some(&SWAPS)));
     }
+
+    let report = done(&settings, &["audit", "--since", "2000-01-01", "--json"]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let of_last = partitions.values().flatten().filter(|(_, release)| *release == SWAPS).count();
+    for (name, expected) in [
+        ("requests", sent),
+        ("results", sent),
+        ("lost", 0),
+        ("doubled", 0),
+        ("different", 0),
+        ("unexplained", 0),
+        ("other_release", sent - of_last),
+    ] {
+        assert_eq!(report[name], expected, "{name}: {report}");
+    }
+}
+
+/// The release of the region data in the header `nik-judged-by`.
+fn named_release(outcome: &Record) -> &str {
+    let (name, value) = outcome.headers.last().expect("a header");
+    assert_eq!(name, b"nik-judged-by");
+    let value = str::from_utf8(value.as_deref().expect("a value")).expect("text");
+    value.split('/').nth(1).expect("a release")
 }
 
 #[test]
