@@ -23,7 +23,7 @@ use super::tracks::{Arrival, Tracks};
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::deadline::finishes_within;
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::native::consumer::{ConsumeError, GroupClient, is_unreadable};
+use crate::kafka::client::native::consumer::{ConsumeError, Dropped, GroupClient, is_unreadable};
 pub use crate::kafka::client::native::consumer::{Rebalance, Record};
 use crate::kafka::client::native::{GroupMetadata, Offsets};
 use crate::kafka::security::acl::{Operation, Right};
@@ -266,7 +266,13 @@ impl GroupConsumer {
     /// left of the batch will be fetched again.
     pub fn seek(&self, positions: impl Iterator<Item = Position>) -> Result<(), Fault> {
         let mut tracks = self.tracks.borrow_mut();
-        let mut partitions = self.consumer.drop_fetched();
+        let mut partitions = Vec::new();
+        for Dropped { position, is_record } in self.consumer.drop_fetched() {
+            if is_record {
+                tracks.dropped(position);
+            }
+            partitions.push(position.partition);
+        }
         for position in positions {
             tracks.sought(position.partition, position.offset);
             partitions.push(position.partition);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::standing::Standing;
 use super::start::Committed;
+use crate::pipeline::Position;
 
 /// How long a standing partition still receives records, which show where it can be read again.
 const HINT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -150,11 +151,7 @@ impl Tracks {
             return Arrival::Drop;
         };
         if !matches!(track.state, State::Reading { .. }) {
-            if let Some(trouble) = &mut track.trouble
-                && offset > trouble.reason.offset()
-            {
-                trouble.readable_from.get_or_insert(offset);
-            }
+            self.dropped(Position { partition, offset });
             return Arrival::Drop;
         }
         if offset < track.position.offset {
@@ -166,6 +163,18 @@ impl Tracks {
             self.healed.push(partition);
         }
         Arrival::Process
+    }
+
+    /// A record was fetched and is not processed. The first one after a batch that cannot be read
+    /// shows where that ends.
+    pub fn dropped(&mut self, record: Position) {
+        if let Some(track) = self.find(record.partition)
+            && !matches!(track.state, State::Reading { .. })
+            && let Some(trouble) = &mut track.trouble
+            && record.offset > trouble.reason.offset()
+        {
+            trouble.readable_from.get_or_insert(record.offset);
+        }
     }
 
     /// The next record of the partition is to be that at `offset`.
@@ -291,7 +300,7 @@ mod tests {
         assert!(!tracks.stand(0, corrupt(), now));
         assert_eq!(tracks.changes(now), []);
         assert_eq!(tracks.due(now + HINT_TIMEOUT), [] as [i32; 0]);
-        assert_eq!(tracks.arrived(0, 10, None), Arrival::Drop);
+        tracks.dropped(Position { partition: 0, offset: 10 }); // before it was handed out
         assert_eq!(tracks.arrived(0, 11, None), Arrival::Drop);
         assert_eq!(tracks.changes(now), [stands(0, 5, Some(10))]);
         // It is tried again, and the trouble comes back.

@@ -90,6 +90,13 @@ impl Drop for Owned {
     }
 }
 
+/// What was fetched and not handed out.
+pub struct Dropped {
+    pub position: Position,
+    /// Or it cannot be read.
+    pub is_record: bool,
+}
+
 /// A consumed record.
 pub struct Record<'consumer> {
     message: Owned,
@@ -295,18 +302,20 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
         Some(self.record_or_error(message))
     }
 
-    /// Drops the records that were fetched; returns their partitions. Other errors than those of
-    /// data remain, because librdkafka may report them only once.
-    pub fn drop_fetched(&self) -> Vec<i32> {
-        let mut partitions = Vec::new();
+    /// Drops the records that were fetched, and the batches that cannot be read; returns them in
+    /// their order. Other errors remain, because librdkafka may report them only once.
+    pub fn drop_fetched(&self) -> Vec<Dropped> {
+        let mut dropped = Vec::new();
         self.fetched.borrow_mut().retain(|it| {
             let is_data = it.is_data();
             if is_data {
-                partitions.push(it.message().partition);
+                let message = it.message();
+                let position = Position { partition: message.partition, offset: message.offset };
+                dropped.push(Dropped { position, is_record: message.err == NO_ERROR });
             }
             !is_data
         });
-        partitions
+        dropped
     }
 
     pub fn subscribe(&self, topics: &Offsets) -> Result<(), KafkaError> {
