@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
 use rdkafka::{Offset, TopicPartitionList};
 
-use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings, shared};
+use crate::cluster::{KafkaCluster, Program, ProgramSettings, shared};
 use crate::traffic::reader::Reader;
 use crate::traffic::stage::{Stage, WAIT_TIMEOUT, held_by, ready, stop, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
@@ -19,19 +19,22 @@ const REQUEST: &str = r#"{"nik":["3273010101900001"],"process":"full"}"#;
 
 /// Sends `count` requests to a partition, in batches of 100.
 fn send(cluster: &KafkaCluster, topic: &str, partition: i32, count: usize) {
-    let producer = cluster.producer();
+    let producer: ThreadedProducer<DefaultProducerContext> = cluster
+        .client()
+        .set("enable.idempotence", "true")
+        .set("compression.type", "lz4")
+        .set("linger.ms", "60000") // flush sends the batch
+        .create()
+        .expect("a producer");
     for index in 0..count {
-        let (key, value) = (format!("{partition}-{index}"), REQUEST.as_bytes().to_vec());
-        let (key, value) = (Some(key.into_bytes()), Some(value));
-        producer.send(
-            topic,
-            &NewRecord { partition: Some(partition), key, value, ..NewRecord::default() },
-        );
+        let key = format!("{partition}-{index}");
+        let record = BaseRecord::to(topic).partition(partition).key(&key).payload(REQUEST);
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
         if (index + 1) % 100 == 0 {
-            producer.flush();
+            producer.flush(WAIT_TIMEOUT).expect("the broker accepts the batch");
         }
     }
-    producer.flush();
+    producer.flush(WAIT_TIMEOUT).expect("the broker accepts the batch");
 }
 
 /// The first segment of a partition.
