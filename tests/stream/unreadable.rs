@@ -274,7 +274,10 @@ fn records_deleted_before_they_were_read_are_counted_and_a_position_beyond_the_e
     let program = settings.run();
     wait_until("the rest is answered", || reader.count() == 200);
     let lost = "nik_stream_unreadable_records_total{cause=\"out_of_range\"}";
-    assert!((metric(&program, lost) - 400.0).abs() < 0.1);
+    // Once each time that the partition starts before the rest is committed: a busy machine may
+    // remove the member in between.
+    let counted = metric(&program, lost);
+    assert!(counted > 399.9 && (counted % 400.0).abs() < 0.1, "{counted}");
     let beyond = "committed offset 7 is beyond the end of the log, 0";
     held_by(&program, Obstacle::BeyondEnd, beyond);
     send(cluster, &stage.requests, 1, 3);
