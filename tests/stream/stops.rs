@@ -36,7 +36,9 @@ fn a_stop_under_load_exits_with_0_and_leaves_the_group_at_once() {
 
 #[test]
 fn a_hung_broker_does_not_prevent_a_stop_and_a_second_signal_ends_it_at_once() {
-    let cluster = KafkaCluster::start(1);
+    // A broker that loses its leadership for a moment may leave out markers of the transactions of
+    // the instance that does not end them, and nothing shows how they were to end.
+    let cluster = KafkaCluster::start_with(1, "broker.session.timeout.ms=60000\n", &[]);
     let stage = Stage::new(&cluster, "hung", PARTITIONS);
     let load = Load::start(&cluster, &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(&cluster, &stage);

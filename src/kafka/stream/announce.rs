@@ -69,13 +69,22 @@ pub fn announce(shared: &Shared, changes: &[Change]) -> Vec<i32> {
     stopped
 }
 
-/// Tells operators that an open transaction holds a partition's position and cannot be settled.
-pub fn hidden(shared: &Shared, partition: i32) {
+/// Tells operators that an open transaction hides a partition's position (`waits`) or only its
+/// outcomes, and cannot be settled.
+pub fn hidden(shared: &Shared, partition: i32, waits: bool) {
     let Telemetry { metrics, health, .. } = &shared.telemetry;
     let (topic, group) = (&shared.outputs.topics.requests.name, &shared.group);
+    let (consequence, place) = if waits {
+        ("is not read", format!("in {group}'s offsets or in the ledger of positions"))
+    } else {
+        (
+            "is read, and readers do not see its outcomes",
+            "in a partition that they go to".to_owned(),
+        )
+    };
     let sentence = format!(
-        "{topic} partition {partition} is not read: a transaction is open that nobody ends, in \
-         {group}'s offsets or in the ledger of positions, and nothing shows how it was to end; \
+        "{topic} partition {partition} {consequence}: a transaction is open that nobody ends, \
+         {place}, and nothing shows how it was to end; \
          `kafka-transactions.sh find-hanging` shows it, `kafka-transactions.sh abort` ends it"
     );
     let (reason, runbook) = (Obstacle::Hidden.label(), Obstacle::Hidden.runbook());

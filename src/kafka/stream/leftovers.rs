@@ -74,7 +74,7 @@ impl Leftovers {
         }
     }
 
-    /// The position of this partition is known.
+    /// The position of this partition is known, or its outcomes are not hidden any more.
     pub fn started(&mut self, partition: i32) {
         if self.announced.remove(&partition) {
             announce::forget(&self.shared.telemetry, &[partition]);
@@ -130,6 +130,7 @@ impl Leftovers {
         let is_stuck = open.iter().any(|(place, end)| before.get(place) == Some(end));
         if !waits && !is_stuck {
             self.watched.remove(&partition);
+            self.started(partition);
             return Ok(());
         }
         watched.open = Some(open);
@@ -143,8 +144,8 @@ impl Leftovers {
             _ => None,
         };
         let brokers_answer = self.shared.telemetry.metrics.brokers_up.get() > 0;
-        if waits && settled.is_none() && brokers_answer && self.announced.insert(partition) {
-            announce::hidden(&self.shared, partition);
+        if settled.is_none() && brokers_answer && self.announced.insert(partition) {
+            announce::hidden(&self.shared, partition, waits);
         }
         Ok(())
     }
