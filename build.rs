@@ -27,9 +27,14 @@ fn build_transactions() {
     let source = "src/kafka/client/native/transactions.c";
     println!("cargo::rerun-if-changed={source}");
     let librdkafka = std::env::var("DEP_RDKAFKA_ROOT").expect("rdkafka-sys names its directory");
+    // Where it found the headers of OpenSSL, zlib and zstd if they are not the system's.
+    let makefile = Path::new(&librdkafka).join("Makefile.config");
+    let makefile = std::fs::read_to_string(makefile).expect("librdkafka is configured");
+    let includes = makefile.split_whitespace().filter_map(|word| word.strip_prefix("-I"));
     cc::Build::new()
         .file(source)
         .include(Path::new(&librdkafka).join("src"))
+        .includes(includes)
         .warnings(false) // of librdkafka's headers
         .compile("nik_transactions");
 }

@@ -84,7 +84,7 @@ impl App {
         });
         server::start(listener, view, api, timeouts).context("the HTTP server")?;
         tracing::info!(
-            version = VERSION, revision = REVISION, librdkafka, features,
+            version = VERSION, revision = REVISION, librdkafka, features, openssl = openssl::version::version(),
             guarantee = settings.delivery.guarantee.as_str(),
             requests = settings.topics.requests, results = settings.topics.results, failures = settings.topics.failures,
             group = settings.kafka.group_id, workers,

@@ -23,6 +23,7 @@ mod topics;
 use std::fmt::Display;
 use std::io;
 use std::process::ExitCode;
+use std::sync::LazyLock;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
@@ -44,9 +45,18 @@ const FENCED: u8 = 75;
 /// The exit code after a second signal.
 const SECOND_SIGNAL: i32 = 130;
 
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("NIK_STREAM_REVISION"), ")");
+
+/// The version with that of an OpenSSL that only a new build of the program replaces.
+fn long_version() -> Option<&'static str> {
+    static TEXT: LazyLock<String> =
+        LazyLock::new(|| format!("{VERSION}\n{}, linked statically", openssl::version::version()));
+    cfg!(feature = "bundled-openssl").then(|| TEXT.as_str())
+}
+
 /// Validates Indonesian identity numbers (NIK) on a Kafka stream, exactly once
 #[derive(Parser, Debug)]
-#[command(name = "nik-stream", version = concat!(env!("CARGO_PKG_VERSION"), " (", env!("NIK_STREAM_REVISION"), ")"))]
+#[command(name = "nik-stream", version = VERSION, long_version = long_version())]
 #[command(after_help = "Example: nik-stream demo --duration 20")]
 struct Cli {
     #[command(subcommand)]

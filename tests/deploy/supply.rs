@@ -7,19 +7,25 @@ use config::{Config, File, FileFormat};
 use serde_json::Value;
 
 use super::{file, read, written};
+use crate::docs::pages::files;
 
-/// Every package for this platform, including those of tests.
-fn packages() -> Vec<Value> {
-    let compiler = written(Command::new("rustc").arg("-vV"));
-    let host = compiler.lines().find_map(|line| line.strip_prefix("host: "));
+/// Every package for the platforms that a release is built for, including those of tests.
+fn packages(features: &str) -> Vec<Value> {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["metadata", "--locked", "--format-version", "1"]);
-    cargo.args(["--filter-platform", host.expect("a host")]);
+    cargo.args(["metadata", "--locked", "--format-version", "1", "--features", features]);
+    for target in deny::<Vec<String>>("graph.targets") {
+        cargo.args(["--filter-platform", &target]);
+    }
     let mut metadata: Value = serde_json::from_str(&written(&mut cargo)).expect("JSON");
     let Value::Array(packages) = metadata["packages"].take() else {
         panic!("no packages");
     };
     packages
+}
+
+/// The names of all packages.
+fn names(packages: &[Value]) -> BTreeSet<String> {
+    packages.iter().map(|it| it["name"].as_str().expect("a name").to_owned()).collect()
 }
 
 fn deny<'a, T: serde::Deserialize<'a>>(key: &str) -> T {
@@ -88,7 +94,7 @@ fn every_licence_is_allowed() {
         let allowed = always.iter().cloned().chain(also).collect();
         package["license"].as_str().is_none_or(|licence| !is_met(licence, &allowed))
     };
-    let mut refused = packages();
+    let mut refused = packages("bundled-openssl");
     refused.retain(is_refused);
     let refused: Vec<_> = refused.iter().map(|it| (&it["name"], &it["license"])).collect();
     assert!(refused.is_empty(), "{refused:?}");
@@ -125,7 +131,7 @@ fn every_package_is_from_the_registry_or_the_workspace_and_none_is_banned() {
         .map(|it| it["crate"].clone())
         .collect();
     assert!(!banned.is_empty());
-    for package in packages() {
+    for package in packages("") {
         let name = package["name"].as_str().expect("a name");
         assert!(!banned.iter().any(|it| it == name), "{name} is banned");
         let source = package["source"].as_str();
@@ -134,6 +140,26 @@ fn every_package_is_from_the_registry_or_the_workspace_and_none_is_banned() {
         assert!(is_ours || is_registry, "{name}: {source:?}");
     }
     assert!(!file(".cargo/config.toml").exists(), "no registry but the default");
+}
+
+/// The ban is for the default program; `script/portable` links OpenSSL statically, and nothing else changes.
+#[test]
+fn the_portable_program_alone_contains_openssl() {
+    let (usual, portable) = (names(&packages("")), names(&packages("bundled-openssl")));
+    let added: Vec<_> = portable.difference(&usual).collect();
+    assert_eq!(added, ["openssl-src"]);
+    assert!(deny::<Vec<String>>("graph.features").iter().all(|it| it != "bundled-openssl"));
+    let setters = files("script").into_iter().chain(["Dockerfile".into(), ".ci/run".into()]);
+    let sets = |path: &String| read(path).contains("--features bundled-openssl");
+    assert_eq!(setters.filter(sets).collect::<Vec<_>>(), ["script/portable"]);
+
+    let list = |arguments: &[&str]| {
+        let list = written(Command::new(file("script/notices")).args(arguments));
+        list.lines().map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let (usual, portable) = (list(&["--list"]), list(&["--list", "--bundled-openssl"]));
+    let added: Vec<_> = portable.difference(&usual).collect();
+    assert!(added.len() == 1 && added[0].starts_with("openssl-src "), "{added:?}");
 }
 
 #[test]

@@ -297,6 +297,9 @@ impl Clients {
             .set("topic.metadata.refresh.interval.ms", "10000");
         let security = &kafka.security;
         config.set("security.protocol", security.protocol.as_str());
+        if has_to_find_authorities(security) {
+            config.set("ssl.ca.location", "probe");
+        }
         if let Some(name) = &security.username {
             config.set("sasl.username", name);
         }
@@ -309,6 +312,16 @@ impl Clients {
         self.credentials.lock().apply(&mut config);
         config
     }
+}
+
+/// Whether the files of the system's authorities have to be looked for: a bundled OpenSSL knows only
+/// its own folder, which does not exist. The two variables are OpenSSL's own.
+fn has_to_find_authorities(security: &Security) -> bool {
+    let is_told = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|it| std::env::var_os(it).is_some());
+    cfg!(feature = "bundled-openssl")
+        && security.protocol.has_tls()
+        && security.ca_file.is_none()
+        && !is_told
 }
 
 /// The bootstrap brokers of a client.
