@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::metadata::{Metadata, MetadataPartition, MetadataTopic};
+use rdkafka::metadata::{Metadata, MetadataTopic};
 
 use super::outputs::KnownTopic;
 use super::shared::Shared;
@@ -17,6 +17,7 @@ use super::shutdown::Stop;
 use crate::kafka::client::callbacks::{UnpolledContext, drain_events};
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::fault::Fault;
+use crate::kafka::client::producer::unsettled::leaderless_partitions;
 use crate::kafka::roles::{PerTopic, Role, internal_topics, replication_setting};
 use crate::telemetry::lag::Watermarks;
 use crate::telemetry::now_ms;
@@ -143,9 +144,7 @@ impl Watch {
         for (_, topic) in outputs.topics.iter() {
             match self.metadata(topic)? {
                 TopicMetadata::Partitions { count, leaderless: those } => {
-                    topic.set_partitions(count);
-                    leaderless.extend(without_leader(&topic.name, &those));
-                    topic.set_leaderless(those);
+                    leaderless.extend(publish(topic, count, those));
                 }
                 TopicMetadata::Problem(problem) => problems.push(problem),
             }
@@ -154,9 +153,7 @@ impl Watch {
             match self.metadata(ledger)? {
                 TopicMetadata::Partitions { count, leaderless: those } => {
                     self.ledger_misses = 0;
-                    ledger.set_partitions(count);
-                    leaderless.extend(without_leader(&ledger.name, &those));
-                    ledger.set_leaderless(those);
+                    leaderless.extend(publish(ledger, count, those));
                 }
                 // The count stays: an epoch is never committed without its entries.
                 TopicMetadata::Problem(problem) => {
@@ -173,9 +170,7 @@ impl Watch {
             match self.metadata(topic)? {
                 TopicMetadata::Partitions { count, leaderless: those } => {
                     self.reply_misses[index] = 0;
-                    topic.set_partitions(count);
-                    leaderless.extend(without_leader(&topic.name, &those));
-                    topic.set_leaderless(those);
+                    leaderless.extend(publish(topic, count, those));
                 }
                 TopicMetadata::Problem(problem) => {
                     let text = format!("{problem} (topics.reply_allowed)");
@@ -246,7 +241,7 @@ impl Watch {
                 let count = found.map_or(0, |topic| topic.partitions().len());
                 TopicMetadata::Partitions {
                     count: i32::try_from(count).unwrap_or(i32::MAX),
-                    leaderless: found.map(leaderless).unwrap_or_default(),
+                    leaderless: found.map(leaderless_partitions).unwrap_or_default(),
                 }
             }
         })
@@ -275,7 +270,7 @@ impl Watch {
         }
         for name in internal_topics(self.shared.policy.guarantee) {
             let metadata = self.fetch_metadata(name)?;
-            let those = metadata.topics().first().map(leaderless).unwrap_or_default();
+            let those = metadata.topics().first().map(leaderless_partitions).unwrap_or_default();
             without.extend(without_leader(name, &those));
             let error = metadata.topics().first().and_then(MetadataTopic::error).map(Code::from);
             if matches!(error, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) {
@@ -363,10 +358,13 @@ impl Watch {
     }
 }
 
-/// The partitions of a topic that have no leader.
-fn leaderless(topic: &MetadataTopic) -> BTreeSet<i32> {
-    let partitions = topic.partitions().iter();
-    partitions.filter(|it| it.leader() < 0).map(MetadataPartition::id).collect()
+/// Makes what is known about a topic known to the workers; returns what operators read about its
+/// partitions without a leader.
+fn publish(topic: &KnownTopic, count: i32, leaderless: BTreeSet<i32>) -> Option<Problem> {
+    topic.set_partitions(count);
+    let problem = without_leader(&topic.name, &leaderless);
+    topic.set_leaderless(leaderless);
+    problem
 }
 
 /// What operators read about partitions without a leader, if there are any.

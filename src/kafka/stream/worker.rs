@@ -295,10 +295,11 @@ impl OpenBatch {
     /// generation, and would wrongly authorize the offsets of these records. That of an open epoch
     /// stays: it is older. Epochs that begin inside the batch share it.
     fn begin(&mut self, consumer: &GroupConsumer) -> Result<(), Fault> {
-        if self.epoch.is_empty() {
-            self.producer.settle_held()?; // even if no record follows
+        if !self.epoch.is_empty() {
+            return Ok(());
         }
-        if self.epoch.is_empty() && self.shared.policy.guarantee == Guarantee::ExactlyOnce {
+        self.producer.settle_held()?; // even if no record follows
+        if self.shared.policy.guarantee == Guarantee::ExactlyOnce {
             self.group_metadata = consumer.group_metadata().map(Arc::new);
         }
         Ok(())

@@ -21,9 +21,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::metadata::MetadataTopic;
 
-use super::unsettled::{Ending, Place};
+use super::unsettled::{Ending, Place, leaderless_partitions};
 use super::{
     ATTEMPT_TIMEOUT, CALL_TIMEOUT, INIT_TIMEOUT, IfUnanswered, OutputClient, OutputProducer,
     ProducerSettings, Transaction, TransactionalCall,
@@ -207,9 +206,8 @@ impl OutputProducer {
             let name = topic.to_string_lossy();
             let metadata = self.client.client().fetch_metadata(Some(&name), ATTEMPT_TIMEOUT);
             let metadata = metadata.map_err(|error| Cause::NotSettled(error.to_string()))?;
-            let partitions = metadata.topics().iter().flat_map(MetadataTopic::partitions);
-            let without = partitions.filter(|it| it.leader() < 0);
-            leaderless.extend(without.map(|it| (topic.clone(), it.id())));
+            let without = metadata.topics().iter().flat_map(leaderless_partitions);
+            leaderless.extend(without.map(|it| (topic.clone(), it)));
         }
         Ok(leaderless)
     }

@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 /// How a transaction ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,12 @@ impl Endings {
     pub fn release(&mut self, places: &[Place]) {
         self.held.retain(|place, _| !places.contains(place));
     }
+}
+
+/// The partitions of a topic that have no leader.
+pub fn leaderless_partitions(topic: &MetadataTopic) -> BTreeSet<i32> {
+    let partitions = topic.partitions().iter();
+    partitions.filter(|it| it.leader() < 0).map(MetadataPartition::id).collect()
 }
 
 #[cfg(test)]
