@@ -1,5 +1,5 @@
-//! Notes the source revision for `--version` and `nik_stream_build_info`, and builds the C source
-//! that uses librdkafka's internals.
+//! Notes the source revision for `--version` and `nik_stream_build_info`, and builds the C sources
+//! that use librdkafka's internals.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,24 +19,26 @@ fn main() {
         .or_else(|| git(&["rev-parse", "--short=12", "HEAD"]))
         .unwrap_or_else(|| "unknown".to_owned());
     println!("cargo::rustc-env=NIK_STREAM_REVISION={revision}");
-    build_transactions();
+    build_c_sources();
 }
 
 /// Builds with the headers of the librdkafka that `rdkafka-sys` has configured and built.
-fn build_transactions() {
-    let source = "src/kafka/client/native/transactions.c";
-    println!("cargo::rerun-if-changed={source}");
+fn build_c_sources() {
+    let sources = ["headers.c", "transactions.c"].map(|it| format!("src/kafka/client/native/{it}"));
+    for source in &sources {
+        println!("cargo::rerun-if-changed={source}");
+    }
     let librdkafka = std::env::var("DEP_RDKAFKA_ROOT").expect("rdkafka-sys names its directory");
     // Where it found the headers of OpenSSL, zlib and zstd if they are not the system's.
     let makefile = Path::new(&librdkafka).join("Makefile.config");
     let makefile = std::fs::read_to_string(makefile).expect("librdkafka is configured");
     let includes = makefile.split_whitespace().filter_map(|word| word.strip_prefix("-I"));
     cc::Build::new()
-        .file(source)
+        .files(sources)
         .include(Path::new(&librdkafka).join("src"))
         .includes(includes)
         .warnings(false) // of librdkafka's headers
-        .compile("nik_transactions");
+        .compile("nik_librdkafka");
 }
 
 /// What git answers; `None` in a source archive, which has no repository.

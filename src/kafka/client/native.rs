@@ -19,23 +19,25 @@
 mod callbacks;
 pub mod consumer;
 mod describe;
+mod headers;
 pub mod offsets;
 pub mod producer;
 mod token;
 pub mod transactions;
 mod watermarks;
 
-use std::ffi::{CStr, c_char, c_void};
+use std::ffi::{CStr, c_void};
 use std::ptr::{self, NonNull};
+use std::slice;
 use std::time::Duration;
 
 pub use describe::{fetched_high_watermark, topic_id};
+pub use headers::{Headers, NativeMessage, each_header};
 pub use offsets::Offsets;
 use producer::{ProducerCallbacks, Topic};
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::BorrowedMessage;
 use rdkafka::producer::PARTITION_UA;
 use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
 pub use token::set_token;
@@ -210,107 +212,15 @@ impl Drop for GroupMetadata {
     }
 }
 
-/// A consumed message. It stays alive as long as this value.
-pub trait NativeMessage {
-    fn native(&self) -> *mut sys::rd_kafka_message_t;
-}
-
-impl NativeMessage for BorrowedMessage<'_> {
-    fn native(&self) -> *mut sys::rd_kafka_message_t {
-        self.ptr()
-    }
-}
-
-/// Record headers, with names and values as bytes.
-pub struct Headers(NonNull<sys::rd_kafka_headers_t>);
-
-impl Headers {
-    /// An empty list with room for `capacity` headers.
-    pub fn with_capacity(capacity: usize) -> Self {
-        // SAFETY: no arguments to keep alive; owned by us.
-        Headers(
-            NonNull::new(unsafe { sys::rd_kafka_headers_new(capacity) })
-                .expect("librdkafka aborts when out of memory"),
-        )
-    }
-
-    /// An unchanged copy of a message's headers, `None` if it has none.
-    pub fn copy_of(message: &impl NativeMessage) -> Option<Self> {
-        // SAFETY: the source is borrowed from the message for the call; the copy is owned by us.
-        NonNull::new(unsafe { sys::rd_kafka_headers_copy(borrowed(message)?.as_ptr()) })
-            .map(Headers)
-    }
-
-    /// Appends one header.
-    pub fn push(&mut self, name: &[u8], value: Option<&[u8]>) {
-        let (value, length) = raw(value);
-        // SAFETY: name and value are copied during the call, by their lengths. `header_add` only
-        // fails for read-only lists, and ours is not one.
-        unsafe {
-            sys::rd_kafka_header_add(
-                self.0.as_ptr(),
-                name.as_ptr().cast::<c_char>(),
-                name.len().cast_signed(),
-                value,
-                length.cast_signed(),
-            );
-        }
-    }
-
-    /// Removes all headers of this name.
-    pub fn remove(&mut self, name: &CStr) {
-        // SAFETY: the list is ours, the name is only read. It fails if there is none.
-        unsafe { sys::rd_kafka_header_remove(self.0.as_ptr(), name.as_ptr()) };
-    }
-}
-
-impl Drop for Headers {
-    fn drop(&mut self) {
-        // SAFETY: owned by us; `produce` forgets the wrapper if librdkafka took ownership of the
-        // list.
-        unsafe { sys::rd_kafka_headers_destroy(self.0.as_ptr()) }
-    }
-}
-
-fn borrowed(message: &impl NativeMessage) -> Option<NonNull<sys::rd_kafka_headers_t>> {
-    let mut headers = ptr::null_mut();
-    // SAFETY: the message is alive; on success `headers` points into it.
-    let found = unsafe { sys::rd_kafka_message_headers(message.native(), &raw mut headers) };
-    if found == NO_ERROR { NonNull::new(headers) } else { None }
-}
-
-/// Calls `visit` with each header of `message`, in order.
-pub fn each_header(message: &impl NativeMessage, mut visit: impl FnMut(&[u8], Option<&[u8]>)) {
-    let Some(headers) = borrowed(message) else {
-        return;
-    };
-    for index in 0.. {
-        let (mut name, mut value, mut length) = (ptr::null(), ptr::null(), 0);
-        // SAFETY: `headers` lives as long as the message; an index past the end returns an error.
-        let found = unsafe {
-            sys::rd_kafka_header_get_all(
-                headers.as_ptr(),
-                index,
-                &raw mut name,
-                &raw mut value,
-                &raw mut length,
-            )
-        };
-        if found != NO_ERROR {
-            return;
-        }
-        // SAFETY: name is NUL-terminated, value has `length` bytes; both live as long as the
-        // message.
-        unsafe {
-            let value =
-                (!value.is_null()).then(|| std::slice::from_raw_parts(value.cast::<u8>(), length));
-            visit(CStr::from_ptr(name).to_bytes(), value);
-        }
-    }
-}
-
 fn raw(bytes: Option<&[u8]>) -> (*const c_void, usize) {
     bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast::<c_void>(), bytes.len()))
+}
+
+/// # Safety
+/// There are `length` bytes at `start`, unless it is null, for as long as `'a`.
+unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
+    // SAFETY: see the contract.
+    (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast::<u8>(), length) })
 }
 
 /// A record to be produced.

@@ -15,17 +15,21 @@ impl Parent {
     /// Reads the header of a sampled request; `None` if the request is not sampled or the header is
     /// not valid: `<version>-<trace id>-<span id>-<flags>` in lower-case hexadecimal digits.
     pub fn sampled(header: &[u8]) -> Option<Self> {
+        // Most headers are of requests that are not sampled: the flags are read first.
+        let flags = hex::<2>(header.get(53..55)?)?;
+        if flags & 1 == 0 {
+            return None;
+        }
         let mut parts = header.split(|&byte| byte == b'-');
         let version = hex::<2>(parts.next()?)?;
         let trace = hex::<32>(parts.next()?)?;
         let span = hex::<16>(parts.next()?)?;
-        let flags = hex::<2>(parts.next()?)?;
+        hex::<2>(parts.next()?)?;
         // Later versions may have more parts.
         let is_whole = version != 0 || parts.next().is_none();
         let is_valid = version != 0xff && trace != 0 && span != 0 && is_whole;
-        let is_sampled = flags & 1 == 1;
         let span = u64::try_from(span).ok()?;
-        (is_valid && is_sampled).then(|| Self { trace: trace.into(), span: span.into() })
+        is_valid.then(|| Self { trace: trace.into(), span: span.into() })
     }
 }
 

@@ -21,7 +21,7 @@ use rdkafka::types::RDKafkaType;
 
 use super::callbacks::{self, text};
 use super::offsets::Offsets;
-use super::{NO_ERROR, NativeMessage, millis};
+use super::{NO_ERROR, NativeMessage, bytes, millis};
 use crate::pipeline::Position;
 
 /// The longest wait of one poll while the consumer closes.
@@ -170,13 +170,6 @@ impl NativeMessage for Record<'_> {
     fn native(&self) -> *mut sys::rd_kafka_message_t {
         self.message.0.as_ptr()
     }
-}
-
-/// # Safety
-/// There are `length` bytes at `start`, unless it is null, for as long as `'a`.
-unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
-    // SAFETY: see the contract.
-    (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast::<u8>(), length) })
 }
 
 /// librdkafka's queue of a consumer.
