@@ -31,9 +31,10 @@ impl ProgramSettings {
         Self::at(&cluster.bootstrap())
     }
 
-    /// The defaults, with these addresses of brokers.
+    /// The defaults, with these addresses of brokers. `NIK_STREAM_PROGRAM` names another build.
     pub fn at(bootstrap: &str) -> ProgramSettings {
-        let binary = env!("CARGO_BIN_EXE_nik-stream").to_owned();
+        let built = || env!("CARGO_BIN_EXE_nik-stream").to_owned();
+        let binary = std::env::var("NIK_STREAM_PROGRAM").unwrap_or_else(|_| built());
         let settings = ProgramSettings { binary, environment: Vec::new(), file: String::new() };
         settings.set("kafka.bootstrap_servers", bootstrap)
     }
