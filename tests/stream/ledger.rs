@@ -12,7 +12,7 @@ use crate::operators::done;
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, held_by, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, TOPIC, held_by, ready, stop, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 const PARTITIONS: usize = 3;
@@ -174,6 +174,39 @@ fn a_position_ahead_of_the_ledger_waits_for_the_operator() {
     });
     let found = it.differences();
     assert_eq!((found.lost, found.doubled, found.wrong), (10, 0, 0), "{found:?}");
+    stop(program);
+    it.assert_ledgers_agree();
+}
+
+/// The brokers delete a topic's positions with it, and keep the ledger's entries.
+#[test]
+fn a_position_that_may_belong_to_a_deleted_topic_waits_for_the_operator() {
+    let mut it = Ledgered::new("other-topic");
+    it.answer(300);
+    let topic = &it.stage.requests;
+    shared().delete_topic(topic);
+    wait_until("the positions are deleted, too", || {
+        shared().create_topic(topic, PARTITIONS, &TOPIC);
+        let is_empty = shared().committed(&it.stage.group, topic).is_empty();
+        if !is_empty {
+            shared().delete_topic(topic);
+        }
+        is_empty
+    });
+    it.send(90); // 30 in each partition
+    it.reset(10); // without the topic's id
+    let program = it.settings_of_one_worker().run();
+    wait_until("the others are answered from their beginning", || {
+        let (results, failures) = it.stage.outcomes(shared());
+        results.len() + failures.len() == 360
+    });
+    let sentence = "the ledger's position 100 belongs to another topic of this name";
+    held_by(&program, Obstacle::LedgerOtherTopic, sentence);
+    assert!((counted(&program, "other_topic") - 3.0).abs() < 0.5);
+    done(&it.settings(), &["positions", "set", "0:0"]);
+    wait_until("it is ready", || program.ready());
+    it.wait();
+    assert_eq!(it.differences(), Differences::default());
     stop(program);
     it.assert_ledgers_agree();
 }

@@ -5,9 +5,8 @@ use std::path::Path;
 
 use nik_stream::telemetry::obstacle::Obstacle;
 
-/// The obstacles whose tests do not use `held_by`, each with its file and its test. The last two need a broker that breaks
-/// Kafka's protocol, or a ledger that was copied from another cluster: they are provoked in what decides about them.
-const PROVOKED: [(Obstacle, &str, &str); 7] = [
+/// The obstacles whose tests do not use `held_by`, each with its file and its test.
+const PROVOKED: [(Obstacle, &str, &str); 5] = [
     (
         Obstacle::Stopping,
         "tests/stream/stops.rs",
@@ -33,12 +32,6 @@ const PROVOKED: [(Obstacle, &str, &str); 7] = [
         "tests/stream/unreadable.rs",
         "a_log_restored_from_an_older_disk_stops_its_partition",
     ),
-    (
-        Obstacle::OffsetsJumpBack,
-        "src/kafka/stream/tracks.rs",
-        "records_ascend_or_the_partition_stands",
-    ),
-    (Obstacle::LedgerOtherTopic, "src/kafka/stream/start.rs", "each_difference_has_its_decision"),
 ];
 
 fn read(path: &Path) -> String {

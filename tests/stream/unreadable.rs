@@ -11,6 +11,7 @@ use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedPr
 use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cluster::{KafkaCluster, Program, ProgramSettings, shared};
+use crate::traffic::load::now_ms;
 use crate::traffic::reader::Reader;
 use crate::traffic::stage::{Stage, WAIT_TIMEOUT, held_by, ready, stop, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
@@ -76,9 +77,28 @@ fn corrupt(batch: &mut [u8]) {
     batch[batch.len() / 2] ^= 0x55;
 }
 
-/// Declares an uncompressed batch as compressed with zstd, with the right checksum.
+/// Declares a batch as compressed by an unknown codec, with the right checksum.
 fn declare_compressed(batch: &mut [u8]) {
     batch[22] |= 4;
+    set_checksum(batch);
+}
+
+/// Swaps the offsets of each two records behind the first of a batch without compression.
+fn swap_offsets(batch: &mut [u8]) {
+    // A record begins with its length, attributes, and the differences of its timestamp and offset
+    // to the batch's. All but the attributes are varints, here of one byte: twice the number.
+    let mut start = 61;
+    for index in 0_u8.. {
+        let Some(&length) = batch.get(start) else { break };
+        let swapped = if index % 2 == 1 { index + 1 } else { index.saturating_sub(1) };
+        assert_eq!(batch[start + 3], 2 * index);
+        batch[start + 3] = 2 * swapped;
+        start += 1 + usize::from(length) / 2;
+    }
+    set_checksum(batch);
+}
+
+fn set_checksum(batch: &mut [u8]) {
     let crc = batch[21..].iter().fold(!0_u32, |crc, byte| {
         let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 };
         (0..8).fold(crc ^ u32::from(*byte), step)
@@ -167,6 +187,40 @@ fn a_batch_that_cannot_be_decompressed_stops_its_partition() {
     wait_until("the requests before it are answered", || reader.count() == 100);
     positions(&settings, &["skip", "0:100", "--to", "200"]);
     wait_until("the requests behind it are answered", || reader.count() == 200);
+    stop(program);
+}
+
+/// The program commits what it has read, and tries again behind that.
+#[test]
+fn a_partition_whose_offsets_jump_back_stands_and_repeats_nothing() {
+    let mut cluster = KafkaCluster::start(1);
+    let stage = Stage::new(&cluster, "jump-back", 1);
+    let producer: ThreadedProducer<DefaultProducerContext> = cluster
+        .client()
+        .set("linger.ms", "60000") // flush sends the batch
+        .create()
+        .expect("a producer");
+    for _ in 0..9 {
+        let record = BaseRecord::<(), str>::to(&stage.requests).payload(REQUEST);
+        let record = record.partition(0).timestamp(now_ms());
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
+    }
+    producer.flush(WAIT_TIMEOUT).expect("the broker accepts the batch");
+    send(&cluster, &stage.requests, 0, 100);
+    let path = segment(&cluster, &stage.requests, 0);
+    cluster.stop(1);
+    change(&path, 0, swap_offsets);
+    cluster.restart(1);
+    let reader = Reader::start(&cluster, &stage);
+    let program = stage.settings().run();
+    held_by(&program, Obstacle::OffsetsJumpBack, "offset 1 came after offset 2");
+    wait_until("what follows is answered", || reader.count() >= 105);
+    wait_until("it is ready", || program.ready());
+    assert_eq!(reader.count(), 105, "offsets 0, 2, 4, 6, 8, and those behind the batch");
+    let log = program.stderr();
+    for (low, high) in [(1, 2), (3, 4), (5, 6), (7, 8)] {
+        assert!(log.contains(&format!("offset {low} came after offset {high}")), "{log}");
+    }
     stop(program);
 }
 
