@@ -530,3 +530,32 @@ fn close(producer: impl Send + 'static, timeout: Duration, metrics: Option<&Metr
         tracing::warn!("the producer could not be closed in time and is abandoned");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+    use crate::telemetry::metrics::{BuildInfo, RegionsInfo};
+
+    struct Hangs(Receiver<()>);
+
+    impl Drop for Hangs {
+        fn drop(&mut self) {
+            let _ = self.0.recv();
+        }
+    }
+
+    #[test]
+    fn a_client_that_hangs_when_it_is_closed_is_counted() {
+        let build = BuildInfo { version: "", revision: "", librdkafka: "" };
+        let regions = RegionsInfo { release: "", sha256: "", counts: Vec::new() };
+        let metrics = Metrics::new(&build, &regions, &[]);
+        close((), Duration::from_secs(10), Some(&metrics));
+        assert_eq!(metrics.clients_abandoned.get(), 0);
+        let (release, hang) = channel();
+        close(Hangs(hang), Duration::from_millis(10), Some(&metrics));
+        assert_eq!(metrics.clients_abandoned.get(), 1);
+        drop(release);
+    }
+}

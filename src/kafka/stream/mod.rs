@@ -23,7 +23,6 @@ mod tracks;
 mod watch;
 mod worker;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -32,7 +31,7 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Reload, Settings};
 use crate::kafka::client::config::Clients;
-use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::client::fault::Fault;
 use crate::kafka::client::producer::epoch_timeout;
 use crate::kafka::client::spawn;
 use crate::pipeline::epoch::Pace;
@@ -43,7 +42,7 @@ use renewal::{Turn, publish_expiries, watch_files};
 pub(crate) use shared::Telemetry;
 use shared::{Shared, StreamPolicy};
 use shutdown::{ShutdownBarrier, Signal, Stop};
-use supervisor::supervise;
+use supervisor::{caught, supervise};
 use watch::Watch;
 
 /// How long closing a producer may take, and leaving the group after a fault.
@@ -107,8 +106,7 @@ pub(crate) fn start(
     for index in 0..workers {
         let (shared, stop, done) = (Arc::clone(&shared), stop.clone(), done.clone());
         threads.push(spawn(format!("worker-{index}"), move || {
-            let work = AssertUnwindSafe(|| supervise(index, &shared, &stop));
-            let result = catch_unwind(work).unwrap_or_else(|_| Err(Cause::WorkerPanicked.into()));
+            let result = caught(|| supervise(index, &shared, &stop));
             shared.shutdown.arrive(index);
             let _ = done.send(result); // the receiver is gone once the program exits
             stop.request(); // a worker that ends by itself ends the program

@@ -95,8 +95,7 @@ fn run_once(
     let mut worker = Worker::start(index, shared, unsettled, stop)?;
     // A panic ends the program, but not before the worker has left the group within its budget:
     // a consumer that is dropped by unwinding can hang.
-    let work = AssertUnwindSafe(|| worker.run(stop));
-    let result = catch_unwind(work).unwrap_or_else(|_| Err(Cause::WorkerPanicked.into()));
+    let result = caught(|| worker.run(stop));
     let leave_budget = match &result {
         Err(fault) => {
             if stop.requested() {
@@ -117,4 +116,66 @@ fn run_once(
     };
     worker.close(leave_budget);
     result
+}
+
+/// A panic as a fault. Its message and its location are in the log.
+pub fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Cause::WorkerPanicked.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use nik::region::{Regions, RetiredCodes};
+    use nik_wire::process::Processor;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::config::load_from;
+    use crate::kafka::stream::{Telemetry, start};
+    use crate::kafka::{SharedBreaker, check_property};
+    use crate::pipeline::judge::{Judge, JudgeInForce};
+    use crate::telemetry::health::Health;
+    use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
+
+    #[test]
+    fn a_panic_is_a_fault_that_a_restart_does_not_cure() {
+        assert!(matches!(caught(|| Ok(End::Stopped)), Ok(End::Stopped)));
+        let result = caught::<End>(|| panic!("on purpose"));
+        assert!(matches!(result, Err(Fault::Fatal(Cause::WorkerPanicked))));
+    }
+
+    /// The clients were left behind before: to hang so many takes minutes.
+    #[test]
+    fn after_too_many_abandoned_clients_a_fault_ends_the_program() {
+        let brokers = MockCluster::new(1).unwrap();
+        let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
+        brokers.request_errors(RDKafkaApiKey::InitProducerId, &[denied; 10]);
+        let variables = [
+            ("NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS", brokers.bootstrap_servers()),
+            ("NIK_STREAM__KAFKA__WORKERS", "1".to_owned()),
+        ];
+        let variables = variables.map(|(name, value)| (OsString::from(name), value.into()));
+        let settings = load_from(&[], variables, check_property).unwrap().settings;
+        let build = BuildInfo { version: "", revision: "", librdkafka: "" };
+        let regions = RegionsInfo { release: "", sha256: "", counts: Vec::new() };
+        let metrics = Arc::new(Metrics::new(&build, &regions, Cause::LABELS));
+        let breaker =
+            Arc::new(SharedBreaker::new(settings.delivery.breaker(), Arc::clone(&metrics)));
+        let health = Arc::new(Health::new(1, breaker.clone()));
+        let regions = Arc::new(Regions::parse("", "", RetiredCodes::All).unwrap());
+        let processor = Processor::new(regions, settings.process());
+        let judge = Judge::new(processor, settings.rules.dating(), None);
+        metrics.clients_abandoned.inc_by(MOST_ABANDONED);
+
+        let stop = Stop::default();
+        let telemetry = Telemetry::new(&metrics, &health, &breaker, None);
+        let running =
+            start(&settings, &Arc::new(JudgeInForce::new(judge)), telemetry, &stop).unwrap();
+        stop.wait(Duration::from_mins(1));
+        let ended = running.first_end();
+        assert!(matches!(ended, Some(Err(Fault::Fatal(Cause::ClientsAbandoned)))), "{ended:?}");
+    }
 }
