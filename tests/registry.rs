@@ -1,4 +1,4 @@
-//! Requests and outcomes with schema ids, by Confluent's own serializer and deserializer.
+//! Requests and outcomes with schema ids, by Confluent's own serializers and deserializers.
 
 use std::collections::HashMap;
 use std::process::Command;
@@ -72,7 +72,17 @@ fn prefix(id: u32) -> Vec<u8> {
 }
 
 #[test]
-fn confluents_serializer_and_deserializer_exchange_requests_and_outcomes_with_schema_ids() {
+fn confluents_python_serializer_and_deserializer_exchange_requests_and_outcomes_with_schema_ids() {
+    exchange("python-registry");
+}
+
+#[test]
+fn confluents_node_serializer_and_deserializer_exchange_requests_and_outcomes_with_schema_ids() {
+    exchange("node-registry");
+}
+
+/// Runs a client of `examples/clients` with a registry.
+fn exchange(client: &str) {
     let schemas = Schemas::default();
     let registry = start_registry(&schemas);
     let ids = registered_by_the_page(&registry);
@@ -89,12 +99,12 @@ fn confluents_serializer_and_deserializer_exchange_requests_and_outcomes_with_sc
         .set("topics.reply_allowed", &reply);
     let program = ready(&settings);
 
-    let mut client = Command::new("timeout"); // the first run spends most of it on installing
-    client.args(["600", concat!(env!("CARGO_MANIFEST_DIR"), "/script/client"), "python-registry"]);
-    client.env("BOOTSTRAP_SERVERS", shared().bootstrap());
-    client.env("SCHEMA_REGISTRY", &registry);
-    client.env("TOPICS", stage.topics().join(" "));
-    let output = client.output().expect("timeout runs");
+    let mut command = Command::new("timeout"); // the first run spends most of it on installing
+    command.args(["600", concat!(env!("CARGO_MANIFEST_DIR"), "/script/client"), client]);
+    command.env("BOOTSTRAP_SERVERS", shared().bootstrap());
+    command.env("SCHEMA_REGISTRY", &registry);
+    command.env("TOPICS", stage.topics().join(" "));
+    let output = command.output().expect("timeout runs");
     let words = String::from_utf8_lossy(&output.stderr);
     let page = include_str!("../examples/clients/README.md");
     let shown = page.split("```text\n").nth(2).and_then(|it| it.split("```").next());

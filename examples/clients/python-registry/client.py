@@ -71,7 +71,8 @@ for number, key in enumerate(keys, 1):
         sys.exit(f"{number} has no outcome after a minute")
     outcome = outcomes[key]
     if outcome["message"] == "failed":
-        print(number, "failed", outcome["data"])
+        print(number, "failed", *outcome["data"])
         continue
     for nik, told in outcome["data"].items():
-        print(number, nik, told if isinstance(told, bool) else told["valid"])
+        is_valid = told if isinstance(told, bool) else told["valid"]
+        print(number, nik, "valid" if is_valid else "not valid")
