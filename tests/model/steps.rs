@@ -1,7 +1,7 @@
 //! What may happen next in a world.
 
 use super::cluster::{Call, Ending, Name, Partition, Refusal, State};
-use super::worker::{Mends, REQUESTS, Stage, Worker, ending_of};
+use super::worker::{Mends, REQUESTS, Stage, Worker};
 use super::world::{Faults, Step, World};
 
 /// Collects the steps from one state.
@@ -135,7 +135,7 @@ impl<'a> Steps<'a> {
         if is_dead
             && is_ended
             && is_open
-            && let Some(ending) = ending_of(cluster, name)
+            && let Some(ending) = cluster.ending(name)
         {
             let mut next = self.world.clone();
             if next.cluster.init(name).is_ok() {

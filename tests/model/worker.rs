@@ -295,13 +295,3 @@ fn after(partition: Partition, mends: Mends) -> Stage {
         Stage::AddOffsets
     }
 }
-
-/// How the last transaction of a dead producer ended: what the coordinator knows, or else what its latest entry in the ledger shows.
-pub fn ending_of(cluster: &Cluster, name: Name) -> Option<Ending> {
-    let ledger = cluster.log(Partition::Ledger);
-    let shown = || {
-        let written = ledger.entries.iter().rev().find(|it| it.producer == name)?;
-        written.committed.then_some(Ending::Commit)
-    };
-    cluster.ending(name).or_else(shown)
-}

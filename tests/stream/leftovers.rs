@@ -12,10 +12,10 @@ const REQUESTS: usize = 20;
 /// Longer than this test: the coordinator does not end the transaction.
 const FOR_EVER: Duration = Duration::from_mins(10);
 
-/// An entry of the ledger for position 1, written by `id`.
-fn entry(group: &str, id: &str) -> NewRecord {
+/// An entry of the ledger for position `next`, written by `id`.
+fn entry(group: &str, id: &str, next: i64) -> NewRecord {
     let value = format!(
-        r#"{{"next":1,"topic_id":null,"leader_epoch":null,"transactional_id":"{id}","time":1}}"#
+        r#"{{"next":{next},"topic_id":null,"leader_epoch":null,"transactional_id":"{id}","time":1}}"#
     );
     NewRecord {
         partition: Some(0),
@@ -37,7 +37,7 @@ fn an_open_transaction_of_a_dead_process_is_ended_by_the_owner_of_the_partition(
     let dead = shared().transactional_producer_for(&id, FOR_EVER);
     let key = Some(b"open".to_vec());
     let outcome = NewRecord { partition: Some(0), key, ..NewRecord::default() };
-    let records = [(&*stage.results, outcome), (&*ledger, entry(&stage.group, &id))];
+    let records = [(&*stage.results, outcome), (&*ledger, entry(&stage.group, &id, 1))];
     dead.leave_open(&records, &stage.group, &stage.requests, 1);
 
     let settings = stage.settings().set("topics.positions", &ledger).set("kafka.workers", "1");
@@ -45,6 +45,33 @@ fn an_open_transaction_of_a_dead_process_is_ended_by_the_owner_of_the_partition(
     let outcomes = stage.wait_for_outcomes(shared(), REQUESTS);
     assert_eq!(differences(&requests, &outcomes), Differences::default());
     program.wait_ready(WAIT_TIMEOUT);
+    let settled = program.metrics()[r#"nik_stream_transactions_settled_total{ending="abort"}"#];
+    assert!(settled > 0.5, "{}", program.stderr());
+    stop(program);
+    drop(dead);
+}
+
+#[test]
+fn outcomes_hidden_by_a_writer_before_the_latest_one_are_published() {
+    let stage = Stage::new(shared(), "before", 1);
+    let ledger = format!("{}.positions", stage.group);
+    shared().create_topic(&ledger, 1, &[("cleanup.policy", "compact")]);
+    // It wrote the ledger once, and then left a transaction open that holds up nothing but outcomes.
+    // The service reads on meanwhile, so that it wrote the ledger after the dead process.
+    let id = format!("{}-dead-0", stage.group);
+    let dead = shared().transactional_producer_for(&id, FOR_EVER);
+    dead.transaction(true, || dead.send(&ledger, &entry(&stage.group, &id, 0)));
+    let key = Some(b"open".to_vec());
+    let outcome = NewRecord { partition: Some(0), key, ..NewRecord::default() };
+    dead.leave_open(&[(&*stage.results, outcome)], &unique("another"), &stage.requests, 0);
+
+    let settings = stage.settings().set("topics.positions", &ledger).set("kafka.workers", "1");
+    let mut program = settings.run();
+    let requests: Vec<_> = Requests::new(0, 1).take(REQUESTS).collect();
+    shared().produce(&stage.requests, &requests);
+    program.wait_ready(WAIT_TIMEOUT);
+    let outcomes = stage.wait_for_outcomes(shared(), REQUESTS);
+    assert_eq!(differences(&requests, &outcomes), Differences::default());
     let settled = program.metrics()[r#"nik_stream_transactions_settled_total{ending="abort"}"#];
     assert!(settled > 0.5, "{}", program.stderr());
     stop(program);

@@ -106,7 +106,7 @@ fn a_result_too_large_for_its_topic_becomes_a_failure_and_its_neighbours_are_unc
 }
 
 #[test]
-fn results_whose_batch_is_too_large_for_the_topic_are_sent_one_by_one() {
+fn one_of_the_results_of_a_batch_that_is_too_large_is_too_large_itself() {
     let stage = stage("batches", [&[], &[("max.message.bytes", "4096")], &[]]);
     let large = |number: usize| number % 100 == 7;
     let sent: Vec<_> = Requests::new(0, 2)
@@ -121,6 +121,19 @@ fn results_whose_batch_is_too_large_for_the_topic_are_sent_one_by_one() {
         let number = number(outcome.key.as_deref()).expect("a number");
         assert_too_large(&sent[number], &outcome, true, true);
     }
+}
+
+#[test]
+fn results_whose_batch_is_too_large_for_the_topic_are_sent_in_smaller_ones() {
+    let stage = stage("parts", [&[], &[("max.message.bytes", "20000")], &[]]);
+    let sent: Vec<_> = Requests::new(0, 2).take(3_000).collect();
+    shared().produce(&stage.requests, &sent);
+    let program = ready(&stage.settings().set("kafka.producer.compression_type", "none"));
+    let outcomes = stage.wait_for_outcomes(shared(), sent.len());
+    assert_eq!(differences(&sent, &outcomes), Differences::default());
+    let refusals = program.metrics()[r#"nik_stream_faults_total{cause="outcomes_refused"}"#];
+    assert!(refusals > 0.5, "no batch was too large");
+    stop(program);
 }
 
 #[test]

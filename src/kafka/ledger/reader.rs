@@ -24,6 +24,9 @@ use crate::kafka::client::native::fetched_high_watermark;
 const FIRST_STEP: i64 = 64;
 /// How much further back each next step begins.
 const STEP_FACTOR: i64 = 16;
+/// How far before the end [`LedgerReader::recent`] looks: some minutes of one writer, which are read
+/// within a second.
+const RECENT: i64 = FIRST_STEP * STEP_FACTOR * STEP_FACTOR;
 /// The longest wait for one record, so that the deadline is noticed.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -93,16 +96,39 @@ impl LedgerReader {
         partitions: &[i32],
         timeout: Duration,
     ) -> Result<BTreeMap<i32, Found>, KafkaError> {
+        self.find(partitions, i64::MAX, |_| true, timeout)
+    }
+
+    /// The latest entry that `is_wanted` among those at the end of a partition.
+    pub fn recent(
+        &self,
+        partition: i32,
+        is_wanted: impl Fn(&Entry) -> bool,
+        timeout: Duration,
+    ) -> Result<Option<Entry>, KafkaError> {
+        let found = self.find(&[partition], RECENT, is_wanted, timeout)?;
+        Ok(found.into_values().next().and_then(|it| it.entry))
+    }
+
+    /// The latest entry that `is_wanted` among the last `most` offsets of each partition.
+    fn find(
+        &self,
+        partitions: &[i32],
+        most: i64,
+        is_wanted: impl Fn(&Entry) -> bool,
+        timeout: Duration,
+    ) -> Result<BTreeMap<i32, Found>, KafkaError> {
         let deadline = Instant::now() + timeout;
         let mut found = BTreeMap::new();
         let mut steps = BTreeMap::new();
         for &partition in partitions {
             let (low, end) = self.watermarks(partition, deadline)?;
+            let low = low.max(end.saturating_sub(most));
             let from = (end - FIRST_STEP).max(low);
             steps.insert(partition, Step { from, low, end, latest: None, done: false });
         }
         while !steps.is_empty() {
-            let read = self.read(&mut steps, deadline);
+            let read = self.read(&mut steps, &is_wanted, deadline);
             // So that nothing that this step fetched counts as the next one's.
             self.client.unassign()?;
             read?;
@@ -123,7 +149,12 @@ impl LedgerReader {
     }
 
     /// Reads all steps at once, each to its end.
-    fn read(&self, steps: &mut BTreeMap<i32, Step>, deadline: Instant) -> Result<(), KafkaError> {
+    fn read(
+        &self,
+        steps: &mut BTreeMap<i32, Step>,
+        is_wanted: impl Fn(&Entry) -> bool,
+        deadline: Instant,
+    ) -> Result<(), KafkaError> {
         let mut list = TopicPartitionList::new();
         for (&partition, step) in steps.iter() {
             list.add_partition_offset(&self.topic, partition, Offset::Offset(step.from))?;
@@ -140,16 +171,15 @@ impl LedgerReader {
                     if record.key() != Some(self.group.as_bytes()) {
                         continue;
                     }
-                    let entry = record.payload().map(Entry::read);
-                    if let Some(Some(entry)) = entry {
-                        step.latest = Some(entry);
-                    } else {
-                        tracing::warn!(
+                    match record.payload().and_then(Entry::read) {
+                        Some(entry) if is_wanted(&entry) => step.latest = Some(entry),
+                        Some(_) => {}
+                        None => tracing::warn!(
                             topic = self.topic,
                             partition = record.partition(),
                             offset = record.offset(),
                             "a record of the ledger is not an entry and is passed over"
-                        );
+                        ),
                     }
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {

@@ -14,7 +14,6 @@ use super::start::{Committed, Ledger, TopicId};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::Outgoing;
-use crate::kafka::client::producer::unsettled::Ending;
 use crate::kafka::client::producer::{OutputProducer, Sent};
 use crate::kafka::ledger::{Entry, Found, LedgerReader};
 use crate::kafka::security::acl::{Operation, Right};
@@ -131,31 +130,22 @@ impl LedgerLookup {
         found
     }
 
-    /// The transactional id that wrote the latest entry for a partition, and how its transaction
-    /// ended if the entry shows that.
+    /// The latest transactional id that wrote an entry for a partition, committed or not, and that
+    /// `is_wanted`.
     pub fn writer(
         &self,
         partition: i32,
+        is_wanted: impl Fn(&str) -> bool,
         timeout: Duration,
-    ) -> Result<Option<(String, Option<Ending>)>, KafkaError> {
+    ) -> Result<Option<String>, KafkaError> {
         let Some(topic) = self.shared.outputs.ledger_of(partition) else {
             return Ok(None);
         };
-        let latest = |it: &LedgerReader| it.latest(&[partition], timeout);
-        let all = self.with(&self.reader_of_all, LedgerReader::of_all, &topic.name, latest)?;
-        let stable = self.with(&self.reader, LedgerReader::connect, &topic.name, latest)?;
-        let written = all.into_values().next().and_then(|it| it.entry);
-        let stable = stable.into_values().next().unwrap_or_default();
-        Ok(written.map(|entry| {
-            let ending = if stable.entry.as_ref() == Some(&entry) {
-                Some(Ending::Commit)
-            } else if stable.is_hidden {
-                None
-            } else {
-                Some(Ending::Abort)
-            };
-            (entry.transactional_id, ending)
-        }))
+        let written = self.with(&self.reader_of_all, LedgerReader::of_all, &topic.name, |it| {
+            let is_wanted = |it: &Entry| is_wanted(&it.transactional_id);
+            it.recent(partition, is_wanted, timeout)
+        })?;
+        Ok(written.map(|entry| entry.transactional_id))
     }
 
     /// The last stable offsets of those partitions of `reach` that have records after it.

@@ -14,7 +14,7 @@ use super::ledger::LedgerLookup;
 use super::shared::Shared;
 use crate::config::Guarantee;
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::producer::unsettled::{Ending, Endings};
+use crate::kafka::client::producer::unsettled::Unsettled;
 use crate::kafka::client::producer::{
     IfUnanswered, OutputProducer, ProducerSettings, transaction_timeout,
 };
@@ -44,6 +44,8 @@ struct Watched {
     look_at: Instant,
     /// Where the partitions that outcomes go to had open transactions at the look before.
     open: Option<BTreeMap<(CString, i32), i64>>,
+    /// The transactional ids whose last transactions were not, or not alone, what is open.
+    settled: BTreeSet<String>,
 }
 
 impl Leftovers {
@@ -61,7 +63,8 @@ impl Leftovers {
     /// These partitions are assigned now.
     pub fn watch(&mut self, partitions: &[i32], now: Instant) {
         if self.shared.policy.guarantee == Guarantee::ExactlyOnce {
-            let watched = || Watched { look_at: now + FIRST_LOOK, open: None };
+            let watched =
+                || Watched { look_at: now + FIRST_LOOK, open: None, settled: BTreeSet::new() };
             self.watched.extend(partitions.iter().map(|&it| (it, watched())));
             self.next_look = self.next_look.min(now + FIRST_LOOK);
         }
@@ -134,24 +137,26 @@ impl Leftovers {
             return Ok(());
         }
         watched.open = Some(open);
+        // A worker settles what it wrote itself when it starts. What is hidden may have been written
+        // before this process wrote here: then it is one of the writers before.
         let own = self.shared.clients.transactional_prefix();
-        let settled = match ledger.writer(partition, REQUEST_TIMEOUT)? {
-            // A worker settles what it wrote itself when it starts.
-            Some((id, _)) if waits && id.starts_with(&own) => {
-                return Err(Cause::OffsetsUnknown.into());
-            }
-            Some((id, ending)) if !id.starts_with(&own) => self.take_over(&id, ending),
-            _ => None,
+        let may_be = |id: &str| {
+            !id.is_empty() && !watched.settled.contains(id) && (waits || !id.starts_with(&own))
+        };
+        let settled = match ledger.writer(partition, may_be, REQUEST_TIMEOUT)? {
+            Some(id) if id.starts_with(&own) => return Err(Cause::OffsetsUnknown.into()),
+            Some(id) => self.take_over(id, partition),
+            None => false,
         };
         let brokers_answer = self.shared.telemetry.metrics.brokers_up.get() > 0;
-        if settled.is_none() && brokers_answer && self.announced.insert(partition) {
+        if !settled && brokers_answer && self.announced.insert(partition) {
             announce::hidden(&self.shared, partition, waits);
         }
         Ok(())
     }
 
-    /// Returns how the transaction ended, if that is known and was done again.
-    fn take_over(&self, id: &str, ending: Option<Ending>) -> Option<Ending> {
+    /// Ends the last transaction of this id again. Returns whether it is known how that had ended.
+    fn take_over(&mut self, id: String, partition: i32) -> bool {
         tracing::warn!(
             worker = self.worker,
             transactional_id = id,
@@ -159,7 +164,7 @@ impl Leftovers {
         );
         let shared = Arc::clone(&self.shared);
         let settings = ProducerSettings {
-            config: shared.clients.producer_of(id),
+            config: shared.clients.producer_of(&id),
             access: Arc::clone(&shared.clients.access),
             group: shared.group.clone(),
             worker: self.worker,
@@ -167,12 +172,20 @@ impl Leftovers {
             if_unanswered: IfUnanswered::Fail,
             reach: Box::new(move || shared.outputs.reach_of_all()),
             leaderless: Box::new(Vec::new),
-            unsettled: Endings::ended(ending),
+            unsettled: Unsettled::default(),
         };
         let health = Arc::clone(&self.shared.telemetry.health);
-        OutputProducer::take_over(settings, move || health.is_stopping()).unwrap_or_else(|fault| {
-            tracing::warn!(worker = self.worker, transactional_id = id, %fault, "it could not be ended");
-            None
-        })
+        match OutputProducer::take_over(settings, move || health.is_stopping()) {
+            Ok(ending) => {
+                if let Some(watched) = self.watched.get_mut(&partition) {
+                    watched.settled.insert(id);
+                }
+                ending.is_some()
+            }
+            Err(fault) => {
+                tracing::warn!(worker = self.worker, transactional_id = id, %fault, "it could not be ended");
+                false
+            }
+        }
     }
 }

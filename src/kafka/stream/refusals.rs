@@ -10,6 +10,12 @@ use crate::pipeline::Position;
 use nik_wire::Reason;
 use nik_wire::process::Outcome;
 
+/// A batch that was refused for its size is sent again in this many parts, before its records are
+/// sent one by one: each of those waits for an answer of the brokers.
+const PARTS: usize = 4;
+/// Parts of this many records are no limit any more.
+const LARGEST_PART: usize = 4096;
+
 /// How a record's outcome is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
@@ -63,10 +69,6 @@ pub enum By {
 }
 
 impl Attempt {
-    pub fn is_alone(self) -> bool {
-        matches!(self, Self::Alone(_))
-    }
-
     /// Whether the outcome gets the clock's time in place of the record's.
     pub fn uses_clock(self) -> bool {
         self.changes().clock
@@ -131,17 +133,40 @@ pub struct Refusals {
     /// `first_tag`, so that a late delivery report of an older epoch matches none of them.
     sent: Vec<Position>,
     first_tag: usize,
+    /// The most records that may be on their way together, since a batch was refused for its size.
+    /// It grows with each commit.
+    part: Option<usize>,
+    /// How many of `sent` were acknowledged before the next was sent, and whether that is alone.
+    acknowledged: usize,
+    has_alone: bool,
 }
 
 impl Refusals {
-    /// Whether no record is known to be refused.
+    /// Whether nothing was refused since the latest commits.
     pub fn is_empty(&self) -> bool {
-        self.attempts.is_empty()
+        self.attempts.is_empty() && self.part.is_none()
     }
 
     /// How the outcome of this record is to be sent.
     pub fn attempt(&self, position: Position) -> Attempt {
         self.attempts.get(&position).copied().unwrap_or(Attempt::Normal)
+    }
+
+    /// Whether what was sent must be acknowledged before a record is sent in this way, so that it is
+    /// in no batch with it.
+    pub fn is_apart(&mut self, attempt: Attempt) -> bool {
+        if self.is_empty() {
+            return false;
+        }
+        let is_alone = matches!(attempt, Attempt::Alone(_));
+        let under_way = self.sent.len() - self.acknowledged;
+        let is_full = self.part.is_some_and(|part| under_way >= part);
+        let is_apart = under_way > 0 && (is_alone || self.has_alone || is_full);
+        if is_apart {
+            self.acknowledged = self.sent.len();
+        }
+        self.has_alone = is_alone;
+        is_apart
     }
 
     /// The tag by which a delivery report names this record.
@@ -164,11 +189,20 @@ impl Refusals {
         *attempt = attempt.after(code, by);
     }
 
-    /// Notes the refusals in delivery reports, except those that say nothing about the record.
+    /// Notes the refusals in delivery reports, except those that say nothing about the record: a
+    /// large batch may be refused for its own size.
     pub fn note_reports(&mut self, reports: &[Refused]) {
+        let too_large = reports.iter().filter(|it| it.code == Code::MessageSizeTooLarge).count();
+        let part = self.part.map_or(too_large, |part| part.min(too_large)) / PARTS;
+        let in_parts = part > 1;
+        if in_parts {
+            self.part = Some(part);
+        }
         for report in reports.iter().filter(|report| is_permanent(report.code)) {
             let index = report.tag.checked_sub(self.first_tag);
-            if let Some(&position) = index.and_then(|index| self.sent.get(index)) {
+            if let Some(&position) = index.and_then(|index| self.sent.get(index))
+                && !(in_parts && report.code == Code::MessageSizeTooLarge)
+            {
                 self.note(position, report.code, By::Broker);
             }
         }
@@ -178,10 +212,12 @@ impl Refusals {
     pub fn forget_tags(&mut self) {
         self.first_tag += self.sent.len();
         self.sent.clear();
+        (self.acknowledged, self.has_alone) = (0, false);
     }
 
     /// Forgets the records before `positions`, which are committed.
     pub fn committed(&mut self, positions: impl Iterator<Item = Position>) {
+        self.part = self.part.map(|part| part * PARTS).filter(|&part| part < LARGEST_PART);
         if !self.attempts.is_empty() {
             let next: HashMap<i32, i64> = positions.map(Into::into).collect();
             self.attempts
@@ -203,6 +239,8 @@ mod tests {
 
     const RECORD: Position = Position { partition: 3, offset: 42 };
     const OTHER: Position = Position { partition: 5, offset: 7 };
+    const ALONE: Attempt =
+        Attempt::Alone(Changes { clock: false, size_refusals: 0, reply: Reply::Untried });
     const FAILURE: Outcome = Outcome::Failure { reason: Reason::TooManyNiks, process: None };
 
     fn result() -> Outcome {
@@ -215,7 +253,7 @@ mod tests {
         let far = Position { partition: i32::MAX, offset: i64::MAX };
         let tags = [RECORD, far, OTHER].map(|position| refusals.tag(position));
         refusals.note_reports(&[Refused { tag: tags[1], code: Code::InvalidRecord }]);
-        assert!(refusals.attempt(far).is_alone());
+        assert_eq!(refusals.attempt(far), ALONE);
         assert_eq!(refusals.attempt(RECORD), Attempt::Normal);
     }
 
@@ -233,12 +271,60 @@ mod tests {
     fn the_first_refusal_by_a_broker_only_sends_a_record_alone() {
         let mut refusals = Refusals::default();
         refusals.note(RECORD, Code::MessageSizeTooLarge, By::Broker);
-        assert!(refusals.attempt(RECORD).is_alone());
+        assert_eq!(refusals.attempt(RECORD), ALONE);
         assert_eq!(refusals.attempt(RECORD).fallback(&result()), Fallback::None);
         refusals.note(RECORD, Code::MessageSizeTooLarge, By::Broker);
         let fallback = refusals.attempt(RECORD).fallback(&result());
         assert_eq!(fallback, Fallback::Smaller(Reason::ResultTooLarge, Truncation::Whole));
         assert_eq!(refusals.attempt(Position { offset: 43, ..RECORD }), Attempt::Normal);
+    }
+
+    #[test]
+    fn a_batch_that_is_too_large_is_sent_in_ever_smaller_parts_and_in_the_end_one_by_one() {
+        let mut refusals = Refusals::default();
+        let mut refuse = |records: usize| {
+            refusals.forget_tags();
+            let offsets = (0..records).map(|it| RECORD.offset + i64::try_from(it).unwrap());
+            let tags = offsets.map(|offset| refusals.tag(Position { offset, ..RECORD }));
+            let code = Code::MessageSizeTooLarge;
+            let reports: Vec<_> = tags.map(|tag| Refused { tag, code }).collect();
+            refusals.note_reports(&reports);
+            (refusals.part, refusals.attempt(RECORD))
+        };
+        for (records, part) in [(1437, 359), (359, 89), (89, 22), (20, 5)] {
+            assert_eq!(refuse(records), (Some(part), Attempt::Normal));
+        }
+        assert_eq!(refuse(5), (Some(5), ALONE));
+        refusals.committed([Position { offset: 50, ..RECORD }].into_iter());
+        assert_eq!((refusals.part, refusals.attempt(RECORD)), (Some(20), Attempt::Normal));
+        for _ in 0..4 {
+            refusals.committed(std::iter::empty());
+        }
+        assert!(refusals.is_empty());
+    }
+
+    #[test]
+    fn full_parts_and_records_that_are_sent_alone_are_acknowledged_before_the_next() {
+        let mut refusals = Refusals { part: Some(3), ..Refusals::default() };
+        let mut is_apart = |attempt| {
+            let is_apart = refusals.is_apart(attempt);
+            refusals.tag(RECORD);
+            is_apart
+        };
+        assert_eq!([Attempt::Normal; 4].map(&mut is_apart), [false, false, false, true]);
+        assert_eq!([ALONE, ALONE, Attempt::Normal].map(&mut is_apart), [true; 3]);
+        assert_eq!([Attempt::Normal, ALONE].map(&mut is_apart), [false, true]);
+        refusals.forget_tags();
+        assert!(!refusals.is_apart(ALONE), "the epoch was acknowledged");
+    }
+
+    #[test]
+    fn a_record_that_the_client_refused_is_in_no_batch_with_those_before_it() {
+        let mut refusals = Refusals::default();
+        assert!(!refusals.is_apart(refusals.attempt(OTHER)));
+        refusals.tag(OTHER);
+        refusals.note(RECORD, Code::InvalidTimestamp, By::Client);
+        assert!(refusals.is_apart(refusals.attempt(RECORD)));
     }
 
     #[test]
@@ -321,7 +407,7 @@ mod tests {
         refusals.note(OTHER, Code::InvalidTimestamp, By::Client);
         refusals.committed([Position { offset: 43, ..RECORD }].into_iter());
         assert_eq!(refusals.attempt(RECORD), Attempt::Normal);
-        assert!(refusals.attempt(OTHER).is_alone());
+        assert_ne!(refusals.attempt(OTHER), Attempt::Normal);
     }
 
     #[test]
@@ -331,6 +417,6 @@ mod tests {
         refusals.note(OTHER, Code::InvalidTimestamp, By::Client);
         refusals.revoked(&[3, 4]);
         assert_eq!(refusals.attempt(RECORD), Attempt::Normal);
-        assert!(refusals.attempt(OTHER).is_alone());
+        assert_ne!(refusals.attempt(OTHER), Attempt::Normal);
     }
 }

@@ -208,16 +208,13 @@ impl OpenBatch {
                     return Ok(self.hold_back(input));
                 }
             }
-            if attempt.is_alone() {
+            if self.refusals.is_apart(attempt) {
                 self.settle()?; // so that earlier outcomes are not in its batch
             }
             match self.produce(input, &outcome, truncation, attempt)? {
                 Sent::Refused(code) => self.refusals.note(input.position, code, By::Client),
                 Sent::Queued => {
                     self.add(input, &outcome, attempt);
-                    if attempt.is_alone() {
-                        self.settle()?;
-                    }
                     return Ok(Processed::Done);
                 }
             }

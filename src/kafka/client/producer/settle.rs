@@ -61,8 +61,7 @@ impl Ending {
 
 impl OutputProducer {
     /// Takes over the transactional id of a producer that left a transaction open, and ends that
-    /// again. Returns how, or `None` if nothing shows how it ended. `settings.unsettled` holds what
-    /// is known about that.
+    /// again. Returns how, or `None` if the coordinator does not know how it ended.
     pub fn take_over(
         settings: ProducerSettings,
         is_stopped: impl Fn() -> bool + Send + 'static,

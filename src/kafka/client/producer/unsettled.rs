@@ -40,11 +40,6 @@ pub struct Endings {
 }
 
 impl Endings {
-    /// Those of an id whose last transaction ended in this way, if that is known.
-    pub fn ended(last: Option<Ending>) -> Unsettled {
-        Arc::new(Mutex::new(Self { last, ..Self::default() }))
-    }
-
     /// The next transaction begins.
     pub fn begin(&mut self) {
         (self.last, self.written) = (None, None);
