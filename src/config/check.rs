@@ -248,8 +248,8 @@ const PROTECTED: &[(&str, &[&str], &str)] = &[
     ("partitioner", &[], "an outcome's partition is determined by its request"),
     (
         "enable.partition.eof",
-        &["false"],
-        "the workers do not expect events at the end of partitions",
+        &["true"],
+        "positions move past the markers of transactions by events at the end of partitions",
     ),
 ];
 

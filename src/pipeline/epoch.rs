@@ -69,6 +69,9 @@ impl Pace {
     }
 }
 
+/// How long positions without outcomes wait for a commit. Only monitors of the group's lag need it.
+const POSITIONS_INTERVAL: Duration = Duration::from_secs(1);
+
 /// What an epoch's outcomes add to the counters when it is committed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -132,8 +135,9 @@ impl Tally {
 struct OffsetRange {
     partition: i32,
     first: i64,
-    /// The offset after the last record: the one to commit.
+    /// The offset after the last record, or after markers that follow it: the one to commit.
     next: i64,
+    has_records: bool,
 }
 
 /// The records processed since the last commit: their positions, timestamps and counts.
@@ -162,18 +166,29 @@ impl Epoch {
     ) {
         let Position { partition, offset } = record.into();
         self.opened.get_or_insert(now);
-        if self.ranges.get(self.latest).is_none_or(|range| range.partition != partition) {
-            let known = self.ranges.iter().position(|range| range.partition == partition);
-            self.latest = known.unwrap_or_else(|| {
-                self.ranges.push(OffsetRange { partition, first: offset, next: offset });
-                self.ranges.len() - 1
-            });
-        }
-        self.ranges[self.latest].next = offset + 1;
+        let range = self.range(partition, offset);
+        (range.next, range.has_records) = (offset + 1, true);
         self.timestamps.extend(timestamp);
         self.bytes += bytes;
         self.records += 1;
         self.tally.add(outcome);
+    }
+
+    /// Notes that a partition has no request from one offset to another. Offsets must ascend.
+    pub fn skip(&mut self, partition: i32, from: i64, to: i64) {
+        self.range(partition, from).next = to;
+    }
+
+    /// The range of a partition, which begins at `first` if it is new.
+    fn range(&mut self, partition: i32, first: i64) -> &mut OffsetRange {
+        if self.ranges.get(self.latest).is_none_or(|range| range.partition != partition) {
+            let known = self.ranges.iter().position(|range| range.partition == partition);
+            self.latest = known.unwrap_or_else(|| {
+                self.ranges.push(OffsetRange { partition, first, next: first, has_records: false });
+                self.ranges.len() - 1
+            });
+        }
+        &mut self.ranges[self.latest]
     }
 
     /// Counts that the last record's outcome does not carry the timestamp of its request.
@@ -191,13 +206,14 @@ impl Epoch {
         self.tally.explain(outcome, explained);
     }
 
+    /// Whether there is nothing to commit.
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        self.ranges.is_empty()
     }
 
     /// Whether no record of this partition is in the epoch.
     pub fn has_none_of(&self, partition: i32) -> bool {
-        let is_of = |range: &OffsetRange| range.partition == partition;
+        let is_of = |range: &OffsetRange| range.partition == partition && range.has_records;
         !self.ranges.get(self.latest).is_some_and(is_of) && !self.ranges.iter().any(is_of)
     }
 
@@ -246,7 +262,11 @@ impl Epoch {
         now: Instant,
     ) -> Duration {
         let Some(opened) = self.opened else {
-            return cadence.interval;
+            return if self.is_empty() {
+                cadence.interval
+            } else {
+                (last_commit + POSITIONS_INTERVAL).saturating_duration_since(now)
+            };
         };
         let next = (last_commit + cadence.min_interval).min(opened + cadence.interval);
         next.saturating_duration_since(now)
@@ -291,6 +311,20 @@ mod tests {
         assert_eq!(epoch.tally().outcomes(), 5);
         epoch.clear();
         assert!(epoch.is_empty() && epoch.positions().next().is_none());
+    }
+
+    #[test]
+    fn positions_without_outcomes_are_committed_with_the_next_outcome_or_after_a_second() {
+        let start = Instant::now();
+        let mut epoch = Epoch::default();
+        epoch.skip(3, 42, 45);
+        assert!(!epoch.is_empty() && epoch.has_none_of(3) && !epoch.is_due(&CADENCE, start));
+        assert_eq!(epoch.time_until_commit(&CADENCE, start, start), POSITIONS_INTERVAL);
+        epoch.add((3, 45), None, 10, &failure(), start);
+        epoch.skip(3, 46, 47);
+        assert_eq!(epoch.positions().collect::<Vec<_>>(), [(3, 47)].map(Position::from));
+        assert_eq!(epoch.starts().collect::<Vec<_>>(), [(3, 42)].map(Position::from));
+        assert_eq!(epoch.time_until_commit(&CADENCE, start, start), CADENCE.min_interval);
     }
 
     #[test]

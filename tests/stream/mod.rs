@@ -16,6 +16,7 @@ mod late_requests;
 mod leaders;
 mod ledger;
 mod leftovers;
+mod markers;
 mod membership;
 mod metrics;
 mod obstacles;

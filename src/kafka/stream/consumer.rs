@@ -41,6 +41,12 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// What was fetched.
 pub enum Event<'a> {
     Record(Record<'a>),
+    /// There is no request from the first offset of the partition up to the second one.
+    Gap {
+        partition: i32,
+        from: i64,
+        to: i64,
+    },
     /// Must be answered by [`GroupConsumer::fail`], after what was read of it is committed.
     Failure(Failure),
 }
@@ -119,6 +125,13 @@ impl GroupConsumer {
         while let Some(fetched) = self.consumer.next() {
             let record = match fetched {
                 Ok(record) => record,
+                Err(ConsumeError { code: Code::PartitionEOF, at: Some(end), .. }) => {
+                    let Position { partition, offset: to } = end;
+                    match self.tracks.borrow_mut().ended(end) {
+                        Some(from) => return Ok(Some(Event::Gap { partition, from, to })),
+                        None => continue,
+                    }
+                }
                 Err(error) => match self.failed(&error)? {
                     Some(failure) => return Ok(Some(Event::Failure(failure))),
                     None => continue,

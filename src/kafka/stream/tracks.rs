@@ -165,6 +165,21 @@ impl Tracks {
         Arrival::Process
     }
 
+    /// The partition was read up to `end`. Returns the position before, if only markers and aborted
+    /// records were between.
+    pub fn ended(&mut self, end: Position) -> Option<i64> {
+        let track = self.find(end.partition)?;
+        let is_reading = matches!(track.state, State::Reading { .. });
+        if !is_reading || end.offset <= track.position.offset {
+            return None;
+        }
+        let from = track.position.offset;
+        // That of the record before would look like a truncated log if a leader since then wrote
+        // the markers.
+        (track.position.offset, track.position.leader_epoch) = (end.offset, None);
+        Some(from)
+    }
+
     /// A record was fetched and is not processed. The first one after a batch that cannot be read
     /// shows where that ends.
     pub fn dropped(&mut self, record: Position) {
@@ -290,6 +305,22 @@ mod tests {
         assert_eq!(tracks.arrived(0, 8, None), Arrival::JumpedBack(reason));
         tracks.sought(0, 5);
         assert_eq!(tracks.arrived(0, 5, None), Arrival::Process);
+    }
+
+    #[test]
+    fn the_end_of_a_partition_moves_its_position_past_markers_while_it_is_read() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        let end = |offset| Position { partition: 0, offset };
+        assert_eq!(tracks.ended(end(7)), None, "not assigned");
+        tracks.start(0, position(5, 0), now);
+        assert_eq!(tracks.arrived(0, 5, Some(2)), Arrival::Process);
+        assert_eq!(tracks.ended(end(6)), None);
+        assert_eq!(tracks.position(0).and_then(|it| it.leader_epoch), Some(2));
+        assert_eq!(tracks.ended(end(8)), Some(6));
+        assert_eq!(tracks.position(0).map(|it| (it.offset, it.leader_epoch)), Some((8, None)));
+        assert_eq!(tracks.arrived(0, 8, Some(3)), Arrival::Process);
+        tracks.stand(0, Standing::Corrupt { offset: 9 }, now);
+        assert_eq!(tracks.ended(end(20)), None);
     }
 
     #[test]

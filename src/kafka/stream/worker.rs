@@ -146,6 +146,7 @@ impl Worker {
                         self.consumer.seek([record.position()].into_iter())?;
                     }
                 }
+                Event::Gap { partition, from, to } => self.batch.epoch.skip(partition, from, to),
                 Event::Failure(failure) => {
                     self.commit()?; // what was read of the partition is fine
                     self.consumer.fail(failure)?;
@@ -174,6 +175,7 @@ impl Worker {
                 batch.settle()?;
                 let metadata = batch.group_metadata.clone().ok_or(Cause::NotAMember)?;
                 let positions = consumer.to_commit(batch.epoch.positions());
+                batch.producer.begin()?; // positions alone open no transaction
                 batch.producer.commit(positions, metadata)?;
             }
             Guarantee::AtLeastOnce => {

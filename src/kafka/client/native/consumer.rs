@@ -76,10 +76,11 @@ impl Owned {
         unsafe { self.0.as_ref() }
     }
 
-    /// Whether it arrives again after a seek: a record, or an error in place of records.
+    /// Whether it arrives again after a seek: a record, an error in place of records, or the end of
+    /// a partition.
     fn is_data(&self) -> bool {
         let error = self.message().err;
-        error == NO_ERROR || is_unreadable(error.into())
+        error == NO_ERROR || is_unreadable(error.into()) || Code::from(error) == Code::PartitionEOF
     }
 }
 
@@ -93,7 +94,7 @@ impl Drop for Owned {
 /// What was fetched and not handed out.
 pub struct Dropped {
     pub position: Position,
-    /// Or it cannot be read.
+    /// Or it cannot be read, or is the end of the partition.
     pub is_record: bool,
 }
 
@@ -295,8 +296,8 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
         Some(self.record_or_error(message))
     }
 
-    /// Drops the records that were fetched, and the batches that cannot be read; returns them in
-    /// their order. Other errors remain, because librdkafka may report them only once.
+    /// Drops the records that were fetched, the batches that cannot be read and the ends of
+    /// partitions; returns them in their order. Other errors remain, because librdkafka may report them only once.
     pub fn drop_fetched(&self) -> Vec<Dropped> {
         let mut dropped = Vec::new();
         self.fetched.borrow_mut().retain(|it| {

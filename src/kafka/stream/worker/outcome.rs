@@ -35,7 +35,7 @@ impl OpenBatch {
     /// Notes that a record is being processed. The judge that is in force at an epoch's first record
     /// judges all of it.
     pub fn receive<'a>(&mut self, record: &'a Record<'a>) -> Input<'a> {
-        if self.epoch.is_empty() {
+        if self.epoch.records() == 0 {
             self.shared.judge.refresh(&mut self.judge);
         }
         let input = Input::of(record, &self.judge.dating.timestamps, self.now_ms);
