@@ -89,7 +89,7 @@ fn the_reference_lists_every_metric_with_its_type_and_labels() {
 
 #[test]
 fn each_obstacle_has_its_row_with_a_section_of_the_runbook() {
-    let rows = column("| cause | requests wait because |");
+    let rows = column("| cause | means that |");
     let expected = Obstacle::ALL.map(|it| format!("[{}](runbook.md#{})", it.label(), it.runbook()));
     assert_eq!(rows, expected);
     let runbook = read("docs/runbook.md").to_lowercase();

@@ -92,7 +92,7 @@ const LENGTH: [Explanation; 3] = [
         rule: "The NIK has fewer than 16 characters.",
         source: NIK_LAW,
         say: "A NIK has 16 digits. Please enter all of them as on the identity card.",
-        look: "an input field that cuts off, and a producer that joins the NIK from parts and drops their zeros.",
+        look: "an input field that is too short, and a producer that joins the NIK from parts without their leading zeros.",
     },
     Explanation {
         name: "too_long",
@@ -136,7 +136,7 @@ const AREA: [Explanation; 5] = [
         name: "unknown_kecamatan",
         rule: "The regency is known, and the first six digits are not the code of a kecamatan, current or retired.",
         source: NIK_LAW,
-        say: "Please compare the first six digits with the identity card. If they agree, the office may have to decide.",
+        say: "Please compare the first six digits with the identity card. If they agree, a person has to check the card.",
         look: "`nik-stream regions lookup` with these digits. If the share rises after a decree, the region data is old.",
     },
     Explanation {
@@ -168,7 +168,7 @@ const DOB: [Explanation; 6] = [
         rule: "The 9th and 10th digits are not 01 to 12.",
         source: NIK_LAW,
         say: "The 9th and 10th digits are the month of birth. Please compare them with the identity card.",
-        look: "a producer that swaps day and month: then every day after the 12th ends here.",
+        look: "a producer that swaps day and month: then every date after the 12th of a month has this reason.",
     },
     Explanation {
         name: "no_such_day",
@@ -182,7 +182,7 @@ const DOB: [Explanation; 6] = [
         rule: "The date exists only after the reference date.",
         source: NIK_LAW,
         say: "The date of birth is in the future. Please compare the 7th to 12th digits with the identity card.",
-        look: "`rules.reference_date` and the timestamps of the requests: a wrong clock makes birthdays late.",
+        look: "`rules.reference_date`, and the timestamps of the requests: if the producer's clock is behind, today's dates are in the future.",
     },
     Explanation {
         name: "below_min_age",
@@ -198,7 +198,7 @@ const GENDER: [Explanation; 1] = [Explanation {
     rule: "The seventh digit is 8 or 9. It is 0 to 3 for a man and 4 to 7 for a woman.",
     source: NIK_LAW,
     say: "The seventh digit is at most 7. Please compare it with the identity card.",
-    look: "the same as for `day_out_of_range`, which comes with it.",
+    look: "the same as for `day_out_of_range`, which always occurs with it.",
 }];
 
 const COMPUTERIZED: [Explanation; 3] = [
@@ -281,7 +281,7 @@ const DECLARED: [Explanation; 4] = [
     },
     Explanation {
         name: "not_comparable",
-        rule: "The NIK has no day that exists, no gender or no known area to compare with, or no table knows the declared area.",
+        rule: "The NIK has no existing date, no gender or no known area to compare with, or the declared area is not in the region data.",
         source: NIK_LAW,
         say: "What the reason of that section asks to say.",
         look: "the reason of that section.",
@@ -308,7 +308,7 @@ const FAILURES: [Explanation; 8] = [
         rule: "The request is not UTF-8, starts with a byte order mark, is not JSON, is nested deeper than 128, contains an escaped lone surrogate, or has bytes after the object.",
         source: REQUESTS,
         say: "Send one JSON object in UTF-8, with the NIKs as strings: a number with a leading zero is not JSON.",
-        look: "the serializer of the producer: Avro and Protobuf end here, and a schema id before the JSON unless `topics.framing` is `either`.",
+        look: "the serializer of the producer: it writes Avro or Protobuf, or a schema id before the JSON while `topics.framing` is `plain`.",
     },
     Explanation {
         name: "invalid_request",
