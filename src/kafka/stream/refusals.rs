@@ -13,7 +13,7 @@ use nik_wire::process::Outcome;
 /// A batch that was refused for its size is sent again in this many parts, before its records are
 /// sent one by one: each of those waits for an answer of the brokers.
 const PARTS: usize = 4;
-/// Parts of this many records are no limit any more.
+/// From this many records on, the size of a part is no longer limited.
 const LARGEST_PART: usize = 4096;
 
 /// How a record's outcome is sent.
