@@ -21,6 +21,9 @@ use crate::pipeline::Position;
 /// How long the next record may take to arrive; a change of the partition's leader fits in.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(200);
+/// The limits of what is fetched at once.
+const BATCH_RECORDS: usize = 256;
+const BATCH_BYTES: usize = 1024 * 1024;
 
 /// The context of a client that is in no group.
 struct Callbacks {
@@ -64,6 +67,8 @@ impl Scanner {
     pub fn start(&mut self, partition: usize, offsets: Range<i64>) -> Result<(), CommandError> {
         let partition = i32::try_from(partition).unwrap_or(i32::MAX);
         (self.partition, self.offsets) = (partition, offsets);
+        // What was fetched before may be of the same partition, such as its end.
+        while self.client.next().is_some() {}
         if self.offsets.is_empty() {
             return Ok(());
         }
@@ -77,7 +82,7 @@ impl Scanner {
     pub fn next(&mut self) -> Result<Option<Record<'_>>, CommandError> {
         let mut deadline = None;
         while !self.offsets.is_empty() {
-            match self.client.poll(POLL) {
+            match self.client.next() {
                 // A record of the partition before may still be in the queue.
                 Some(Ok(record)) if record.partition() == self.partition => {
                     let offset = record.offset();
@@ -96,14 +101,26 @@ impl Scanner {
                     }
                 }
                 Some(Err(error)) => self.check(&error)?,
-                Some(Ok(_)) | None => {}
-            }
-            if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + RECORD_TIMEOUT) {
-                return Err(self.failed(format!("no record for {} s", RECORD_TIMEOUT.as_secs())));
+                Some(Ok(_)) => {}
+                None => {
+                    let at_most = || Instant::now() + RECORD_TIMEOUT;
+                    self.fetch(*deadline.get_or_insert_with(at_most))?;
+                }
             }
         }
         self.offsets = 0..0;
         Ok(None)
+    }
+
+    /// Waits for records or errors.
+    fn fetch(&self, deadline: Instant) -> Result<(), CommandError> {
+        if Instant::now() > deadline {
+            return Err(self.failed(format!("no record for {} s", RECORD_TIMEOUT.as_secs())));
+        }
+        if self.client.fetch(POLL) {
+            self.client.fetch_more(BATCH_RECORDS, BATCH_BYTES);
+        }
+        Ok(())
     }
 
     /// Passes on an error that librdkafka does not mend by itself.

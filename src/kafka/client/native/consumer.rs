@@ -221,13 +221,7 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
         self.client.context()
     }
 
-    /// The next record or error; `None` if neither arrived within `timeout`. Callbacks run inside
-    /// this call.
-    pub fn poll(&self, timeout: Duration) -> Option<Result<Record<'_>, ConsumeError>> {
-        Some(self.record_or_error(self.poll_native(timeout)?))
-    }
-
-    fn poll_native(&self, timeout: Duration) -> Option<Owned> {
+    fn poll(&self, timeout: Duration) -> Option<Owned> {
         // SAFETY: see the module's argument; the message is ours from here on.
         let message =
             unsafe { sys::rd_kafka_consumer_poll(self.client.native_ptr(), millis(timeout)) };
@@ -255,7 +249,7 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
     /// Waits up to `timeout` for a record or an error, and keeps it for [`Self::next`]. Callbacks
     /// run inside this call.
     pub fn fetch(&self, timeout: Duration) -> bool {
-        let message = self.poll_native(timeout);
+        let message = self.poll(timeout);
         let is_found = message.is_some();
         self.fetched.borrow_mut().extend(message);
         is_found
