@@ -109,9 +109,21 @@ fn copy(stage: &Stage, name: &str, records: &[Record]) -> String {
     topic
 }
 
-/// The place of a record as an example names it.
-fn example(kind: &str, topic: &str, partition: i32, offset: i64) -> (String, String, i64, i64) {
+/// Kind, topic, partition and offset of a fault.
+type Example = (String, String, i64, i64);
+
+fn example(kind: &str, topic: &str, partition: i32, offset: i64) -> Example {
     (kind.to_owned(), topic.to_owned(), partition.into(), offset)
+}
+
+/// The examples of a report.
+fn examples(report: &Value) -> BTreeSet<Example> {
+    let examples = report["examples"].as_array().expect("examples").iter().map(|it| {
+        let number = |name: &str| it[name].as_i64().expect("a number");
+        let text = |name: &str| it[name].as_str().expect("a text").to_owned();
+        (text("kind"), text("topic"), number("partition"), number("offset"))
+    });
+    examples.collect()
 }
 
 #[test]
@@ -164,12 +176,7 @@ fn exactly_what_is_hidden_doubled_altered_or_misplaced_is_found() {
         .set("topics.failures", &copy(&stage, "failures-copy", &failures));
     let (report, code) = audited(&settings, &[]);
     assert_eq!((faults(&report), code), ([3, 2, 2, 0], Some(1)), "{report}");
-    let found = report["examples"].as_array().expect("examples").iter().map(|it| {
-        let number = |name: &str| it[name].as_i64().expect("a number");
-        let text = |name: &str| it[name].as_str().expect("a text").to_owned();
-        (text("kind"), text("topic"), number("partition"), number("offset"))
-    });
-    assert_eq!(found.collect::<BTreeSet<_>>(), expected);
+    assert_eq!(examples(&report), expected);
 
     // The requests of the same outcomes are another group's.
     let other = settings.clone().set("topics.requests", &copy(&stage, "requests-copy", &[]));
@@ -288,18 +295,40 @@ fn replies_other_partition_counts_refused_results_and_times_ahead_count_as_right
 #[test]
 fn a_wrong_rule_shows_in_all_and_only_the_answers_that_it_changes() {
     let stage = Stage::new(shared(), "ruled", 3);
-    let requests: Vec<_> = Requests::new(0, 3).take(300).collect();
-    let planted = stage.settings().set("rules.min_age", "60");
+    let count = 100;
+    let requests: Vec<_> = Requests::new(0, 3).take(count).collect();
+    let planted = stage.settings().set("rules.min_age", "30");
     answer(&stage, &planted, &requests, &[]);
     assert_clean(&planted, &[]);
+
     let regions = nik::dataset::regions(nik::region::RetiredCodes::All).expect("the data");
-    let wrong = nik_wire::process::Settings { min_age: 60, ..Default::default() };
+    let wrong = nik_wire::process::Settings { min_age: 30, ..Default::default() };
     let (mut right, mut wrong) = (judge(), Processor::new(regions.into(), wrong));
-    let changed = requests.iter().filter(|it| outcome(&mut right, it) != outcome(&mut wrong, it));
-    let changed = changed.count() as u64;
-    assert!(changed > 50, "{changed}");
+    let (results, failures) = stage.outcomes(shared());
+    let results = results.iter().map(|it| (&stage.results, it));
+    let failures = failures.iter().map(|it| (&stage.failures, it));
+    let mut changed = BTreeSet::new();
+    for (topic, found) in results.chain(failures) {
+        let request = requests.iter().find(|it| it.key == found.key);
+        let request = request.expect("outcomes keep the key of their request");
+        if outcome(&mut right, request) != outcome(&mut wrong, request) {
+            changed.insert(example("different", topic, found.partition, found.offset));
+        }
+    }
     let (report, code) = audited(&stage.settings(), &[]);
-    assert_eq!((faults(&report), code), ([0, 0, changed, 0], Some(1)), "{report}");
+    assert_eq!((faults(&report), code), ([0, 0, changed.len() as u64, 0], Some(1)), "{report}");
+
+    // An audit names ten places at most, and each request is dated a day before the last.
+    let mut named = BTreeSet::new();
+    for days in (0..count).step_by(10) {
+        let age = |days: usize| format!("{}s", (days * 86_400).max(1));
+        let (since, until) = (age(days + 10), age(days));
+        let arguments = ["audit", "--json", "--since", &since, "--until", &until];
+        let said = say(&stage.settings(), &arguments);
+        named.extend(examples(&serde_json::from_str(&said.out).expect("JSON")));
+    }
+    assert_eq!(named, changed);
+    assert!((20..80).contains(&changed.len()), "{}", changed.len());
 }
 
 #[test]
