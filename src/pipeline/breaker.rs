@@ -41,8 +41,8 @@ pub enum BreakerState {
         /// When it becomes half-open.
         until: Instant,
     },
-    /// They may. The window starts empty; the breaker opens again, or closes when the window is
-    /// full.
+    /// They may. The window starts empty: the breaker opens again if it gets too many failures, and
+    /// closes once it is full.
     HalfOpen,
     /// They may, however many, because an operator said so. It closes after a cool-down without a
     /// flood. A good window alone does not close it: records of a flooded partition are interleaved

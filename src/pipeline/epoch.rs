@@ -22,9 +22,9 @@ pub struct Cadence {
     pub bytes: usize,
 }
 
-/// The most bytes of outcomes in an epoch: fewer than the operator allows while the brokers take so
-/// long (a quota, a full disk) that a transaction comes near its timeout. The workers of an instance
-/// share it, since what slows the brokers down concerns all of them.
+/// The most bytes of outcomes in an epoch. It falls below the operator's setting while the brokers
+/// are so slow (a quota, a full disk) that a transaction comes near its timeout. The workers of an
+/// instance share it, since what slows the brokers down concerns all of them.
 #[derive(Debug)]
 pub struct Pace {
     limit: AtomicUsize,
@@ -155,7 +155,8 @@ pub struct Epoch {
 
 impl Epoch {
     /// Adds a record whose outcome of `bytes` was handed to the producer. `timestamp` is the
-    /// request's, in milliseconds since 1970, if it is plausible. Offsets of a partition must ascend.
+    /// request's, in milliseconds since 1970, if it is plausible. Offsets of a partition must
+    /// ascend.
     pub fn add(
         &mut self,
         record: impl Into<Position>,
@@ -196,7 +197,7 @@ impl Epoch {
         self.tally.replaced[cause as usize] += 1;
     }
 
-    /// Counts the latest record's key, which holds a NIK.
+    /// Counts that the last record's key holds a NIK.
     pub fn note_nik_in_key(&mut self) {
         self.tally.niks_in_keys += 1;
     }

@@ -66,7 +66,8 @@ impl Judge {
 
 /// The judge in force. Each worker has a copy, which it exchanges between two epochs, so that all
 /// outcomes of an epoch are by one judge. Each worker compares the version before every epoch, so a
-/// partition that moves to another worker of this process is never judged by an earlier judge again.
+/// partition that moves to another worker of this process is never judged by an earlier judge
+/// again.
 pub struct JudgeInForce {
     version: AtomicU64,
     judge: Mutex<Judge>,

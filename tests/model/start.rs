@@ -25,5 +25,5 @@ pub fn start(group: Option<u8>, own: Option<u8>, entry: Option<u8>, is_kept: boo
 }
 
 fn committed(position: u8) -> Committed {
-    Committed { offset: position.into(), leader_epoch: None, topic_id: None, reset_ms: 0 }
+    Committed::at(position.into())
 }

@@ -100,7 +100,7 @@ struct Found {
     right: bool,
 }
 
-/// The document is JSON.
+/// What is wrong with a document that is JSON.
 fn invalid(document: &str) -> Option<Detail> {
     let mut nik = Found { times: 0, right: true };
     let mut process = Found { times: 0, right: true };

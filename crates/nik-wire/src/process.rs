@@ -36,7 +36,7 @@ impl Default for Settings {
     }
 }
 
-/// What outcomes keep to themselves. By default nothing.
+/// What outcomes do not show of a request; by default they show everything.
 #[derive(Clone, Debug, Default)]
 pub struct Privacy {
     /// Results hold the tokens of this key in the places of NIKs.
@@ -116,8 +116,8 @@ impl Processor {
     }
 
     /// Judges each element of the list, in order, and calls `visit` with the reason of each section
-    /// (`None`: valid), or with `None` for an element that is not a NIK. Of a request that is refused
-    /// it judges nothing.
+    /// (`None`: valid), or with `None` for an element that is not a NIK. Of a request that is
+    /// refused it judges nothing.
     pub fn judge_each(
         &mut self,
         value: &[u8],
@@ -231,8 +231,9 @@ impl Judgement<'_> {
         }
     }
 
-    /// Judges and writes all elements. It is compiled separately for each kind of list, each process
-    /// and each naming, so that the loop does not branch on them and computes only what it writes.
+    /// Judges and writes all elements. It is compiled separately for each kind of list, each
+    /// process and each naming, so that the loop does not branch on them and computes only what it
+    /// writes.
     fn write<'a, const FULL: bool, N: Naming>(
         &self,
         elements: impl Iterator<Item = Result<Nik<'a>, Unreadable<'a>>>,
@@ -260,8 +261,8 @@ impl Judgement<'_> {
         summary
     }
 
-    /// Judges, explains and writes all elements, and compares them with what they declare. It is not
-    /// inlined, so that it does not burden the other processes.
+    /// Judges, explains and writes all elements, and compares them with what they declare. It is
+    /// not inlined, so that it does not burden the other processes.
     #[inline(never)]
     fn explain<'a, N: Naming>(
         &self,

@@ -134,7 +134,7 @@ impl<'a> Request<'a> {
         elements.iter().map(move |element| {
             let text = element.text.map(|text| text.of(document, arena));
             let raw = &document.as_bytes()[element.raw.range()];
-            // That of a claim is the text of its NIK only.
+            // The text of a claim is that of its NIK, not of the element.
             let unreadable =
                 || Unreadable { raw, text: text.filter(|_| raw.first() != Some(&b'{')) };
             text.and_then(Nik::new).ok_or_else(unreadable)

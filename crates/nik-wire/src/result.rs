@@ -176,8 +176,8 @@ impl<N: Naming> ResultBody<'_, N> {
         self.end(summary);
     }
 
-    /// Inserts the errors, which are rare, and appends the end of `data` and the counts; returns the
-    /// offset of the brace that ends `data`.
+    /// Inserts the errors, which are rare, and appends the end of `data` and the counts; returns
+    /// the offset of the brace that ends `data`.
     #[expect(clippy::cast_possible_truncation, reason = "below ten")]
     #[inline]
     fn end(&mut self, summary: &Summary) -> usize {
@@ -262,7 +262,7 @@ impl<N: Naming> ResultBody<'_, N> {
         match serial {
             Some(serial) if sixteen => self.patched::<4>(r#""0000""#, 1, serial),
             Some(serial) if N::PLAIN => write::text(self.out, serial),
-            // Ten thousand serials would make a small table of tokens.
+            // The NIK's token: one of the serial alone could be found by trying ten thousand.
             Some(_) => N::write(self.out, name),
             None => self.raw(self.writer.absent),
         }
@@ -288,8 +288,8 @@ impl<N: Naming> ResultBody<'_, N> {
         self.raw("}");
     }
 
-    /// Appends `json` and overwrites `LENGTH` bytes from `at` with `text`. Both copies have a constant
-    /// length and are inlined.
+    /// Appends `json` and overwrites `LENGTH` bytes from `at` with `text`. Both copies have a
+    /// constant length and are inlined.
     #[inline]
     fn patched<const LENGTH: usize>(&mut self, json: &str, at: usize, text: &str) {
         let start = self.out.len() + at;

@@ -33,8 +33,8 @@ macro_rules! comparisons {
 comparisons! {
     /// The NIK says the same.
     Match = "match",
-    /// The NIK says something else, but the two areas meet in a successor of one of them. Only for
-    /// areas.
+    /// The NIK says something else, but its code or the successor of that is within the declared
+    /// area or its successor. Only for areas.
     MatchByHistory = "match_by_history",
     /// The NIK says something else.
     Mismatch = "mismatch",

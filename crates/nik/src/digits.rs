@@ -18,8 +18,8 @@ impl Digits {
         // A digit becomes 0 to 9, any other byte something larger.
         let digits = Self::known(text);
         let values = digits.0;
-        // A value above 9 has its high bit set, here or in the sum. Only a byte whose sum overflows
-        // can change its neighbour, and such a byte is refused anyway.
+        // A value above 9 has its high bit set already or gets it by the addition. Only a value
+        // that has it already can overflow into the next byte, and then the text is refused anyway.
         let more = values | values.wrapping_add(ONES * (0x7f - 9));
         (more & (ONES << 7) == 0).then_some(digits)
     }

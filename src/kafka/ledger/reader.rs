@@ -24,8 +24,8 @@ use crate::kafka::client::native::fetched_high_watermark;
 const FIRST_STEP: i64 = 64;
 /// How much further back each next step begins.
 const STEP_FACTOR: i64 = 16;
-/// How far before the end [`LedgerReader::recent`] looks: some minutes of one writer, which are read
-/// within a second.
+/// How far before the end [`LedgerReader::recent`] looks: some minutes of one writer, which are
+/// read within a second.
 const RECENT: i64 = FIRST_STEP * STEP_FACTOR * STEP_FACTOR;
 /// The longest wait for one record, so that the deadline is noticed.
 const POLL: Duration = Duration::from_millis(20);
@@ -84,7 +84,7 @@ impl LedgerReader {
         Ok(Self {
             client,
             topic: topic.to_owned(),
-            // No topic has a NUL in its name, so an empty one is as unknown to the brokers.
+            // A name with a NUL byte is as unknown to the brokers as an empty one.
             topic_c: CString::new(topic).unwrap_or_default(),
             group: group.to_owned(),
         })
@@ -203,8 +203,8 @@ impl LedgerReader {
         self.client.fetch_watermarks(&self.topic, partition, left)
     }
 
-    /// The end of a partition of any topic, as far as this reader sees it: the last stable offset, or
-    /// the end of all records.
+    /// The end of a partition of any topic, as far as this reader sees it: the last stable offset,
+    /// or the end of all records.
     pub fn end(&self, topic: &str, partition: i32, timeout: Duration) -> Result<i64, KafkaError> {
         Ok(self.client.fetch_watermarks(topic, partition, timeout)?.1)
     }

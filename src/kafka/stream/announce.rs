@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::shared::{Shared, Telemetry};
 use super::start::Notice;
-use super::tracks::{Change, Stands};
+use super::tracks::{Change, StandingPartition};
 use crate::pipeline::Position;
 use crate::pipeline::timestamps::Replaced;
 use crate::telemetry::obstacle::Obstacle;
@@ -14,8 +14,8 @@ use crate::telemetry::obstacle::Obstacle;
 pub const REPLACED_WINDOW: Duration = Duration::from_mins(1);
 
 /// What an operator reads about a standing partition: what is wrong, and the command that ends it.
-fn sentence(topic: &str, stands: &Stands) -> String {
-    let Stands { partition, reason, offset, readable_from } = stands;
+fn sentence(topic: &str, standing: &StandingPartition) -> String {
+    let StandingPartition { partition, reason, offset, readable_from } = standing;
     let what = format!("{topic} partition {partition} is not read: {reason}");
     if reason.is_unreadable() {
         let to = readable_from.map_or_else(|| "OFFSET".to_owned(), |offset| offset.to_string());
@@ -37,28 +37,28 @@ pub fn announce(shared: &Shared, changes: &[Change]) -> Vec<i32> {
     let mut stopped = Vec::new();
     for change in changes {
         match change {
-            Change::Stands(stands) => {
-                let sentence = sentence(topic, stands);
-                let obstacle = stands.reason.obstacle();
+            Change::Stands(standing) => {
+                let sentence = sentence(topic, standing);
+                let obstacle = standing.reason.obstacle();
                 tracing::error!(
                     topic,
-                    partition = stands.partition,
-                    offset = stands.offset,
-                    readable_from = stands.readable_from,
+                    partition = standing.partition,
+                    offset = standing.offset,
+                    readable_from = standing.readable_from,
                     reason = obstacle.label(),
                     runbook = obstacle.runbook(),
                     "{sentence}"
                 );
-                if stands.reason.is_unreadable() {
+                if standing.reason.is_unreadable() {
                     metrics.unreadable_records.with_label_values(&[obstacle.label()]).inc();
                 }
-                if let Some(kind) = stands.reason.ledger_difference() {
+                if let Some(kind) = standing.reason.ledger_difference() {
                     metrics.ledger_differences.with_label_values(&[kind]).inc();
                 }
                 let problem = Some(obstacle.problem(sentence));
-                let count = health.set_standing(stands.partition, problem);
+                let count = health.set_standing(standing.partition, problem);
                 metrics.standing_partitions.set(count);
-                stopped.push(stands.partition);
+                stopped.push(standing.partition);
             }
             Change::Reads { partition } => {
                 metrics.standing_partitions.set(health.set_standing(*partition, None));
@@ -93,7 +93,7 @@ pub fn hidden(shared: &Shared, partition: i32, waits: bool) {
     metrics.standing_partitions.set(health.set_standing(partition, problem));
 }
 
-/// These partitions are not assigned to this process any more, or their positions are known.
+/// Withdraws what operators were told: these partitions were revoked, or are not held up any more.
 pub fn forget(telemetry: &Telemetry, partitions: &[i32]) {
     for &partition in partitions {
         let count = telemetry.health.set_standing(partition, None);
@@ -101,8 +101,8 @@ pub fn forget(telemetry: &Telemetry, partitions: &[i32]) {
     }
 }
 
-/// Logs that an outcome does not carry the `timestamp` of its request. A producer without timestamps
-/// is not a fault, so that is only counted.
+/// Logs that an outcome does not carry the `timestamp` of its request. A producer without
+/// timestamps is not a fault, so that is only counted.
 pub fn timestamp_replaced(
     shared: &Shared,
     position: Position,
@@ -209,7 +209,10 @@ mod tests {
     fn the_sentence_names_the_partition_the_offset_and_the_command() {
         let stands = |reason: Standing, readable_from| {
             let offset = reason.offset();
-            sentence("nik.requests", &Stands { partition: 3, reason, offset, readable_from })
+            sentence(
+                "nik.requests",
+                &StandingPartition { partition: 3, reason, offset, readable_from },
+            )
         };
         let corrupt = stands(Standing::Corrupt { offset: 7 }, Some(9));
         assert_eq!(

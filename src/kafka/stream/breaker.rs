@@ -17,7 +17,7 @@ use crate::telemetry::metrics::Metrics;
 pub struct SharedBreaker {
     policy: Mutex<Policy>,
     breaker: Mutex<Breaker>,
-    /// Read by every worker before every record.
+    /// Read by every worker before every batch, so it is not behind the lock.
     open: AtomicBool,
     metrics: Arc<Metrics>,
 }

@@ -47,13 +47,14 @@ pub enum Event<'a> {
         from: i64,
         to: i64,
     },
-    /// Must be answered by [`GroupConsumer::fail`], after what was read of it is committed.
-    Failure(Failure),
+    /// Must be answered by [`GroupConsumer::interrupt`], after what was read of the partition is
+    /// committed.
+    Interruption(Interruption),
 }
 
 /// A partition cannot be read on.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Interruption {
     partition: i32,
     /// `None`: where it continues must be decided again.
     reason: Option<Standing>,
@@ -69,7 +70,8 @@ pub struct GroupConsumer {
     assigned: Vec<i32>,
     /// Those assigned partitions that are not fetched yet.
     pending: PendingPartitions,
-    /// The other assigned partitions. Changed by the polls, whose records borrow the consumer.
+    /// The other assigned partitions. In a cell, because it changes while a record borrows the
+    /// consumer.
     tracks: RefCell<Tracks>,
     lookup: Lookup,
     leftovers: Leftovers,
@@ -120,7 +122,7 @@ impl GroupConsumer {
         arrived
     }
 
-    /// The next record or failure of the batch; `None` at its end.
+    /// The next record or interruption of the batch; `None` at its end.
     pub fn next(&self) -> Result<Option<Event<'_>>, Fault> {
         while let Some(fetched) = self.consumer.next() {
             let record = match fetched {
@@ -132,8 +134,8 @@ impl GroupConsumer {
                         None => continue,
                     }
                 }
-                Err(error) => match self.failed(&error)? {
-                    Some(failure) => return Ok(Some(Event::Failure(failure))),
+                Err(error) => match self.classify(&error)? {
+                    Some(interruption) => return Ok(Some(Event::Interruption(interruption))),
                     None => continue,
                 },
             };
@@ -145,8 +147,8 @@ impl GroupConsumer {
                 Arrival::Drop => {}
                 Arrival::JumpedBack(reason) => {
                     let reason = Some(reason);
-                    let failure = Failure { partition, reason, is_new_topic: false };
-                    return Ok(Some(Event::Failure(failure)));
+                    let interruption = Interruption { partition, reason, is_new_topic: false };
+                    return Ok(Some(Event::Interruption(interruption)));
                 }
             }
         }
@@ -159,7 +161,8 @@ impl GroupConsumer {
         self.consumer.context().next_rebalance()
     }
 
-    fn failed(&self, error: &ConsumeError) -> Result<Option<Failure>, Fault> {
+    /// What an error means: a fault of this consumer, or an interruption of one partition.
+    fn classify(&self, error: &ConsumeError) -> Result<Option<Interruption>, Fault> {
         if error.fatal {
             return Err(match error.code {
                 Code::FencedInstanceId => Cause::MemberFenced.into(),
@@ -176,11 +179,11 @@ impl GroupConsumer {
             return Ok(None);
         };
         let next = tracks.position(at.partition).map_or(at.offset, |it| it.offset);
-        let failure = failure(error, at, next);
-        if failure.is_some() {
+        let interruption = interruption(error, at, next);
+        if interruption.is_some() {
             tracing::debug!(worker = self.worker, %error, position = %at, "a partition cannot be read on");
         }
-        Ok(failure)
+        Ok(interruption)
     }
 
     /// The right whose denial caused an error.
@@ -196,7 +199,8 @@ impl GroupConsumer {
     }
 
     /// Work between two polls: re-adds forgotten brokers, starts pending partitions, and looks
-    /// again at those that are standing or held up. `now` may be that of the poll before.
+    /// again at those that are standing or may be hidden by an open transaction. `now` may be the
+    /// time of the last poll.
     pub fn maintain(&mut self, now: Instant) -> Result<(), Fault> {
         let state = &self.consumer.context().client;
         state.restore_brokers(self.consumer.client(), &self.bootstrap);
@@ -303,22 +307,26 @@ impl GroupConsumer {
         Ok(self.consumer.seek(&list, SEEK_TIMEOUT)?)
     }
 
-    /// What is committed for these positions, by partition.
+    /// What is committed for these positions, by partition: they belong to the topic that was read.
     pub fn commits(&self, positions: impl Iterator<Item = Position>) -> Vec<(i32, Committed)> {
         let mut tracks = self.tracks.borrow_mut();
-        positions.map(|it| (it.partition, committed(&mut tracks, it))).collect()
+        let commit = |Position { partition, offset }| {
+            let read = tracks.position(partition).cloned();
+            (partition, Committed { offset, ..read.unwrap_or_else(|| Committed::at(offset)) })
+        };
+        positions.map(commit).collect()
     }
 
     /// The same as a list of offsets.
     pub fn to_commit(&self, positions: impl Iterator<Item = Position>) -> Offsets {
-        let mut tracks = self.tracks.borrow_mut();
-        let committed = positions.map(|it| committed(&mut tracks, it).entry(it.partition));
-        Offsets::new(&self.lookup.topic, committed)
+        let commits = self.commits(positions).into_iter();
+        let entries = commits.map(|(partition, committed)| committed.entry(partition));
+        Offsets::new(&self.lookup.topic, entries)
     }
 
-    /// Commits positions outside of a transaction. During a rebalance the group refuses commits,
-    /// and completes it without this thread. Aborting the epoch instead would duplicate its
-    /// outcomes.
+    /// Commits positions outside of a transaction. During a rebalance, which completes without this
+    /// thread, the group refuses commits; they are repeated, since aborting the epoch would
+    /// duplicate its outcomes.
     pub fn commit(&self, positions: impl Iterator<Item = Position>) -> Result<(), Fault> {
         let list = self.to_commit(positions);
         let deadline = Instant::now() + COMMIT_TIMEOUT;
@@ -337,16 +345,10 @@ impl GroupConsumer {
 
     /// Notes committed positions.
     pub fn committed(&self, positions: impl Iterator<Item = Position>) {
-        let mut tracks = self.tracks.borrow_mut();
-        let own = positions.inspect(|&it| self.report(it));
-        let own = own.map(|it| (it.partition, committed(&mut tracks, it)));
-        self.lookup.own.committed(own);
-    }
-
-    /// Reports a position to the lag.
-    fn report(&self, position: Position) {
+        let commits = self.commits(positions);
         let lag = &self.shared.telemetry.metrics.lag;
-        lag.committed(self.worker, std::iter::once(position.into()));
+        lag.committed(self.worker, commits.iter().map(|(it, position)| (*it, position.offset)));
+        self.lookup.own.committed(commits.into_iter());
     }
 
     /// Leaves the group. A consumer that has not closed within `budget` is left behind.
@@ -381,16 +383,9 @@ impl GroupConsumer {
     }
 }
 
-/// What is committed for `position`: it belongs to the topic that was read.
-fn committed(tracks: &mut Tracks, position: Position) -> Committed {
-    let Position { partition, offset } = position;
-    let nothing = Committed { offset, leader_epoch: None, topic_id: None, reset_ms: 0 };
-    Committed { offset, ..tracks.position(partition).cloned().unwrap_or(nothing) }
-}
-
 /// What an error of a partition that is read from `next` on means for it; `None` if librdkafka
 /// retries by itself.
-fn failure(error: &ConsumeError, at: Position, next: i64) -> Option<Failure> {
+fn interruption(error: &ConsumeError, at: Position, next: i64) -> Option<Interruption> {
     let Position { partition, offset } = at;
     let reason = match error.code {
         Code::BadMessage => Some(Standing::Corrupt { offset }),
@@ -403,5 +398,5 @@ fn failure(error: &ConsumeError, at: Position, next: i64) -> Option<Failure> {
         _ => return None,
     };
     let is_new_topic = error.code == Code::UnknownTopicId;
-    Some(Failure { partition, reason, is_new_topic })
+    Some(Interruption { partition, reason, is_new_topic })
 }

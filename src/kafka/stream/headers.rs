@@ -54,7 +54,7 @@ impl OutcomeHeaders {
         }
     }
 
-    /// Whether an outcome, whatever it is, has this header of its request.
+    /// Whether results and failures keep this header of their request.
     pub fn keeps(&self, name: &[u8]) -> bool {
         headers::is_passed_on(name) && !self.dropped.contains(name)
     }

@@ -1,5 +1,5 @@
-//! The ledger of positions beside the stream: what it says at an assignment, and the entries of
-//! each epoch.
+//! How the stream uses the ledger of positions: it looks up the latest entries when partitions
+//! start, and sends new ones with each epoch.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -19,41 +19,69 @@ use crate::kafka::ledger::{Entry, Found, LedgerReader};
 use crate::kafka::security::acl::{Operation, Right};
 use crate::telemetry::now_ms;
 
-/// Longer than any transaction lasts that the brokers end: what is hidden after this time stays so
-/// until someone ends its transaction.
+/// The brokers end an abandoned transaction within this time. What is hidden for longer stays
+/// hidden until someone ends its transaction.
 const HIDDEN_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the client stays open after its last use.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The tag of entries in delivery reports. No record has it.
 const TAG: usize = usize::MAX;
 
-/// Asks the ledger for the latest entries. It has a client only while partitions are starting.
+/// Asks the ledger for the latest entries.
 pub struct LedgerLookup {
     shared: Arc<Shared>,
-    /// The client, and when it was last used.
-    reader: Used,
+    reader: CachedReader,
     /// The same for all entries, those of open and aborted transactions included.
-    reader_of_all: Used,
+    reader_of_all: CachedReader,
     /// Since when the end of a partition has been hidden.
     hidden: RefCell<BTreeMap<i32, Instant>>,
 }
 
-type Used = RefCell<Option<(LedgerReader, Instant)>>;
-
-/// What the ledger says about one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LedgerAnswer {
-    pub ledger: Ledger,
-    /// Something is hidden that may be a later entry.
-    pub is_hidden: bool,
+/// A client that is connected when it is needed, and closed when partitions have started.
+struct CachedReader {
+    connect: fn(&Clients, &str, &str) -> Result<LedgerReader, KafkaError>,
+    /// The client, and when it was last used.
+    used: RefCell<Option<(LedgerReader, Instant)>>,
 }
 
-impl LedgerAnswer {
-    /// Whether this answer decides where the partition starts. An entry that is hidden may be the
-    /// group's latest even if the visible one agrees with the group: a coordinator that answers with
-    /// old positions knows nothing of the open transaction.
-    pub fn is_final(&self) -> bool {
-        !self.is_hidden
+impl CachedReader {
+    fn new(connect: fn(&Clients, &str, &str) -> Result<LedgerReader, KafkaError>) -> Self {
+        Self { connect, used: RefCell::default() }
+    }
+
+    fn with<T>(
+        &self,
+        shared: &Shared,
+        topic: &str,
+        read: impl FnOnce(&LedgerReader) -> Result<T, KafkaError>,
+    ) -> Result<T, KafkaError> {
+        let now = Instant::now();
+        let reader = match self.used.take() {
+            Some((reader, _)) => reader,
+            None => (self.connect)(&shared.clients, topic, &shared.group)?,
+        };
+        let found = read(&reader);
+        self.used.replace(Some((reader, now)));
+        found
+    }
+
+    fn close_idle(&self) {
+        let is_idle = |used: &(_, Instant)| used.1.elapsed() > IDLE_TIMEOUT;
+        if self.used.borrow().as_ref().is_some_and(is_idle) {
+            self.close();
+        }
+    }
+
+    fn close(&self) {
+        if let Some((reader, _)) = self.used.take() {
+            reader.close();
+        }
+    }
+}
+
+impl Drop for CachedReader {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -61,8 +89,8 @@ impl LedgerLookup {
     pub fn new(shared: &Arc<Shared>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            reader: RefCell::default(),
-            reader_of_all: RefCell::default(),
+            reader: CachedReader::new(LedgerReader::connect),
+            reader_of_all: CachedReader::new(LedgerReader::of_all),
             hidden: RefCell::default(),
         }
     }
@@ -72,17 +100,14 @@ impl LedgerLookup {
         self.shared.outputs.ledger.as_ref().is_some_and(|topic| topic.partitions() == 0)
     }
 
-    /// The latest entry for each of `partitions`; `None` if the brokers do not answer, or the
-    /// ledger is missing.
-    pub fn answers(
-        &self,
-        partitions: &[i32],
-        timeout: Duration,
-    ) -> Option<BTreeMap<i32, LedgerAnswer>> {
+    /// What the ledger says about each of `partitions`; `None` if the brokers do not answer, or the
+    /// ledger is missing. It says nothing about a partition while an entry may be hidden: that may
+    /// be the group's latest even if the visible one agrees with the group, since a coordinator
+    /// that answers with old positions knows nothing of the open transaction.
+    pub fn answers(&self, partitions: &[i32], timeout: Duration) -> Option<BTreeMap<i32, Ledger>> {
         let outputs = &self.shared.outputs;
-        let not_kept = LedgerAnswer { ledger: Ledger::NotKept, is_hidden: false };
         let mut answers: BTreeMap<_, _> =
-            partitions.iter().map(|&it| (it, not_kept.clone())).collect();
+            partitions.iter().map(|&it| (it, Ledger::NotKept)).collect();
         let Some(topic) = &outputs.ledger else {
             return Some(answers);
         };
@@ -91,43 +116,17 @@ impl LedgerLookup {
         }
         let kept: Vec<_> =
             partitions.iter().copied().filter(|&it| outputs.ledger_of(it).is_some()).collect();
-        let found =
-            self.read(&topic.name, &kept, timeout).map_err(|error| self.note(&error)).ok()?;
-        for (partition, Found { entry, is_hidden }) in found {
-            let is_hidden = is_hidden && self.is_still_hidden(partition);
-            if !is_hidden {
-                self.hidden.borrow_mut().remove(&partition);
+        let found = self.reader.with(&self.shared, &topic.name, |it| it.latest(&kept, timeout));
+        for (partition, Found { entry, is_hidden }) in found.map_err(|it| self.note(&it)).ok()? {
+            if is_hidden && self.is_still_hidden(partition) {
+                answers.remove(&partition);
+                continue;
             }
+            self.hidden.borrow_mut().remove(&partition);
             let ledger = entry.map_or(Ledger::NoEntry, |entry| Ledger::Entry(entry.into()));
-            answers.insert(partition, LedgerAnswer { ledger, is_hidden });
+            answers.insert(partition, ledger);
         }
         Some(answers)
-    }
-
-    fn read(
-        &self,
-        topic: &str,
-        partitions: &[i32],
-        timeout: Duration,
-    ) -> Result<BTreeMap<i32, Found>, KafkaError> {
-        self.with(&self.reader, LedgerReader::connect, topic, |it| it.latest(partitions, timeout))
-    }
-
-    fn with<T>(
-        &self,
-        used: &Used,
-        connect: impl FnOnce(&Clients, &str, &str) -> Result<LedgerReader, KafkaError>,
-        topic: &str,
-        read: impl FnOnce(&LedgerReader) -> Result<T, KafkaError>,
-    ) -> Result<T, KafkaError> {
-        let (shared, now) = (&self.shared, Instant::now());
-        let reader = match used.take() {
-            Some((reader, _)) => reader,
-            None => connect(&shared.clients, topic, &shared.group)?,
-        };
-        let found = read(&reader);
-        used.replace(Some((reader, now)));
-        found
     }
 
     /// The latest transactional id that wrote an entry for a partition, committed or not, and that
@@ -141,14 +140,15 @@ impl LedgerLookup {
         let Some(topic) = self.shared.outputs.ledger_of(partition) else {
             return Ok(None);
         };
-        let written = self.with(&self.reader_of_all, LedgerReader::of_all, &topic.name, |it| {
-            let is_wanted = |it: &Entry| is_wanted(&it.transactional_id);
-            it.recent(partition, is_wanted, timeout)
-        })?;
+        let is_wanted = |it: &Entry| is_wanted(&it.transactional_id);
+        let written = self
+            .reader_of_all
+            .with(&self.shared, &topic.name, |it| it.recent(partition, is_wanted, timeout))?;
         Ok(written.map(|entry| entry.transactional_id))
     }
 
-    /// The last stable offsets of those partitions of `reach` that have records after it.
+    /// Those partitions of `reach` that have records after the last stable offset, with that
+    /// offset.
     pub fn open_ends(
         &self,
         reach: impl Iterator<Item = (CString, i32)>,
@@ -161,9 +161,10 @@ impl LedgerLookup {
         for (name, partition) in reach {
             let topic = name.to_string_lossy();
             let end = |it: &LedgerReader| it.end(&topic, partition, timeout);
-            // The last stable offset first: it only grows.
-            let stable = self.with(&self.reader, LedgerReader::connect, &ledger.name, end)?;
-            let all = self.with(&self.reader_of_all, LedgerReader::of_all, &ledger.name, end)?;
+            // First the last stable offset: both grow, so read second, it could hide an open
+            // transaction.
+            let stable = self.reader.with(&self.shared, &ledger.name, end)?;
+            let all = self.reader_of_all.with(&self.shared, &ledger.name, end)?;
             if stable < all {
                 open.insert((name, partition), stable);
             }
@@ -185,37 +186,19 @@ impl LedgerLookup {
     }
 
     fn note(&self, error: &KafkaError) {
-        if let Some(Code::TopicAuthorizationFailed) = error.rdkafka_error_code() {
-            let topic = self.shared.outputs.ledger.iter();
-            for topic in topic {
-                let right = Right::on_topic(Operation::Read, &topic.name);
-                self.shared.clients.access.record_denied(right);
-            }
+        if let Some(Code::TopicAuthorizationFailed) = error.rdkafka_error_code()
+            && let Some(topic) = &self.shared.outputs.ledger
+        {
+            let right = Right::on_topic(Operation::Read, &topic.name);
+            self.shared.clients.access.record_denied(right);
         }
         tracing::debug!(%error, "the ledger of positions cannot be read yet");
     }
 
     /// Closes the clients if no partition has started for a while.
     pub fn close_idle(&self) {
-        for used in [&self.reader, &self.reader_of_all] {
-            let mut reader = used.borrow_mut();
-            let is_idle = |used: Instant| used.elapsed() > IDLE_TIMEOUT;
-            if reader.as_ref().is_some_and(|(_, used)| is_idle(*used))
-                && let Some((reader, _)) = reader.take()
-            {
-                reader.close();
-            }
-        }
-    }
-}
-
-impl Drop for LedgerLookup {
-    fn drop(&mut self) {
-        for used in [&self.reader, &self.reader_of_all] {
-            if let Some((reader, _)) = used.take() {
-                reader.close();
-            }
-        }
+        self.reader.close_idle();
+        self.reader_of_all.close_idle();
     }
 }
 

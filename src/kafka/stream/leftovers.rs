@@ -1,8 +1,8 @@
 //! Transactions that other producers left open in partitions of this worker.
 //!
 //! If the brokers skip markers and the process that wrote the transaction is gone for good, its
-//! producer does not settle it. The worker that gets the partition finds the transactional id in
-//! the ledger of positions and does it: takes the id over and ends its last transaction again.
+//! producer does not settle it. Then the worker that gets the partition does: it finds the
+//! transactional id in the ledger of positions, takes it over, and ends its last transaction again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -14,7 +14,6 @@ use super::ledger::LedgerLookup;
 use super::shared::Shared;
 use crate::config::Guarantee;
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::producer::unsettled::Unsettled;
 use crate::kafka::client::producer::{
     IfUnanswered, OutputProducer, ProducerSettings, transaction_timeout,
 };
@@ -31,10 +30,10 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 pub struct Leftovers {
     shared: Arc<Shared>,
     worker: usize,
-    /// Longer than a transaction stays open that the coordinator ends.
+    /// The coordinator ends an abandoned transaction within this time.
     timeout: Duration,
     watched: BTreeMap<i32, Watched>,
-    /// Not after the first of their looks: asked for each record.
+    /// Never after the earliest `look_at`: what every poll compares with the clock.
     next_look: Instant,
     /// The partitions about which operators were told.
     announced: BTreeSet<i32>,
@@ -44,7 +43,8 @@ struct Watched {
     look_at: Instant,
     /// Where the partitions that outcomes go to had open transactions at the look before.
     open: Option<BTreeMap<(CString, i32), i64>>,
-    /// The transactional ids whose last transactions were not, or not alone, what is open.
+    /// The transactional ids that were taken over. If something is still open, others wrote it,
+    /// too.
     settled: BTreeSet<String>,
 }
 
@@ -137,8 +137,9 @@ impl Leftovers {
             return Ok(());
         }
         watched.open = Some(open);
-        // A worker settles what it wrote itself when it starts. What is hidden may have been written
-        // before this process wrote here: then it is one of the writers before.
+        // What this process wrote is settled when its worker restarts. Where only outcomes are
+        // hidden, an earlier process may have written them although this one has written entries
+        // since.
         let own = self.shared.clients.transactional_prefix();
         let may_be = |id: &str| {
             !id.is_empty() && !watched.settled.contains(id) && (waits || !id.starts_with(&own))
@@ -162,17 +163,11 @@ impl Leftovers {
             transactional_id = id,
             "a transaction is open for longer than it may last: its producer is replaced, to end it again"
         );
-        let shared = Arc::clone(&self.shared);
         let settings = ProducerSettings {
-            config: shared.clients.producer_of(&id),
-            access: Arc::clone(&shared.clients.access),
-            group: shared.group.clone(),
-            worker: self.worker,
-            metrics: Some(Arc::clone(&shared.telemetry.metrics)),
+            config: self.shared.clients.producer_of(&id),
             if_unanswered: IfUnanswered::Fail,
-            reach: Box::new(move || shared.outputs.reach_of_all()),
             leaderless: Box::new(Vec::new),
-            unsettled: Unsettled::default(),
+            ..self.shared.producer_settings(self.worker)
         };
         let health = Arc::clone(&self.shared.telemetry.health);
         match OutputProducer::take_over(settings, move || health.is_stopping()) {

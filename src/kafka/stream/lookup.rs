@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::ledger::{LedgerAnswer, LedgerLookup};
+use super::ledger::LedgerLookup;
 use super::positions::OwnPositions;
 use super::standing::Standing;
 use super::start::{Committed, Known, Notice, Start, TopicId, Watermarks, decide};
@@ -19,9 +19,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the brokers are asked, if their answers contradict what this process knows: a
 /// coordinator or leader that was elected a moment ago may answer from an older state.
 const ATTEMPTS: u32 = 4;
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(250);
 /// How librdkafka's mock cluster names itself.
 const MOCK_CLUSTER: &str = "mockCluster";
-const ATTEMPT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Looks up partitions of the requests.
 pub struct Lookup {
@@ -34,7 +34,8 @@ pub struct Lookup {
 
 impl Lookup {
     /// Where these partitions start. `None` while an open transaction may still change the group's
-    /// committed offsets or the ledger, or if no broker answers. `timeout` is that of the committed offsets.
+    /// committed offsets or the ledger, or if no broker answers. `timeout` is that of the committed
+    /// offsets.
     pub fn starts<C: ConsumerCallbacks>(
         &self,
         client: &GroupClient<C>,
@@ -77,8 +78,9 @@ impl Lookup {
         let wanted = Offsets::new(&self.topic, wanted);
         let committed = answered("committed offsets", client.committed(&wanted, timeout))?;
         let timeout = timeout.max(REQUEST_TIMEOUT);
-        // After the offsets: these may belong to an older topic, but never to a newer one.
-        // librdkafka's mock cluster names no controller, which this request goes to.
+        // Asked after the offsets, which therefore may belong to an older topic, but never to a
+        // newer one. The request goes to the controller, which librdkafka's mock cluster does not
+        // have.
         let id = if client.client().fetch_cluster_id(timeout)?.starts_with(MOCK_CLUSTER) {
             None
         } else {
@@ -95,16 +97,17 @@ impl Lookup {
             let partition = entry.partition;
             let (_, low, high) = *watermarks.iter().find(|it| it.0 == partition)?;
             let own = self.own.get(partition);
-            // What was read without a commit is as good as committed.
+            // Before the first commit, where this worker has read to serves as the committed
+            // offset.
             let read = || tracks.position(partition).filter(|_| own.is_none()).cloned();
             let group = Committed::of(&entry).or_else(read);
-            let answer = answers.remove(&partition).filter(LedgerAnswer::is_final)?;
+            let ledger = answers.remove(&partition)?;
             Some((
                 partition,
                 Known {
                     group,
                     own,
-                    ledger: answer.ledger,
+                    ledger,
                     watermarks: Watermarks { low, high },
                     topic_id: id.clone(),
                 },

@@ -1,8 +1,8 @@
 //! The positions of the group, as operators see and set them while the service runs.
 //!
-//! A group with members refuses ordinary offset commits of others. A transaction without group
-//! membership may commit them, and only the partition's own worker would overwrite them: one whose
-//! partition is standing does not.
+//! A group with members refuses the offset commits of anyone else, except those in a transaction
+//! without group membership. The worker of the partition would overwrite such a position with its
+//! next commit, but it commits nothing for a partition that is standing.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -82,43 +82,49 @@ pub fn show(settings: &Settings) -> Result<Vec<Shown>, PositionsError> {
     Ok(read(settings, &clients)?.1)
 }
 
-/// Sets the position of a partition. With `to`, it must be `position` before and is `to` then.
-/// Returns what it was.
+/// Sets the position of a partition to `position`. With `to`, that must be the position already,
+/// and the partition continues at `to`. Returns what was known before.
 pub fn set(
     settings: &Settings,
     position: Position,
     to: Option<i64>,
 ) -> Result<Shown, PositionsError> {
-    let clients = Clients::new(settings);
-    let topic = &settings.topics.requests;
-    let (topic_id, all) = read(settings, &clients)?;
     let Position { partition, offset } = position;
-    let shown = all.into_iter().find(|shown| shown.partition == partition);
-    let shown =
-        shown.ok_or_else(|| PositionsError::NoPartition { topic: topic.clone(), partition })?;
-    if to.is_some() && shown.position() != offset {
+    change(settings, partition, |shown| {
         let actual = shown.position();
-        return Err(PositionsError::OtherPosition { partition, expected: offset, actual });
-    }
-    let (low, high) = (shown.low, shown.high);
-    let offset = to.unwrap_or(offset);
-    if !(low..=high).contains(&offset) {
-        return Err(PositionsError::OutOfRange { partition, offset, low, high });
-    }
-    let committed = Committed { offset, leader_epoch: None, topic_id, reset_ms: now_ms() };
-    commit(settings, &clients, &committed, partition)?;
-    Ok(shown)
+        if to.is_some() && actual != offset {
+            return Err(PositionsError::OtherPosition { partition, expected: offset, actual });
+        }
+        let (low, high) = (shown.low, shown.high);
+        let offset = to.unwrap_or(offset);
+        if !(low..=high).contains(&offset) {
+            return Err(PositionsError::OutOfRange { partition, offset, low, high });
+        }
+        Ok(offset)
+    })
 }
 
-/// Accepts the group's position, which differs from the ledger's. Returns what both were.
+/// Accepts the group's position, which differs from the ledger's. Returns what was known before.
 pub fn accept(settings: &Settings, partition: i32) -> Result<Shown, PositionsError> {
+    change(settings, partition, |shown| {
+        shown.committed.ok_or(PositionsError::NothingToAccept(partition))
+    })
+}
+
+/// Sets the position of a partition to the offset that `choose` returns.
+fn change(
+    settings: &Settings,
+    partition: i32,
+    choose: impl FnOnce(&Shown) -> Result<i64, PositionsError>,
+) -> Result<Shown, PositionsError> {
     let clients = Clients::new(settings);
-    let topic = settings.topics.requests.clone();
     let (topic_id, all) = read(settings, &clients)?;
-    let shown = all.into_iter().find(|shown| shown.partition == partition);
-    let shown = shown.ok_or(PositionsError::NoPartition { topic, partition })?;
-    let offset = shown.committed.ok_or(PositionsError::NothingToAccept(partition))?;
-    let committed = Committed { offset, leader_epoch: None, topic_id, reset_ms: now_ms() };
+    let Some(shown) = all.into_iter().find(|shown| shown.partition == partition) else {
+        let topic = settings.topics.requests.clone();
+        return Err(PositionsError::NoPartition { topic, partition });
+    };
+    let chosen = Committed::at(choose(&shown)?);
+    let committed = Committed { topic_id, reset_ms: now_ms(), ..chosen };
     commit(settings, &clients, &committed, partition)?;
     Ok(shown)
 }

@@ -200,8 +200,8 @@ impl Outputs {
         }
     }
 
-    /// The ledger, if it has a partition of this number. One that was added to the requests only has
-    /// no entries; the watch reports it.
+    /// The ledger, if it has a partition of this number. If partitions were added to the requests
+    /// and not to the ledger, they have no entries; the watch reports it.
     pub fn ledger_of(&self, partition: i32) -> Option<&KnownTopic> {
         self.ledger.as_ref().filter(|ledger| partition < ledger.partitions())
     }

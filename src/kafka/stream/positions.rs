@@ -63,8 +63,7 @@ impl OwnPositions {
         for (partition, position) in positions {
             let known = own.get(&partition);
             let is_newer = known.is_none_or(|known| {
-                known.topic_id != position.topic_id
-                    || (known.reset_ms, known.offset) < (position.reset_ms, position.offset)
+                known.topic_id != position.topic_id || known.key() < position.key()
             });
             if is_newer {
                 own.insert(partition, position);

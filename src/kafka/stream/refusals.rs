@@ -10,8 +10,9 @@ use crate::pipeline::Position;
 use nik_wire::Reason;
 use nik_wire::process::Outcome;
 
-/// A batch that was refused for its size is sent again in this many parts, before its records are
-/// sent one by one: each of those waits for an answer of the brokers.
+/// A batch that was refused for its size is sent again in this many parts, and so is a part. Only
+/// the records of a small part are sent one by one, since each of them waits for its
+/// acknowledgement.
 const PARTS: usize = 4;
 /// From this many records on, the size of a part is no longer limited.
 const LARGEST_PART: usize = 4096;
@@ -133,16 +134,17 @@ pub struct Refusals {
     /// `first_tag`, so that a late delivery report of an older epoch matches none of them.
     sent: Vec<Position>,
     first_tag: usize,
-    /// The most records that may be on their way together, since a batch was refused for its size.
-    /// It grows with each commit.
+    /// The most records that may be in flight together, since a batch was refused for its size. It
+    /// grows with each commit.
     part: Option<usize>,
-    /// How many of `sent` were acknowledged before the next was sent, and whether that is alone.
+    /// How many of `sent` were acknowledged before the next one was sent.
     acknowledged: usize,
+    /// Whether the latest of `sent` is to be alone in its batch.
     has_alone: bool,
 }
 
 impl Refusals {
-    /// Whether nothing was refused since the latest commits.
+    /// Whether every record is sent as usual.
     pub fn is_empty(&self) -> bool {
         self.attempts.is_empty() && self.part.is_none()
     }
@@ -152,21 +154,21 @@ impl Refusals {
         self.attempts.get(&position).copied().unwrap_or(Attempt::Normal)
     }
 
-    /// Whether what was sent must be acknowledged before a record is sent in this way, so that it is
-    /// in no batch with it.
-    pub fn is_apart(&mut self, attempt: Attempt) -> bool {
+    /// Whether all earlier records must be acknowledged before one is sent in this way, so that
+    /// they are not in its batch. If so, the caller waits for that.
+    pub fn must_flush(&mut self, attempt: Attempt) -> bool {
         if self.is_empty() {
             return false;
         }
         let is_alone = matches!(attempt, Attempt::Alone(_));
-        let under_way = self.sent.len() - self.acknowledged;
-        let is_full = self.part.is_some_and(|part| under_way >= part);
-        let is_apart = under_way > 0 && (is_alone || self.has_alone || is_full);
-        if is_apart {
+        let in_flight = self.sent.len() - self.acknowledged;
+        let is_full = self.part.is_some_and(|part| in_flight >= part);
+        let must_flush = in_flight > 0 && (is_alone || self.has_alone || is_full);
+        if must_flush {
             self.acknowledged = self.sent.len();
         }
         self.has_alone = is_alone;
-        is_apart
+        must_flush
     }
 
     /// The tag by which a delivery report names this record.
@@ -306,25 +308,25 @@ mod tests {
     #[test]
     fn full_parts_and_records_that_are_sent_alone_are_acknowledged_before_the_next() {
         let mut refusals = Refusals { part: Some(3), ..Refusals::default() };
-        let mut is_apart = |attempt| {
-            let is_apart = refusals.is_apart(attempt);
+        let mut must_flush = |attempt| {
+            let must_flush = refusals.must_flush(attempt);
             refusals.tag(RECORD);
-            is_apart
+            must_flush
         };
-        assert_eq!([Attempt::Normal; 4].map(&mut is_apart), [false, false, false, true]);
-        assert_eq!([ALONE, ALONE, Attempt::Normal].map(&mut is_apart), [true; 3]);
-        assert_eq!([Attempt::Normal, ALONE].map(&mut is_apart), [false, true]);
+        assert_eq!([Attempt::Normal; 4].map(&mut must_flush), [false, false, false, true]);
+        assert_eq!([ALONE, ALONE, Attempt::Normal].map(&mut must_flush), [true; 3]);
+        assert_eq!([Attempt::Normal, ALONE].map(&mut must_flush), [false, true]);
         refusals.forget_tags();
-        assert!(!refusals.is_apart(ALONE), "the epoch was acknowledged");
+        assert!(!refusals.must_flush(ALONE), "the epoch was acknowledged");
     }
 
     #[test]
     fn a_record_that_the_client_refused_is_in_no_batch_with_those_before_it() {
         let mut refusals = Refusals::default();
-        assert!(!refusals.is_apart(refusals.attempt(OTHER)));
+        assert!(!refusals.must_flush(refusals.attempt(OTHER)));
         refusals.tag(OTHER);
         refusals.note(RECORD, Code::InvalidTimestamp, By::Client);
-        assert!(refusals.is_apart(refusals.attempt(RECORD)));
+        assert!(refusals.must_flush(refusals.attempt(RECORD)));
     }
 
     #[test]

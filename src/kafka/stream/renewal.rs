@@ -44,15 +44,15 @@ pub fn watch_files(shared: &Shared, stop: &Stop) {
     let security = shared.clients.security();
     let mut current = shared.clients.credentials();
     let mut seen = Ok(current.clone());
-    let mut judged = true;
+    let mut handled = true;
     while !stop.requested() {
         stop.wait(INTERVAL);
         let found = Credentials::read(security);
         if found != seen {
-            (seen, judged) = (found, false);
-        } else if !judged {
-            judged = true;
-            if let Some(new) = judge(shared, &current, found) {
+            (seen, handled) = (found, false);
+        } else if !handled {
+            handled = true;
+            if let Some(new) = adopt(shared, &current, found) {
                 publish_expiries(shared, &new);
                 current = new;
             }
@@ -68,7 +68,7 @@ pub fn publish_expiries(shared: &Shared, credentials: &Credentials) {
 }
 
 /// Makes changed contents known to all future clients if they can be used; returns them.
-fn judge(
+fn adopt(
     shared: &Shared,
     current: &Credentials,
     found: Result<Credentials, Unusable>,

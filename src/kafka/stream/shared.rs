@@ -13,6 +13,8 @@ use super::renewal::Turn;
 use super::shutdown::{ShutdownBarrier, Signal};
 use crate::config::{Guarantee, Settings};
 use crate::kafka::client::config::Clients;
+use crate::kafka::client::producer::unsettled::Unsettled;
+use crate::kafka::client::producer::{IfUnanswered, ProducerSettings};
 use crate::pipeline::epoch::{Cadence, Pace};
 use crate::pipeline::judge::JudgeInForce;
 use crate::pipeline::timestamps::Replaced;
@@ -75,6 +77,22 @@ impl Telemetry {
 }
 
 impl Shared {
+    /// What a producer of this worker is made from.
+    pub fn producer_settings(self: &Arc<Self>, worker: usize) -> ProducerSettings {
+        let (reached, led) = (Arc::clone(self), Arc::clone(self));
+        ProducerSettings {
+            config: self.clients.producer(worker),
+            access: Arc::clone(&self.clients.access),
+            group: self.group.clone(),
+            worker,
+            metrics: Some(Arc::clone(&self.telemetry.metrics)),
+            if_unanswered: IfUnanswered::Replace,
+            reach: Box::new(move || reached.outputs.reach_of_all()),
+            leaderless: Box::new(move || led.outputs.leaderless()),
+            unsettled: Unsettled::default(),
+        }
+    }
+
     /// Asks the watch for a look at the cluster now.
     pub fn refresh_soon(&self) {
         self.refresh.update(|wanted| *wanted = true);

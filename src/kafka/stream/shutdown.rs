@@ -60,7 +60,7 @@ pub struct Stop(Arc<StopState>);
 
 #[derive(Debug, Default)]
 struct StopState {
-    /// Read before every record, so it is not behind the lock.
+    /// Read before every batch, so it is not behind the lock.
     requested: AtomicBool,
     signal: Signal<()>,
 }

@@ -101,9 +101,14 @@ impl Notice {
 }
 
 impl Committed {
+    /// A position of which only the offset is known.
+    pub fn at(offset: i64) -> Self {
+        Self { offset, leader_epoch: None, topic_id: None, reset_ms: 0 }
+    }
+
     /// Of two positions in one topic the one with the greater key is the later: what an operator
     /// set last counts, then how far it was read.
-    fn key(&self) -> (i64, i64) {
+    pub fn key(&self) -> (i64, i64) {
         (self.reset_ms, self.offset)
     }
 }
@@ -200,7 +205,7 @@ pub fn decide(known: &Known) -> Start {
             // Kafka deletes the positions together with the topic.
             let other = other.or_else(|| known.own.clone());
             notices.extend(other.map(|it| Notice::OtherTopic { committed: it.offset }));
-            Committed { offset: low, leader_epoch: None, topic_id: None, reset_ms: 0 }
+            Committed::at(low)
         }
     };
     if position.offset > high {
@@ -337,7 +342,7 @@ mod tests {
         let watermarks = Watermarks { low: LOW, high: HIGH };
         let ledger = Ledger::NotKept;
         let known = Known { group: None, own: None, ledger, watermarks, topic_id: None };
-        let position = Committed { offset: LOW, leader_epoch: None, topic_id: None, reset_ms: 0 };
+        let position = Committed::at(LOW);
         assert_eq!(decide(&known), Start::At { position, notices: Vec::new() });
     }
 
@@ -407,7 +412,7 @@ mod tests {
     fn each_difference_has_its_decision() {
         let id = |id: &str| Some(TopicId(id.to_owned()));
         let at = |offset, topic_id: Option<TopicId>, reset_ms| {
-            Some(Committed { offset, leader_epoch: None, topic_id, reset_ms })
+            Some(Committed { topic_id, reset_ms, ..Committed::at(offset) })
         };
         let start = |offset, reset_ms, notice| Start::At {
             position: at(offset, id("now"), reset_ms).unwrap(),

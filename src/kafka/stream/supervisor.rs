@@ -147,7 +147,7 @@ mod tests {
         assert!(matches!(result, Err(Fault::Fatal(Cause::WorkerPanicked))));
     }
 
-    /// The clients were left behind before: to hang so many takes minutes.
+    /// The counter begins at the limit, because it takes minutes to let so many clients hang.
     #[test]
     fn after_too_many_abandoned_clients_a_fault_ends_the_program() {
         let brokers = MockCluster::new(1).unwrap();

@@ -62,13 +62,13 @@ pub enum Arrival {
 /// What operators must learn about a partition.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Change {
-    Stands(Stands),
+    Stands(StandingPartition),
     Reads { partition: i32 },
 }
 
 /// A partition that is standing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stands {
+pub struct StandingPartition {
     pub partition: i32,
     pub reason: Standing,
     /// The next offset to read.
@@ -99,7 +99,7 @@ impl Tracks {
     pub fn start(&mut self, partition: i32, position: Committed, now: Instant) {
         let state = State::Reading { since: now };
         if let Some(track) = self.find(partition) {
-            // After an operator's word it is not tried but read.
+            // A position that an operator has set is not a trial: the trouble is over.
             let is_over = track.position.reset_ms != position.reset_ms;
             (track.position, track.state) = (position, state);
             if is_over && track.trouble.take().is_some() {
@@ -110,12 +110,11 @@ impl Tracks {
         }
     }
 
-    /// The partition is not read. Returns whether this is old trouble, which came back.
+    /// The partition is not read. Returns whether operators know this trouble already: then no more
+    /// records are needed to show where the partition can be read again.
     pub fn stand(&mut self, partition: i32, reason: Standing, now: Instant) -> bool {
         if self.find(partition).is_none() {
-            let offset = reason.offset();
-            let position = Committed { offset, leader_epoch: None, topic_id: None, reset_ms: 0 };
-            self.start(partition, position, now);
+            self.start(partition, Committed::at(reason.offset()), now);
         }
         let Some(track) = self.find(partition) else { return false };
         track.state = State::Standing { since: now, look_at: now + LOOK_INTERVAL };
@@ -133,8 +132,7 @@ impl Tracks {
         self.find(partition).is_some_and(|track| {
             let reason = track.trouble.as_ref().map(|trouble| &trouble.reason);
             matches!(reason, Some(Standing::Truncated { .. }))
-                && (track.position.reset_ms, track.position.offset)
-                    == (position.reset_ms, position.offset)
+                && track.position.key() == position.key()
         })
     }
 
@@ -220,14 +218,14 @@ impl Tracks {
     }
 
     /// Whether every partition is read and nothing is to be reported, so that [`Self::due`] and
-    /// [`Self::changes`] have nothing to return. Asked for each record, hence without the clock.
+    /// [`Self::changes`] have nothing to return.
     pub fn is_quiet(&self) -> bool {
         let is_quiet =
             |track: &Track| matches!(track.state, State::Reading { .. }) && track.trouble.is_none();
         self.healed.is_empty() && self.all.iter().all(is_quiet)
     }
 
-    /// The partitions that are due to be looked at, and postpones the next look.
+    /// Takes the partitions that are due to be looked at, and schedules their next look.
     pub fn due(&mut self, now: Instant) -> Vec<i32> {
         let mut due = Vec::new();
         for track in &mut self.all {
@@ -266,7 +264,7 @@ impl Tracks {
             let has_hint = trouble.readable_from.is_some() || !trouble.reason.is_unreadable();
             if !trouble.is_announced && (has_hint || now.duration_since(since) > HINT_TIMEOUT) {
                 trouble.is_announced = true;
-                changes.push(Change::Stands(Stands {
+                changes.push(Change::Stands(StandingPartition {
                     partition: track.partition,
                     reason: trouble.reason.clone(),
                     offset: track.position.offset,
@@ -283,12 +281,12 @@ mod tests {
     use super::*;
 
     fn position(offset: i64, reset_ms: i64) -> Committed {
-        Committed { offset, leader_epoch: None, topic_id: None, reset_ms }
+        Committed { reset_ms, ..Committed::at(offset) }
     }
 
     fn stands(partition: i32, offset: i64, readable_from: Option<i64>) -> Change {
         let reason = Standing::Corrupt { offset };
-        Change::Stands(Stands { partition, reason, offset, readable_from })
+        Change::Stands(StandingPartition { partition, reason, offset, readable_from })
     }
 
     #[test]

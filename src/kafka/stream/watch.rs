@@ -27,7 +27,7 @@ pub struct Watch {
     shared: Arc<Shared>,
     client: BaseConsumer<UnpolledContext>,
     bootstrap: CString,
-    /// Which credentials the client has.
+    /// The generation of the credentials that the client uses.
     generation: u64,
     /// How often in a row each reply topic was missing.
     reply_misses: Vec<u32>,
@@ -43,10 +43,10 @@ pub struct Watch {
     next_watermarks: Instant,
 }
 
-/// A broker that has just started knows no topic, so a reply topic or the ledger counts as gone only
-/// after it was missing this often in a row.
+/// A broker that has just started knows no topic, so a reply topic or the ledger counts as gone
+/// only after it was missing this often in a row.
 const MISSES_BEFORE_GONE: u32 = 3;
-/// The brokers create their own topics when they first need them, and may take as long.
+/// The brokers create an internal topic when they first need it, which may take this long.
 const INTERNAL_TOPIC_CREATION: Duration = Duration::from_secs(4);
 /// A partition gets another leader within this time if there is a broker for it.
 const LEADER_ELECTION: Duration = Duration::from_secs(3);
@@ -58,16 +58,6 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why no broker answered.
 struct Unreachable(Problem);
-
-/// What a topic's metadata says.
-enum TopicMetadata {
-    Partitions {
-        count: i32,
-        /// Those without a leader.
-        leaderless: BTreeSet<i32>,
-    },
-    Problem(Problem),
-}
 
 impl Watch {
     pub fn new(shared: &Arc<Shared>) -> Result<Self, Fault> {
@@ -142,37 +132,22 @@ impl Watch {
         let mut problems = Vec::new();
         let mut leaderless = Vec::new();
         for (_, topic) in outputs.topics.iter() {
-            match self.metadata(topic)? {
-                TopicMetadata::Partitions { count, leaderless: those } => {
-                    leaderless.extend(publish(topic, count, those));
-                }
-                TopicMetadata::Problem(problem) => problems.push(problem),
-            }
+            problems.extend(self.publish(topic, &mut leaderless)?);
         }
         if let Some(ledger) = &outputs.ledger {
-            match self.metadata(ledger)? {
-                TopicMetadata::Partitions { count, leaderless: those } => {
-                    self.ledger_misses = 0;
-                    leaderless.extend(publish(ledger, count, those));
-                }
-                // The count stays: an epoch is never committed without its entries.
-                TopicMetadata::Problem(problem) => {
-                    self.ledger_misses += 1;
-                    problems.push(problem);
-                }
-            }
+            let problem = self.publish(ledger, &mut leaderless)?;
+            // The count stays: an epoch is never committed without its entries.
+            self.ledger_misses = if problem.is_some() { self.ledger_misses + 1 } else { 0 };
+            problems.extend(problem);
         }
         let mut lesser_problems = Vec::new();
         lesser_problems.extend(self.missing_ledger_partitions());
         lesser_problems.extend(self.held_back());
         lesser_problems.extend(self.missing_internal_topic(&mut leaderless)?);
         for (index, topic) in outputs.replies.iter().enumerate() {
-            match self.metadata(topic)? {
-                TopicMetadata::Partitions { count, leaderless: those } => {
-                    self.reply_misses[index] = 0;
-                    leaderless.extend(publish(topic, count, those));
-                }
-                TopicMetadata::Problem(problem) => {
+            match self.publish(topic, &mut leaderless)? {
+                None => self.reply_misses[index] = 0,
+                Some(problem) => {
                     let text = format!("{problem} (topics.reply_allowed)");
                     lesser_problems.push(Obstacle::ReplyTopic.problem(text));
                     self.reply_misses[index] += 1;
@@ -219,30 +194,33 @@ impl Watch {
         })
     }
 
-    fn metadata(&self, topic: &KnownTopic) -> Result<TopicMetadata, Unreachable> {
-        let shared = &self.shared;
+    /// Makes the partitions of a topic known to the workers, and adds to `leaderless` what
+    /// operators read about those without a leader; returns what is wrong with the topic itself.
+    fn publish(
+        &self,
+        topic: &KnownTopic,
+        leaderless: &mut Vec<Problem>,
+    ) -> Result<Option<Problem>, Unreachable> {
         let metadata = self.fetch_metadata(&topic.name)?;
         let brokers = i64::try_from(metadata.brokers().len()).unwrap_or(0);
-        shared.telemetry.metrics.brokers_up.set(brokers);
+        self.shared.telemetry.metrics.brokers_up.set(brokers);
         let found = metadata.topics().first();
-        let error = found.and_then(MetadataTopic::error).map(Code::from);
-        Ok(match error {
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => TopicMetadata::Problem(
-                Obstacle::TopicMissing.problem(format!("topic {} does not exist", topic.name)),
-            ),
+        let name = &topic.name;
+        Ok(match found.and_then(MetadataTopic::error).map(Code::from) {
+            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                Some(Obstacle::TopicMissing.problem(format!("topic {name} does not exist")))
+            }
             Some(Code::TopicAuthorizationFailed) => {
-                TopicMetadata::Problem(Obstacle::Denied.problem(topic.right.to_string()))
+                Some(Obstacle::Denied.problem(topic.right.to_string()))
             }
-            Some(code) => {
-                let text = format!("topic {}: {code}", topic.name);
-                TopicMetadata::Problem(Obstacle::TopicFaulty.problem(text))
-            }
+            Some(code) => Some(Obstacle::TopicFaulty.problem(format!("topic {name}: {code}"))),
             None => {
                 let count = found.map_or(0, |topic| topic.partitions().len());
-                TopicMetadata::Partitions {
-                    count: i32::try_from(count).unwrap_or(i32::MAX),
-                    leaderless: found.map(leaderless_partitions).unwrap_or_default(),
-                }
+                topic.set_partitions(i32::try_from(count).unwrap_or(i32::MAX));
+                let those = found.map(leaderless_partitions).unwrap_or_default();
+                leaderless.extend(without_leader(name, &those));
+                topic.set_leaderless(those);
+                None
             }
         })
     }
@@ -258,11 +236,11 @@ impl Watch {
     }
 
     /// The brokers' topic of offsets or transactions, if it is missing for so long that they cannot
-    /// create it; adds its partitions without a leader. Looked for only while a worker has no
-    /// assignment.
+    /// create it; adds its partitions without a leader to `leaderless`. Looked for only while a
+    /// worker has no assignment.
     fn missing_internal_topic(
         &mut self,
-        without: &mut Vec<Problem>,
+        leaderless: &mut Vec<Problem>,
     ) -> Result<Option<Problem>, Unreachable> {
         if self.shared.telemetry.health.all_joined() {
             self.internal_missing = None;
@@ -271,7 +249,7 @@ impl Watch {
         for name in internal_topics(self.shared.policy.guarantee) {
             let metadata = self.fetch_metadata(name)?;
             let those = metadata.topics().first().map(leaderless_partitions).unwrap_or_default();
-            without.extend(without_leader(name, &those));
+            leaderless.extend(without_leader(name, &those));
             let error = metadata.topics().first().and_then(MetadataTopic::error).map(Code::from);
             if matches!(error, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) {
                 let since = *self.internal_missing.get_or_insert_with(Instant::now);
@@ -336,7 +314,7 @@ impl Watch {
         self.last_counts = counts;
     }
 
-    /// Fetches the watermarks that a worker does not report: it pauses, hangs or has just got the
+    /// Fetches the watermarks that no worker reports, because it pauses, hangs or has just got the
     /// partition.
     fn fetch_watermarks(&self) {
         let (lag, topics) = (&self.shared.telemetry.metrics.lag, &self.shared.outputs.topics);
@@ -356,15 +334,6 @@ impl Watch {
             );
         }
     }
-}
-
-/// Makes what is known about a topic known to the workers; returns what operators read about its
-/// partitions without a leader.
-fn publish(topic: &KnownTopic, count: i32, leaderless: BTreeSet<i32>) -> Option<Problem> {
-    topic.set_partitions(count);
-    let problem = without_leader(&topic.name, &leaderless);
-    topic.set_leaderless(leaderless);
-    problem
 }
 
 /// What operators read about partitions without a leader, if there are any.

@@ -5,6 +5,7 @@
 //! with the outcomes ([`Worker::commit`]), and a record without an outcome is read again
 //! ([`Worker::step`] and [`Worker::abort_epoch`]).
 
+mod commit;
 mod outcome;
 mod recovery;
 mod traced;
@@ -18,7 +19,6 @@ use nik_wire::process::Outcome;
 use super::CLOSE_BUDGET;
 use super::breaker::WorkerBreaker;
 use super::consumer::{Event, GroupConsumer, Record};
-use super::ledger;
 use super::refusals::{By, Refusals};
 use super::shared::Shared;
 use super::shutdown::Stop;
@@ -26,7 +26,7 @@ use crate::config::Guarantee;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::GroupMetadata;
 use crate::kafka::client::producer::unsettled::Unsettled;
-use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
+use crate::kafka::client::producer::{OutputProducer, ProducerSettings, Sent};
 use crate::pipeline::Position;
 use crate::pipeline::epoch::{Cadence, Epoch};
 use crate::pipeline::judge::Judge;
@@ -49,13 +49,13 @@ pub struct Worker {
 struct OpenBatch {
     index: usize,
     shared: Arc<Shared>,
-    /// Which credentials its clients have.
+    /// The generation of the credentials that its clients use.
     generation: u64,
     judge: Judge,
     producer: OutputProducer,
     breaker: WorkerBreaker,
     epoch: Epoch,
-    /// The operator's, with the bytes that the brokers are expected to take in time.
+    /// The operator's cadence, with the byte limit of [`Shared::pace`].
     cadence: Cadence,
     /// The outcome that is being sent.
     payload: Vec<u8>,
@@ -133,8 +133,8 @@ impl Worker {
         if self.batch.is_due(!arrived) { self.commit() } else { Ok(()) }
     }
 
-    /// Processes what was fetched, in order. What is left after a fault, at a record that is held
-    /// back or at the deadline is fetched again.
+    /// Processes what was fetched, in order. A record that is held back, the deadline or a fault
+    /// ends this early: the rest of the batch is dropped and fetched again.
     fn process_fetched(&mut self) -> Result<(), Fault> {
         let deadline = self.batch.now + LONGEST_BATCH;
         while let Some(event) = self.consumer.next()? {
@@ -147,9 +147,9 @@ impl Worker {
                     }
                 }
                 Event::Gap { partition, from, to } => self.batch.epoch.skip(partition, from, to),
-                Event::Failure(failure) => {
+                Event::Interruption(interruption) => {
                     self.commit()?; // what was read of the partition is fine
-                    self.consumer.fail(failure)?;
+                    self.consumer.interrupt(interruption)?;
                 }
             }
             if self.batch.is_due(false) {
@@ -172,16 +172,16 @@ impl Worker {
         match batch.shared.policy.guarantee {
             Guarantee::ExactlyOnce => {
                 batch.send_entries(consumer)?;
-                batch.settle()?;
+                batch.flush()?;
                 let metadata = batch.group_metadata.clone().ok_or(Cause::NotAMember)?;
                 let positions = consumer.to_commit(batch.epoch.positions());
                 batch.producer.begin()?; // positions alone open no transaction
                 batch.producer.commit(positions, metadata)?;
             }
             Guarantee::AtLeastOnce => {
-                batch.settle()?; // an entry must not be durable before its outcomes
+                batch.flush()?; // an entry must not be durable before its outcomes
                 batch.send_entries(consumer)?;
-                batch.settle()?;
+                batch.flush()?;
                 consumer.commit(batch.epoch.positions())?;
             }
         }
@@ -198,7 +198,7 @@ impl OpenBatch {
         if !self.can_route(input.position.partition) {
             return Ok(self.hold_back(input));
         }
-        // The breaker is asked once for a dead letter, however often that is made smaller.
+        // The breaker counts a dead letter once, however often it is made smaller.
         let mut allowed = false;
         // Repeated only if the client itself refuses the outcome.
         loop {
@@ -210,8 +210,8 @@ impl OpenBatch {
                     return Ok(self.hold_back(input));
                 }
             }
-            if self.refusals.is_apart(attempt) {
-                self.settle()?; // so that earlier outcomes are not in its batch
+            if self.refusals.must_flush(attempt) {
+                self.flush()?;
             }
             match self.produce(input, &outcome, truncation, attempt)? {
                 Sent::Refused(code) => self.refusals.note(input.position, code, By::Client),
@@ -235,21 +235,8 @@ impl Worker {
     ) -> Result<Self, Fault> {
         let generation = shared.clients.generation();
         let settings = ProducerSettings {
-            config: shared.clients.producer(index),
-            access: Arc::clone(&shared.clients.access),
-            group: shared.group.clone(),
-            worker: index,
-            metrics: Some(Arc::clone(&shared.telemetry.metrics)),
-            if_unanswered: IfUnanswered::Replace,
-            reach: {
-                let shared = Arc::clone(shared);
-                Box::new(move || shared.outputs.reach_of_all())
-            },
-            leaderless: {
-                let shared = Arc::clone(shared);
-                Box::new(move || shared.outputs.leaderless())
-            },
             unsettled: Arc::clone(unsettled),
+            ..shared.producer_settings(index)
         };
         let stop = stop.clone();
         let producer = OutputProducer::connect(settings, move || stop.requested())?;
@@ -290,14 +277,15 @@ impl Worker {
 }
 
 impl OpenBatch {
-    /// Prepares for the records of a batch. Group metadata taken later may belong to a newer
-    /// generation, and would wrongly authorize the offsets of these records. That of an open epoch
-    /// stays: it is older. Epochs that begin inside the batch share it.
+    /// Prepares for the records of a batch. The group metadata is taken before they are fetched:
+    /// later it may belong to a newer generation of the group, and would wrongly authorize the
+    /// commit of their offsets. An open epoch keeps its older metadata; epochs that begin within
+    /// the batch share what was taken here.
     fn begin(&mut self, consumer: &GroupConsumer) -> Result<(), Fault> {
         if !self.epoch.is_empty() {
             return Ok(());
         }
-        self.producer.settle_held()?; // even if no record follows
+        self.producer.settle_held()?; // here, too: `send` does it only if a record follows
         if self.shared.policy.guarantee == Guarantee::ExactlyOnce {
             self.group_metadata = consumer.group_metadata().map(Arc::new);
         }
@@ -308,8 +296,8 @@ impl OpenBatch {
         (self.now, self.now_ms) = (Instant::now(), now_ms());
     }
 
-    /// How long to wait for the next record. Slow commits become less frequent, so that the brokers
-    /// can catch up: they take at most two thirds of the time.
+    /// How long to wait for the next record. After a slow commit the pause is at least half as long
+    /// as that took, so that the brokers can catch up: commits take at most two thirds of the time.
     fn time_until_commit(&self) -> Duration {
         let cadence = &self.shared.policy.cadence;
         let cadence =
@@ -320,15 +308,6 @@ impl OpenBatch {
     /// Whether to commit now. If the input is idle, the epoch is committed earlier.
     fn is_due(&self, idle: bool) -> bool {
         self.epoch.is_due(&self.cadence, self.now) || idle && self.time_until_commit().is_zero()
-    }
-
-    /// Hands the epoch's positions to the producer, for the ledger.
-    fn send_entries(&mut self, consumer: &GroupConsumer) -> Result<(), Fault> {
-        if self.shared.outputs.ledger.is_none() {
-            return Ok(());
-        }
-        let positions = consumer.commits(self.epoch.positions());
-        ledger::send_entries(&self.shared, &mut self.producer, positions, &mut self.payload)
     }
 
     /// Whether to start again with new clients: the credentials were renewed, and it is this

@@ -1,5 +1,5 @@
-//! What became of retired codes. It covers the whole tables: [`RetiredCodes`](super::RetiredCodes)
-//! decides which codes count as known in a NIK, not what is known about them.
+//! What became of retired codes, including those that [`RetiredCodes`](super::RetiredCodes) leaves
+//! out: it decides which of them are valid in a NIK, not what is known about them.
 
 use super::code::{Code, Level};
 use super::row::{Confidence, Retired};

@@ -1,9 +1,10 @@
-//! Starts partitions where [`crate::kafka::stream::start::decide`] says, and those that are standing
-//! again as soon as they can be read.
+//! Starts partitions where [`crate::kafka::stream::start::decide`] says, and starts a standing one
+//! again as soon as it can be read.
 
+use std::iter;
 use std::time::{Duration, Instant};
 
-use super::{Failure, GroupConsumer};
+use super::{GroupConsumer, Interruption};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::Offsets;
 use crate::kafka::client::native::offsets::Entry;
@@ -11,7 +12,6 @@ use crate::kafka::stream::announce;
 use crate::kafka::stream::assignment::{assign, partition_list, unassign};
 use crate::kafka::stream::standing::Standing;
 use crate::kafka::stream::start::{Committed, Start};
-use crate::pipeline::Position;
 
 /// The timeout of a lookup of committed offsets, after which partitions that can wait do so.
 const FIRST_LOOKUP_TIMEOUT: Duration = Duration::from_millis(100);
@@ -137,7 +137,7 @@ impl GroupConsumer {
         }
     }
 
-    /// Notes a decision and returns where the partition is assigned.
+    /// Notes a decision, and returns the position to assign the partition at.
     fn decided(&mut self, partition: i32, start: Start, standing: &mut Vec<i32>) -> Committed {
         self.leftovers.started(partition);
         let (tracks, now) = (self.tracks.get_mut(), Instant::now());
@@ -149,15 +149,16 @@ impl GroupConsumer {
                     announce::log_reset(&self.shared, partition, before.offset, position.offset);
                 }
                 tracks.start(partition, position.clone(), now);
-                self.report(Position { partition, offset: position.offset });
+                let lag = &self.shared.telemetry.metrics.lag;
+                lag.committed(self.worker, iter::once((partition, position.offset)));
                 position
             }
             Start::Standing(reason) => {
-                // It is paused at once, so the offset only has to be one of the log.
+                // It is paused at once, so any offset will do that is not beyond the end.
                 let offset = if let Standing::BeyondEnd { end, .. } = reason { end } else { 0 };
                 tracks.stand(partition, reason, now);
                 standing.push(partition);
-                Committed { offset, leader_epoch: None, topic_id: None, reset_ms: 0 }
+                Committed::at(offset)
             }
         }
     }
@@ -175,9 +176,9 @@ impl GroupConsumer {
         Ok(self.consumer.pause(&partition_list(&self.lookup.topic, partitions))?)
     }
 
-    /// Reacts to a failure, after all that was read of its partition is committed.
-    pub fn fail(&mut self, failure: Failure) -> Result<(), Fault> {
-        let Failure { partition, reason, is_new_topic } = failure;
+    /// Stops reading a partition, after all that was read of it is committed.
+    pub fn interrupt(&mut self, interruption: Interruption) -> Result<(), Fault> {
+        let Interruption { partition, reason, is_new_topic } = interruption;
         if is_new_topic {
             let position = self.tracks.get_mut().position(partition);
             self.lookup.deleted = position.and_then(|it| it.topic_id.clone());
@@ -195,7 +196,7 @@ impl GroupConsumer {
     }
 
     /// Looks whether partitions that are standing can go on: an operator has set the position, or
-    /// the data were mended.
+    /// the data were repaired.
     pub(super) fn look_again(&mut self) -> Result<(), Fault> {
         let due = self.tracks.get_mut().due(Instant::now());
         if due.is_empty() || self.assignment_lost() {
@@ -215,8 +216,8 @@ impl GroupConsumer {
         Ok(())
     }
 
-    /// Fetches a partition from another position on. A seek does not suffice: librdkafka ended
-    /// its fetching.
+    /// Fetches a partition from another position on. A seek does not suffice, because librdkafka
+    /// has stopped fetching it.
     fn restart(&mut self, partition: i32, start: Start) -> Result<(), Fault> {
         let was_standing = !self.tracks.get_mut().is_reading(partition);
         let mut standing = Vec::new();

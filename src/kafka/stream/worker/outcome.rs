@@ -1,7 +1,5 @@
 //! From a record to its outcome, and from the outcome to the producer.
 
-use std::time::Instant;
-
 use super::{OpenBatch, Processed};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::Outgoing;
@@ -12,11 +10,7 @@ use crate::kafka::stream::announce;
 use crate::kafka::stream::refusals::{Attempt, Fallback};
 use crate::pipeline::Position;
 use crate::pipeline::timestamps::{Replaced, RequestTime, TimestampLimits};
-use crate::telemetry::metrics::Committed;
 use nik_wire::process::Outcome;
-
-/// What follows from brokers that take long, for the log.
-pub const SMALLER: &str = "the next epochs hold at most this many bytes of outcomes";
 
 /// A record to process.
 pub struct Input<'a> {
@@ -32,8 +26,8 @@ impl<'a> Input<'a> {
 }
 
 impl OpenBatch {
-    /// Notes that a record is being processed. The judge that is in force at an epoch's first record
-    /// judges all of it.
+    /// Notes that a record is being processed. The judge that is in force at an epoch's first
+    /// record judges all of it.
     pub fn receive<'a>(&mut self, record: &'a Record<'a>) -> Input<'a> {
         if self.epoch.records() == 0 {
             self.shared.judge.refresh(&mut self.judge);
@@ -55,7 +49,7 @@ impl OpenBatch {
         can_route
     }
 
-    /// Adds a record to the epoch whose outcome was handed to the producer.
+    /// Adds a record, whose outcome was handed to the producer, to the epoch.
     pub fn add(&mut self, input: &Input<'_>, outcome: &Outcome, attempt: Attempt) {
         let bytes = self.payload.len();
         self.epoch.add(input.position, input.time.plausible, bytes, outcome, self.now);
@@ -104,7 +98,7 @@ impl OpenBatch {
         }
     }
 
-    /// Counts a record that was processed, if its key holds a NIK that tokens do not hide.
+    /// Counts a record whose key holds a NIK, if outcomes hold tokens: keys are copied as they are.
     fn note_nik_in_key(&mut self, input: &Input<'_>) {
         if self.judge.processor.privacy().tokens.is_some()
             && input.record.key().is_some_and(holds_nik)
@@ -150,18 +144,6 @@ impl OpenBatch {
         })
     }
 
-    /// Waits until the broker has acknowledged every outcome. If it refused some, the epoch must be
-    /// aborted; the refusals decide how these records are processed again.
-    pub fn settle(&mut self) -> Result<(), Fault> {
-        let refused = self.producer.flush()?;
-        self.read_clock();
-        let Some(first) = refused.first() else {
-            return Ok(());
-        };
-        self.refusals.note_reports(&refused);
-        Err(Cause::OutcomesRefused { count: refused.len(), first: first.code }.into())
-    }
-
     /// Reports to the lag that a record was read and is not committed.
     fn note_read(&self, input: &Input<'_>) {
         let Position { partition, offset } = input.position;
@@ -182,35 +164,6 @@ impl OpenBatch {
         self.note_read(input);
         self.unfinished = None;
         Processed::HeldBack
-    }
-
-    /// Counts the committed epoch, and starts the next.
-    pub fn committed(&mut self, started: Instant) {
-        self.read_clock();
-        self.last_duration = self.now - started;
-        self.last_commit = self.now;
-        self.aborts_in_a_row = 0;
-        self.shared.telemetry.metrics.committed(&Committed {
-            tally: self.epoch.tally(),
-            timestamps: self.epoch.timestamps(),
-            now_ms: self.now_ms,
-            duration: self.last_duration,
-        });
-        if let Some(bytes) = self.shared.pace.committed(self.epoch.bytes(), self.last_duration) {
-            let seconds = self.last_duration.as_secs_f64();
-            tracing::warn!(worker = self.index, seconds, bytes, "a commit was slow: {SMALLER}");
-        }
-        self.send_sampled();
-        self.refusals.committed(self.epoch.positions());
-        self.breaker.committed(self.epoch.tally());
-        self.start_epoch();
-    }
-
-    pub fn start_epoch(&mut self) {
-        self.epoch.clear();
-        self.cadence.bytes = self.shared.pace.limit();
-        self.sampled.clear();
-        self.refusals.forget_tags();
     }
 }
 

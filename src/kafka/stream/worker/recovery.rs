@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::outcome::SMALLER;
+use super::commit::SMALLER;
 use super::{OpenBatch, Worker};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::stream::consumer::Rebalance;
@@ -30,10 +30,10 @@ impl Worker {
 
     /// Answers a rebalance, after committing the open epoch unless the assignment was lost.
     ///
-    /// An assignment starts a new generation of the group, to which the epoch's group metadata does
-    /// not belong. The group waits for this answer, so the partitions are still ours, and current
-    /// group metadata may commit them. Nothing of a lost assignment may be committed, because
-    /// another member may have read the same records.
+    /// The rebalance has begun a new generation of the group, and the epoch's group metadata is of
+    /// the old one. The group waits for this answer, so the partitions are still ours, and the
+    /// epoch may be committed with current metadata. Nothing of a lost assignment may be committed,
+    /// because another member may have read the same records.
     pub fn rebalance(&mut self, rebalance: &Rebalance) -> Result<(), Fault> {
         tracing::info!(worker = self.batch.index, change = ?rebalance, "rebalance");
         let lost = matches!(rebalance, Rebalance::Revoked(_)) && self.consumer.assignment_lost();
@@ -46,7 +46,8 @@ impl Worker {
         match committed {
             Ok(()) => {
                 if let Rebalance::Assigned(_) = rebalance {
-                    // Markers that were skipped may hold the positions of these partitions.
+                    // A transaction of ours whose markers were skipped may keep the committed
+                    // offsets of these partitions unstable.
                     self.batch.producer.renew()?;
                 }
                 self.consumer.answer(rebalance)?;

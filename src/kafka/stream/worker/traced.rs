@@ -42,7 +42,8 @@ impl OpenBatch {
     }
 }
 
-/// The span that sent this record, if it is sampled. Of several headers none is valid.
+/// The span that sent this record, if it is sampled; `None` if the header is repeated (W3C Trace
+/// Context).
 fn parent(record: &Record<'_>) -> Option<Parent> {
     let (mut headers, mut parent) = (0, None);
     each_header(record, |name, value| {

@@ -1,0 +1,65 @@
+//! The steps of a commit: sent outcomes are acknowledged, the ledger gets its entries, and a
+//! committed epoch is counted.
+
+use std::time::Instant;
+
+use super::OpenBatch;
+use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::stream::consumer::GroupConsumer;
+use crate::kafka::stream::ledger;
+use crate::telemetry::metrics::Committed;
+
+/// The end of the log messages about slow brokers: what follows from it.
+pub const SMALLER: &str = "the next epochs hold at most this many bytes of outcomes";
+
+impl OpenBatch {
+    /// Waits until the broker has acknowledged every outcome. If it refused some, the epoch must be
+    /// aborted; the refusals decide how these records are processed again.
+    pub fn flush(&mut self) -> Result<(), Fault> {
+        let refused = self.producer.flush()?;
+        self.read_clock();
+        let Some(first) = refused.first() else {
+            return Ok(());
+        };
+        self.refusals.note_reports(&refused);
+        Err(Cause::OutcomesRefused { count: refused.len(), first: first.code }.into())
+    }
+
+    /// Hands the epoch's positions to the producer, for the ledger.
+    pub fn send_entries(&mut self, consumer: &GroupConsumer) -> Result<(), Fault> {
+        if self.shared.outputs.ledger.is_none() {
+            return Ok(());
+        }
+        let positions = consumer.commits(self.epoch.positions());
+        ledger::send_entries(&self.shared, &mut self.producer, positions, &mut self.payload)
+    }
+
+    /// Counts the committed epoch, and starts the next.
+    pub fn committed(&mut self, started: Instant) {
+        self.read_clock();
+        self.last_duration = self.now - started;
+        self.last_commit = self.now;
+        self.aborts_in_a_row = 0;
+        self.shared.telemetry.metrics.committed(&Committed {
+            tally: self.epoch.tally(),
+            timestamps: self.epoch.timestamps(),
+            now_ms: self.now_ms,
+            duration: self.last_duration,
+        });
+        if let Some(bytes) = self.shared.pace.committed(self.epoch.bytes(), self.last_duration) {
+            let seconds = self.last_duration.as_secs_f64();
+            tracing::warn!(worker = self.index, seconds, bytes, "a commit was slow: {SMALLER}");
+        }
+        self.send_sampled();
+        self.refusals.committed(self.epoch.positions());
+        self.breaker.committed(self.epoch.tally());
+        self.start_epoch();
+    }
+
+    pub fn start_epoch(&mut self) {
+        self.epoch.clear();
+        self.cadence.bytes = self.shared.pace.limit();
+        self.sampled.clear();
+        self.refusals.forget_tags();
+    }
+}
