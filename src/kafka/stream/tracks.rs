@@ -172,8 +172,8 @@ impl Tracks {
             return None;
         }
         let from = track.position.offset;
-        // That of the record before would look like a truncated log if a leader since then wrote
-        // the markers.
+        // Without a leader epoch: if a later leader wrote the markers, that of the record before them
+        // would make the log look truncated.
         (track.position.offset, track.position.leader_epoch) = (end.offset, None);
         Some(from)
     }
