@@ -41,7 +41,7 @@ const BATCH_BYTES: usize = 1024 * 1024;
 /// What was fetched.
 pub enum Event<'a> {
     Record(Record<'a>),
-    /// There is no request from the first offset of the partition up to the second one.
+    /// The partition has no request from offset `from` up to `to`, only markers and aborted records.
     Gap {
         partition: i32,
         from: i64,

@@ -1,8 +1,8 @@
 //! One worker: consume, process, produce, commit, in one loop on one thread.
 //!
 //! Why nothing is lost and nothing is doubled: a record's outcome is handed to the producer before
-//! its position enters the epoch ([`OpenBatch::process`]), the positions are committed together
-//! with the outcomes ([`Worker::commit`]), and a record without an outcome is read again
+//! its position enters the epoch ([`OpenBatch::process`]), the positions are committed in the
+//! transaction of the outcomes ([`Worker::commit`]), and a record without an outcome is read again
 //! ([`Worker::step`] and [`Worker::abort_epoch`]).
 
 mod commit;
@@ -162,7 +162,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Makes the epoch's outcomes durable, then its positions, and then counts it.
+    /// Commits the epoch's outcomes and positions, in one transaction or the outcomes first, and then
+    /// counts it.
     fn commit(&mut self) -> Result<(), Fault> {
         let Self { consumer, batch } = self;
         if batch.epoch.is_empty() {
