@@ -47,7 +47,7 @@ use super::config::bootstrap;
 use super::deadline::{CallThread, finishes_within};
 use super::fault::{Cause, Fault};
 use super::native::producer::{ProducerClient, Topic};
-use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing};
+use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing, transactions};
 use super::refusal::{Refused, is_permanent};
 use crate::kafka::security::acl::Right;
 use crate::telemetry::metrics::Metrics;
@@ -420,6 +420,9 @@ impl OutputProducer {
     /// transactions the records stay sent.
     pub fn abort(&mut self) -> Result<Vec<Refused>, Fault> {
         if let Transaction::Open = self.transaction {
+            if !self.events().undelivered.lock().is_empty() {
+                transactions::renumber(self.client.client());
+            }
             self.call(native::abort_transaction)?;
             self.note_aborted();
             self.transaction = Transaction::Aborted;

@@ -1,6 +1,7 @@
 //! Records whose outcomes were refused, and what is sent when they are processed again.
 
 use std::collections::HashMap;
+use std::mem;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
@@ -141,6 +142,8 @@ pub struct Refusals {
     acknowledged: usize,
     /// Whether the latest of `sent` is to be alone in its batch.
     has_alone: bool,
+    /// Whether a refusal was noted since the last abort.
+    has_news: bool,
 }
 
 impl Refusals {
@@ -198,7 +201,7 @@ impl Refusals {
         let part = self.part.map_or(too_large, |part| part.min(too_large)) / PARTS;
         let in_parts = part > 1;
         if in_parts {
-            self.part = Some(part);
+            (self.part, self.has_news) = (Some(part), true);
         }
         for report in reports.iter().filter(|report| is_permanent(report.code)) {
             let index = report.tag.checked_sub(self.first_tag);
@@ -206,8 +209,14 @@ impl Refusals {
                 && !(in_parts && report.code == Code::MessageSizeTooLarge)
             {
                 self.note(position, report.code, By::Broker);
+                self.has_news = true;
             }
         }
+    }
+
+    /// Whether a broker's refusal was noted since the last call, which changes how records are sent.
+    pub fn take_news(&mut self) -> bool {
+        mem::take(&mut self.has_news)
     }
 
     /// Starts a new epoch: tags given out so far become invalid.

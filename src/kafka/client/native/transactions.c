@@ -256,6 +256,14 @@ rd_kafka_error_t *nik_add_group(rd_kafka_t *rk, const char *group, int timeout_m
         return failed(err);
 }
 
+/* The abort of the open transaction gets a new producer epoch. librdkafka does not do so after a
+ * broker refused a batch: then the sequence numbers have a gap, and the next transaction fails. */
+void nik_renumber(rd_kafka_t *rk) {
+        rd_kafka_wrlock(rk);
+        rk->rk_eos.txn_requires_epoch_bump = rd_true;
+        rd_kafka_wrunlock(rk);
+}
+
 /* The next transaction first reaches its coordinator by the connection that was lost this often, or
  * not at all: then it can only be aborted. By any connection if `losses` is negative. */
 void nik_set_connection(rd_kafka_t *rk, int losses) {

@@ -30,6 +30,7 @@ unsafe extern "C" {
         group: *const c_char,
         timeout_ms: c_int,
     ) -> *mut sys::rd_kafka_error_t;
+    fn nik_renumber(client: *mut sys::rd_kafka_t);
     fn nik_set_connection(client: *mut sys::rd_kafka_t, losses: c_int);
     fn nik_coordinator_losses(client: *mut sys::rd_kafka_t) -> c_int;
 }
@@ -93,6 +94,13 @@ pub fn add_group<C: ClientContext>(
 pub(super) fn set_connection<C: ClientContext>(producer: &Client<C>, losses: Option<i32>) {
     // SAFETY: see the module's argument.
     unsafe { nik_set_connection(producer.native_ptr(), losses.unwrap_or(-1)) }
+}
+
+/// The abort of the open transaction gets a new producer epoch: some of its records were not
+/// delivered, so the sequence numbers have a gap.
+pub fn renumber<C: ClientContext>(producer: &Client<C>) {
+    // SAFETY: see the module's argument.
+    unsafe { nik_renumber(producer.native_ptr()) }
 }
 
 /// How often the connection to the transaction coordinator was lost.

@@ -117,9 +117,12 @@ impl Worker {
             batch.producer.settle_aborted(reach)?;
         }
         batch.abandon_epoch();
-        let pause = SHORTEST_PAUSE * (1 << batch.aborts_in_a_row.min(8));
-        std::thread::sleep(pause.min(LONGEST_PAUSE));
-        batch.aborts_in_a_row += 1;
+        // After a refusal the records are sent in another way, so there is nothing to wait for.
+        if !batch.refusals.take_news() {
+            let pause = SHORTEST_PAUSE * (1 << batch.aborts_in_a_row.min(8));
+            std::thread::sleep(pause.min(LONGEST_PAUSE));
+            batch.aborts_in_a_row += 1;
+        }
         Ok(())
     }
 }
