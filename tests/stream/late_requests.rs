@@ -241,17 +241,21 @@ fn a_stop_is_noticed_while_the_producer_is_replaced() {
     let reader = Reader::start(cluster, &stage);
     let mut program = ready(&settings);
     let mut requests = OneByOne::new(cluster, &stage, &reader);
-    proxy.delay(|request| request.api_key == END_TXN, END_TXN);
+    let (swallowed, seen) = mpsc::channel();
+    let mut is_held = false;
+    proxy.judge(move |request| match request.api_key {
+        END_TXN if !is_held => {
+            is_held = true;
+            Verdict::Hold
+        }
+        INIT_PRODUCER_ID if is_held => {
+            let _ = swallowed.send(());
+            Verdict::Swallow
+        }
+        _ => Verdict::Forward,
+    });
     requests.answered();
     assert_eq!(proxy.held(), 1);
-    let (swallowed, seen) = mpsc::channel();
-    proxy.judge(move |request| {
-        if request.api_key != INIT_PRODUCER_ID {
-            return Verdict::Forward;
-        }
-        let _ = swallowed.send(());
-        Verdict::Swallow
-    });
     requests.send();
     seen.recv_timeout(DRAIN_TIMEOUT).expect("the producer is replaced");
     assert_eq!(program.stop(Duration::from_secs(5)), Some(0), "{}", program.stderr());

@@ -224,10 +224,14 @@ impl OutputProducer {
     /// Between two transactions: a new client if a request of the last one was not answered or its
     /// markers may have been skipped.
     pub fn renew(&mut self) -> Result<(), Fault> {
-        while self.events().has_unanswered() || self.may_lack_markers() {
+        while self.must_renew() {
             self.replace_client()?;
         }
         Ok(())
+    }
+
+    fn must_renew(&self) -> bool {
+        self.events().has_unanswered() || self.may_lack_markers()
     }
 
     /// Replaces the client between two transactions, see the module's documentation, and ends the
@@ -420,7 +424,7 @@ impl OutputProducer {
     /// transactions the records stay sent.
     pub fn abort(&mut self) -> Result<Vec<Refused>, Fault> {
         if let Transaction::Open = self.transaction {
-            if !self.events().undelivered.lock().is_empty() {
+            if self.events().take_gap() {
                 transactions::renumber(self.client.client());
             }
             self.call(native::abort_transaction)?;

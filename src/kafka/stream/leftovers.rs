@@ -25,6 +25,9 @@ const TIMEOUT_GRACE: Duration = Duration::from_secs(12);
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// The timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// After how many looks that find the same as the one before another process's transactional id is
+/// taken over for outcomes alone.
+const LOOKS: u32 = 2;
 
 /// What is watched in the partitions of one worker.
 pub struct Leftovers {
@@ -43,6 +46,8 @@ struct Watched {
     look_at: Instant,
     /// Where the partitions that outcomes go to had open transactions at the look before.
     open: Option<BTreeMap<(CString, i32), i64>>,
+    /// At how many looks in a row one of these was where it had been at the look before.
+    stuck: u32,
     /// The transactional ids that were taken over. If something is still open, others wrote it,
     /// too.
     settled: BTreeSet<String>,
@@ -63,8 +68,12 @@ impl Leftovers {
     /// These partitions are assigned now.
     pub fn watch(&mut self, partitions: &[i32], now: Instant) {
         if self.shared.policy.guarantee == Guarantee::ExactlyOnce {
-            let watched =
-                || Watched { look_at: now + FIRST_LOOK, open: None, settled: BTreeSet::new() };
+            let watched = || Watched {
+                look_at: now + FIRST_LOOK,
+                open: None,
+                stuck: 0,
+                settled: BTreeSet::new(),
+            };
             self.watched.extend(partitions.iter().map(|&it| (it, watched())));
             self.next_look = self.next_look.min(now + FIRST_LOOK);
         }
@@ -127,7 +136,7 @@ impl Leftovers {
         let before = watched.open.take();
         let open = ledger.open_ends(self.shared.outputs.reach(partition), REQUEST_TIMEOUT)?;
         let Some(before) = before else {
-            watched.open = Some(open);
+            (watched.open, watched.stuck) = (Some(open), 0);
             return Ok(());
         };
         let is_stuck = open.iter().any(|(place, end)| before.get(place) == Some(end));
@@ -137,6 +146,12 @@ impl Leftovers {
             return Ok(());
         }
         watched.open = Some(open);
+        watched.stuck += 1;
+        // A process that lives settles what it left open once the brokers are back. To take over its
+        // id would fence it.
+        if !waits && watched.stuck < LOOKS {
+            return Ok(());
+        }
         // What this process wrote is settled when its worker restarts. Where only outcomes are
         // hidden, an earlier process may have written them although this one has written entries
         // since.

@@ -286,7 +286,7 @@ impl OpenBatch {
         if !self.epoch.is_empty() {
             return Ok(());
         }
-        self.producer.settle_held()?; // here, too: `send` does it only if a record follows
+        self.producer.settle_idle()?; // here, too: `send` does it only if a record follows
         if self.shared.policy.guarantee == Guarantee::ExactlyOnce {
             self.group_metadata = consumer.group_metadata().map(Arc::new);
         }

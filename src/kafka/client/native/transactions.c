@@ -270,6 +270,18 @@ void nik_set_connection(rd_kafka_t *rk, int losses) {
         rk->rk_eos.txn_coord_conn = losses < 0 ? 0 : losses + 1;
 }
 
+/* Whether the transaction coordinator can be reached. */
+int nik_coordinator_is_up(rd_kafka_t *rk) {
+        rd_kafka_broker_t *coordinator = rk->rk_eos.txn_coord;
+        int is_up                      = 0;
+        if (coordinator) {
+                rd_kafka_broker_lock(coordinator);
+                is_up = rd_kafka_broker_state_is_up(coordinator->rkb_state);
+                rd_kafka_broker_unlock(coordinator);
+        }
+        return is_up;
+}
+
 /* How often the connection to the transaction coordinator was lost. */
 int nik_coordinator_losses(rd_kafka_t *rk) {
         rd_kafka_broker_t *coordinator = rk->rk_eos.txn_coord;

@@ -32,6 +32,7 @@ unsafe extern "C" {
     ) -> *mut sys::rd_kafka_error_t;
     fn nik_renumber(client: *mut sys::rd_kafka_t);
     fn nik_set_connection(client: *mut sys::rd_kafka_t, losses: c_int);
+    fn nik_coordinator_is_up(client: *mut sys::rd_kafka_t) -> c_int;
     fn nik_coordinator_losses(client: *mut sys::rd_kafka_t) -> c_int;
 }
 
@@ -96,11 +97,17 @@ pub(super) fn set_connection<C: ClientContext>(producer: &Client<C>, losses: Opt
     unsafe { nik_set_connection(producer.native_ptr(), losses.unwrap_or(-1)) }
 }
 
-/// The abort of the open transaction gets a new producer epoch: some of its records were not
-/// delivered, so the sequence numbers have a gap.
+/// The abort of the open transaction gets a new producer epoch: a broker refused some of its
+/// records, so the sequence numbers have a gap.
 pub fn renumber<C: ClientContext>(producer: &Client<C>) {
     // SAFETY: see the module's argument.
     unsafe { nik_renumber(producer.native_ptr()) }
+}
+
+/// Whether the transaction coordinator can be reached.
+pub fn coordinator_is_up<C: ClientContext>(producer: &Client<C>) -> bool {
+    // SAFETY: see the module's argument.
+    unsafe { nik_coordinator_is_up(producer.native_ptr()) != 0 }
 }
 
 /// How often the connection to the transaction coordinator was lost.

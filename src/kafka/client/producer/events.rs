@@ -14,7 +14,7 @@ use rdkafka::statistics::Statistics;
 use super::unsettled::Place;
 use crate::kafka::client::callbacks::{ClientState, client_callbacks};
 use crate::kafka::client::native::producer::ProducerCallbacks;
-use crate::kafka::client::refusal::Refused;
+use crate::kafka::client::refusal::{Refused, is_permanent};
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 use crate::telemetry::metrics::Metrics;
@@ -25,6 +25,8 @@ pub(super) struct ProducerEvents {
     refused: Mutex<Vec<Refused>>,
     /// How many records of the transaction were not delivered, by topic and partition.
     pub undelivered: Mutex<BTreeMap<Place, usize>>,
+    /// Whether a broker refused a batch of the transaction for good.
+    gap: AtomicBool,
     /// Whether a transactional request may still be under way.
     unanswered: AtomicBool,
     /// This producer's share of the queue metrics: records and bytes.
@@ -39,6 +41,7 @@ impl ProducerEvents {
             client: ClientState::new(access),
             refused: Mutex::default(),
             undelivered: Mutex::default(),
+            gap: AtomicBool::new(false),
             unanswered: AtomicBool::new(false),
             queued: Mutex::default(),
             metrics,
@@ -61,6 +64,12 @@ impl ProducerEvents {
     /// The records that were refused since the last call.
     pub fn take_refused(&self) -> Vec<Refused> {
         mem::take(&mut *self.refused.lock())
+    }
+
+    /// Whether a batch was refused for good since the last call, which leaves a gap in the sequence
+    /// numbers.
+    pub fn take_gap(&self) -> bool {
+        self.gap.swap(false, Ordering::Relaxed)
     }
 
     /// Whether a transactional request of this client was not answered. Once true, it stays so.
@@ -94,6 +103,9 @@ impl ProducerCallbacks for ProducerEvents {
             self.client
                 .access
                 .record_denied(Right::on_topic(Operation::Write, &topic.to_string_lossy()));
+        }
+        if is_permanent(code) {
+            self.gap.store(true, Ordering::Relaxed);
         }
         self.refused.lock().push(Refused { tag, code });
     }

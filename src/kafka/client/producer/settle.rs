@@ -160,6 +160,18 @@ impl OutputProducer {
         Ok(())
     }
 
+    /// While no transaction is open: settles what the last one may have left open, as soon as the
+    /// coordinator can be reached. The next transaction may begin much later.
+    pub fn settle_idle(&mut self) -> Result<(), Fault> {
+        if matches!(self.transaction, Transaction::Open) {
+            return Ok(());
+        }
+        if self.must_renew() && transactions::coordinator_is_up(self.client.client()) {
+            self.renew()?;
+        }
+        self.settle_held()
+    }
+
     /// Between two transactions: holds the partitions without a leader, and ends what was held again
     /// where there is one now.
     pub fn settle_held(&mut self) -> Result<(), Fault> {
