@@ -7,7 +7,8 @@ use std::process::Command;
 fn main() {
     println!("cargo::rerun-if-env-changed=NIK_STREAM_REVISION");
     println!("cargo::rerun-if-changed=build.rs");
-    // These files change with a commit or a checkout. A path that does not exist would mean "always".
+    // These files change with a commit or a checkout. If a path does not exist, Cargo runs this
+    // script at every build.
     for file in ["logs/HEAD", "HEAD"] {
         let path = git(&["rev-parse", "--git-path", file]);
         if let Some(path) = path.filter(|path| Path::new(path).exists()) {
@@ -29,7 +30,7 @@ fn build_c_sources() {
         println!("cargo::rerun-if-changed={source}");
     }
     let librdkafka = std::env::var("DEP_RDKAFKA_ROOT").expect("rdkafka-sys names its directory");
-    // Where it found the headers of OpenSSL, zlib and zstd if they are not the system's.
+    // Names the folders of the headers of OpenSSL, zlib and zstd that are not the system's own.
     let makefile = Path::new(&librdkafka).join("Makefile.config");
     let makefile = std::fs::read_to_string(makefile).expect("librdkafka is configured");
     let includes = makefile.split_whitespace().filter_map(|word| word.strip_prefix("-I"));

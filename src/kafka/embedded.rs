@@ -38,7 +38,8 @@ impl EmbeddedBroker {
     }
 }
 
-/// Reads results and failures from their beginning, without the program's own client code.
+/// Reads results and failures from their beginning. It shares no client code with the service, so
+/// that a fault of the service shows.
 pub struct OutcomeReader {
     consumer: BaseConsumer,
     failures: String,

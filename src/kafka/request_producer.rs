@@ -24,7 +24,7 @@ const PACE_INTERVAL: Duration = Duration::from_millis(20);
 /// How long the brokers may take to acknowledge the last requests.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Generates requests. A share of them is broken, evenly spread, in each way in turn.
+/// Generates requests. A share of them, evenly spread, is broken in the various ways in turn.
 pub struct RequestMix {
     generator: Generator,
     limits: Limits,

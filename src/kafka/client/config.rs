@@ -26,7 +26,7 @@ pub struct Clients {
     pub access: Arc<Access>,
     /// The contents of the files of `kafka.security` for all clients from now on.
     credentials: Mutex<Credentials>,
-    /// How often they were replaced.
+    /// How often `credentials` were replaced.
     generation: AtomicU64,
     /// Distinguishes the transactional ids of this instance from those of others.
     instance: String,
@@ -74,7 +74,8 @@ impl Clients {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// Which credentials clients get. Ask before making a client.
+    /// The generation of the credentials that new clients get. Read it before a client is created: if
+    /// they are replaced meanwhile, the client then counts as one with the old ones.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
     }
@@ -104,7 +105,7 @@ impl Clients {
             // two workers and was not faster.
             .set("queued.min.messages", "10000")
             .set("queued.max.messages.kbytes", "16384")
-            // One fetch may exceed that by these bytes, per partition and in total.
+            // The answer to one fetch may exceed that: by so much per partition, and in total.
             .set("fetch.message.max.bytes", "262144")
             .set("fetch.max.bytes", "1048576");
         match kafka.group_protocol {
@@ -142,8 +143,9 @@ impl Clients {
     /// How long a worker may be away from its polls, and a rebalance may wait for a member: as long
     /// as a transaction may take, and what follows if it fails.
     ///
-    /// It is short since a coordinator that loads its log twice at a broker's start may forget to
-    /// time out the members in it (Kafka 4.3.1): a rebalance then waits for the dead ones.
+    /// It is no longer than that, since a rebalance may wait so long for members that are dead: a
+    /// group coordinator that loads its log twice as its broker starts may not notice that their
+    /// sessions have ended (Kafka 4.3.1).
     fn rebalance_timeout_ms(&self) -> u64 {
         let producer = self.producer_of(&self.transactional_prefix());
         let transaction = producer.get("transaction.timeout.ms").and_then(|ms| ms.parse().ok());
@@ -230,7 +232,8 @@ impl Clients {
         config
             // Required by librdkafka; a reader never joins it.
             .set("group.id", self.replay_name())
-            // As for a worker, since librdkafka compares them with each other and with overrides.
+            // As for a worker: librdkafka checks that the two, or what an operator sets instead, fit
+            // each other.
             .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
             .set("max.poll.interval.ms", self.rebalance_timeout_ms().to_string())
             .set("statistics.interval.ms", "0")
@@ -318,11 +321,11 @@ impl Clients {
 /// Whether the files of the system's authorities have to be looked for: a bundled OpenSSL knows only
 /// its own folder, which does not exist. The two variables are OpenSSL's own.
 fn has_to_find_authorities(security: &Security) -> bool {
-    let is_told = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|it| std::env::var_os(it).is_some());
+    let is_set = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|it| std::env::var_os(it).is_some());
     cfg!(feature = "bundled-openssl")
         && security.protocol.has_tls()
         && security.ca_file.is_none()
-        && !is_told
+        && !is_set
 }
 
 /// The bootstrap brokers of a client.

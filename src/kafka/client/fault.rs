@@ -8,7 +8,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use crate::kafka::client::native::CallError;
 use crate::kafka::security::acl::Right;
 
-/// A fault, sorted by what the worker does about it. Only the conversion from [`Cause`] sorts.
+/// A fault, sorted by what the worker does about it.
 ///
 /// A fault never leads to a dead letter and is never ignored: the records of its epoch are
 /// processed again.
@@ -37,7 +37,7 @@ pub enum Cause {
     /// Another producer uses the transactional id, or the group fenced this member.
     #[error(transparent)]
     Fenced(CallError),
-    /// The brokers aborted it and fenced its producer, as if another one had come.
+    /// The brokers aborted it, and refuse its producer as they refuse a fenced one.
     #[error("a transaction took longer than transaction.timeout.ms, and the brokers ended it: {0}")]
     TransactionTimedOut(CallError),
     #[error("another member of the group uses this kafka.instance_id")]
@@ -179,9 +179,7 @@ impl Cause {
             Self::OutcomeInvalid { .. } => "outcome_invalid",
         }
     }
-}
 
-impl Cause {
     /// Whether the brokers took too long, so that a smaller epoch may succeed.
     fn is_timeout(&self) -> bool {
         match self {
@@ -220,7 +218,7 @@ impl Fault {
     }
 }
 
-/// The one table of which cause leads to what.
+/// What the worker does about each cause; decided here only.
 impl<E> From<E> for Fault
 where
     Cause: From<E>,
@@ -289,27 +287,20 @@ impl From<KafkaError> for Cause {
 mod tests {
     use super::*;
 
-    fn call(code: Code, fatal: bool, requires_abort: bool) -> CallError {
-        let text = "text".to_owned();
-        CallError {
-            call: "commit_transaction",
-            code,
-            fatal,
-            retriable: false,
-            requires_abort,
-            text,
-        }
+    fn call(code: Code, requires_abort: bool) -> CallError {
+        let (call, text) = ("commit_transaction", "text".to_owned());
+        CallError { call, code, retriable: false, requires_abort, text }
     }
 
     #[test]
     fn call_errors_are_sorted_by_their_code_and_flags() {
-        let fault = |code, fatal, requires_abort| call(code, fatal, requires_abort).into();
-        assert!(matches!(fault(Code::IllegalGeneration, false, true), Fault::Abort(_)));
-        assert!(matches!(fault(Code::UnknownMemberId, false, true), Fault::Abort(_)));
-        assert!(matches!(fault(Code::Fenced, true, false), Fault::Fenced(_)));
-        assert!(matches!(fault(Code::ProducerFenced, true, false), Fault::Fenced(_)));
-        assert!(matches!(fault(Code::OutOfOrderSequenceNumber, true, false), Fault::Restart(_)));
-        assert!(matches!(fault(Code::OperationTimedOut, false, false), Fault::Restart(_)));
+        let fault = |code, requires_abort| call(code, requires_abort).into();
+        assert!(matches!(fault(Code::IllegalGeneration, true), Fault::Abort(_)));
+        assert!(matches!(fault(Code::UnknownMemberId, true), Fault::Abort(_)));
+        assert!(matches!(fault(Code::Fenced, false), Fault::Fenced(_)));
+        assert!(matches!(fault(Code::ProducerFenced, false), Fault::Fenced(_)));
+        assert!(matches!(fault(Code::OutOfOrderSequenceNumber, false), Fault::Restart(_)));
+        assert!(matches!(fault(Code::OperationTimedOut, false), Fault::Restart(_)));
         let creation = KafkaError::ClientCreation("no such file".to_owned());
         assert!(matches!(creation.into(), Fault::Fatal(Cause::ClientCreation(_))));
     }
@@ -317,20 +308,19 @@ mod tests {
     #[test]
     fn every_cause_has_one_of_the_closed_list_of_labels() {
         let kafka = || KafkaError::Canceled;
-        let (topic, partition, offset) = (String::new(), 0, 0);
-        let place = || (topic.clone(), partition, offset);
+        let topic = String::new;
         let causes = [
-            Cause::Fenced(call(Code::Fenced, true, false)),
-            Cause::TransactionTimedOut(call(Code::Fenced, true, false)),
+            Cause::Fenced(call(Code::Fenced, false)),
+            Cause::TransactionTimedOut(call(Code::Fenced, false)),
             Cause::MemberFenced,
-            Cause::TransactionFailed(call(Code::UnknownMemberId, false, true)),
+            Cause::TransactionFailed(call(Code::UnknownMemberId, true)),
             Cause::NotQueued(Code::Fail),
             Cause::OutcomesRefused { count: 1, first: Code::Fail },
             Cause::AssignmentLost,
             Cause::NotAMember,
             Cause::OffsetsNotCommitted(kafka()),
             Cause::StoppedEarly,
-            Cause::Call(call(Code::Fail, true, false)),
+            Cause::Call(call(Code::Fail, false)),
             Cause::RequestUnanswered,
             Cause::CallHangs,
             Cause::CallThreadEnded,
@@ -348,14 +338,8 @@ mod tests {
             Cause::ThreadNotStarted(io::ErrorKind::Other.into()),
             Cause::ClientsAbandoned,
             Cause::WorkerPanicked,
-            {
-                let (topic, partition, offset) = place();
-                Cause::FailureRefused { topic, partition, offset }
-            },
-            {
-                let (topic, partition, offset) = place();
-                Cause::OutcomeInvalid { topic, partition, offset }
-            },
+            Cause::FailureRefused { topic: topic(), partition: 0, offset: 0 },
+            Cause::OutcomeInvalid { topic: topic(), partition: 0, offset: 0 },
         ];
         assert_eq!(causes.each_ref().map(Cause::label).as_slice(), Cause::LABELS);
         for cause in causes {

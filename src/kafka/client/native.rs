@@ -2,9 +2,9 @@
 //!
 //! The wrapper (rust-rdkafka 0.39) does not suffice: its `flush`, which `commit_transaction` calls
 //! too, polls in steps of 100 ms; it panics at header names that are not UTF-8; it neither shows
-//! the generation of a group's membership nor creates metadata of a group without members. As
-//! `send_offsets` therefore has to be called here, and the wrapper's error type cannot be created
-//! outside of it, all transactional calls are here and share [`CallError`].
+//! the generation of a group's membership nor creates metadata of a group without members. At least
+//! `send_offsets` has to be called here, and the wrapper's error type cannot be created outside of
+//! it. Therefore all transactional calls are here, and their errors are [`CallError`]s.
 //!
 //! The safety argument for all calls of this module:
 //! - A `*mut rd_kafka_t` comes from a `&Client`, which keeps the handle alive during the call;
@@ -16,9 +16,9 @@
 //!   borrow from the message.
 #![allow(unsafe_code)]
 
+mod admin;
 mod callbacks;
 pub mod consumer;
-mod describe;
 mod headers;
 pub mod offsets;
 pub mod producer;
@@ -31,7 +31,7 @@ use std::ptr::{self, NonNull};
 use std::slice;
 use std::time::Duration;
 
-pub use describe::{fetched_high_watermark, topic_id};
+pub use admin::topic_id;
 pub use headers::{Headers, NativeMessage, each_header};
 pub use offsets::Offsets;
 use producer::{ProducerCallbacks, Topic};
@@ -41,7 +41,7 @@ use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::producer::PARTITION_UA;
 use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
 pub use token::set_token;
-pub use watermarks::watermarks;
+pub use watermarks::{fetched_high_watermark, watermarks};
 
 /// The error of a transactional call, with the flags that librdkafka sets.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -51,8 +51,6 @@ pub struct CallError {
     pub call: &'static str,
     /// librdkafka's or the broker's code.
     pub code: RDKafkaErrorCode,
-    /// The client instance is unusable.
-    pub fatal: bool,
     /// The same call may be repeated.
     pub retriable: bool,
     /// The transaction must be aborted; then a new one may begin.
@@ -71,7 +69,6 @@ fn checked(call: &'static str, error: *mut sys::rd_kafka_error_t) -> Result<(), 
         let described = CallError {
             call,
             code: sys::rd_kafka_error_code(error).into(),
-            fatal: sys::rd_kafka_error_is_fatal(error) != 0,
             retriable: sys::rd_kafka_error_is_retriable(error) != 0,
             requires_abort: sys::rd_kafka_error_txn_requires_abort(error) != 0,
             text: CStr::from_ptr(sys::rd_kafka_error_string(error)).to_string_lossy().into_owned(),
@@ -102,14 +99,16 @@ pub(super) fn init_transactions<C: ClientContext>(
     })
 }
 
-/// Begins a transaction. This sends no request. With `losses` the first one reaches the coordinator
-/// by the connection that had been lost so often, or not at all: then the transaction can only be
-/// aborted.
+/// Begins a transaction. This sends no request.
+///
+/// `losses` is an earlier result of [`transactions::coordinator_losses`]. If the connection to the
+/// coordinator is lost again before the transaction reaches it, no request is sent, and the
+/// transaction can only be aborted. `None`: any connection will do.
 pub(super) fn begin_transaction<C: ClientContext>(
     producer: &Client<C>,
     losses: Option<i32>,
 ) -> Result<(), CallError> {
-    transactions::set_connection(producer, losses);
+    transactions::require_connection(producer, losses);
     // SAFETY: see the module's argument.
     checked("begin_transaction", unsafe { sys::rd_kafka_begin_transaction(producer.native_ptr()) })
 }

@@ -74,8 +74,9 @@ const QUEUE_RETRY_INTERVAL: Duration = Duration::from_millis(1);
 /// How long the queue may stay full, and how long a flush may take; `transaction.timeout.ms` if that
 /// is longer.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
-/// A commit that takes longer may have been ended while partitions had no leader: brokers lose
-/// their leadership if they do not answer for some seconds (`broker.session.timeout.ms`).
+/// If a commit takes longer, its markers may have been skipped: a broker that does not answer for
+/// some seconds (`broker.session.timeout.ms`) loses its leadership, and its partitions may have no
+/// leader until it is back.
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
 /// How long the reports of records that were given up may take.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -106,9 +107,9 @@ pub struct OutputProducer {
     sent: Vec<SentTo>,
     /// The index in `sent` of the last record's partition: records of a partition come in runs.
     latest: usize,
-    /// Whether a partition must not be written to, as it has no leader or had none.
+    /// Whether a partition must not be written to for now, see [`settle`].
     holds: bool,
-    /// When the transaction began that is neither committed nor aborted.
+    /// When the latest transaction began, until it is committed or aborted.
     began: Option<Instant>,
     /// `transaction.timeout.ms`.
     transaction_timeout: Duration,
@@ -207,7 +208,7 @@ impl OutputProducer {
                 unsettled.begin();
                 self.holds = unsettled.holds_any();
             }
-            // The coordinator's connection may still be lost before the transaction reaches it.
+            // If the connection to the coordinator is lost from now on, its markers may be skipped too.
             let is_held_back = self.settings.if_unanswered == IfUnanswered::Replace;
             let losses = is_held_back.then_some(self.losses);
             native::begin_transaction(self.client.client(), losses)
@@ -258,10 +259,12 @@ impl OutputProducer {
         }
         let new = self.settings.client()?;
         let ready = self.init(&new);
-        if ready.is_ok() {
+        let unused = if ready.is_ok() {
             self.topics.clear();
-        }
-        let unused = if ready.is_ok() { mem::replace(&mut self.client, new) } else { new };
+            mem::replace(&mut self.client, new)
+        } else {
+            new
+        };
         // Closing may take long while a broker hangs.
         let metrics = self.settings.metrics.clone();
         std::thread::spawn(move || close(unused, OLD_CLIENT_CLOSE_TIMEOUT, metrics.as_deref()));
@@ -375,15 +378,15 @@ impl OutputProducer {
         })
     }
 
-    /// Notes that the open transaction does not commit, if the brokers received records of it.
+    /// Notes that the open transaction was aborted, if the brokers received records of it.
     ///
-    /// If they received nothing, it is the transaction before that may lack markers. It may have
-    /// been committed, and an abort would discard its outcomes.
+    /// If they received none, the transaction before it is still the one that may lack markers. That
+    /// one may have been committed: to settle it by an abort would discard its outcomes.
     fn note_aborted(&self) {
         if !matches!(self.transaction, Transaction::Open) {
             return;
         }
-        // What still waits does not count as received. After an abort nothing waits.
+        // What is still queued was not received. After an abort nothing is.
         self.client.purge();
         native::flush(self.client.client(), PURGE_TIMEOUT);
         let undelivered = self.events().undelivered.lock();

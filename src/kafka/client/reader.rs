@@ -197,8 +197,8 @@ impl Reader {
                 }
                 Err(error) => error,
             };
-            // The call only times out if a right is missing: the denial is an event of the client, and
-            // other events before it return `None`.
+            // If a right is missing, the call only times out, and the denial is an event of the
+            // client. A poll returns `None` for other events, which may come first.
             let events = (0..MAX_EVENTS).filter_map(|_| self.client.poll(Duration::ZERO));
             let mut errors = events.filter_map(Result::err).chain([error.clone()]);
             let denial = errors.find_map(|error| match CommandError::new(&right, &error) {
@@ -285,8 +285,8 @@ impl<'a> Records<'a> {
                 self.seek()?;
             }
             let Some(message) = self.poll()? else {
-                // This event may be left over from an earlier seek: the end counts when it directly
-                // follows a second one.
+                // This event may be left over from what was read before. The end counts if it comes
+                // again, without a record, after a further seek to the same offset.
                 if self.begun.0 > 1 && self.begun.1 == self.offsets.start {
                     *self.at = None;
                     break;

@@ -27,17 +27,19 @@ impl ProducerContext for Silent {
 /// Why librdkafka refuses to make clients with these settings; each reason once.
 pub fn refusals(settings: &Settings) -> Vec<String> {
     let clients = Clients::new(settings);
-    let consumer =
-        |config: ClientConfig| config.create_with_context::<_, BaseConsumer<_>>(Silent).map(drop);
-    let producer =
-        |config: ClientConfig| config.create_with_context::<_, BaseProducer<_>>(Silent).map(drop);
+    let consumer = |config| {
+        without_brokers(config).create_with_context::<_, BaseConsumer<_>>(Silent).map(drop)
+    };
+    let producer = |config| {
+        without_brokers(config).create_with_context::<_, BaseProducer<_>>(Silent).map(drop)
+    };
     let made = [
-        consumer(apart(clients.consumer(0))),
-        producer(apart(clients.producer(0))),
-        producer(apart(clients.replay_producer())),
-        consumer(apart(clients.reader())),
-        // Its properties name no group, as a consumer needs one.
-        producer(apart(clients.watch())),
+        consumer(clients.consumer(0)),
+        producer(clients.producer(0)),
+        producer(clients.replay_producer()),
+        consumer(clients.reader()),
+        // Made as a producer, since a consumer needs a group and these properties name none.
+        producer(clients.watch()),
     ];
     let mut reasons = Vec::new();
     for error in made.into_iter().filter_map(Result::err) {
@@ -53,8 +55,8 @@ pub fn refusals(settings: &Settings) -> Vec<String> {
     reasons
 }
 
-/// Without brokers, so that nothing is sent.
-fn apart(mut config: ClientConfig) -> ClientConfig {
+/// So that nothing is sent.
+fn without_brokers(mut config: ClientConfig) -> ClientConfig {
     config.remove("bootstrap.servers");
     config
 }

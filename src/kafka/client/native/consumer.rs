@@ -94,7 +94,7 @@ impl Drop for Owned {
 /// What was fetched and not handed out.
 pub struct Dropped {
     pub position: Position,
-    /// Or it cannot be read, or is the end of the partition.
+    /// False for a batch that cannot be read, and for the end of the partition.
     pub is_record: bool,
 }
 

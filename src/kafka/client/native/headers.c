@@ -1,5 +1,5 @@
 /* The headers of a consumed message as they came. librdkafka's public interface only has them
- * parsed, with an allocation for each one, and for a message without any.
+ * parsed: it allocates memory for each header, and even for a message without headers.
  *
  * It reads librdkafka's internal message, so it belongs to the version in third_party. */
 

@@ -48,7 +48,7 @@ impl Headers {
 
     /// An unchanged copy of a message's headers, `None` if it has none.
     pub fn copy_of(message: &impl NativeMessage) -> Option<Self> {
-        unparsed(message)?; // for a message without headers librdkafka would allocate, too
+        unparsed(message)?; // librdkafka would allocate memory even for a message without headers
         let mut headers = ptr::null_mut();
         // SAFETY: the message is alive. It gives its parsed headers to us, which nothing else here
         // refers to, and would parse them again.

@@ -19,8 +19,7 @@ pub const NO_OFFSET: i64 = sys::RD_KAFKA_OFFSET_INVALID as i64;
 pub struct Entry {
     pub partition: i32,
     pub offset: i64,
-    /// The epoch of the leader that the record before the offset was written under, if it is
-    /// known.
+    /// The leader epoch of the record before the offset, if it is known.
     pub leader_epoch: Option<i32>,
     /// What is committed together with the offset.
     pub metadata: String,

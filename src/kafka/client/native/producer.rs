@@ -19,14 +19,14 @@ use rdkafka::types::RDKafkaType;
 use super::callbacks;
 use super::{NO_ERROR, millis};
 
-/// How long one poll waits for delivery reports. A producer that closes waits as long.
+/// How long one poll waits for delivery reports; closing a producer may take as long.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The keys, in Kafka's protocol, of the requests that change a transaction: `AddPartitionsToTxn`,
 /// `AddOffsetsToTxn`, `EndTxn`, `TxnOffsetCommit`.
 const TRANSACTIONAL: [i16; 4] = [24, 25, 26, 28];
 
-/// What librdkafka knows this program's interceptors by.
+/// The name under which the interceptors are registered.
 const INTERCEPTOR: *const c_char = c"nik-stream".as_ptr();
 
 /// The callbacks of a producer.

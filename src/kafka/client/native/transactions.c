@@ -264,9 +264,10 @@ void nik_renumber(rd_kafka_t *rk) {
         rd_kafka_wrunlock(rk);
 }
 
-/* The next transaction first reaches its coordinator by the connection that was lost this often, or
- * not at all: then it can only be aborted. By any connection if `losses` is negative. */
-void nik_set_connection(rd_kafka_t *rk, int losses) {
+/* `losses` is an earlier result of nik_coordinator_losses. If the connection is lost again before the
+ * next transaction reaches the coordinator, that can only be aborted. Any connection will do if
+ * `losses` is negative. */
+void nik_require_connection(rd_kafka_t *rk, int losses) {
         rk->rk_eos.txn_coord_conn = losses < 0 ? 0 : losses + 1;
 }
 

@@ -1,6 +1,6 @@
 //! Steps of a transaction that librdkafka's public interface lacks: `transactions.c` beside this
-//! file. The safety argument is that of [`super`]; the C functions
-//! copy the texts that they get, or do not use them after they return.
+//! file. The safety argument is that of [`super`]; the C functions copy the texts that they get, or
+//! do not use them after they return.
 
 use std::ffi::{CStr, c_char, c_int};
 use std::time::Duration;
@@ -31,7 +31,7 @@ unsafe extern "C" {
         timeout_ms: c_int,
     ) -> *mut sys::rd_kafka_error_t;
     fn nik_renumber(client: *mut sys::rd_kafka_t);
-    fn nik_set_connection(client: *mut sys::rd_kafka_t, losses: c_int);
+    fn nik_require_connection(client: *mut sys::rd_kafka_t, losses: c_int);
     fn nik_coordinator_is_up(client: *mut sys::rd_kafka_t) -> c_int;
     fn nik_coordinator_losses(client: *mut sys::rd_kafka_t) -> c_int;
 }
@@ -90,11 +90,10 @@ pub fn add_group<C: ClientContext>(
     })
 }
 
-/// The next transaction first reaches the coordinator by the connection that was lost so often; by
-/// any without `losses`.
-pub(super) fn set_connection<C: ClientContext>(producer: &Client<C>, losses: Option<i32>) {
+/// Sets for the next transaction what [`super::begin_transaction`] says of `losses`.
+pub(super) fn require_connection<C: ClientContext>(producer: &Client<C>, losses: Option<i32>) {
     // SAFETY: see the module's argument.
-    unsafe { nik_set_connection(producer.native_ptr(), losses.unwrap_or(-1)) }
+    unsafe { nik_require_connection(producer.native_ptr(), losses.unwrap_or(-1)) }
 }
 
 /// The abort of the open transaction gets a new producer epoch: a broker refused some of its

@@ -1,9 +1,9 @@
 //! The watermarks of partitions. The safety argument is that of [`super`].
 //!
-//! rust-rdkafka asks for one partition at a time, and with `read_committed` for the last stable
-//! offset instead of the end.
+//! rust-rdkafka 0.39 asks for one partition at a time, with `read_committed` for the last stable
+//! offset instead of the end, and does not show what librdkafka has cached.
 
-use std::ptr::{self, NonNull};
+use std::ffi::CStr;
 use std::slice;
 use std::time::Duration;
 
@@ -12,8 +12,9 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use sys::rd_kafka_OffsetSpec_t as Spec;
 
+use super::NO_ERROR;
+use super::admin::ask;
 use super::offsets::{Entry, Offsets, entry};
-use super::{NO_ERROR, millis};
 
 /// The first offset of each partition of `of`, and the one after its last record.
 pub fn watermarks<C: ClientContext>(
@@ -38,46 +39,26 @@ fn list_offsets<C: ClientContext>(
 ) -> Result<Vec<Entry>, Code> {
     let wanted = of.with_all_at(spec as i64);
     let native = client.native_ptr();
-    // SAFETY: see the module's argument; the list is copied. Each object that is created here is
-    // ours and destroyed below, after the last use of what it owns.
+    // SAFETY: see the module's argument; the list is copied.
     unsafe {
-        let options = sys::rd_kafka_AdminOptions_new(
+        ask(
             native,
             sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
-        );
-        // A timeout out of range keeps the default; the poll below ends in time all the same.
-        sys::rd_kafka_AdminOptions_set_request_timeout(
-            options,
-            millis(timeout),
-            ptr::null_mut(),
-            0,
-        );
-        let queue = sys::rd_kafka_queue_new(native);
-        sys::rd_kafka_ListOffsets(native, wanted.as_ptr(), options, queue);
-        let event = sys::rd_kafka_queue_poll(queue, millis(timeout));
-        let listed = NonNull::new(event).map_or(Err(Code::OperationTimedOut), |event| {
-            let listed = listed(event);
-            sys::rd_kafka_event_destroy(event.as_ptr());
-            listed
-        });
-        sys::rd_kafka_queue_destroy(queue);
-        sys::rd_kafka_AdminOptions_destroy(options);
-        listed
+            timeout,
+            |options, queue| sys::rd_kafka_ListOffsets(native, wanted.as_ptr(), options, queue),
+            listed,
+        )
     }
 }
 
-/// The offsets in the result of a `ListOffsets` call.
+/// The offsets in the result of a `ListOffsets` request.
 ///
 /// # Safety
 /// `event` is alive.
-unsafe fn listed(event: NonNull<sys::rd_kafka_event_t>) -> Result<Vec<Entry>, Code> {
+unsafe fn listed(event: *mut sys::rd_kafka_event_t) -> Result<Vec<Entry>, Code> {
     // SAFETY: the event is alive and owns all that is read from it; null results are checked.
     unsafe {
-        let code = sys::rd_kafka_event_error(event.as_ptr());
-        if code != NO_ERROR {
-            return Err(code.into());
-        }
-        let result = sys::rd_kafka_event_ListOffsets_result(event.as_ptr());
+        let result = sys::rd_kafka_event_ListOffsets_result(event);
         if result.is_null() {
             return Err(Code::Fail);
         }
@@ -90,4 +71,25 @@ unsafe fn listed(event: NonNull<sys::rd_kafka_event_t>) -> Result<Vec<Entry>, Co
         });
         entries.collect()
     }
+}
+
+/// The high watermark of a partition as of the last fetch, which counts records of open
+/// transactions; `None` before the first fetch.
+pub fn fetched_high_watermark<C: ClientContext>(
+    client: &Client<C>,
+    topic: &CStr,
+    partition: i32,
+) -> Option<i64> {
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: see the module's argument; both results outlive the call.
+    let code = unsafe {
+        sys::rd_kafka_get_watermark_offsets(
+            client.native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &raw mut low,
+            &raw mut high,
+        )
+    };
+    (code == NO_ERROR && high >= 0).then_some(high)
 }

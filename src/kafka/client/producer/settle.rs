@@ -7,12 +7,12 @@
 //! positions stop before them, and the producer's next transaction would decide about them.
 //!
 //! Another transaction of the same id that reaches the same partitions and ends in the same way
-//! writes the markers that are missing, and changes nothing where none is. It is empty: a record
-//! would be visible if it commits.
+//! writes the markers that are missing, and changes nothing elsewhere. It holds no record, which a
+//! commit would make visible.
 //!
-//! While a partition has no leader (a full disk, a broker that is away), its markers are skipped
-//! again. It is held until it has one: no transaction reaches it before the one that wrote to it
-//! was ended again there, in its own way (see [`unsettled`](super::unsettled)).
+//! While a partition has no leader (a full disk, a broker that is away), its markers would be skipped
+//! again, so it is held: no transaction reaches it until it has a leader, and the transaction that
+//! wrote to it was ended again there (see [`unsettled`](super::unsettled)).
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -40,28 +40,9 @@ const REACH_INTERVAL: Duration = Duration::from_millis(50);
 /// How long closing the producer of another's transactional id may take.
 const TAKEN_OVER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-impl Ending {
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Commit => "commit",
-            Self::Abort => "abort",
-        }
-    }
-
-    /// What follows from the state of a transactional id. A new producer aborts an open
-    /// transaction.
-    fn of(state: &str) -> Option<Self> {
-        match state {
-            "PrepareCommit" | "CompleteCommit" => Some(Self::Commit),
-            "Ongoing" | "PrepareEpochFence" | "PrepareAbort" | "CompleteAbort" => Some(Self::Abort),
-            _ => None, // none since the last producer began
-        }
-    }
-}
-
 impl OutputProducer {
-    /// Takes over the transactional id of a producer that left a transaction open, and ends that
-    /// again. Returns how, or `None` if the coordinator does not know how it ended.
+    /// Takes over the transactional id of a producer that is gone, and ends its last transaction again.
+    /// Returns how, or `None` if the coordinator does not know how it ended.
     pub fn take_over(
         settings: ProducerSettings,
         is_stopped: impl Fn() -> bool + Send + 'static,
@@ -85,10 +66,9 @@ impl OutputProducer {
         transactions::coordinator_losses(self.client.client())
     }
 
-    /// Remembers how the last transaction ended. To be called before the id gets a new producer.
-    ///
-    /// What this process knows comes first: a request that arrived late may have begun another
-    /// transaction.
+    /// Asks the coordinator how the last transaction ended, unless this process knows: a late request
+    /// may have begun another transaction since. A new producer of the id would make the coordinator
+    /// forget it.
     pub(super) fn look_back(&self, client: &Arc<OutputClient>) -> Result<(), Fault> {
         if self.calls.is_none() || self.settings.unsettled.lock().last.is_some() {
             return Ok(());
@@ -96,8 +76,8 @@ impl OutputProducer {
         let unsettled = Arc::clone(&self.settings.unsettled);
         let call: TransactionalCall = Arc::new(move |client, timeout| {
             match transactions::describe_transaction(client, timeout) {
-                Ok(state) => unsettled.lock().last = Ending::of(&state),
-                // Brokers before Kafka 3.0 do not tell; a denial is reported by the next call.
+                Ok(state) => unsettled.lock().last = Ending::of_state(&state),
+                // Brokers before Kafka 3.0 do not say; a denial is reported by the next call.
                 Err(error) if !error.retriable => {
                     tracing::debug!(%error, "the state of the last transaction is unknown");
                 }
@@ -172,8 +152,8 @@ impl OutputProducer {
         self.settle_held()
     }
 
-    /// Between two transactions: holds the partitions without a leader, and ends what was held again
-    /// where there is one now.
+    /// Between two transactions: holds the partitions that have no leader now, and settles the held
+    /// ones that have a leader again.
     pub fn settle_held(&mut self) -> Result<(), Fault> {
         if self.calls.is_none() || matches!(self.transaction, Transaction::Open) {
             return Ok(());
@@ -225,7 +205,7 @@ impl OutputProducer {
 
     fn end_again(&self, ending: Ending, reach: &[Place]) -> Result<(), Fault> {
         self.end_in(ending, reach).map_err(|fault| match fault {
-            // The aborted transaction is not an epoch's.
+            // What was aborted is not an epoch.
             Fault::Abort(cause) => Cause::NotSettled(cause.to_string()).into(),
             fault => fault,
         })?;
@@ -240,7 +220,7 @@ impl OutputProducer {
     fn end_in(&self, ending: Ending, reach: &[Place]) -> Result<(), Fault> {
         let client = self.client.client();
         native::begin_transaction(client, None)?;
-        // Topic by topic, so that a refusal is one of a known topic.
+        // Topic by topic, so that it is known which topic a refusal concerns.
         for partitions in reach.chunk_by(|(one, _), (other, _)| one == other) {
             for (topic, partition) in partitions {
                 match transactions::add_partition(client, topic, *partition, ATTEMPT_TIMEOUT) {
@@ -258,9 +238,7 @@ impl OutputProducer {
             Ending::Abort => native::abort_transaction,
         })
     }
-}
 
-impl OutputProducer {
     /// Waits until the coordinator has confirmed the partitions of `topic`.
     fn wait_for_confirmation(&self, topic: &CStr) -> Result<(), Fault> {
         let client = self.client.client();
@@ -288,22 +266,4 @@ impl OutputProducer {
 
 fn is_unknown(code: Code) -> bool {
     matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_state_that_tells_how_a_transaction_ended_is_repeated() {
-        for state in ["PrepareCommit", "CompleteCommit"] {
-            assert_eq!(Ending::of(state), Some(Ending::Commit));
-        }
-        for state in ["Ongoing", "PrepareAbort", "PrepareEpochFence", "CompleteAbort"] {
-            assert_eq!(Ending::of(state), Some(Ending::Abort));
-        }
-        for state in ["Empty", "Dead", "", "Unknown"] {
-            assert_eq!(Ending::of(state), None);
-        }
-    }
 }

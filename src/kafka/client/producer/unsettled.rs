@@ -1,4 +1,4 @@
-//! What is known of how the transactions of an id ended, and in which partitions that may be missing.
+//! How the transactions of a transactional id ended, and in which partitions markers may be missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -14,6 +14,25 @@ pub enum Ending {
     Abort,
 }
 
+impl Ending {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Commit => "commit",
+            Self::Abort => "abort",
+        }
+    }
+
+    /// How the last transaction ends, by the state of its transactional id. One that is open is
+    /// aborted by the next producer of the id.
+    pub fn of_state(state: &str) -> Option<Self> {
+        match state {
+            "PrepareCommit" | "CompleteCommit" => Some(Self::Commit),
+            "Ongoing" | "PrepareEpochFence" | "PrepareAbort" | "CompleteAbort" => Some(Self::Abort),
+            _ => None, // no transaction since the last producer began
+        }
+    }
+}
+
 /// A partition of a topic.
 pub type Place = (CString, i32);
 
@@ -23,19 +42,19 @@ pub type Reach = Box<dyn Fn() -> Option<Vec<Place>> + Send>;
 /// Those among them that have no leader, as far as is known without asking the brokers.
 pub type Leaderless = Box<dyn Fn() -> Vec<Place> + Send>;
 
-/// It outlives the producers of its id: a new one makes the coordinator forget how the last
+/// Shared by the successive producers of an id: a new one makes the coordinator forget how the last
 /// transaction ended.
 pub type Unsettled = Arc<Mutex<Endings>>;
 
-/// How the last transaction of an id ended, until that was done again.
+/// How transactions of an id ended that are not settled yet.
 #[derive(Debug, Default)]
 pub struct Endings {
-    /// `None`: only the coordinator may know.
+    /// How the last one ended; `None`: it is settled, or only the coordinator may know.
     pub last: Option<Ending>,
     /// Where the last transaction has records if it was aborted; `None` if that is unknown.
     pub written: Option<BTreeSet<Place>>,
-    /// The partitions that had no leader since a transaction ended, and how it ended there. Later
-    /// transactions, which end in other ways, do not reach these partitions.
+    /// The partitions without a leader, and how the last transaction that wrote to each ended. No
+    /// later transaction, which may end in the other way, reaches them.
     held: BTreeMap<Place, Ending>,
 }
 
@@ -45,9 +64,8 @@ impl Endings {
         (self.last, self.written) = (None, None);
     }
 
-    /// How the latest transaction with records in `place` ended. One that was aborted before a record
-    /// of it arrived there changes nothing: before it there was a commit, or an abort that was
-    /// settled.
+    /// How the latest transaction with records in `place` ended. An aborted one without a record there
+    /// does not count: the one before it was committed, or aborted and settled.
     fn ending_at(&self, place: &Place) -> Ending {
         match (self.last, &self.written) {
             (Some(Ending::Abort), None) => Ending::Abort,
@@ -93,6 +111,19 @@ pub fn leaderless_partitions(topic: &MetadataTopic) -> BTreeSet<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_state_that_tells_how_a_transaction_ended_is_repeated() {
+        for state in ["PrepareCommit", "CompleteCommit"] {
+            assert_eq!(Ending::of_state(state), Some(Ending::Commit));
+        }
+        for state in ["Ongoing", "PrepareAbort", "PrepareEpochFence", "CompleteAbort"] {
+            assert_eq!(Ending::of_state(state), Some(Ending::Abort));
+        }
+        for state in ["Empty", "Dead", "", "Unknown"] {
+            assert_eq!(Ending::of_state(state), None);
+        }
+    }
 
     #[test]
     fn a_partition_keeps_the_ending_of_the_latest_transaction_that_wrote_to_it() {
