@@ -1,7 +1,7 @@
 //! An audit beside the service: requests are answered once, and then audited on the same cores.
 
 use std::process::{ExitCode, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::cluster::{KafkaCluster, unique};
 use crate::load::{self, Load, Pool};
@@ -11,7 +11,7 @@ use crate::{DISTINCT, Ended, JVM, LIMIT, settings, stop};
 const PARTITIONS: usize = 6;
 /// The memory that an audit of any span may use.
 const BUDGET_MB: f64 = 256.0;
-const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Answers `records` requests of W1, exactly once, and audits them `rounds` times.
 pub fn run(records: u64, rounds: usize) -> ExitCode {
@@ -33,7 +33,7 @@ pub fn run(records: u64, rounds: usize) -> ExitCode {
         let (began, broker) = (Instant::now(), cpu_seconds(cluster.pids()[0]));
         let audit = command.stdout(Stdio::piped()).spawn().expect("this program runs");
         let mut audit = Ended(audit);
-        // Both are gone with the process, so the last look before its end counts.
+        // Neither can be read after the process has ended, so the last reading counts.
         let (mut cpu, mut peak) = (0.0, 0.0);
         let status = loop {
             if let Some(status) = audit.0.try_wait().expect("a child") {

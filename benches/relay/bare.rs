@@ -1,11 +1,14 @@
-//! The bare relay consumes, produces and commits the same bytes through librdkafka's batch calls, and does nothing else. The program
-//! is compared with it: it is the least that these bytes cost with this client library.
+//! The bare relay consumes, produces and commits the same bytes through librdkafka's batch calls,
+//! and does nothing else. The program is compared with it: it is the least that these bytes cost
+//! with this client library.
 //!
 //! The safety argument, once for all calls here:
-//! - Every handle is made by [`Client::new`] or from one made there, and lives until the process ends: nothing is freed early,
-//!   and nothing is used after it is freed.
-//! - A message is read between the call that returned it and its `rd_kafka_message_destroy`, by this thread only.
-//! - Texts are `CString`s that outlive the call they are handed to; what is produced is copied by the call (`MSG_F_COPY`).
+//! - Every handle is made by [`Client::new`] or from one made there, and lives until the process
+//!   ends: nothing is freed early, and nothing is used after it is freed.
+//! - A message is read between the call that returned it and its `rd_kafka_message_destroy`, by
+//!   this thread only.
+//! - Texts are `CString`s that outlive the call they are handed to; what is produced is copied by
+//!   the call (`MSG_F_COPY`).
 #![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString};
@@ -43,7 +46,8 @@ fn text(text: &str) -> CString {
 impl Client {
     fn new(kind: sys::rd_kafka_type_t, properties: &[(&str, &str)]) -> Self {
         let mut why = [0; 512];
-        // SAFETY: see the file's argument; `why` is given with its length, and the settings go over to the client.
+        // SAFETY: see the file's argument; `why` is given with its length, and the client takes
+        // ownership of the settings.
         unsafe {
             let settings = sys::rd_kafka_conf_new();
             for (name, value) in properties {
@@ -104,7 +108,8 @@ impl Reader {
 
     /// The next records; they are freed by the next call.
     fn next(&mut self) -> &[*mut sys::rd_kafka_message_t] {
-        // SAFETY: see the file's argument; the call writes at most `BATCH` pointers, for which there is room.
+        // SAFETY: see the file's argument; the call writes at most `BATCH` pointers, for which
+        // there is room.
         unsafe {
             for message in self.batch.drain(..) {
                 sys::rd_kafka_message_destroy(message);
@@ -119,7 +124,8 @@ impl Reader {
     /// Shows the next records to `visit`: key and value.
     pub fn visit(&mut self, mut visit: impl FnMut(&[u8], &[u8])) {
         for &message in self.next() {
-            // SAFETY: see the file's argument; a message's pointers are valid for its lengths, or null with length 0.
+            // SAFETY: see the file's argument; a message's pointers are valid for its lengths, or
+            // null with length 0.
             let (key, value) = unsafe {
                 let it = &*message;
                 assert!(it.err == NO_ERROR, "{:?}", it.err);
@@ -177,7 +183,8 @@ pub fn relay(job: &Job) -> ! {
             }
             outgoing.clear();
             for &message in batch {
-                // SAFETY: see the file's argument. (The copy's pointers are the message's, which lives until the next batch.)
+                // SAFETY: see the file's argument. (The copy's pointers are the message's, which
+                // lives until the next batch.)
                 let mut copy = unsafe { *message };
                 assert!(copy.err == NO_ERROR, "{:?}", copy.err);
                 positions[usize::try_from(copy.partition).expect("a partition")] = copy.offset + 1;
@@ -243,7 +250,8 @@ fn commit(job: &Job, producer: &Client, reader: &Reader, positions: &[i64]) {
 }
 
 fn transactional(error: *mut sys::rd_kafka_error_t) {
-    // SAFETY: called where it is not null only, and its text lives as long as it does: to the end, as this ends the relay.
+    // SAFETY: called only if the error is not null. It is never destroyed, as the panic ends the
+    // process, so its text stays alive.
     let words = || unsafe { CStr::from_ptr(sys::rd_kafka_error_string(error)) };
     assert!(error.is_null(), "{:?}", words());
 }

@@ -9,7 +9,7 @@ use crate::meter::Progress;
 use crate::{JVM, bare, settings, stop};
 
 const PARTITIONS: usize = 6;
-/// The limit of the goal.
+/// How long the whole population should take.
 const GOAL: Duration = Duration::from_secs(90);
 const LIMIT: Duration = Duration::from_mins(5);
 

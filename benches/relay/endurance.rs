@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::{KafkaCluster, unique};
 use crate::load::{self, Load, Pool};
 use crate::meter::{self, Progress};
-use crate::{BUDGET_MB, JVM, settings, stop};
+use crate::{BUDGET_MB, DISTINCT, JVM, settings, stop};
 
 const PARTITIONS: usize = 6;
 /// The retention of each partition: the outcomes of half an hour would fill a small disk.
@@ -16,7 +16,7 @@ const TOPIC: [(&str, &str); 3] =
 /// The backlog of requests never falls below this, so that the load is full.
 const BACKLOG: u64 = 1_000_000;
 const LOOK: Duration = Duration::from_secs(10);
-/// How much the last third may exceed the first.
+/// The memory of the last third may be this many times that of the first.
 const GROWTH: f64 = 1.1;
 
 /// Runs the program, exactly once, at full load of W1 for this long.
@@ -34,7 +34,7 @@ pub fn run(minutes: u64) -> ExitCode {
     let mut seen = Vec::new();
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            let mut pool = Pool::of(Load::W1, 5_000);
+            let mut pool = Pool::of(Load::W1, DISTINCT);
             let mut sent = 0;
             while !over.load(Ordering::Relaxed) {
                 if sent < progress.committed().cast_unsigned() + BACKLOG {

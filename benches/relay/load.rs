@@ -45,7 +45,7 @@ impl Load {
         }
     }
 
-    /// The number of requests that take some seconds.
+    /// The number of requests in a run, which keep the program busy for some seconds.
     pub fn records(self) -> u64 {
         match self {
             Self::W1 => 2_000_000,
@@ -74,7 +74,8 @@ impl Load {
     }
 }
 
-/// Requests to be sent. Those that repeat are made beforehand, since making one takes longer than sending it.
+/// Requests to be sent. Those that repeat are made beforehand, since making one takes longer than
+/// sending it.
 pub struct Pool {
     generator: Generator,
     made: Vec<Vec<u8>>,

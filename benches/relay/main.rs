@@ -1,7 +1,9 @@
-//! The whole program compared with the least that its work can cost: `script/bench relay`, `script/bench country` and others.
+//! The whole program compared with the least that its work can cost: `script/bench relay`,
+//! `script/bench country` and others.
 //!
-//! A round runs every relay once, one after the other, over the same requests on the same broker; the figures are medians of
-//! the rounds. So other load on the machine affects all of them alike: the ratios hold even if the absolute figures do not.
+//! A round runs every relay once, one after the other, over the same requests on the same broker;
+//! the figures are medians of the rounds. So other load on the machine affects all of them alike:
+//! the ratios hold even if the absolute figures do not.
 #![allow(missing_docs)]
 #![allow(
     clippy::disallowed_methods,
@@ -93,12 +95,12 @@ struct Plan {
     /// Requests of a run [default: some seconds' worth].
     #[arg(long)]
     records: Option<u64>,
-    /// One request in this many is sampled for traces. With `--try traces.endpoint=http://ADDRESS` a
-    /// collector at that address takes the spans.
+    /// One request in this many is sampled for traces. With `--try traces.endpoint=http://ADDRESS`
+    /// a collector at that address takes the spans.
     #[arg(long)]
     sampled: Option<u64>,
-    /// A further run of the program per round, exactly once, with these settings: KEY=VALUE, several with
-    /// commas, `binary=PATH` for another build of the program. May be given again.
+    /// A further run of the program per round, exactly once, with these settings: KEY=VALUE,
+    /// several with commas, `binary=PATH` for another build of the program. May be given again.
     #[arg(long = "try", value_name = "SETTINGS")]
     variants: Vec<String>,
 }
@@ -109,7 +111,8 @@ enum Relay {
     Bare {
         transactions: bool,
     },
-    /// A bare relay with transactions over the outcomes of the run before it: as many bytes as the program has to send.
+    /// A bare relay with transactions over the outcomes of the run before it: as many bytes as the
+    /// program has to send.
     BareOutcomes,
     Program {
         settings: String,
@@ -202,8 +205,8 @@ fn compare(plan: &Plan) -> ExitCode {
             for (relay, runs) in relays.iter().zip(&mut runs) {
                 let figures = stage.run(relay);
                 eprintln!("{round} {}: {figures:.2?}", relay.name());
+                // Round 0 warms the broker up.
                 if round > 0 {
-                    // The round before this warms the broker up.
                     runs.push(figures);
                 }
             }
@@ -233,7 +236,8 @@ fn compare(plan: &Plan) -> ExitCode {
     if within { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// How long a start takes: settings and region data read, HTTP served, the workers about to subscribe.
+/// How long a start takes: settings and region data read, HTTP served, the workers about to
+/// subscribe.
 fn time_to_answer(cluster: &KafkaCluster) -> Duration {
     let names = ["requests", "results", "failures", "group"].map(unique);
     let settings = settings(cluster, [&names[0], &names[1], &names[2]], &names[3]);

@@ -1,4 +1,5 @@
-//! The cost of a run: time, CPU and memory of the relay and the broker, from `/proc`, while the group commits offsets.
+//! The cost of a run: time, CPU and memory of the relay and the broker, from `/proc`, while the
+//! group commits offsets.
 
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,8 @@ pub fn median(all: &[f64]) -> f64 {
 /// The CPU seconds that a process has used so far.
 pub fn cpu_seconds(pid: u32) -> f64 {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The fields after the name, which may contain anything; utime and stime are the 12th and 13th of them.
+    // The fields after the name, which may contain anything; utime and stime are the 12th and 13th
+    // of them.
     let fields = stat.rsplit_once(')').map_or("", |(_, behind)| behind);
     let ticks = fields.split_whitespace().skip(11).take(2);
     ticks.filter_map(|it| it.parse::<f64>().ok()).sum::<f64>() / TICKS
@@ -85,7 +87,8 @@ impl Progress {
         let probe = cluster
             .client()
             .set("group.id", group)
-            .set("isolation.level", "read_uncommitted") // committed offsets, whatever transactions are open
+            // The committed offsets as they are, even if an open transaction is about to change them.
+            .set("isolation.level", "read_uncommitted")
             .create();
         Self {
             probe: probe.expect("a consumer"),

@@ -50,7 +50,8 @@ impl Grant {
         };
         let (name, user, host) =
             (text(&self.name), text(&format!("User:{}", self.user)), text("*"));
-        // SAFETY: the strings live until the call returns, which copies them; no buffer for an error message is given.
+        // SAFETY: the strings live until the call returns, which copies them; no buffer for an
+        // error message is given.
         let binding = unsafe {
             sys::rd_kafka_AclBinding_new(
                 kind,
@@ -75,8 +76,8 @@ impl KafkaCluster {
         let client: BaseProducer = self.client().create().expect("a client");
         let mut bindings: Vec<_> = grants.iter().map(Grant::binding).collect();
         let timeout_ms = i32::try_from(BROKER_TIMEOUT.as_millis()).expect("a minute");
-        // SAFETY: the client lives to the end of this function; queue, event and bindings are made here and destroyed once each, after
-        // their last use; the result belongs to the event.
+        // SAFETY: the client lives to the end of this function; queue, event and bindings are made
+        // here and destroyed once each, after their last use; the result belongs to the event.
         unsafe {
             let rk = client.client().native_ptr();
             let queue = sys::rd_kafka_queue_new(rk);

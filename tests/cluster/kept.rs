@@ -1,8 +1,9 @@
 //! A child process that cannot outlive this one, even if this one is killed.
 //!
-//! The child runs under a small shell that reads a pipe which only this process holds. When this process is gone (a panic, a
-//! timeout of CI, kill -9) the pipe closes, and the shell kills the child and removes its directory. `PR_SET_PDEATHSIG` would do
-//! it without the shell, but needs `unsafe` between fork and exec.
+//! The child runs under a small shell that reads a pipe which only this process holds. When this
+//! process is gone (a panic, a timeout of CI, kill -9) the pipe closes, and the shell kills the
+//! child and removes its directory. `PR_SET_PDEATHSIG` would do it without the shell, but needs
+//! `unsafe` between fork and exec.
 
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -10,7 +11,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-// $1: the directory to remove when the owner is gone (may be empty), $2 and $3: where the output goes, then the command.
+// $1: the directory to remove when the owner is gone (may be empty), $2 and $3: where the output
+// goes, then the command.
 const KEEPER: &str = r#"
 dir=$1 out=$2 err=$3; shift 3
 exec 3<&0
@@ -18,7 +20,7 @@ exec 3<&0
 pid=$!
 {
     read -r _ <&3
-    trap '' TERM # from the shell below, which sees the child end
+    trap '' TERM # the shell below sends it when it sees the child end
     kill -KILL $pid
     while kill -0 $pid; do sleep 0.05; done
     [ -z "$dir" ] || rm -rf "$dir"
@@ -40,8 +42,9 @@ pub struct Kept {
 }
 
 impl Kept {
-    /// Starts `program args` with these variables added; its output is appended to the files `out` and `err` in `dir`.
-    /// The directory `temporary` is removed if the owner dies without dropping this.
+    /// Starts `program args` with these variables added; its output is appended to the files `out`
+    /// and `err` in `dir`. The directory `temporary` is removed if the owner dies without dropping
+    /// this.
     pub fn start(
         program: &str,
         args: &[&str],
@@ -61,7 +64,8 @@ impl Kept {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
-            .process_group(0) // Ctrl-C on a terminal reaches only the owner, whose end closes the pipe
+            // Ctrl-C on a terminal reaches only the owner, whose end closes the pipe.
+            .process_group(0)
             .spawn()
             .expect("sh starts");
         let mut line = String::new();
@@ -77,10 +81,11 @@ impl Kept {
         self.pid
     }
 
-    /// Sends the signal (`TERM`, `KILL`, `STOP`, `CONT`, ...), without effect if the process has ended.
+    /// Sends the signal (`TERM`, `KILL`, `STOP`, `CONT`, ...), without effect if the process has
+    /// ended.
     pub fn signal(&self, name: &str) {
-        // The shell's own `kill`, since slim images lack the program. The keeping shell has not waited for its child, so the
-        // process id is not reused.
+        // The shell's own `kill`, since slim images lack the program. The keeping shell has not
+        // waited for its child, so the process id is not reused.
         let _ = Command::new("sh")
             .args(["-c", "kill -s $0 $1", name, &self.pid.to_string()])
             .stderr(Stdio::null())

@@ -1,11 +1,13 @@
-//! A real Apache Kafka for tests, which may kill and pause its brokers; it is removed with the test.
+//! A real Apache Kafka for tests, which may kill and pause its brokers; it is removed with the
+//! test.
 //!
-//! `script/kafka` fetches the jars and lays out the nodes; the brokers themselves are children of the test process. Tests that
-//! only need a running Kafka use [`shared`] with [`unique`] names.
+//! `script/kafka` fetches the jars and lays out the nodes; the brokers themselves are children of
+//! the test process. Tests that only need a running Kafka use [`shared`] with [`unique`] names.
 
 #![allow(dead_code, unused_imports)] // tests and benches each use a part of it
 
 mod acls;
+mod groups;
 mod kept;
 pub mod ports;
 mod program;
@@ -34,11 +36,12 @@ pub use program::{Program, ProgramSettings};
 pub use raw::{Header, add_brokers};
 pub use records::{Ends, NewRecord, Producer, Record};
 
-/// A small heap, and half the CPU of the defaults during the start.
+/// A small heap; with the first JIT compiler alone, a start takes half the CPU.
 pub const JVM: &str = "-Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC";
 const BROKER_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// One broker or more; they are killed and their directory is removed when this is dropped or the test process ends.
+/// One broker or more; they are killed and their directory is removed when this is dropped or the
+/// test process ends.
 pub struct KafkaCluster {
     brokers: Vec<Broker>,
     dir: TempDir,
@@ -63,7 +66,8 @@ pub fn unique(name: &str) -> String {
 }
 
 impl KafkaCluster {
-    /// Starts 1 broker, or 3 (replication factor 3, `min.insync.replicas` 2), and waits until all have joined.
+    /// Starts 1 broker, or 3 (replication factor 3, `min.insync.replicas` 2), and waits until all
+    /// have joined.
     pub fn start(brokers: usize) -> KafkaCluster {
         Self::start_with(brokers, "", &[])
     }
@@ -73,8 +77,8 @@ impl KafkaCluster {
         Self::set_up(1, jvm, "", &[])
     }
 
-    /// Like [`Self::start`] with further server properties (`@PORT@` and the like as in `tests/broker/server.properties`), and
-    /// users in the format of `StorageTool --add-scram`.
+    /// Like [`Self::start`] with further server properties (`@PORT@` and the like as in
+    /// `tests/broker/server.properties`), and users in the format of `StorageTool --add-scram`.
     pub fn start_with(brokers: usize, properties: &str, scram: &[String]) -> KafkaCluster {
         Self::set_up(brokers, JVM, properties, scram)
     }
@@ -177,7 +181,8 @@ impl KafkaCluster {
         self.broker(node).process = None;
     }
 
-    /// Stops broker `node` by SIGTERM, or kills it after 20 s: without enough other brokers it cannot hand over its partitions.
+    /// Stops broker `node` by SIGTERM, or kills it after 20 s: without enough other brokers it
+    /// cannot hand over its partitions.
     pub fn stop(&mut self, node: usize) {
         if let Some(mut process) = self.broker(node).process.take() {
             process.signal("TERM");
@@ -185,7 +190,8 @@ impl KafkaCluster {
         }
     }
 
-    /// Starts broker `node` with its data, and waits until it has joined and every replica is in sync.
+    /// Starts broker `node` with its data, and waits until it has joined and every replica is in
+    /// sync.
     pub fn restart(&mut self, node: usize) {
         self.launch(node);
         self.wait_ready();
@@ -210,8 +216,8 @@ impl KafkaCluster {
         self.wait_for("the brokers and their partitions", || self.is_ready());
     }
 
-    /// Whether every running broker sees all others, and every partition has a leader (and all replicas in sync, unless a broker
-    /// is down).
+    /// Whether every running broker sees all others, and every partition has a leader (and all
+    /// replicas in sync, unless a broker is down).
     pub fn is_ready(&self) -> bool {
         let running = self.pids().len();
         let complete = running == self.brokers.len();
@@ -276,37 +282,20 @@ impl KafkaCluster {
         });
     }
 
+    /// Deletes the records of these partitions before an offset, as retention does.
+    pub fn delete_records(&self, topic: &str, partitions: &[i32], before: Offset) {
+        let mut offsets = TopicPartitionList::new();
+        for &partition in partitions {
+            offsets.add_partition_offset(topic, partition, before).expect("an offset");
+        }
+        let admin = self.admin(); // it must outlive the request, or the answer is lost
+        block_on(admin.delete_records(&offsets, &admin_options())).expect("deleted");
+    }
+
     /// Whether any broker knows the topic.
     pub fn topic_exists(&self, name: &str) -> bool {
         let mut known = self.brokers.iter().filter_map(Broker::metadata);
         known.any(|metadata| metadata.topics().iter().any(|it| it.name() == name))
-    }
-
-    /// The committed offsets of a group by partition; partitions without one are left out.
-    pub fn committed(&self, group: &str, topic: &str) -> BTreeMap<i32, i64> {
-        let consumer: BaseConsumer = self
-            .client()
-            .set("group.id", group)
-            // The committed offsets as they are, even if an open transaction is about to change them.
-            .set("isolation.level", "read_uncommitted")
-            .create()
-            .expect("a consumer");
-        let mut partitions = TopicPartitionList::new();
-        partitions.add_partition_range(topic, 0, self.partitions(topic) - 1);
-        let mut committed = TopicPartitionList::new();
-        // The first group of a cluster has to wait for its coordinator.
-        self.wait_for("the group's coordinator", || {
-            let answer = consumer.committed_offsets(partitions.clone(), BROKER_TIMEOUT);
-            answer.map(|answer| committed = answer).is_ok()
-        });
-        let offset = |offset| {
-            if let Offset::Offset(offset) = offset { Some(offset) } else { None }
-        };
-        committed
-            .elements()
-            .iter()
-            .filter_map(|element| Some((element.partition(), offset(element.offset())?)))
-            .collect()
     }
 
     /// The offset after the last record of each partition.
@@ -323,13 +312,6 @@ impl KafkaCluster {
         let probe: BaseConsumer = self.client().create().expect("a consumer");
         let metadata = probe.fetch_metadata(Some(topic), BROKER_TIMEOUT).expect("a broker answers");
         i32::try_from(metadata.topics()[0].partitions().len()).expect("a few partitions")
-    }
-
-    /// The number of members of a group.
-    pub fn members(&self, group: &str) -> usize {
-        let probe: BaseConsumer = self.client().create().expect("a consumer");
-        let groups = probe.fetch_group_list(Some(group), BROKER_TIMEOUT).expect("brokers answer");
-        groups.groups().iter().map(|group| group.members().len()).sum()
     }
 
     /// The broker that leads a partition; below 0 if none does.

@@ -54,7 +54,8 @@ impl ProgramSettings {
         self
     }
 
-    /// The content of the settings file, for what an environment variable cannot express (names with dots).
+    /// The content of the settings file, for what an environment variable cannot express (names
+    /// with dots).
     #[must_use]
     pub fn file(mut self, toml: &str) -> ProgramSettings {
         toml.clone_into(&mut self.file);
@@ -174,7 +175,8 @@ impl Program {
         }
     }
 
-    /// The samples of `/metrics` by name and labels, such as `nik_stream_failures_total{reason="tombstone"}`.
+    /// The samples of `/metrics` by name and labels, such as
+    /// `nik_stream_failures_total{reason="tombstone"}`.
     pub fn metrics(&self) -> BTreeMap<String, f64> {
         let (_, body) = self.get("/metrics").expect("the program answers");
         let sample = |line: &str| {

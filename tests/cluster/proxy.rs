@@ -1,7 +1,9 @@
-//! A TCP proxy in front of one broker that delivers requests late, after the client has repeated them.
+//! A TCP proxy in front of one broker that delivers requests late, after the client has repeated
+//! them.
 //!
-//! It reads the framing of requests only. A held request is not forwarded: the proxy closes the client's side, as a broken
-//! connection would, and keeps its own connection to the broker, on which it delivers the request later.
+//! It reads the framing of requests only. A held request is not forwarded: the proxy closes the
+//! client's side, as a broken connection would, and keeps its own connection to the broker, on
+//! which it delivers the request later.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -95,7 +97,8 @@ impl Proxy {
         self.0.delivered.lock().expect("no panic").clear();
     }
 
-    /// Holds the first request that `matches`, and delivers it right before the next one of `api_key`.
+    /// Holds the first request that `matches`, and delivers it right before the next one of
+    /// `api_key`.
     pub fn delay(
         &self,
         mut matches: impl FnMut(&Request<'_>) -> bool + Send + 'static,
@@ -123,7 +126,8 @@ impl Proxy {
         self.0.held.lock().expect("no panic").len()
     }
 
-    /// What the broker answered to requests that were delivered late: the error codes of `EndTxn`, `None` for others.
+    /// What the broker answered to requests that were delivered late: the error codes of `EndTxn`,
+    /// `None` for others.
     pub fn delivered(&self) -> Vec<Option<i16>> {
         self.0.delivered.lock().expect("no panic").clone()
     }
@@ -150,7 +154,8 @@ impl State {
             let mut answers = std::iter::from_fn(|| {
                 answers.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
             });
-            // An answer begins like its request: the length, then the correlation id, which the request has behind its key.
+            // Both begin with their length. The correlation id follows: in a request after the key
+            // and the version.
             if let Some(answer) = answers.find(|answer| answer[4..8] == frame[8..12]) {
                 let is_end = int16(&frame, 4) == END_TXN;
                 let code = is_end.then(|| int16(&answer, 12)); // behind the throttle time
@@ -204,7 +209,7 @@ fn forward_requests(
 fn forward_answers(mut broker: TcpStream, mut client: TcpStream, unread: &Sender<Vec<u8>>) {
     while let Ok(frame) = read_frame(&mut broker) {
         if client.write_all(&frame).is_err() {
-            let _ = unread.send(frame); // nobody waits for it unless a request is held
+            let _ = unread.send(frame); // read only if a request is held
         }
     }
     let _ = client.shutdown(Shutdown::Both);
@@ -221,7 +226,8 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// The request in a frame if the program sent it. Behind the length: key, version, correlation id, client id.
+/// The request in a frame if the program sent it. Behind the length: key, version, correlation id,
+/// client id.
 fn request(frame: &[u8]) -> Option<Request<'_>> {
     let length = usize::try_from(int16(frame, 12)).ok()?;
     let (client_id, body) = frame[14..].split_at(length);

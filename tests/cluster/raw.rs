@@ -1,4 +1,5 @@
-//! Records as bytes: the wrapper cannot send header names that are not UTF-8, and panics when it reads one.
+//! Records as bytes: the wrapper cannot send header names that are not UTF-8, and panics when it
+//! reads one.
 #![allow(unsafe_code)] // direct calls into librdkafka, each with its reason
 
 use std::ffi::{CStr, CString, c_void};
@@ -17,7 +18,8 @@ use super::records::NewRecord;
 /// A name and a value, which may be null.
 pub type Header = (Vec<u8>, Option<Vec<u8>>);
 
-/// Puts the record into the producer's queue. `client` is a live producer, which the wrapper holds during the call.
+/// Puts the record into the producer's queue. `client` is a live producer, which the wrapper holds
+/// during the call.
 pub fn produce(
     client: *mut RDKafka,
     topic: &str,
@@ -35,7 +37,8 @@ pub fn produce(
         field(Kind::RD_KAFKA_VTYPE_MSGFLAGS, Field { i: sys::RD_KAFKA_MSG_F_COPY }),
         field(Kind::RD_KAFKA_VTYPE_VALUE, memory(record.value.as_deref())),
         field(Kind::RD_KAFKA_VTYPE_KEY, memory(record.key.as_deref())),
-        field(Kind::RD_KAFKA_VTYPE_TIMESTAMP, Field { i64_: record.timestamp.unwrap_or(0) }), // 0: the clock
+        // 0: the current time.
+        field(Kind::RD_KAFKA_VTYPE_TIMESTAMP, Field { i64_: record.timestamp.unwrap_or(0) }),
     ];
     for (name, (_, value)) in names.iter().zip(&record.headers) {
         let value = value.as_deref();
@@ -46,8 +49,9 @@ pub fn produce(
         };
         fields.push(field(Kind::RD_KAFKA_VTYPE_HEADER, Field { header }));
     }
-    // SAFETY: each field's union holds the member that its kind names; all pointers live until the call returns, and MSG_F_COPY and
-    // the headers are copied within it. No opaque is given, as the wrapper's context has `()` for it.
+    // SAFETY: each field's union holds the member that its kind names; all pointers live until the
+    // call returns, and MSG_F_COPY and the headers are copied within it. No opaque is given, as the
+    // wrapper's context has `()` for it.
     let error = unsafe { sys::rd_kafka_produceva(client, fields.as_ptr(), fields.len()) };
     if error.is_null() {
         return Ok(());
@@ -60,8 +64,8 @@ pub fn produce(
     }
 }
 
-/// Adds `brokers` to a client, which may have forgotten them (librdkafka's issue 5301; the program does the same). `client` is
-/// alive, and the wrapper holds it during the call.
+/// Adds `brokers` to a client, which may have forgotten them (librdkafka's issue 5301; the program
+/// does the same). `client` is alive, and the wrapper holds it during the call.
 pub fn add_brokers(client: *mut RDKafka, brokers: &str) {
     let brokers = CString::new(brokers).expect("addresses");
     // SAFETY: the call copies the string.
@@ -92,7 +96,8 @@ pub fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
         if code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             return None;
         }
-        // SAFETY: librdkafka ends names with a zero, and a value that is not null has `length` bytes; both are copied here.
+        // SAFETY: librdkafka ends names with a zero, and a value that is not null has `length`
+        // bytes; both are copied here.
         unsafe {
             let name = CStr::from_ptr(name).to_bytes().to_vec();
             let value = (!value.is_null())

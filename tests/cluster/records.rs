@@ -16,7 +16,8 @@ use super::{BROKER_TIMEOUT, KafkaCluster};
 /// Offsets by topic and partition.
 pub type Ends = BTreeMap<(String, i32), i64>;
 
-/// A record to be sent. The default has no key, a null value, no headers, the current time, and the partitioner's partition.
+/// A record to be sent. The default has no key, a null value, no headers, the current time, and the
+/// partitioner's partition.
 #[derive(Clone, Debug, Default)]
 pub struct NewRecord {
     pub partition: Option<i32>,
@@ -50,9 +51,13 @@ impl From<Record> for NewRecord {
     }
 }
 
-/// An idempotent producer that counts the records that were not delivered, and the addresses of its brokers.
-pub struct Producer(ThreadedProducer<Failures>, String);
+/// An idempotent producer.
+pub struct Producer {
+    client: ThreadedProducer<Failures>,
+    bootstrap: String,
+}
 
+/// The number of records that were not delivered.
 #[derive(Default)]
 struct Failures(AtomicU64);
 
@@ -71,7 +76,7 @@ impl ProducerContext for Failures {
 impl Producer {
     /// Puts the record into the queue; waits while it is full.
     pub fn send(&self, topic: &str, record: &NewRecord) {
-        while let Err(error) = raw::produce(self.0.client().native_ptr(), topic, record) {
+        while let Err(error) = raw::produce(self.client.client().native_ptr(), topic, record) {
             assert_eq!(error, RDKafkaErrorCode::QueueFull, "could not send to {topic}");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -79,51 +84,53 @@ impl Producer {
 
     /// Adds the brokers to a producer that may have forgotten them while they were down.
     pub fn add_brokers(&self) {
-        raw::add_brokers(self.0.client().native_ptr(), &self.1);
+        raw::add_brokers(self.client.client().native_ptr(), &self.bootstrap);
     }
 
     /// Waits until every record has been delivered; panics if one has not.
     pub fn flush(&self) {
-        self.0.flush(BROKER_TIMEOUT).expect("the brokers acknowledge the records");
+        self.client.flush(BROKER_TIMEOUT).expect("the brokers acknowledge the records");
         assert_eq!(
-            self.0.context().0.load(Ordering::Relaxed),
+            self.client.context().0.load(Ordering::Relaxed),
             0,
             "records that were not delivered"
         );
     }
 
-    /// Begins a transaction that sends these records, and `next` as the group's position in partition 0 of `topic`; leaves it open.
+    /// Begins a transaction that sends these records, and `next` as the group's position in
+    /// partition 0 of `topic`; leaves it open.
     pub fn leave_open(&self, records: &[(&str, NewRecord)], group: &str, topic: &str, next: i64) {
-        self.0.begin_transaction().expect("begins");
+        self.client.begin_transaction().expect("begins");
         for (topic, record) in records {
             self.send(topic, record);
         }
-        self.0.flush(BROKER_TIMEOUT).expect("the brokers acknowledge the records");
+        self.client.flush(BROKER_TIMEOUT).expect("the brokers acknowledge the records");
         let mut positions = TopicPartitionList::new();
         positions.add_partition_offset(topic, 0, Offset::Offset(next)).expect("an offset");
         let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.1).set("group.id", group);
+        config.set("bootstrap.servers", &self.bootstrap).set("group.id", group);
         let consumer: BaseConsumer = config.create().expect("a consumer");
         let metadata = consumer.group_metadata().expect("of no member");
-        let sent = self.0.send_offsets_to_transaction(&positions, &metadata, BROKER_TIMEOUT);
+        let sent = self.client.send_offsets_to_transaction(&positions, &metadata, BROKER_TIMEOUT);
         sent.expect("the positions are part of the transaction");
     }
 
     /// Aborts the transaction that was left open.
     pub fn abort(&self) {
-        self.0.abort_transaction(BROKER_TIMEOUT).expect("aborts");
+        self.client.abort_transaction(BROKER_TIMEOUT).expect("aborts");
     }
 
     /// Does `work` in a transaction, and commits or aborts it.
     pub fn transaction(&self, commit: bool, work: impl FnOnce()) {
-        self.0.begin_transaction().expect("begins");
+        self.client.begin_transaction().expect("begins");
         work();
         if commit {
-            self.0.commit_transaction(BROKER_TIMEOUT).expect("commits");
+            self.client.commit_transaction(BROKER_TIMEOUT).expect("commits");
         } else {
-            // All records reach the broker before the abort, so that the test notices a reader that sees aborted records.
-            self.0.flush(BROKER_TIMEOUT).expect("the brokers acknowledge the records");
-            self.0.abort_transaction(BROKER_TIMEOUT).expect("aborts");
+            // All records reach the broker before the abort, so that the test notices a reader that
+            // sees aborted records.
+            self.client.flush(BROKER_TIMEOUT).expect("the brokers acknowledge the records");
+            self.client.abort_transaction(BROKER_TIMEOUT).expect("aborts");
         }
     }
 }
@@ -138,10 +145,8 @@ impl KafkaCluster {
             .set("partitioner", "murmur2_random")
             .set("message.max.bytes", "5000000")
             .set("topic.metadata.refresh.interval.ms", "2000"); // picks up added partitions
-        Producer(
-            config.create_with_context(Failures::default()).expect("a producer"),
-            self.bootstrap(),
-        )
+        let client = config.create_with_context(Failures::default()).expect("a producer");
+        Producer { client, bootstrap: self.bootstrap() }
     }
 
     /// A producer whose transactional id is initialized.
@@ -154,10 +159,10 @@ impl KafkaCluster {
         let mut config = self.client();
         let timeout = timeout.as_millis().to_string();
         config.set("transactional.id", id).set("transaction.timeout.ms", timeout);
-        let producer: ThreadedProducer<Failures> =
+        let client: ThreadedProducer<Failures> =
             config.create_with_context(Failures::default()).expect("a producer");
-        producer.init_transactions(BROKER_TIMEOUT).expect("the coordinator answers");
-        Producer(producer, self.bootstrap())
+        client.init_transactions(BROKER_TIMEOUT).expect("the coordinator answers");
+        Producer { client, bootstrap: self.bootstrap() }
     }
 
     /// Sends the records and waits until they are delivered.
@@ -179,7 +184,8 @@ impl KafkaCluster {
         self.read(topic, "read_uncommitted")
     }
 
-    /// Whether every transaction in these topics has ended: the last stable offset is the high watermark.
+    /// Whether every transaction in these topics has ended: the last stable offset is the high
+    /// watermark.
     pub fn is_settled(&self, topics: &[&str]) -> bool {
         let all = self.ends(topics);
         all.is_some() && all == self.stable_ends(topics)
@@ -216,7 +222,8 @@ impl KafkaCluster {
             .set("isolation.level", isolation)
             .set("enable.partition.eof", "true")
             .set("fetch.queue.backoff.ms", "5")
-            // With the default, the broker would wait half a second for new records before it reports the end.
+            // With the default, the broker would wait half a second for new records before it
+            // reports the end.
             .set("fetch.wait.max.ms", "5")
             .create()
             .expect("a consumer");

@@ -16,7 +16,8 @@ impl KafkaCluster {
         text
     }
 
-    /// Limits the clients of this `client.id`, as `kafka-configs.sh` does: `producer_byte_rate=50000`.
+    /// Limits the clients of this `client.id`, as `kafka-configs.sh` does:
+    /// `producer_byte_rate=50000`.
     pub fn set_quota(&self, client_id: &str, quota: &str) {
         let of = ["--entity-type", "clients", "--entity-name", client_id];
         let change = ["--alter", "--add-config", quota];

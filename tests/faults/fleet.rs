@@ -31,7 +31,8 @@ pub enum Membership {
 /// Faults and events, by name.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-/// All instances: three permanent ones, guests that join and leave, and zombies whose names were taken.
+/// All instances: three permanent ones, guests that join and leave, and zombies whose names were
+/// taken.
 pub struct Fleet {
     members: Vec<Member>,
     settings: ProgramSettings,
@@ -67,7 +68,8 @@ impl Member {
 }
 
 impl Fleet {
-    /// Starts three members with two workers each; does not wait for them. Their logs are kept in `logs`.
+    /// Starts three members with two workers each; does not wait for them. Their logs are kept in
+    /// `logs`.
     pub fn start(settings: ProgramSettings, membership: Membership, logs: PathBuf) -> Fleet {
         std::fs::create_dir_all(&logs).expect("a directory for the logs");
         let settings = settings
@@ -156,15 +158,14 @@ impl Fleet {
         }
     }
 
-    /// kill -9; restarted at once, after the session, or in between. False if there is no such member at the moment (also below).
+    /// kill -9; restarted at once, after the session, or in between. False if there is no such
+    /// member at the moment (also below).
     pub fn kill(&mut self, random: &mut ChaCha8Rng) -> bool {
         let Some(index) = self.victim(random, |_| true) else {
             return false;
         };
         let pause = [0, 500, 2_000, 8_000][random.random_range(0..4)];
-        let program = self.take(index, State::Down(in_ms(pause)));
-        program.signal("KILL");
-        self.retire(index, &program);
+        self.end(index, in_ms(pause));
         self.count("instance kill -9");
         true
     }
@@ -173,15 +174,14 @@ impl Fleet {
     pub fn kill_all(&mut self) {
         for index in 0..self.members.len() {
             if let State::Up(_) = self.members[index].state {
-                let program = self.take(index, State::Down(Instant::now()));
-                program.signal("KILL");
-                self.retire(index, &program);
+                self.end(index, Instant::now());
                 self.count("instance kill -9");
             }
         }
     }
 
-    /// SIGSTOP for longer than the session: its partitions go to others, then it resumes and still believes that it has them.
+    /// SIGSTOP for longer than the session: its partitions go to others, then it resumes and still
+    /// believes that it has them.
     pub fn freeze(&mut self, random: &mut ChaCha8Rng) -> bool {
         self.pause(random, "instance frozen past its session", 9_000)
     }
@@ -215,13 +215,14 @@ impl Fleet {
 
     fn leave(&mut self, index: usize) {
         let program = self.take(index, State::Down(Instant::now()));
-        // A signal before the handlers are installed would kill it, with nothing begun.
+        // Before its handlers are installed, the signal would kill the program.
         wait_until("it handles signals", || program.stderr().contains("nik-stream starts"));
         program.signal("TERM");
         self.members[index].state = State::Leaving(program, Instant::now());
     }
 
-    /// Freezes a static member and replaces it under its name, as an orchestrator does; then the old one resumes.
+    /// Freezes a static member and replaces it under its name, as an orchestrator does; then the
+    /// old one resumes.
     pub fn usurp(&mut self, random: &mut ChaCha8Rng) -> bool {
         let membership = self.membership;
         let Some(index) = self
@@ -265,7 +266,7 @@ impl Fleet {
                         if random.random_bool(0.5) {
                             self.leave(index);
                         } else {
-                            self.dismiss(index);
+                            self.end(index, now);
                         }
                     }
                     None => {}
@@ -320,8 +321,9 @@ impl Fleet {
         }
     }
 
-    fn dismiss(&mut self, index: usize) {
-        let program = self.take(index, State::Down(Instant::now()));
+    // kill -9; what follows is due at `then`.
+    fn end(&mut self, index: usize, then: Instant) {
+        let program = self.take(index, State::Down(then));
         program.signal("KILL");
         self.retire(index, &program);
     }
@@ -342,7 +344,7 @@ impl Fleet {
         for index in 0..self.members.len() {
             match &mut self.members[index] {
                 Member { state: State::Frozen(_, until) | State::Down(until), .. } => *until = now,
-                Member { state: State::Up(_), stays: false, .. } => self.dismiss(index),
+                Member { state: State::Up(_), stays: false, .. } => self.end(index, now),
                 Member { .. } => {}
             }
         }

@@ -18,16 +18,18 @@ use crate::traffic::stage::Stage;
 const PARTITIONS: usize = 6;
 /// How long the instances may take to process what is left when the load ends.
 const DRAIN_TIMEOUT: Duration = Duration::from_mins(3);
-/// A transaction that a crash left open ends within the program's `transaction.timeout.ms` and a little more.
+/// A transaction that a crash left open ends within the program's `transaction.timeout.ms` and a
+/// little more.
 const TRANSACTIONS_TIMEOUT: Duration = Duration::from_secs(17);
 
 /// What a run is about.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Anything that three brokers bear.
+    /// Any fault that a cluster of three brokers survives.
     Faults,
-    /// Kills of an only broker. The group has a ledger, which names the producers of dead dynamic members. The requests are dated
-    /// now: a broker that was killed forgets the load's producer if its records are old, and may then lose what it sends again.
+    /// Kills of an only broker. The group has a ledger, which names the producers of dynamic
+    /// members that are gone. The requests are dated now: a broker that was killed forgets
+    /// producers whose records are old, and may then lose what such a producer sends again.
     Kills,
 }
 
@@ -40,7 +42,7 @@ pub struct Group {
     membership: Membership,
 }
 
-/// What a group's run came to.
+/// The result of a group's run.
 pub struct Audit {
     membership: Membership,
     counts: Counts,
@@ -49,7 +51,8 @@ pub struct Audit {
     results: usize,
     failures: usize,
     differences: Differences,
-    /// What `nik-stream audit` finds: lost, doubled, and different or unexplained; or why it did not find out.
+    /// What `nik-stream audit` finds: lost, doubled, and different or unexplained; or why it did
+    /// not find out.
     audited: Result<[usize; 3], String>,
     /// Failures whose headers name another record than their request.
     misplaced: usize,
@@ -67,7 +70,8 @@ impl Group {
         logs: &Path,
         kind: Kind,
     ) -> Group {
-        // One segment without retention: some requests are dated years ago, and so are their outcomes.
+        // One segment without retention: some requests are dated years ago, and so are their
+        // outcomes.
         const KEPT: [(&str, &str); 2] =
             [("retention.ms", "-1"), ("segment.ms", "9223372036854775807")];
         let name = format!("{membership:?}").to_lowercase();
@@ -94,7 +98,8 @@ impl Group {
         Group { stage, fleet, load, rate, membership }
     }
 
-    /// Ends the load, lets the instances recover and process everything, stops them, and compares outcomes with requests.
+    /// Ends the load, lets the instances recover and process everything, stops them, and compares
+    /// outcomes with requests.
     pub fn finish(mut self, cluster: &KafkaCluster, seed: u64) -> Audit {
         let random = &mut ChaCha8Rng::seed_from_u64(seed);
         let sent = self.load.finish().len();
@@ -175,8 +180,8 @@ fn misplaced(requests: &[Record], failures: &[Record]) -> usize {
 }
 
 impl Audit {
-    /// Everything that should not be, in words. `has_grown`: partitions were added, so that outcomes may be in other ones than
-    /// their requests.
+    /// Everything that should not be, in words. `has_grown`: partitions were added, so that
+    /// outcomes may be in other ones than their requests.
     pub fn complaints(&self, has_grown: bool) -> Vec<String> {
         let Self { differences: it, .. } = self;
         let mut complaints = self.misdeeds.clone();

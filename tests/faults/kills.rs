@@ -1,7 +1,7 @@
-//! An only broker is killed repeatedly: twice in a row, or together with every instance of the program. All replicas are away at once
-//! then, and the broker leaves out markers of transactions as it comes back.
+//! An only broker is killed repeatedly: twice in a row, or together with every instance of the
+//! program. All replicas are away at once then, and the broker leaves out markers of transactions
+//! as it comes back.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
@@ -72,10 +72,12 @@ fn run(name: &str, mut kill: impl FnMut(&mut KafkaCluster, &mut [Group; 2], &mut
         cluster.wait_ready();
         late.extend(wait_for_answers(round, &cluster, &mut groups, &mut random));
     }
-    finish(&cluster, groups, seed, &logs, late);
+    let audits = groups.map(|group| group.finish(&cluster, seed));
+    report(&cluster, &audits, late, false, seed, &logs);
 }
 
-/// Waits until all that the topics held at the broker's return is answered and visible; returns what is not in time.
+/// Waits until all that the topics held at the broker's return is answered and visible; returns
+/// what is not in time.
 fn wait_for_answers(
     round: u32,
     cluster: &KafkaCluster,
@@ -105,9 +107,4 @@ fn wait_for_answers(
         }
         std::thread::sleep(Duration::from_millis(200));
     }
-}
-
-fn finish(cluster: &KafkaCluster, groups: [Group; 2], seed: u64, logs: &Path, late: Vec<String>) {
-    let audits = groups.map(|group| group.finish(cluster, seed));
-    report(cluster, &audits, late, false, seed, logs);
 }

@@ -1,8 +1,8 @@
-//! Exactly once under faults: instances and brokers are killed, frozen, restarted and multiplied under load; then each request must
-//! have exactly one outcome, with the right bytes, in order.
+//! Exactly once under faults: instances and brokers are killed, frozen, restarted and multiplied
+//! under load; then each request must have exactly one outcome, with the right bytes, in order.
 //!
-//! Two groups share the cluster, one of static members and one of dynamic members, each with its own topics and load.
-//! `script/faults` runs it for as long as wanted.
+//! Two groups share the cluster, one of static members and one of dynamic members, each with its
+//! own topics and load. `script/faults` runs it for as long as wanted.
 
 mod brokers;
 mod fleet;
@@ -66,8 +66,9 @@ const DECK: [Deed; 17] = [
     Deed::Grow,
 ];
 
-/// The short form, with a new seed each time. It runs on three brokers: where all replicas of a partition are away at once, Kafka
-/// itself may leave out the markers of a commit (docs/delivery.md, "Where exactly once needs three brokers").
+/// The short form, with a new seed each time. It runs on three brokers: where all replicas of a
+/// partition are away at once, Kafka itself may leave out the markers of a commit
+/// (docs/delivery.md, "Where exactly once needs three brokers").
 #[test]
 fn in_a_minute_of_faults_static_and_dynamic_members_lose_and_double_nothing() {
     let seed = u64::from(std::process::id());

@@ -1,4 +1,5 @@
-//! Requests of every kind: valid and broken, with and without keys and headers, of now and of long ago.
+//! Requests of every kind: valid and broken, with and without keys and headers, of now and of long
+//! ago.
 
 use nik::dataset;
 use nik::region::RetiredCodes;
@@ -10,13 +11,15 @@ use rand_chacha::ChaCha8Rng;
 use crate::cluster::NewRecord;
 use crate::traffic::load::{ID, OVERSIZE};
 
-/// The results topic accepts records up to this size; a full result of [`OVERSIZE_NIKS`] exceeds it, however well it is compressed.
+/// The results topic accepts records up to this size; a full result of [`OVERSIZE_NIKS`] exceeds
+/// it, however well it is compressed.
 pub const RESULTS_LIMIT: &str = "200000";
 /// Smaller than [`RESULTS_LIMIT`], so that no batch of several results exceeds it.
 pub const BATCH_BYTES: &str = "100000";
 const OVERSIZE_NIKS: usize = 9_000;
 
-/// In Jakarta: the last millisecond of a 29 February, the first of the 1 March after it, and a day long ago.
+/// In Jakarta: the last millisecond of a 29 February, the first of the 1 March after it, and a day
+/// long ago.
 const TIMESTAMPS_MS: [i64; 3] = [1_709_225_999_999, 1_709_226_000_000, 1_200_000_000_000];
 
 /// An endless sequence; the same seed gives the same requests.

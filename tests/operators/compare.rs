@@ -84,7 +84,7 @@ fn changed_answers_are_those_that_judging_twice_finds() {
     assert_eq!((&same["changed"], &same["examples"]), (&json!({}), &json!([])));
     assert_eq!(same["requests"], requests.len());
 
-    // Over the environment, too.
+    // A candidate overrides the environment, too.
     let young = settings.clone().set("rules.min_age", "60");
     let found = compared(&young, &["--candidate", &file("all.toml", "rules.min_age = 0")]);
     let strict = Settings { min_age: 60, ..Settings::default() };

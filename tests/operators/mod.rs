@@ -1,4 +1,4 @@
-//! The commands for operators on a real Kafka: `topics` and `dlq`.
+//! The commands for operators on a real Kafka: `topics`, `dlq`, `audit` and `compare`.
 
 mod audit;
 mod compare;
@@ -10,12 +10,10 @@ mod topics;
 
 use std::process::Output;
 
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::Offset;
 
 use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
-use crate::traffic::stage::{Stage, WAIT_TIMEOUT, ready, stop};
+use crate::traffic::stage::{Stage, ready, stop};
 
 /// 2025-06-01T00:00:00Z.
 const JUNE: i64 = 1_748_736_000_000;
@@ -105,11 +103,10 @@ fn replays(count: u32) -> (Vec<u8>, Option<Vec<u8>>) {
     (b"nik-replays".to_vec(), Some(count.to_string().into_bytes()))
 }
 
-/// Which copies of a request there are.
+/// Which copies of a request there are: the one that was sent, its replay, or both.
 #[derive(Clone, Copy, PartialEq)]
 enum Copies {
     Sent,
-    /// Once.
     Replayed,
     Both,
 }
@@ -147,16 +144,5 @@ fn requests(stage: &Stage) -> Vec<Record> {
 
 /// Deletes all records in these partitions of a topic, as retention does.
 fn delete_records(topic: &str, partitions: &[i32]) {
-    let mut offsets = TopicPartitionList::new();
-    for &partition in partitions {
-        offsets.add_partition_offset(topic, partition, Offset::End).expect("a place");
-    }
-    let options = AdminOptions::new().operation_timeout(Some(WAIT_TIMEOUT));
-    let admin: AdminClient<DefaultClientContext> =
-        shared().client().create().expect("an admin client");
-    // The client must outlive the request: its answer would be lost.
-    let work = admin.delete_records(&offsets, &options);
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    let runtime = runtime.expect("a runtime");
-    runtime.block_on(work).expect("deleted");
+    shared().delete_records(topic, partitions, Offset::End);
 }

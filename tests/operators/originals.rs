@@ -1,8 +1,5 @@
 //! Where the request behind a dead letter is read once it was deleted from its topic.
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::{Offset, TopicPartitionList};
-
 use super::{Copies, JUNE, broken, delete_records, done, fail, failed, replayed, requests, say};
 use crate::cluster::{NewRecord, Record, shared};
 use crate::traffic::stage::{Stage, TOPIC, ready, stop};
@@ -98,13 +95,7 @@ fn a_lost_original_is_reported_once_and_blocks_nothing() {
 /// Commits an offset of the replay group in partition 0, as another tool would.
 fn set_position(stage: &Stage, offset: i64, note: &str) {
     let group = format!("{}-replay", stage.group);
-    let mut client = shared().client();
-    let client: BaseConsumer = client.set("group.id", group).create().expect("a consumer");
-    let mut list = TopicPartitionList::new();
-    let mut position = list.add_partition(&stage.failures, 0);
-    position.set_offset(Offset::Offset(offset)).expect("an offset");
-    position.set_metadata(note);
-    client.commit(&list, CommitMode::Sync).expect("committed");
+    shared().commit(&group, &stage.failures, 0, offset, note);
 }
 
 #[test]

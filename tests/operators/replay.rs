@@ -177,10 +177,10 @@ fn too_many_different_filters_are_refused_before_anything_is_sent() {
     let stage = failed("rules", 6);
     let settings = stage.settings();
     let mut told = None;
-    // All reasons are named, as a long rule is one of few.
+    // With all reasons in it, each rule is so long that the offset's metadata has room for few.
     let reasons = Reason::ALL.map(|reason| ["--reason", reason.as_str()]);
     for minute in 0..60 {
-        // Each leaves out what another holds, and none covers another.
+        // Different times, so that no rule covers another.
         let since = format!("2025-06-01T00:00:{minute:02}Z");
         let until = format!("2025-06-01T00:00:{minute:02}.5Z");
         let filter = ["--partition", "0", "--since", &since, "--until", &until];

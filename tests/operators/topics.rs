@@ -2,7 +2,7 @@
 
 use super::{done, say};
 use crate::cluster::{ProgramSettings, shared};
-use crate::traffic::stage::Stage;
+use crate::traffic::stage::{Stage, ready, stop};
 
 /// The findings that a cluster of one broker always has.
 fn of_one_broker(stage: &Stage) -> String {
@@ -41,7 +41,7 @@ fn created_topics_pass_verification_and_are_created_once() {
     assert_eq!(done(&settings, &["topics", "verify"]), warnings);
     assert!(stage.topics().iter().all(|topic| shared().partitions(topic) == 6));
     // The service can use them.
-    crate::traffic::stage::stop(crate::traffic::stage::ready(&settings));
+    stop(ready(&settings));
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn the_ledger_is_created_and_verified_with_the_topics() {
     let created = format!("created {ledger}: partitions 3, replicas 1, compacted\n");
     assert!(out.contains(&created), "{out}");
     assert!(!out.contains("error"), "{out}");
-    crate::traffic::stage::stop(crate::traffic::stage::ready(&settings));
+    stop(ready(&settings));
 
     shared().grow_topic(&stage.requests, 4);
     let wrong = format!("{}.wrong", stage.group);

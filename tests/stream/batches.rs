@@ -1,8 +1,11 @@
-//! Records arrive in batches: what ends or interrupts one in its middle loses nothing and doubles nothing.
+//! Records arrive in batches: what ends or interrupts one in its middle loses nothing and doubles
+//! nothing.
 //!
-//! The requests are sent before the program starts, so that each batch is full. With ten requests an epoch, many epochs end
-//! inside of a batch, and something that happens at any time happens while records of a batch are left.
+//! The requests are sent before the program starts, so that each batch is full. With ten requests
+//! an epoch, many epochs end inside of a batch. Whatever happens then happens while records of a
+//! batch are left.
 
+use super::breaker::is_open;
 use crate::cluster::{NewRecord, ProgramSettings, shared};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
@@ -91,10 +94,7 @@ fn the_breaker_opens_in_the_middle_of_a_batch_and_the_rest_is_read_again() {
         .set("delivery.failure_window", "40")
         .set("delivery.failure_cool_down_ms", "600000");
     let program = settings.run(); // never ready: the breaker opens at once
-    wait_until("the breaker opens", || {
-        let metrics = program.get("/metrics"); // no answer before HTTP is served
-        metrics.is_some_and(|(_, text)| text.contains("\nnik_stream_breaker_open 1\n"))
-    });
+    wait_until("the breaker opens", || is_open(&program));
     let (results, failures) = stage.wait_for_outcomes(shared(), LIMIT);
     assert_eq!((results.len(), failures.len()), (0, LIMIT));
     assert_eq!(program.post("/breaker/resume").expect("an answer").0, 200);

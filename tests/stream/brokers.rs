@@ -1,4 +1,5 @@
-//! Brokers are killed and restarted under load: the program waits for them and resumes without a restart.
+//! Brokers are killed and restarted under load: the program waits for them and resumes without a
+//! restart.
 
 use std::time::Duration;
 
@@ -53,8 +54,8 @@ fn the_only_broker_is_down_for_longer_than_a_transaction_may_last() {
         .set("kafka.instance_id", "only")
         .set("delivery.commit_interval_ms", "500")
         .set("delivery.commit_min_interval_ms", "500");
-    // Dated now: a broker that was killed forgets producers whose records are dated long ago, and may then refuse or lose what
-    // they send again.
+    // Dated now: a broker that was killed forgets producers whose records are dated long ago, and
+    // may then refuse or lose what they send again.
     let requests = Requests::new(0, PARTITIONS).map(|it| NewRecord { timestamp: None, ..it });
     let load = Load::of(&cluster, &stage.requests, requests, RATE);
     let reader = Reader::start(&cluster, &stage);

@@ -1,4 +1,5 @@
-//! Counters change with commits: they never exceed what a `read_committed` reader sees, and equal it when nothing is in flight.
+//! Counters change with commits: they never exceed what a `read_committed` reader sees, and equal
+//! it when nothing is in flight.
 
 use std::collections::HashSet;
 

@@ -12,8 +12,9 @@ use crate::traffic::stage::{End, Stage, assigned, ready, stop, wait_until};
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
 
-/// Does `work` while it compares the committed offsets with what can be read: no offset is committed without its outcome. (One
-/// transaction makes both visible, though each partition at its own moment.)
+/// Does `work` while it compares the committed offsets with what can be read: no offset is
+/// committed without its outcome. (One transaction makes both visible, though each partition at its
+/// own moment.)
 fn while_offsets_are_compared(stage: &Stage, reader: &Reader, work: impl FnOnce()) {
     let end = End::default();
     let ended = end.flag();

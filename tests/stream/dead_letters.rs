@@ -2,10 +2,8 @@
 
 use nik_wire::Detail;
 
-use crate::cluster::{NewRecord, ProgramSettings, Record, shared};
+use crate::cluster::{Header, NewRecord, ProgramSettings, Record, shared};
 use crate::traffic::stage::{Stage, ready, stop};
-
-type Header = (Vec<u8>, Option<Vec<u8>>);
 
 const NAMES: [&str; 6] = [
     "__dlq.errors.topic",

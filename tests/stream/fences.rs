@@ -1,4 +1,5 @@
-//! Frozen and duplicate instances whose place was taken are fenced: none of their outcomes are committed.
+//! Frozen and duplicate instances whose place was taken are fenced: none of their outcomes are
+//! committed.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -7,7 +8,7 @@ use crate::cluster::{Program, shared};
 use crate::traffic::audit::{Differences, assert_exact, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, ready, share, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
@@ -19,13 +20,10 @@ fn faults(program: &Program) -> f64 {
     faults.map(|(_, value)| value).sum()
 }
 
-/// Freezes the zombie until the other has all partitions, and for `absence` longer; returns whether it then had an open epoch. (A
-/// freeze during a commit leaves none.)
+/// Freezes the zombie until the other has all partitions, and for `absence` longer; returns whether
+/// it then had an open epoch. (A freeze during a commit leaves none.)
 fn freeze(zombie: &Program, other: &Program, absence: Duration) -> bool {
-    let both_have_partitions = || {
-        let shares = [zombie, other].map(assigned);
-        !shares.contains(&0) && shares.iter().sum::<usize>() == PARTITIONS
-    };
+    let both_have_partitions = || share([zombie, other], PARTITIONS);
     let rebalances = || zombie.metrics()["nik_stream_rebalances_total"];
     wait_until("both have partitions", both_have_partitions);
     let (faults_before, rebalances_before) = (faults(zombie), rebalances());
@@ -53,7 +51,8 @@ fn a_zombie_is_fenced_and_joins_again() {
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
     let (zombie, other) = (ready(&settings), ready(&settings));
-    // It resumes before the broker has aborted its transaction, so that only the group's fence refuses its offsets; then after it.
+    // At first it resumes before the broker aborts its transaction, so that only the group can
+    // refuse its offsets; then after that.
     for absence in [Duration::ZERO, Duration::from_secs(5)] {
         load.wait_for(RATE as usize);
         let caught = (0..5).any(|_| freeze(&zombie, &other, absence));
@@ -65,7 +64,8 @@ fn a_zombie_is_fenced_and_joins_again() {
     stop(other);
 }
 
-/// The transactional ids that begin with `group`, from the keys of the coordinator's log (2 bytes version, 2 bytes length, the id).
+/// The transactional ids that begin with `group`, from the keys of the coordinator's log (2 bytes
+/// version, 2 bytes length, the id).
 fn transactional_ids(group: &str) -> BTreeSet<String> {
     let log = shared().read_committed("__transaction_state");
     let ids = log.into_iter().filter_map(|record| record.key);
@@ -77,7 +77,8 @@ fn transactional_ids(group: &str) -> BTreeSet<String> {
 #[test]
 fn a_worker_that_is_fenced_during_a_rebalance_leaves_the_group() {
     let stage = Stage::new(shared(), "fenced", PARTITIONS);
-    // The session is so long that only a member that leaves is replaced in time; epochs are so long that one is open.
+    // The session is so long that only a member that leaves is replaced in time; epochs are so long
+    // that one is open.
     let settings = stage
         .settings()
         .set("kafka.session_timeout_ms", "600000")
@@ -103,7 +104,8 @@ fn a_worker_that_is_fenced_during_a_rebalance_leaves_the_group() {
     let outcomes = stage.wait_for_outcomes(shared(), requests.len());
     assert_eq!(differences(&requests, &outcomes), Differences::default());
     drop(rivals);
-    // Its workers end the aborted transactions again when they restart; by then others may have answered their requests.
+    // Its workers end the aborted transactions again when they restart; by then others may have
+    // answered their requests.
     wait_until("both transactions were ended again", || {
         first.metrics()[r#"nik_stream_transactions_settled_total{ending="abort"}"#] > 1.5
     });

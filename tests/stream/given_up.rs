@@ -1,4 +1,5 @@
-//! An epoch is aborted by a record that was not yet part of it: that record is read again, too.
+//! An epoch turns out to be aborted while a further record is added to it: that record is read
+//! again, too.
 
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ fn a_record_that_finds_its_transaction_aborted_by_another_partition_is_not_skipp
     for (topic, settings) in stage.topics().into_iter().zip([&TOPIC, &small, &TOPIC]) {
         shared().create_topic(topic, 2, settings);
     }
-    // One worker and a long epoch: the worker knows that the broker refused the first outcome when it reads the next request.
+    // One worker and a long epoch: the worker knows that the broker refused the first outcome when
+    // it reads the next request.
     let settings = stage
         .settings()
         .set("kafka.workers", "1")

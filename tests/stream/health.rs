@@ -1,5 +1,5 @@
-//! Why an instance is not ready, while it stays alive. (Missing topics are in `membership`, an open breaker in `breaker`, a stop in
-//! `stops`.)
+//! Why an instance is not ready, while it stays alive. (Missing topics are in `membership`, an open
+//! breaker in `breaker`, a stop in `stops`.)
 
 use rdkafka::mocking::MockCluster;
 use rdkafka::types::RDKafkaRespErr;

@@ -11,7 +11,8 @@ use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
 use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop, wait_until};
 
-/// The open transaction of an instance that crashed after it sent its offsets and before it committed them.
+/// The open transaction of an instance that crashed after it sent its offsets and before it
+/// committed them.
 fn crash_before_commit(stage: &Stage) -> ThreadedProducer<DefaultProducerContext> {
     let producer: ThreadedProducer<_> = shared()
         .client()

@@ -1,4 +1,5 @@
-//! Transactional requests whose first attempt gets no answer and reaches the broker late: it never changes a later transaction.
+//! Transactional requests whose first attempt gets no answer and reaches the broker late: it never
+//! changes a later transaction.
 
 use std::process::Output;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
@@ -25,7 +26,7 @@ const REPLACED: &str = r#"nik_stream_faults_total{cause="request_unanswered"}"#;
 const REFUSED: [i16; 2] = [47, 90];
 /// The pause between two kills in the long run.
 const KILL_INTERVAL: Duration = Duration::from_secs(10);
-/// How long the last outcomes may take. Lost ones are not waited for any longer.
+/// How long the last outcomes may take; after that they count as lost.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The cluster behind the proxy, which one test uses at a time.
@@ -42,7 +43,7 @@ fn memberships(stage: &Stage) -> [ProgramSettings; 2] {
     let settings = stage
         .settings()
         .set("kafka.workers", "1")
-        // A program that is frozen for longer than its session still has its transaction.
+        // Longer than a freeze that ends the session, so that the transaction stays open meanwhile.
         .set("kafka.producer.transaction_timeout_ms", "15000");
     [settings.clone(), settings.set("kafka.instance_id", "only")]
 }
@@ -137,7 +138,7 @@ fn a_late_abort_of_a_settling_transaction_does_not_end_the_next_one() {
         // A freeze during a commit leaves no open epoch.
         for _ in 0..4 {
             program.signal("STOP");
-            std::thread::sleep(Duration::from_millis(2_500)); // longer than the session
+            wait_until("its session ends", || cluster.members(&stage.group) == 0);
             program.signal("CONT");
             let deadline = Instant::now() + Duration::from_secs(3);
             while proxy.held() == 0 && proxy.delivered().is_empty() && Instant::now() < deadline {
@@ -317,8 +318,9 @@ fn late_requests_at_random_for_long() {
     );
 }
 
-/// Holds every fifth `EndTxn` and every eleventh `TxnOffsetCommit`, delivers them up to a second later, and kills the program every
-/// [`KILL_INTERVAL`]; as long for a dynamic member as for a static one.
+/// Holds every fifth `EndTxn` and every eleventh `TxnOffsetCommit`, delivers them up to a second
+/// later, and kills the program every [`KILL_INTERVAL`]; as long for a dynamic member as for a
+/// static one.
 fn at_random(time: Duration, seed: u64) {
     let guard = behind_proxy();
     let (proxy, cluster) = &*guard;

@@ -1,4 +1,5 @@
-//! A partition of the results has no leader while a transaction that wrote to it ends, so that its marker is skipped.
+//! A partition of the results has no leader while a transaction that wrote to it ends, so that its
+//! marker is skipped.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use nik_stream::telemetry::obstacle::Obstacle;
 /// The broker with partition 1 of the results.
 const AWAY: usize = 2;
 const REQUESTS: usize = 10;
-/// Of requests whose result is too large for its topic.
+/// The length of a value whose result is too large for its topic.
 const LONG: usize = 30_000;
 
 fn stage(cluster: &KafkaCluster, name: &str) -> Stage {
@@ -86,7 +87,7 @@ fn a_transaction_that_ended_while_a_partition_had_no_leader_is_ended_there_in_it
     let before = metric(&commits, "nik_stream_commits_total");
     let mut to_commit = freeze(&cluster, &committed, &commits);
     let to_abort = freeze(&cluster, &aborted, &aborts);
-    // It hands its other partitions over, and this one has no other replica.
+    // The broker hands its other partitions over. This one has no other replica.
     cluster.stop(AWAY);
     wait_until("the partition has no leader", || cluster.leader(&committed.results, 1) < 0);
     wait_until("the group loses a member", || cluster.members(&aborted.group) == 0);

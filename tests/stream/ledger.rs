@@ -1,18 +1,14 @@
-//! The ledger of positions: what happens when the group's positions or the ledger are lost or changed.
+//! The ledger of positions: what happens when the group's positions or the ledger are lost or
+//! changed.
 
 use std::collections::BTreeMap;
 
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::{Offset, TopicPartitionList};
-
 use crate::cluster::{NewRecord, Program, ProgramSettings, shared};
 use crate::operators::done;
-use crate::traffic::audit::{Differences, differences};
+use crate::traffic::audit::{Differences, assert_exact, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, TOPIC, held_by, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, held_by, ready, stop, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 const PARTITIONS: usize = 3;
@@ -36,7 +32,8 @@ impl Ledgered {
         self.stage.settings().set("topics.positions", &self.ledger)
     }
 
-    /// A partition that moves between two workers at the start may be counted twice.
+    /// Of two workers, both may count the difference in a partition that moves between them at the
+    /// start.
     fn settings_of_one_worker(&self) -> ProgramSettings {
         self.settings().set("kafka.workers", "1")
     }
@@ -85,26 +82,12 @@ impl Ledgered {
 
     /// Deletes the positions of the group, as the brokers do when they expire.
     fn forget_positions(&self) {
-        let admin: AdminClient<DefaultClientContext> =
-            shared().client().create().expect("an admin client");
-        wait_until("the group is empty and deleted", || {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-            let deleted =
-                runtime.block_on(admin.delete_groups(&[&self.stage.group], &AdminOptions::new()));
-            deleted.is_ok_and(|deleted| deleted.iter().all(Result::is_ok))
-        });
+        shared().delete_group(&self.stage.group);
     }
 
     /// Sets the group's position of partition 0, as Kafka's own tool does.
     fn reset(&self, offset: i64) {
-        let mut config = shared().client();
-        config.set("group.id", &self.stage.group);
-        let consumer: BaseConsumer = config.create().expect("a consumer");
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.stage.requests, 0, Offset::Offset(offset)).expect("added");
-        wait_until("the group is empty and reset", || {
-            consumer.commit(&list, CommitMode::Sync).is_ok()
-        });
+        shared().commit(&self.stage.group, &self.stage.requests, 0, offset, "");
     }
 }
 
@@ -113,8 +96,10 @@ fn counted(program: &Program, kind: &str) -> f64 {
     program.metrics()[&name]
 }
 
-fn is_zero(value: f64) -> bool {
-    value.abs() < 0.5
+fn assert_none_counted(program: &Program) {
+    for kind in ["behind", "ahead", "missing", "other_topic"] {
+        assert!(counted(program, kind) < 0.5, "{kind}");
+    }
 }
 
 #[test]
@@ -273,12 +258,10 @@ fn a_ledger_that_is_missing_or_emptied_doubles_nothing() {
     });
     it.send(90);
     shared().create_topic(&it.ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
-    program.wait_ready(crate::traffic::stage::WAIT_TIMEOUT);
+    program.wait_ready(WAIT_TIMEOUT);
     it.wait();
     assert_eq!(it.differences(), Differences::default());
-    for kind in ["behind", "ahead", "missing", "other_topic"] {
-        assert!(is_zero(counted(&program, kind)), "{kind}");
-    }
+    assert_none_counted(&program);
     stop(program);
     it.assert_ledgers_agree();
 }
@@ -316,7 +299,7 @@ fn added_partitions_are_answered_before_the_ledger_has_them() {
     let sentence = format!("topic {} has 3 partitions", it.ledger);
     held_by(&program, Obstacle::LedgerTooSmall, &sentence);
     shared().grow_topic(&it.ledger, PARTITIONS + 1);
-    program.wait_ready(crate::traffic::stage::WAIT_TIMEOUT);
+    program.wait_ready(WAIT_TIMEOUT);
     let mut more: Vec<_> = Requests::new(70, PARTITIONS + 1).take(40).collect();
     shared().produce(&it.stage.requests, &more);
     it.requests.append(&mut more);
@@ -340,10 +323,8 @@ fn kills_under_load_leave_outcomes_and_both_ledgers_in_agreement() {
         program.kill9();
     }
     let program = ready(&settings);
-    for kind in ["behind", "ahead", "missing", "other_topic"] {
-        assert!(is_zero(counted(&program, kind)), "{kind}");
-    }
-    crate::traffic::audit::assert_exact(shared(), &it.stage, load, &reader);
+    assert_none_counted(&program);
+    assert_exact(shared(), &it.stage, load, &reader);
     stop(program);
     it.assert_ledgers_agree();
 }

@@ -1,4 +1,5 @@
-//! Transactions that a process left open which is gone for good: the worker that gets the partition ends them.
+//! Transactions left open by a process that is gone for good: the worker that gets the partition
+//! ends them.
 
 use std::time::Duration;
 
@@ -25,6 +26,11 @@ fn entry(group: &str, id: &str, next: i64) -> NewRecord {
     }
 }
 
+/// The outcome in an open transaction.
+fn outcome() -> NewRecord {
+    NewRecord { partition: Some(0), key: Some(b"open".to_vec()), ..NewRecord::default() }
+}
+
 #[test]
 fn an_open_transaction_of_a_dead_process_is_ended_by_the_owner_of_the_partition() {
     let stage = Stage::new(shared(), "leftover", 1);
@@ -32,12 +38,11 @@ fn an_open_transaction_of_a_dead_process_is_ended_by_the_owner_of_the_partition(
     shared().create_topic(&ledger, 1, &[("cleanup.policy", "compact")]);
     let requests: Vec<_> = Requests::new(0, 1).take(REQUESTS).collect();
     shared().produce(&stage.requests, &requests);
-    // It holds the position, and hides its entry in the ledger and every outcome after its own.
+    // The transaction contains the group's position, and hides its entry in the ledger and all
+    // outcomes after its own.
     let id = format!("{}-dead-0", stage.group);
     let dead = shared().transactional_producer_for(&id, FOR_EVER);
-    let key = Some(b"open".to_vec());
-    let outcome = NewRecord { partition: Some(0), key, ..NewRecord::default() };
-    let records = [(&*stage.results, outcome), (&*ledger, entry(&stage.group, &id, 1))];
+    let records = [(&*stage.results, outcome()), (&*ledger, entry(&stage.group, &id, 1))];
     dead.leave_open(&records, &stage.group, &stage.requests, 1);
 
     let settings = stage.settings().set("topics.positions", &ledger).set("kafka.workers", "1");
@@ -56,14 +61,12 @@ fn outcomes_hidden_by_a_writer_before_the_latest_one_are_published() {
     let stage = Stage::new(shared(), "before", 1);
     let ledger = format!("{}.positions", stage.group);
     shared().create_topic(&ledger, 1, &[("cleanup.policy", "compact")]);
-    // It wrote the ledger once, and then left a transaction open that holds up nothing but outcomes.
-    // The service reads on meanwhile, so that it wrote the ledger after the dead process.
+    // The process wrote to the ledger once, and then left a transaction open that hides only
+    // outcomes. So the service reads on, and its own entries follow in the ledger.
     let id = format!("{}-dead-0", stage.group);
     let dead = shared().transactional_producer_for(&id, FOR_EVER);
     dead.transaction(true, || dead.send(&ledger, &entry(&stage.group, &id, 0)));
-    let key = Some(b"open".to_vec());
-    let outcome = NewRecord { partition: Some(0), key, ..NewRecord::default() };
-    dead.leave_open(&[(&*stage.results, outcome)], &unique("another"), &stage.requests, 0);
+    dead.leave_open(&[(&*stage.results, outcome())], &unique("another"), &stage.requests, 0);
 
     let settings = stage.settings().set("topics.positions", &ledger).set("kafka.workers", "1");
     let mut program = settings.run();
@@ -83,10 +86,8 @@ fn an_open_transaction_that_nothing_explains_stops_its_partition_until_it_is_end
     let stage = Stage::new(shared(), "unexplained", 1);
     let requests: Vec<_> = Requests::new(0, 1).take(REQUESTS).collect();
     shared().produce(&stage.requests, &requests);
-    let key = Some(b"open".to_vec());
-    let outcome = NewRecord { partition: Some(0), key, ..NewRecord::default() };
     let unknown = shared().transactional_producer_for(&unique("unknown"), FOR_EVER);
-    unknown.leave_open(&[(&*stage.results, outcome)], &stage.group, &stage.requests, 1);
+    unknown.leave_open(&[(&*stage.results, outcome())], &stage.group, &stage.requests, 1);
     let program = stage.settings().set("kafka.workers", "1").run();
     held_by(&program, Obstacle::Hidden, "partition 0 is not read: a transaction is open");
     unknown.abort();

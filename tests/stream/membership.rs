@@ -1,4 +1,5 @@
-//! Instances join and leave, partitions are added, topics appear: the group follows without a restart.
+//! Instances join and leave, partitions are added, topics appear: the group follows without a
+//! restart.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -7,7 +8,7 @@ use crate::cluster::{NewRecord, shared};
 use crate::traffic::audit::{Differences, assert_exact, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, assigned, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, assigned, ready, share, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 300;
@@ -22,7 +23,8 @@ fn partitions_that_are_added_are_read_and_written() {
     for topic in stage.topics() {
         shared().grow_topic(topic, 5);
     }
-    // The program may know of the new partitions in one topic and not in another: until then keys decide on the partition.
+    // The program may know of the new partitions in one topic and not in another: until then keys
+    // decide on the partition.
     let mut early: Vec<_> = Requests::new(1_000, 5).take(200).collect();
     shared().produce(&stage.requests, &early);
     wait_until("all partitions are assigned", || assigned(&program) == 5);
@@ -162,11 +164,7 @@ fn a_static_member_resumes_long_before_its_session_ends() {
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
     let (first, second) = (ready(&named("first")), ready(&named("second")));
-    // The rebalance is over: a worker of either may not have taken its partitions yet.
-    wait_until("both have their partitions", || {
-        let shares = [&first, &second].map(assigned);
-        !shares.contains(&0) && shares.iter().sum::<usize>() == PARTITIONS
-    });
+    wait_until("both have partitions", || share([&first, &second], PARTITIONS));
     let (share, rebalances) = (assigned(&first), second.metrics()["nik_stream_rebalances_total"]);
     load.wait_for(100);
     first.kill9();
@@ -198,7 +196,7 @@ fn a_static_member_that_crashes_during_a_rebalance_leaves_no_partition_unread() 
     let begun = Instant::now();
     while !first.stderr().contains("Revoked") {
         assert!(begun.elapsed() < WAIT_TIMEOUT, "no rebalance");
-        std::thread::sleep(Duration::from_millis(1)); // the kill must hit the moment after the revocation
+        std::thread::sleep(Duration::from_millis(1)); // the kill must follow the revocation at once
     }
     first.kill9();
     let first = ready(&named("first"));

@@ -1,4 +1,5 @@
-//! The metrics of a running instance: well-formed from the start, with a lag that is right whatever the workers do.
+//! The metrics of a running instance: well-formed from the start, with a lag that is right whatever
+//! the workers do.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -6,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use crate::cluster::{NewRecord, Program, shared};
 use crate::traffic::load::{Requests, now_ms};
-use crate::traffic::stage::{Stage, assigned, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, assigned, ready, share, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 
@@ -61,7 +62,8 @@ fn promtool_reports_nothing_but_the_promised_names() {
     input.write_all(text.as_bytes()).expect("read");
     drop(input);
     let output = promtool.wait_with_output().expect("ends");
-    // These names mean the summary of results and are promised; the lint treats them as the metric type.
+    // These names mean the summary of results and are promised; the lint treats them as the metric
+    // type.
     let promised = |line: &&str| {
         line.starts_with("nik_summary_") && line.ends_with("should not include type 'summary'")
     };
@@ -114,7 +116,8 @@ fn a_commit_marker_after_the_last_request_does_not_count_as_lag() {
         }
     });
     stage.wait_for_outcomes(shared(), sent.len());
-    // It stays so when the end offsets have been polled a few more times. (In between they may be newer than a worker's report.)
+    // By then the end offsets have been polled a few more times. (The worker's report may be older
+    // than they are, so that it is still waited for.)
     std::thread::sleep(std::time::Duration::from_secs(2));
     wait_until("no request is behind", || lag(&program) == (0.0, 0.0));
     stop(program);
@@ -129,9 +132,7 @@ fn the_lag_of_a_partition_moves_with_it_to_another_instance() {
     let rebalances = || first.metrics()["nik_stream_rebalances_total"];
     let before = rebalances();
     let second = ready(&stage.settings());
-    wait_until("they share the partitions", || {
-        assigned(&second) > 0 && assigned(&first) == PARTITIONS - assigned(&second)
-    });
+    wait_until("both have partitions", || share([&first, &second], PARTITIONS));
     assert!(rebalances() > before);
     let of_first = by_partition(&first, "nik_stream_assigned");
     for program in [&first, &second] {

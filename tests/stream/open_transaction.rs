@@ -26,7 +26,7 @@ fn an_open_transaction_of_a_producer_is_measured_and_readiness_names_its_partiti
         wait_until("three records are hidden", || hidden(&program) >= 3.0);
         assert!(program.ready(), "transactions may take a while");
         assert_eq!(stage.outcomes(shared()), (Vec::new(), Vec::new()));
-        wait_until("it is not ready any more", || {
+        wait_until("it has been open for 50 s", || {
             program.metrics()["nik_stream_stable_lag_seconds{partition=\"1\"}"] > 50.0
         });
         wait_until("it is not ready any more", || !program.ready());

@@ -1,4 +1,5 @@
-//! Operators see no NIK of a request: not in logs at any level, not in metrics, not in the headers that the program adds.
+//! Operators see no NIK of a request: not in logs at any level, not in metrics, not in the headers
+//! that the program adds.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -91,7 +92,8 @@ fn assert_none(place: &str, text: &[u8]) {
 
 #[test]
 fn no_number_of_a_request_is_seen_by_an_operator_exactly_once() {
-    // The broker refuses a result, too, and logs it. (With at_least_once that would double its neighbours.)
+    // The broker refuses a result, too, and logs it. (With at_least_once that would double its
+    // neighbours.)
     assert_private("exactly_once", "trace", "20000");
 }
 

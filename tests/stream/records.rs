@@ -231,7 +231,8 @@ fn outcomes_have_the_bytes_that_check_prints() {
         .filter(|request| request.value.is_some())
         .take(200)
         .map(|request| NewRecord {
-            timestamp: Some(951_760_000_000), // 29 February 2000 in Jakarta, and still the 28th in London
+            // 29 February 2000 in Jakarta, and still the 28th in London.
+            timestamp: Some(951_760_000_000),
             ..request
         })
         .collect();

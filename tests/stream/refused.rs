@@ -1,4 +1,5 @@
-//! The broker permanently refuses one outcome among hundreds: only that one is replaced, and its neighbours are unchanged.
+//! The broker permanently refuses one outcome among hundreds: only that one is replaced, and its
+//! neighbours are unchanged.
 
 use rand::distr::Alphanumeric;
 use rand::{Rng, SeedableRng};
@@ -11,7 +12,8 @@ use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, ready, stop};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
-/// A stage of two partitions with these further settings of its topics (requests, results, failures).
+/// A stage of two partitions with these further settings of its topics (requests, results,
+/// failures).
 fn stage(name: &str, settings: [&[(&str, &str)]; 3]) -> Stage {
     let stage = Stage::named(shared(), name);
     for (topic, own) in stage.topics().into_iter().zip(settings) {
@@ -33,8 +35,8 @@ fn with_noise(request: NewRecord, bytes: usize) -> NewRecord {
     NewRecord { value: Some(value.into_bytes()), ..request }
 }
 
-/// Sends all requests before the program starts, so that they share its epochs; returns the outcomes of the ordinary ones, and of
-/// those that are special, results before failures.
+/// Sends all requests before the program starts, so that they share its epochs; returns the
+/// outcomes of the ordinary ones, and of those that are special, results before failures.
 fn outcomes(
     stage: &Stage,
     sent: &[NewRecord],
@@ -73,7 +75,8 @@ fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
     value.as_deref()
 }
 
-/// Asserts the failure of a record whose result was refused: reason, list, and whether it has the original.
+/// Asserts the failure of a record whose result was refused: reason, list, and whether it has the
+/// original.
 fn assert_too_large(sent: &NewRecord, outcome: &Record, with_list: bool, with_original: bool) {
     assert_eq!(header(outcome, "nik-failure-reason"), Some(&b"result_too_large"[..]));
     let request = str::from_utf8(sent.value.as_deref().expect("a value")).expect("text");
@@ -141,7 +144,8 @@ fn a_failure_too_large_for_its_topic_loses_the_original_then_the_list_then_the_r
  {
     let small: &[_] = &[("max.message.bytes", "4096")];
     let stage = stage("small", [&[], small, small]);
-    // The result never fits. List and original fit, only the list, neither, and finally not even the request's header.
+    // The result never fits. List and original fit, only the list, neither, and finally not even
+    // the request's header.
     let sizes = [(1, 60, 0), (3, 150, 0), (5, 400, 0), (6, 400, 6_000)];
     let special = |number: usize| sizes.iter().any(|(special, ..)| *special == number);
     let mut sent: Vec<_> = Requests::new(0, 2).take(100).collect();
@@ -196,7 +200,8 @@ fn a_timestamp_that_the_broker_refuses_becomes_the_current_time_and_its_neighbou
     }
 }
 
-/// Asserts that the program exits with 1 if the topic refuses every form of a failure, and that its log contains `word`.
+/// Asserts that the program exits with 1 if the topic refuses every form of a failure, and that its
+/// log contains `word`.
 fn refused_to_the_end(stage: &Stage, settings: &ProgramSettings, key: Option<&str>, word: &str) {
     let mut program = ready(settings);
     let request = NewRecord {

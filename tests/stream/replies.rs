@@ -24,7 +24,8 @@ fn request(number: usize, headers: &[(&str, Option<&[u8]>)]) -> NewRecord {
     }
 }
 
-/// The numbers of the requests that these outcomes belong to; asserts that their headers are unchanged.
+/// The numbers of the requests that these outcomes belong to; asserts that their headers are
+/// unchanged.
 fn numbers(records: &[Record], sent: &[NewRecord]) -> BTreeSet<usize> {
     let number = |record: &Record| {
         let key = record.key.as_ref().expect("a key");

@@ -1,4 +1,5 @@
-//! SIGTERM or SIGINT under load: the open epoch is committed, the member leaves the group, and the process exits in time.
+//! SIGTERM or SIGINT under load: the open epoch is committed, the member leaves the group, and the
+//! process exits in time.
 
 use std::time::Duration;
 
@@ -36,8 +37,8 @@ fn a_stop_under_load_exits_with_0_and_leaves_the_group_at_once() {
 
 #[test]
 fn a_hung_broker_does_not_prevent_a_stop_and_a_second_signal_ends_it_at_once() {
-    // A broker that loses its leadership for a moment may leave out markers of the transactions of
-    // the instance that does not end them, and nothing shows how they were to end.
+    // A broker that loses its leadership for a moment may skip markers. The impatient instance has
+    // no time to end its transactions again, and nothing in the topics says how they ended.
     let cluster = KafkaCluster::start_with(1, "broker.session.timeout.ms=60000\n", &[]);
     let stage = Stage::new(&cluster, "hung", PARTITIONS);
     let load = Load::start(&cluster, &stage.requests, PARTITIONS, RATE);

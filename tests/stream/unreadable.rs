@@ -1,14 +1,12 @@
-//! Records that cannot be read, and topics that change under the program: nothing is skipped or repeated in silence.
+//! Records that cannot be read, and topics that change under the program: nothing is skipped or
+//! repeated in silence.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions};
-use rdkafka::client::DefaultClientContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::Offset;
 use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
-use rdkafka::{Offset, TopicPartitionList};
 
 use crate::cluster::{KafkaCluster, Program, ProgramSettings, shared};
 use crate::traffic::load::now_ms;
@@ -190,7 +188,7 @@ fn a_batch_that_cannot_be_decompressed_stops_its_partition() {
     stop(program);
 }
 
-/// The program commits what it has read, and tries again behind that.
+/// The program commits what it has read, and reads on after the last committed offset.
 #[test]
 fn a_partition_whose_offsets_jump_back_stands_and_repeats_nothing() {
     let mut cluster = KafkaCluster::start(1);
@@ -322,9 +320,10 @@ fn records_deleted_before_they_were_read_are_counted_and_a_position_beyond_the_e
     let stage = Stage::new(cluster, "range", 2);
     let reader = Reader::start(cluster, &stage);
     send(cluster, &stage.requests, 0, 600);
-    delete_records(cluster, &stage.requests, 0, 400);
+    cluster.delete_records(&stage.requests, &[0], Offset::Offset(400));
     let settings = stage.settings();
-    commit(cluster, &stage, &[(0, 0), (1, 7)]);
+    cluster.commit(&stage.group, &stage.requests, 0, 0, "");
+    cluster.commit(&stage.group, &stage.requests, 1, 7, "");
     let program = settings.run();
     wait_until("the rest is answered", || reader.count() == 200);
     let lost = "nik_stream_unreadable_records_total{cause=\"out_of_range\"}";
@@ -382,28 +381,6 @@ fn a_log_restored_from_an_older_disk_stops_its_partition() {
         wait_until("the new ones are answered", || reader.count() == 1000 + later);
         stop(program);
     }
-}
-
-/// Deletes the records before an offset, as retention does.
-fn delete_records(cluster: &KafkaCluster, topic: &str, partition: i32, before: i64) {
-    let mut offsets = TopicPartitionList::new();
-    offsets.add_partition_offset(topic, partition, Offset::Offset(before)).expect("a place");
-    let admin: AdminClient<DefaultClientContext> = cluster.client().create().expect("a client");
-    let options = AdminOptions::new().operation_timeout(Some(WAIT_TIMEOUT));
-    let work = admin.delete_records(&offsets, &options);
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    runtime.block_on(work).expect("deleted");
-}
-
-/// Commits offsets for a group without members.
-fn commit(cluster: &KafkaCluster, stage: &Stage, positions: &[(i32, i64)]) {
-    let mut list = TopicPartitionList::new();
-    for &(partition, offset) in positions {
-        list.add_partition_offset(&stage.requests, partition, Offset::Offset(offset)).unwrap();
-    }
-    let consumer: BaseConsumer =
-        cluster.client().set("group.id", &stage.group).create().expect("a consumer");
-    wait_until("offsets are committed", || consumer.commit(&list, CommitMode::Sync).is_ok());
 }
 
 fn copy_folder(from: &std::path::Path, to: &std::path::Path) {

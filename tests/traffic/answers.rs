@@ -1,4 +1,5 @@
-//! Whether all that the topics held at a moment is answered, and visible to `read_committed` readers.
+//! Whether all that the topics held at a moment is answered, and visible to `read_committed`
+//! readers.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! Compares the outcomes with the requests: exactly one each, with the bytes that the judgement gives, in order.
+//! Compares the outcomes with the requests: exactly one each, with the bytes that the judgement
+//! gives, in order.
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
@@ -63,8 +64,8 @@ pub fn outcome(judge: &mut Processor, request: &NewRecord) -> (Outcome, Vec<u8>)
     (outcome, bytes)
 }
 
-/// Compares the outcomes with the requests, which are in the order of their partitions and known by their ids. A request that
-/// occurs twice has two outcomes.
+/// Compares the outcomes with the requests, which are in the order of their partitions and known by
+/// their ids. A request that occurs twice has two outcomes.
 pub fn differences(
     requests: &[NewRecord],
     (results, failures): &(Vec<Record>, Vec<Record>),
@@ -76,7 +77,8 @@ pub fn differences(
     }
     let mut judge = judge();
     for (records, in_failures) in [(results, false), (failures, true)] {
-        // The latest request of each partition whose outcome was seen in each partition of this output.
+        // The latest request of each partition whose outcome was seen in each partition of this
+        // output.
         let mut latest: HashMap<(i32, Option<i32>), usize> = HashMap::new();
         for record in records {
             let Some(open) = open.get_mut(id(&record.headers)) else {
@@ -154,7 +156,8 @@ fn expected(judge: &mut Processor, request: &NewRecord) -> (bool, Vec<u8>) {
     (matches!(outcome, Outcome::Failure { .. }), bytes)
 }
 
-/// What `nik-stream audit` finds: lost, doubled, and different or unexplained; or why it did not find out.
+/// What `nik-stream audit` finds: lost, doubled, and different or unexplained; or why it did not
+/// find out.
 pub fn audited(settings: &ProgramSettings) -> Result<[usize; 3], String> {
     let arguments = ["audit", "--since", "2000-01-01", "--json"];
     let output = settings.command(&arguments).output().expect("it runs");
@@ -168,10 +171,12 @@ pub fn audited(settings: &ProgramSettings) -> Result<[usize; 3], String> {
     Ok([lost, doubled, different + unexplained])
 }
 
-/// Stops the load and waits for the last outcome; asserts that each record of the requests topic has exactly one.
+/// Stops the load and waits for the last outcome; asserts that each record of the requests topic
+/// has exactly one.
 ///
-/// That topic may hold some requests twice: a broker that is killed forgets producers whose latest record is dated more than a
-/// day ago, as the load's are, and accepts a retry of such a producer as a new record.
+/// That topic may hold some requests twice: a broker that is killed forgets producers whose latest
+/// record is dated more than a day ago, as the load's are, and accepts a retry of such a producer
+/// as a new record.
 pub fn assert_exact(cluster: &KafkaCluster, stage: &Stage, load: Load, reader: &Reader) {
     let sent = load.finish();
     let requests = cluster.read_committed(&stage.requests);

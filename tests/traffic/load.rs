@@ -47,8 +47,9 @@ pub fn id(headers: &[Header]) -> &[u8] {
     header.and_then(|(_, value)| value.as_deref()).unwrap_or_default()
 }
 
-/// Requests numbered from `first` on: valid, invalid and broken ones of every process, with claims that fit and others, over
-/// `partitions` in turn, each dated one day before the last, back through ten years.
+/// Requests numbered from `first` on: valid, invalid and broken ones of every process, with claims
+/// that fit and others that do not. They go to the partitions in turn. Each is dated one day before
+/// the one before it; after ten years that begins again.
 pub struct Requests {
     generator: Generator,
     partitions: usize,

@@ -1,5 +1,5 @@
-//! Traffic through the program: topics and settings of a test, requests at a rate, a reader of the outcomes, and the audit that
-//! compares them.
+//! Traffic through the program: topics and settings of a test, requests at a rate, a reader of the
+//! outcomes, and the audit that compares them.
 
 pub mod answers;
 pub mod audit;

@@ -11,16 +11,19 @@ use nik_stream::telemetry::obstacle::Obstacle;
 /// How long a test waits for something that normally takes a moment; other work shares the machine.
 pub const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The settings of every topic of a stage: the largest result fits, and records with old timestamps are kept.
+/// The settings of every topic of a stage: the largest result fits, and records with old timestamps
+/// are kept.
 pub const TOPIC: [(&str, &str); 3] = [
     ("max.message.bytes", "6000000"),
     ("retention.ms", "-1"),
-    ("segment.ms", "1000000000000000"), // timestamps that are years apart would each begin a segment
+    // Otherwise each timestamp that is years from the one before begins a segment.
+    ("segment.ms", "1000000000000000"),
 ];
 
 /// A dynamic member that is killed keeps its partitions for this long: short, as tests wait for it.
 const SESSION_TIMEOUT_MS: &str = "3000";
-/// The broker aborts a transaction after this time; until then, one that a crash left open hides what follows it.
+/// The broker aborts a transaction after this time; until then, one that a crash left open hides
+/// what follows it.
 pub const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Ends a thread when it is dropped, so that a test that fails leaves none behind.
@@ -86,7 +89,8 @@ impl Stage {
         [&self.requests, &self.results, &self.failures]
     }
 
-    /// Settings for an instance: two workers, a dynamic member unless the test says otherwise, and timeouts that suit a test.
+    /// Settings for an instance: two workers, a dynamic member unless the test says otherwise, and
+    /// timeouts that suit a test.
     pub fn settings(&self) -> ProgramSettings {
         self.settings_without_session().set("kafka.session_timeout_ms", SESSION_TIMEOUT_MS)
     }
@@ -131,7 +135,8 @@ impl Stage {
         cluster: &KafkaCluster,
         count: usize,
     ) -> (Vec<Record>, Vec<Record>) {
-        // The reader counts them as they arrive: polling by reading all of them again would be most of a test's work.
+        // The reader counts them as they arrive: polling by reading all of them again would be most
+        // of a test's work.
         Reader::start(cluster, self).wait_for(count);
         let (results, failures) = self.committed(cluster);
         assert_eq!(results.len() + failures.len(), count, "outcomes");
@@ -144,6 +149,12 @@ pub fn ready(settings: &ProgramSettings) -> Program {
     let mut program = settings.run();
     program.wait_ready(WAIT_TIMEOUT);
     program
+}
+
+/// Whether both instances have partitions, and together all of them.
+pub fn share(instances: [&Program; 2], partitions: usize) -> bool {
+    let shares = instances.map(assigned);
+    !shares.contains(&0) && shares.iter().sum::<usize>() == partitions
 }
 
 /// The number of partitions assigned to an instance, by its metrics.
@@ -163,14 +174,15 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until readiness has this sentence; asserts that the metric names the obstacle, and the log it and the sentence.
+/// Waits until readiness, the metric and the log report the obstacle, the first and the last with
+/// this sentence.
 pub fn held_by(program: &Program, obstacle: Obstacle, sentence: &str) {
     wait_until(sentence, || {
         program.get("/readyz").is_some_and(|(status, why)| status == 503 && why.contains(sentence))
     });
     let label = obstacle.label();
     let metric = format!("nik_stream_obstacles{{cause=\"{label}\"}}");
-    // It is counted at a scrape, and may be gone by then only if it comes and goes.
+    // Waited for, since an obstacle that comes and goes may be absent at one scrape.
     wait_until(&metric, || program.metrics()[&metric] > 0.5);
     let is_logged = || {
         let reason = format!("\"reason\":\"{label}\"");

@@ -107,8 +107,8 @@ impl Judge {
         self.addressed(record, &outcome, true, traits)
     }
 
-    /// The contents that are right, too: the service writes them if brokers refuse the outcome, and
-    /// wrote tokens of a further key while that was the first.
+    /// The other contents that are right: smaller failures, which the service writes if the brokers
+    /// refuse the outcome, and outcomes with the tokens of keys that it used earlier.
     pub fn others(&mut self, record: &Record<'_>, traits: &Traits) -> Vec<Content> {
         let mut others = Vec::new();
         let mut reason = Reason::ResultTooLarge;
@@ -152,8 +152,8 @@ impl Judge {
         Expected { topic, content: self.hashed(topic, Some(&self.payload), kind, traits) }
     }
 
-    /// The content of an outcome in the topic with this number, and whether another release or other
-    /// rules answered.
+    /// The content of an outcome in the topic with this number, and whether another release or
+    /// other rules answered.
     pub fn found(&self, topic: usize, record: &Record<'_>, traits: &Traits) -> (Content, bool) {
         let (mut reason, mut judged_by) = (None, None);
         each_header(record, |name, value| {

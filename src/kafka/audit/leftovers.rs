@@ -12,8 +12,8 @@ pub struct Leftovers {
     met: Vec<MetBy>,
     requests: Vec<(Left, State)>,
     outcomes: Vec<(Left, State)>,
-    /// Requests behind the group's position, with the other contents of their outcomes. They need no
-    /// outcome, so they get what the others leave.
+    /// Requests behind the group's position, with the other contents that their outcomes may have.
+    /// They need no outcome, so they get one only if no other request does.
     in_flight: Vec<(Left, Vec<Content>)>,
     /// The latest request with the identity of one of the outcomes.
     latest: HashMap<Identity, Place>,
@@ -25,7 +25,8 @@ pub struct Leftovers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// An outcome as right as the one that matched; or a request that nothing tells from another.
+    /// An outcome with the content that another request asks for, too; or a request that differs in
+    /// nothing from another.
     Copy,
     Settled,
 }
@@ -35,8 +36,8 @@ enum State {
 pub struct Rules<'a> {
     /// Whether the day is known on which the service judged the requests.
     pub are_days_known: bool,
-    /// Whether the outcome of a request with the first timestamp, if it was written at the second,
-    /// carries the second one.
+    /// Whether the service replaces the timestamp of a request (the first argument) by the time at
+    /// which it writes the outcome (the second).
     pub is_replaced: &'a dyn Fn(i64, i64) -> bool,
 }
 
@@ -185,7 +186,7 @@ impl Leftovers {
             let not_replayed = requests.iter().filter(|(request, state)| {
                 !self.settle_replayed(request, *state == State::Copy, &mut open, tally)
             });
-            // All replays first: which request a failure belongs to is not known otherwise.
+            // Only now, after all replays, is it known which failures are left for the others.
             for (request, _) in not_replayed.collect::<Vec<_>>() {
                 match open.pop_front() {
                     Some(outcome) => rules.settle_other(&outcome, tally),
@@ -273,8 +274,8 @@ impl Leftovers {
         request.place.offset() >= position.unwrap_or(answered.map_or(0, |last| last + 1))
     }
 
-    /// Whether retention has deleted the outcome: outcomes are in the order of their requests, so it
-    /// was before the first one that is still there.
+    /// Whether retention has deleted the outcome: outcomes are in the order of their requests, so
+    /// it was before the first one that is still there.
     fn is_outcome_deleted(&self, request: &Left) -> bool {
         let stream = request.place.stream();
         let Stream::Requests { results_deleted, failures_deleted, .. } = self.streams[stream]

@@ -215,8 +215,9 @@ impl Matcher {
                     self.further_count += 1;
                     return;
                 }
-                // Of requests the latest is answered, and of outcomes the first is the answer: what is
-                // left is then a request that was replayed later, or an outcome beyond the first.
+                // The outcome goes to the latest request, and the request gets the first outcome.
+                // So what is left is a request that was replayed later, or an outcome beyond the
+                // first.
                 let further = self.further.get_mut(&key);
                 let next = further.and_then(|further| {
                     if is_request(counterpart) {

@@ -1,10 +1,10 @@
 //! Judges the requests of a span again and compares what the topics hold: the commands `audit` and
 //! `compare`. They join no group and write nothing.
 //!
-//! An audit reads requests and outcomes in step, partition by partition. Outcomes are in the order of
-//! their requests and carry their timestamps, so that few records wait for their counterpart. If too
-//! many wait, the audit starts over with half of the keys, and then audits the other half: memory is
-//! bounded, whatever the span and the faults.
+//! An audit reads requests and outcomes in step, partition by partition. Outcomes are in the order
+//! of their requests and carry their timestamps, so that few records wait for their counterpart. If
+//! too many wait, the audit starts over with half of the keys, and then audits the other half:
+//! memory is bounded, whatever the span and the faults.
 
 pub mod compare;
 mod judge;
@@ -55,8 +55,8 @@ pub struct AuditOptions {
 
 /// What the requests are judged by.
 pub struct Rulebook {
-    /// The first one gives the outcomes; those of the others, with the tokens of further keys, are
-    /// right, too.
+    /// The first one gives the outcomes that are expected. The others write tokens with further
+    /// keys, and their outcomes are right, too.
     pub processors: Vec<Processor>,
     /// The value of `nik-judged-by`.
     pub judged_by: String,

@@ -63,8 +63,8 @@ impl Output {
         self.owed += 1;
     }
 
-    /// Whether the next outcome belongs to the requests so far, of which `clock` is the latest
-    /// timestamp: as outcomes are in their order, none of a later request comes before it.
+    /// Whether the next outcome belongs to the requests so far, whose latest timestamp is `clock`.
+    /// Outcomes are in the order of the requests, so one that is owed cannot be behind it.
     pub fn is_due(
         &mut self,
         clock: i64,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use super::FAILURES;
 use super::matching::{Place, Stream};
 use crate::kafka::client::c_string;
 use crate::kafka::client::config::Clients;
@@ -104,11 +105,12 @@ impl Topics {
             match reader.partitions(&topic.name, Operation::Read) {
                 Ok(count) => topic.set_partitions(count),
                 // The service does without a reply topic, too.
-                Err(CommandError::NoTopic(_)) if index > 1 => {}
+                Err(CommandError::NoTopic(_)) if index > FAILURES => {}
                 Err(error) => return Err(error),
             }
         }
-        // In this order: positions, then their outcomes, then the requests of these.
+        // The positions first, so that every request before them has its outcome in the topics; the
+        // requests last, so that every outcome has its request.
         let positions = committed(&reader, &requests.name, requests.partitions())?;
         let mut found = Vec::new();
         for topic in topics {
@@ -171,7 +173,8 @@ impl Topics {
 
     /// The partitions of all topics.
     pub fn streams(&self) -> Vec<Stream> {
-        // If the numbers of partitions differ, an outcome may be in any of them; replies may anyway.
+        // If the numbers of partitions differ, an outcome may be in any of them; replies may
+        // anyway.
         let is_cut = |topic: &Topic, partition: usize| {
             if topic.parts.len() == self.requests.parts.len() {
                 topic.parts[partition].is_cut
@@ -190,7 +193,7 @@ impl Topics {
             });
         }
         for (index, topic) in self.outputs.iter().enumerate() {
-            let aligned = index < 2 && topic.parts.len() == self.requests.parts.len();
+            let aligned = index <= FAILURES && topic.parts.len() == self.requests.parts.len();
             streams.extend((0..topic.parts.len()).map(|partition| Stream::Outcomes {
                 requests_deleted: if aligned {
                     self.requests.parts[partition].is_cut

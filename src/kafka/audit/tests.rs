@@ -12,7 +12,8 @@ use nik_wire::Reason;
 
 /// Partitions of each topic. The streams are those of requests, then results, then failures.
 const PARTITIONS: usize = 2;
-/// A request of this time or later is dated ahead: its outcome gets the time at which it is written.
+/// A request of this time or later is dated ahead: its outcome gets the time at which it is
+/// written.
 const AHEAD: i64 = 1_000;
 
 /// A request to be made.
@@ -192,12 +193,10 @@ fn specs() -> impl Strategy<Value = Vec<Spec>> {
     prop::collection::vec(spec, 1..40)
 }
 
-/// Requests with a key each.
-fn distinct() -> impl Strategy<Value = Vec<Spec>> {
-    specs().prop_map(|specs| {
-        let numbered = specs.into_iter().zip(0..);
-        numbered.map(|(spec, who)| Spec { who, ..spec }).collect()
-    })
+/// The same requests, each with another key.
+fn distinct(specs: Vec<Spec>) -> Vec<Spec> {
+    let numbered = specs.into_iter().zip(0..);
+    numbered.map(|(spec, who)| Spec { who, ..spec }).collect()
 }
 
 proptest! {
@@ -210,13 +209,13 @@ proptest! {
         ahead in 0..4_usize,
         order in any::<u64>(),
     ) {
-        // Requests that nothing tells apart may wait while a later one is answered already.
+        // None is answered ahead: of two equal requests the earlier one would then count as in
+        // flight, while the later one is answered.
         let world = World::of(&specs, waiting, 0);
         let tally = world.audit(order);
         prop_assert_eq!(faults(&tally), [0; 4]);
         prop_assert_eq!(tally.in_flight, world.unanswered);
-        let keyed: Vec<_> = specs.into_iter().zip(0..).map(|(spec, who)| Spec { who, ..spec }).collect();
-        let world = World::of(&keyed, waiting, ahead);
+        let world = World::of(&distinct(specs), waiting, ahead);
         let tally = world.audit(order);
         prop_assert_eq!(faults(&tally), [0; 4]);
         prop_assert_eq!(tally.in_flight, world.unanswered);
@@ -239,8 +238,7 @@ proptest! {
         } else {
             Kind::Failure(Reason::MalformedJson)
         };
-        // The bytes are not compared of a failure whose request was sent again, and of an outcome
-        // with another time than its request.
+        // An audit does not compare the bytes of a failure whose request was sent again.
         let same = world.requests.iter().filter(|(it, _)| it.identity == outcome.identity).count();
         if same == 1 || same > 1 && outcome.content.is_result() {
             let content = Content::new(hash("changed"), kind);
@@ -264,11 +262,12 @@ proptest! {
 
     #[test]
     fn a_fault_is_counted_once_and_its_place_is_named(
-        specs in distinct(),
+        specs in specs(),
         chosen in any::<prop::sample::Index>(),
         order in any::<u64>(),
     ) {
-        let specs: Vec<_> = specs.into_iter().map(|spec| Spec { fate: Fate::Answered, ..spec }).collect();
+        let mut specs = distinct(specs);
+        specs.iter_mut().for_each(|spec| spec.fate = Fate::Answered);
         let mut world = World::of(&specs, [0; PARTITIONS], 0);
         let index = chosen.index(world.outcomes.len());
         let outcome = world.outcomes[index].clone();

@@ -74,8 +74,8 @@ impl Clients {
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// The generation of the credentials that new clients get. Read it before a client is created: if
-    /// they are replaced meanwhile, the client then counts as one with the old ones.
+    /// The generation of the credentials that new clients get. Read it before a client is created:
+    /// if they are replaced meanwhile, the client then counts as one with the old ones.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
     }
@@ -232,8 +232,8 @@ impl Clients {
         config
             // Required by librdkafka; a reader never joins it.
             .set("group.id", self.replay_name())
-            // As for a worker: librdkafka checks that the two, or what an operator sets instead, fit
-            // each other.
+            // As for a worker: librdkafka checks that the two, or what an operator sets instead,
+            // fit each other.
             .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
             .set("max.poll.interval.ms", self.rebalance_timeout_ms().to_string())
             .set("statistics.interval.ms", "0")
@@ -318,8 +318,8 @@ impl Clients {
     }
 }
 
-/// Whether the files of the system's authorities have to be looked for: a bundled OpenSSL knows only
-/// its own folder, which does not exist. The two variables are OpenSSL's own.
+/// Whether the files of the system's authorities have to be looked for: a bundled OpenSSL knows
+/// only its own folder, which does not exist. The two variables are OpenSSL's own.
 fn has_to_find_authorities(security: &Security) -> bool {
     let is_set = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|it| std::env::var_os(it).is_some());
     cfg!(feature = "bundled-openssl")

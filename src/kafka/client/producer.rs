@@ -7,8 +7,8 @@
 //! which transaction of a producer epoch it belongs to (transactions version 1; KAFKA-17754), so
 //! it changes whatever transaction is open then:
 //!
-//! - An `EndTxn` ends it. A late commit publishes outcomes whose requests are processed again; after
-//!   a late abort the rest is committed, with positions whose outcomes are gone.
+//! - An `EndTxn` ends it. A late commit publishes outcomes whose requests are processed again;
+//!   after a late abort the rest is committed, with positions whose outcomes are gone.
 //! - A `TxnOffsetCommit` adds old positions to it. The commit then sets the group back if they
 //!   arrive after newer ones, and beyond requests without an outcome if their own transaction was
 //!   aborted.
@@ -16,8 +16,8 @@
 //!   broker accept a late `TxnOffsetCommit`.
 //!
 //! Therefore a client with such a request never begins another transaction. A new client of the
-//! same transactional id replaces it ([`OutputProducer::begin`]), and its `init_transactions` raises
-//! the producer epoch. From then on a late request is refused for its older epoch:
+//! same transactional id replaces it ([`OutputProducer::begin`]), and its `init_transactions`
+//! raises the producer epoch. From then on a late request is refused for its older epoch:
 //!
 //! - The transaction coordinator checks `AddPartitionsToTxn`, `AddOffsetsToTxn` and `EndTxn`.
 //! - The group coordinator checks a `TxnOffsetCommit` itself if it has seen the new epoch in the
@@ -71,8 +71,8 @@ const RETRY_BACKOFF: Duration = Duration::from_millis(20);
 const REFUSAL_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// How often a record is offered again to a full queue.
 const QUEUE_RETRY_INTERVAL: Duration = Duration::from_millis(1);
-/// How long the queue may stay full, and how long a flush may take; `transaction.timeout.ms` if that
-/// is longer.
+/// How long the queue may stay full, and how long a flush may take; `transaction.timeout.ms` if
+/// that is longer.
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// If a commit takes longer, its markers may have been skipped: a broker that does not answer for
 /// some seconds (`broker.session.timeout.ms`) loses its leadership, and its partitions may have no
@@ -208,7 +208,8 @@ impl OutputProducer {
                 unsettled.begin();
                 self.holds = unsettled.holds_any();
             }
-            // If the connection to the coordinator is lost from now on, its markers may be skipped too.
+            // If the connection to the coordinator is lost from now on, its markers may be skipped
+            // too.
             let is_held_back = self.settings.if_unanswered == IfUnanswered::Replace;
             let losses = is_held_back.then_some(self.losses);
             native::begin_transaction(self.client.client(), losses)
@@ -380,8 +381,8 @@ impl OutputProducer {
 
     /// Notes that the open transaction was aborted, if the brokers received records of it.
     ///
-    /// If they received none, the transaction before it is still the one that may lack markers. That
-    /// one may have been committed: to settle it by an abort would discard its outcomes.
+    /// If they received none, the transaction before it is still the one that may lack markers.
+    /// That one may have been committed: to settle it by an abort would discard its outcomes.
     fn note_aborted(&self) {
         if !matches!(self.transaction, Transaction::Open) {
             return;

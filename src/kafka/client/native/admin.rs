@@ -13,9 +13,8 @@ use super::{NO_ERROR, millis};
 
 /// Sends a request and reads its result.
 ///
-/// # Safety
-/// `client` is alive. `send` sends one request of this kind with the options and to the queue that it
-/// gets; `read` reads its result from an event that is alive.
+/// # Safety `client` is alive. `send` sends one request of this kind with the options and to the
+/// queue that it gets; `read` reads its result from an event that is alive.
 pub(super) unsafe fn ask<T>(
     client: *mut sys::rd_kafka_t,
     kind: sys::rd_kafka_admin_op_t,
@@ -23,8 +22,8 @@ pub(super) unsafe fn ask<T>(
     send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
     read: unsafe fn(*mut sys::rd_kafka_event_t) -> Result<T, Code>,
 ) -> Result<T, Code> {
-    // SAFETY: see the contract. Each object that is created here is ours and destroyed once, after the
-    // last use of what it owns.
+    // SAFETY: see the contract. Each object that is created here is ours and destroyed once, after
+    // the last use of what it owns.
     unsafe {
         let options = sys::rd_kafka_AdminOptions_new(client, kind);
         // A timeout out of range keeps the default; the poll below ends in time all the same.
@@ -60,8 +59,8 @@ pub fn topic_id<C: ClientContext>(
 ) -> Result<Option<String>, Code> {
     let native = client.native_ptr();
     let mut names = [topic.as_ptr()];
-    // SAFETY: see the module's argument; the names are copied, and the collection of them is ours and
-    // destroyed after its last use.
+    // SAFETY: see the module's argument; the names are copied, and the collection of them is ours
+    // and destroyed after its last use.
     unsafe {
         let topics = sys::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), names.len());
         let id = ask(

@@ -32,9 +32,9 @@ pub struct ProducerSettings {
 /// What happens before the next transaction if a request was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IfUnanswered {
-    /// The client is replaced. This fences any other producer of the same transactional id, even one
-    /// that has fenced this one. Who may commit must therefore be decided by the group, which fences
-    /// members.
+    /// The client is replaced. This fences any other producer of the same transactional id, even
+    /// one that has fenced this one. Who may commit must therefore be decided by the group, which
+    /// fences members.
     Replace,
     /// [`OutputProducer::begin`](super::OutputProducer::begin) fails.
     Fail,

@@ -10,9 +10,9 @@
 //! writes the markers that are missing, and changes nothing elsewhere. It holds no record, which a
 //! commit would make visible.
 //!
-//! While a partition has no leader (a full disk, a broker that is away), its markers would be skipped
-//! again, so it is held: no transaction reaches it until it has a leader, and the transaction that
-//! wrote to it was ended again there (see [`unsettled`](super::unsettled)).
+//! While a partition has no leader (a full disk, a broker that is away), its markers would be
+//! skipped again, so it is held: no transaction reaches it until it has a leader, and the
+//! transaction that wrote to it was ended again there (see [`unsettled`](super::unsettled)).
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -41,8 +41,8 @@ const REACH_INTERVAL: Duration = Duration::from_millis(50);
 const TAKEN_OVER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl OutputProducer {
-    /// Takes over the transactional id of a producer that is gone, and ends its last transaction again.
-    /// Returns how, or `None` if the coordinator does not know how it ended.
+    /// Takes over the transactional id of a producer that is gone, and ends its last transaction
+    /// again. Returns how, or `None` if the coordinator does not know how it ended.
     pub fn take_over(
         settings: ProducerSettings,
         is_stopped: impl Fn() -> bool + Send + 'static,
@@ -66,9 +66,9 @@ impl OutputProducer {
         transactions::coordinator_losses(self.client.client())
     }
 
-    /// Asks the coordinator how the last transaction ended, unless this process knows: a late request
-    /// may have begun another transaction since. A new producer of the id would make the coordinator
-    /// forget it.
+    /// Asks the coordinator how the last transaction ended, unless this process knows: a late
+    /// request may have begun another transaction since. A new producer of the id would make the
+    /// coordinator forget it.
     pub(super) fn look_back(&self, client: &Arc<OutputClient>) -> Result<(), Fault> {
         if self.calls.is_none() || self.settings.unsettled.lock().last.is_some() {
             return Ok(());

@@ -1,4 +1,5 @@
-//! How the transactions of a transactional id ended, and in which partitions markers may be missing.
+//! How the transactions of a transactional id ended, and in which partitions markers may be
+//! missing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
@@ -64,8 +65,8 @@ impl Endings {
         (self.last, self.written) = (None, None);
     }
 
-    /// How the latest transaction with records in `place` ended. An aborted one without a record there
-    /// does not count: the one before it was committed, or aborted and settled.
+    /// How the latest transaction with records in `place` ended. An aborted one without a record
+    /// there does not count: the one before it was committed, or aborted and settled.
     fn ending_at(&self, place: &Place) -> Ending {
         match (self.last, &self.written) {
             (Some(Ending::Abort), None) => Ending::Abort,
