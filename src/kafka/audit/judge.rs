@@ -107,8 +107,9 @@ impl Judge {
         self.addressed(record, &outcome, true, traits)
     }
 
-    /// The other contents that are right: smaller failures, which the service writes if the brokers
-    /// refuse the outcome, and outcomes with the tokens of keys that it used earlier.
+    /// The other contents that are right: those that the service writes if the brokers refuse the
+    /// outcome (a smaller failure, or a result that is not a reply), and outcomes with the tokens of
+    /// keys that it used earlier.
     pub fn others(&mut self, record: &Record<'_>, traits: &Traits) -> Vec<Content> {
         let mut others = Vec::new();
         let mut reason = Reason::ResultTooLarge;

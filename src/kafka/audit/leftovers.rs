@@ -25,8 +25,7 @@ pub struct Leftovers {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Open,
-    /// An outcome with the content that another request asks for, too; or a request that differs in
-    /// nothing from another.
+    /// A further outcome with the right content; or a request that differs in nothing from another.
     Copy,
     Settled,
 }

@@ -63,8 +63,9 @@ impl Output {
         self.owed += 1;
     }
 
-    /// Whether the next outcome belongs to the requests so far, whose latest timestamp is `clock`.
-    /// Outcomes are in the order of the requests, so one that is owed cannot be behind it.
+    /// Whether the next outcome can be of the requests so far, whose latest timestamp is `clock`.
+    /// Outcomes are in the order of their requests, so one that is owed precedes those of later
+    /// requests.
     pub fn is_due(
         &mut self,
         clock: i64,

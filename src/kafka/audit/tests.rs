@@ -238,7 +238,8 @@ proptest! {
         } else {
             Kind::Failure(Reason::MalformedJson)
         };
-        // An audit does not compare the bytes of a failure whose request was sent again.
+        // An audit does not compare the bytes of a failure whose request was sent again, nor those of
+        // an outcome whose timestamp was replaced.
         let same = world.requests.iter().filter(|(it, _)| it.identity == outcome.identity).count();
         if same == 1 || same > 1 && outcome.content.is_result() {
             let content = Content::new(hash("changed"), kind);

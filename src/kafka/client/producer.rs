@@ -107,7 +107,7 @@ pub struct OutputProducer {
     sent: Vec<SentTo>,
     /// The index in `sent` of the last record's partition: records of a partition come in runs.
     latest: usize,
-    /// Whether a partition must not be written to for now, see [`settle`].
+    /// Whether some partition must not be written to for now, see [`settle`].
     holds: bool,
     /// When the latest transaction began, until it is committed or aborted.
     began: Option<Instant>,
@@ -208,8 +208,8 @@ impl OutputProducer {
                 unsettled.begin();
                 self.holds = unsettled.holds_any();
             }
-            // If the connection to the coordinator is lost from now on, its markers may be skipped
-            // too.
+            // The coordinator may still restart before this transaction reaches it, and skip
+            // markers of the last one, which this one must then not end.
             let is_held_back = self.settings.if_unanswered == IfUnanswered::Replace;
             let losses = is_held_back.then_some(self.losses);
             native::begin_transaction(self.client.client(), losses)
@@ -387,7 +387,7 @@ impl OutputProducer {
         if !matches!(self.transaction, Transaction::Open) {
             return;
         }
-        // What is still queued was not received. After an abort nothing is.
+        // What is still queued was not received. After an abort nothing is queued.
         self.client.purge();
         native::flush(self.client.client(), PURGE_TIMEOUT);
         let undelivered = self.events().undelivered.lock();

@@ -205,7 +205,7 @@ impl OutputProducer {
 
     fn end_again(&self, ending: Ending, reach: &[Place]) -> Result<(), Fault> {
         self.end_in(ending, reach).map_err(|fault| match fault {
-            // What was aborted is not an epoch.
+            // A worker would abort its epoch, and there is none.
             Fault::Abort(cause) => Cause::NotSettled(cause.to_string()).into(),
             fault => fault,
         })?;

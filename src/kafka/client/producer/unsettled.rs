@@ -47,15 +47,15 @@ pub type Leaderless = Box<dyn Fn() -> Vec<Place> + Send>;
 /// transaction ended.
 pub type Unsettled = Arc<Mutex<Endings>>;
 
-/// How transactions of an id ended that are not settled yet.
+/// How the transactions of an id ended that are not settled yet.
 #[derive(Debug, Default)]
 pub struct Endings {
     /// How the last one ended; `None`: it is settled, or only the coordinator may know.
     pub last: Option<Ending>,
     /// Where the last transaction has records if it was aborted; `None` if that is unknown.
     pub written: Option<BTreeSet<Place>>,
-    /// The partitions without a leader, and how the last transaction that wrote to each ended. No
-    /// later transaction, which may end in the other way, reaches them.
+    /// Partitions that had no leader when their latest transaction ended, and how it ended. No later
+    /// one, which may end in the other way, reaches them before they are settled.
     held: BTreeMap<Place, Ending>,
 }
 
