@@ -1,4 +1,5 @@
-//! Positions move past the markers of transactions and past aborted records, so that monitors of the group's lag see none.
+//! Positions move past the markers of transactions and past aborted records, so that monitors of
+//! the group's lag see none.
 
 use std::time::Duration;
 

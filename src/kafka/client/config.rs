@@ -93,7 +93,7 @@ impl Clients {
             .set("group.id", &kafka.group_id)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            // Positions move past the markers of transactions by it.
+            // By this event the worker moves positions past the markers of transactions.
             .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
             .set("check.crcs", "true")

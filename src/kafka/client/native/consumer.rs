@@ -291,7 +291,8 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
     }
 
     /// Drops the records that were fetched, the batches that cannot be read and the ends of
-    /// partitions; returns them in their order. Other errors remain, because librdkafka may report them only once.
+    /// partitions; returns them in their order. Other errors remain, because librdkafka may report
+    /// them only once.
     pub fn drop_fetched(&self) -> Vec<Dropped> {
         let mut dropped = Vec::new();
         self.fetched.borrow_mut().retain(|it| {
