@@ -268,7 +268,9 @@ proptest! {
         order in any::<u64>(),
     ) {
         let mut specs = distinct(specs);
-        specs.iter_mut().for_each(|spec| spec.fate = Fate::Answered);
+        for spec in &mut specs {
+            spec.fate = Fate::Answered;
+        }
         let mut world = World::of(&specs, [0; PARTITIONS], 0);
         let index = chosen.index(world.outcomes.len());
         let outcome = world.outcomes[index].clone();
