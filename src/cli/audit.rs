@@ -19,10 +19,10 @@ use crate::telemetry::metrics::AuditMetrics;
 
 /// Judges the requests of a span again and compares what the topics hold
 ///
-/// Prints how many requests have no outcome (lost), outcomes there are beyond the first of their
-/// request (doubled), outcomes have other bytes or are in the wrong topic (different), and outcomes
-/// belong to no request (unexplained). It joins no group, writes nothing to Kafka, and prints
-/// neither NIKs nor keys. Settings must be those of the service. Ctrl-C prints what was seen so far.
+/// Prints how many requests have no outcome (lost), and how many outcomes are beyond the first of
+/// their request (doubled), have other bytes or are in the wrong topic (different), or belong to no
+/// request (unexplained). It joins no group, writes nothing to Kafka, and prints neither NIKs nor
+/// keys. Settings must be those of the service. Ctrl-C prints what was seen so far.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   nik-stream audit --since 2h

@@ -20,9 +20,9 @@ use crate::regions::Release;
 /// Judges the requests of a span twice, by the settings in force and by a candidate, and counts
 /// which answers change
 ///
-/// It reads the requests alone, joins no group, writes nothing to Kafka, and prints neither NIKs nor
-/// keys. Counts are of the elements of the lists; a request that has a failure only once counts
-/// once.
+/// It reads only the requests topic, joins no group, writes nothing to Kafka, and prints neither
+/// NIKs nor keys. It counts the elements of the lists; a request that fails by one of the two
+/// judgements counts once.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Examples:
   nik-stream compare --since 1d --candidate stricter.toml

@@ -46,7 +46,7 @@ struct AcceptArgs {
 /// Sets the position of a partition
 ///
 /// A running service continues there within 5 seconds if the partition is standing (see /readyz).
-/// It ignores the position of a partition that it reads: stop it first.
+/// To set the position of a partition that is being read, stop the service first.
 #[derive(Args, Debug)]
 #[command(after_help = "Example: nik-stream positions set 3:4200")]
 struct SetArgs {
