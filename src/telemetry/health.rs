@@ -3,10 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
 use super::obstacle::{Obstacle, Problem};
+
+/// How long readiness shows that an epoch was not committed in time. A worker without requests does
+/// not commit, and the brokers end a transaction after 15 seconds by default.
+const LATE_TIME: Duration = Duration::from_secs(30);
 
 /// What readiness shows of the flood breaker, and what operators can do to it.
 pub trait FloodBreaker: Send + Sync {
@@ -20,6 +25,9 @@ pub trait FloodBreaker: Send + Sync {
 pub struct Health {
     /// Whether each worker is a member of the group and has its assignment.
     joined: Box<[AtomicBool]>,
+    /// When each worker last gave up an epoch since the brokers took too long, unless it has
+    /// committed one since.
+    late: Mutex<BTreeMap<usize, Instant>>,
     stopping: AtomicBool,
     /// Problems with the brokers and topics; `None` until they were checked for the first time.
     cluster: Mutex<Option<Vec<Problem>>>,
@@ -33,6 +41,7 @@ impl Health {
     pub fn new(workers: usize, breaker: Arc<dyn FloodBreaker>) -> Self {
         Self {
             joined: (0..workers).map(|_| AtomicBool::new(false)).collect(),
+            late: Mutex::default(),
             stopping: AtomicBool::new(false),
             cluster: Mutex::new(None),
             standing: Mutex::default(),
@@ -43,6 +52,16 @@ impl Health {
     /// Records whether a worker is a member of the group and has its assignment.
     pub fn set_joined(&self, worker: usize, joined: bool) {
         self.joined[worker].store(joined, Ordering::Relaxed);
+    }
+
+    /// Records that a worker gave up an epoch since the brokers took too long, or committed one.
+    pub fn set_late(&self, worker: usize, is_late: bool) {
+        let mut late = self.late.lock();
+        if is_late {
+            late.insert(worker, Instant::now());
+        } else {
+            late.remove(&worker);
+        }
     }
 
     /// Replaces the problems with the brokers and topics.
@@ -95,6 +114,13 @@ impl Health {
                 problems.push(Obstacle::NoAssignment.problem(text));
             }
         }
+        let late = self.late.lock();
+        problems.extend(late.iter().filter(|(_, at)| at.elapsed() < LATE_TIME).map(
+            |(worker, _)| {
+                let text = format!("worker {worker} could not commit: the brokers take too long");
+                Obstacle::SlowBrokers.problem(text)
+            },
+        ));
         problems
     }
 }

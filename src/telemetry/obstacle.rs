@@ -31,6 +31,8 @@ pub enum Obstacle {
     BreakerOpen,
     /// A worker has no assignment of the group.
     NoAssignment,
+    /// The brokers do not let an epoch be committed in time.
+    SlowBrokers,
     /// A batch has a wrong checksum.
     Corrupt,
     /// A batch cannot be decompressed or parsed.
@@ -50,7 +52,7 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Stopping,
         Self::BrokersUnknown,
         Self::NoBroker,
@@ -64,6 +66,7 @@ impl Obstacle {
         Self::OpenTransaction,
         Self::BreakerOpen,
         Self::NoAssignment,
+        Self::SlowBrokers,
         Self::Corrupt,
         Self::Undecodable,
         Self::BeyondEnd,
@@ -102,6 +105,7 @@ impl Obstacle {
             Self::OpenTransaction => ("open_transaction", "nikstreamopentransaction"),
             Self::BreakerOpen => ("breaker_open", "nikstreambreakeropen"),
             Self::NoAssignment => ("no_assignment", STOPPED),
+            Self::SlowBrokers => ("slow_brokers", "nikstreamcommitsfailing"),
             Self::Corrupt => ("corrupt", STANDING),
             Self::Undecodable => ("undecodable", STANDING),
             Self::BeyondEnd => ("beyond_end", STANDING),

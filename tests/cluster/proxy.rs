@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::{KafkaCluster, ports};
 
 /// Keys of Kafka's protocol.
+pub const PRODUCE: i16 = 0;
 pub const INIT_PRODUCER_ID: i16 = 22;
 pub const ADD_PARTITIONS_TO_TXN: i16 = 24;
 pub const ADD_OFFSETS_TO_TXN: i16 = 25;
@@ -33,6 +34,8 @@ pub enum Verdict {
     Hold,
     /// Everything that is held is delivered first.
     AfterHeld,
+    /// It is forwarded after this time, as is what follows on its connection.
+    Late(Duration),
     /// It gets no answer.
     Swallow,
 }
@@ -190,6 +193,7 @@ fn forward_requests(
     while let Ok(frame) = read_frame(&mut client) {
         match request(&frame).map_or(Verdict::Forward, |request| state.judge(&request)) {
             Verdict::Forward => {}
+            Verdict::Late(time) => std::thread::sleep(time),
             Verdict::AfterHeld => state.deliver(),
             Verdict::Swallow => continue,
             Verdict::Hold => {

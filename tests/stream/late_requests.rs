@@ -30,7 +30,7 @@ const KILL_INTERVAL: Duration = Duration::from_secs(10);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// The cluster behind the proxy, which one test uses at a time.
-fn behind_proxy() -> MutexGuard<'static, (Proxy, KafkaCluster)> {
+pub fn behind_proxy() -> MutexGuard<'static, (Proxy, KafkaCluster)> {
     static CLUSTER: OnceLock<Mutex<(Proxy, KafkaCluster)>> = OnceLock::new();
     let cluster = CLUSTER.get_or_init(|| Mutex::new(Proxy::with_cluster()));
     let guard = cluster.lock().unwrap_or_else(PoisonError::into_inner);

@@ -26,6 +26,7 @@ mod records;
 mod refused;
 mod reload;
 mod replies;
+mod slow_answers;
 mod slow_brokers;
 mod stops;
 mod traces;

@@ -40,6 +40,7 @@ impl OpenBatch {
         self.last_duration = self.now - started;
         self.last_commit = self.now;
         self.aborts_in_a_row = 0;
+        self.shared.telemetry.health.set_late(self.index, false);
         self.shared.telemetry.metrics.committed(&Committed {
             tally: self.epoch.tally(),
             timestamps: self.epoch.timestamps(),

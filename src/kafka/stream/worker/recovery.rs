@@ -8,6 +8,7 @@ use super::commit::SMALLER;
 use super::{OpenBatch, Worker};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::stream::consumer::Rebalance;
+use crate::telemetry::obstacle::Obstacle;
 
 /// The pause after the first of several aborts in a row; it doubles up to the longest.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(10);
@@ -77,7 +78,16 @@ impl Worker {
         if done.as_ref().is_err_and(Fault::is_timeout) && !self.batch.epoch.is_empty() {
             let OpenBatch { index, shared, epoch, .. } = &self.batch;
             let bytes = shared.pace.timed_out(epoch.bytes());
-            tracing::warn!(worker = index, bytes, "the brokers take too long: {SMALLER}");
+            let (reason, runbook) =
+                (Obstacle::SlowBrokers.label(), Obstacle::SlowBrokers.runbook());
+            tracing::warn!(
+                worker = index,
+                bytes,
+                reason,
+                runbook,
+                "the brokers take too long: {SMALLER}"
+            );
+            shared.telemetry.health.set_late(*index, true);
         }
         match done {
             Err(Fault::Abort(cause)) => {

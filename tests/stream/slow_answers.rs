@@ -1,0 +1,51 @@
+//! A broker that takes 20 seconds for one kind of request: outcomes are late, and readiness says why.
+
+use std::time::Duration;
+
+use super::late_requests::behind_proxy;
+use crate::cluster::proxy::{END_TXN, PRODUCE, Verdict};
+use crate::traffic::audit::{Differences, differences};
+use crate::traffic::load::Requests;
+use crate::traffic::reader::Reader;
+use crate::traffic::stage::{Stage, held_by, ready, stop, wait_until};
+use nik_stream::telemetry::obstacle::Obstacle;
+
+/// Longer than the timeouts of a transaction and of all calls.
+const SLOW: Duration = Duration::from_secs(20);
+
+/// Two requests of this kind take 20 seconds each. The instance has a name, so that it could
+/// mistake its own successor for a rival.
+fn assert_slow_requests_only_delay(api_key: i16) {
+    let guard = behind_proxy();
+    let (proxy, cluster) = &*guard;
+    let stage = Stage::new(cluster, "slow-answers", 1);
+    let reader = Reader::start(cluster, &stage);
+    let settings = stage.settings().set("kafka.instance_id", "slow").set("kafka.workers", "1");
+    let mut program = ready(&settings);
+    let mut slow = 2;
+    proxy.judge(move |request| {
+        if request.api_key != api_key || slow == 0 {
+            return Verdict::Forward;
+        }
+        slow -= 1;
+        Verdict::Late(SLOW)
+    });
+    let sent: Vec<_> = Requests::new(0, 1).take(40).collect();
+    cluster.produce(&stage.requests, &sent);
+    held_by(&program, Obstacle::SlowBrokers, "the brokers take too long");
+    reader.wait_for(sent.len());
+    wait_until("it is ready", || program.ready());
+    assert_eq!(program.wait(SLOW), None, "it keeps running"); // the last slow request arrives
+    assert_eq!(differences(&sent, &stage.outcomes(cluster)), Differences::default());
+    stop(program);
+}
+
+#[test]
+fn outcomes_that_take_20_seconds_are_late_and_exact() {
+    assert_slow_requests_only_delay(PRODUCE);
+}
+
+#[test]
+fn commits_that_take_20_seconds_are_late_and_exact() {
+    assert_slow_requests_only_delay(END_TXN);
+}
