@@ -1,12 +1,13 @@
 //! A TCP proxy in front of one broker that delivers requests late, after the client has repeated
-//! them.
+//! them, and hides brokers.
 //!
 //! It reads the framing of requests only. A held request is not forwarded: the proxy closes the
 //! client's side, as a broken connection would, and keeps its own connection to the broker, on
-//! which it delivers the request later.
+//! which it delivers the request later. Of answers it changes metadata only.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use super::{KafkaCluster, ports};
 
 /// Keys of Kafka's protocol.
 pub const PRODUCE: i16 = 0;
+const METADATA: i16 = 3;
 pub const INIT_PRODUCER_ID: i16 = 22;
 pub const ADD_PARTITIONS_TO_TXN: i16 = 24;
 pub const ADD_OFFSETS_TO_TXN: i16 = 25;
@@ -43,6 +45,8 @@ pub enum Verdict {
 /// A request of the program.
 pub struct Request<'a> {
     pub api_key: i16,
+    /// Its answer has the same.
+    correlation_id: &'a [u8],
     /// What follows the client id.
     body: &'a [u8],
 }
@@ -67,6 +71,8 @@ struct Held {
 struct State {
     judge: Mutex<Option<Judge>>,
     held: Mutex<Vec<Held>>,
+    /// Whether metadata list no brokers.
+    hides_brokers: AtomicBool,
     /// The error codes of the `EndTxn` requests that were delivered.
     delivered: Mutex<Vec<Option<i16>>>,
 }
@@ -93,8 +99,14 @@ impl Proxy {
         *self.0.judge.lock().expect("no panic") = Some(Box::new(judge));
     }
 
+    /// Whether metadata list no brokers from now on, as those of a broker that has just restarted may.
+    pub fn hide_brokers(&self, hides: bool) {
+        self.0.hides_brokers.store(hides, Ordering::SeqCst);
+    }
+
     /// Forwards everything from now on, and forgets what is held.
     pub fn reset(&self) {
+        self.hide_brokers(false);
         *self.0.judge.lock().expect("no panic") = None;
         self.0.held.lock().expect("no panic").clear();
         self.0.delivered.lock().expect("no panic").clear();
@@ -179,8 +191,9 @@ fn accept(listener: &TcpListener, broker: u16, state: &Arc<State>) {
         };
         let state = Arc::clone(state);
         let (unread, answers) = mpsc::channel();
-        std::thread::spawn(move || forward_requests(client, broker, answers, &state));
-        std::thread::spawn(move || forward_answers(from_broker, to_client, &unread));
+        let (asked, metadata) = mpsc::channel();
+        std::thread::spawn(move || forward_requests(client, broker, answers, &asked, &state));
+        std::thread::spawn(move || forward_answers(from_broker, to_client, &metadata, &unread));
     }
 }
 
@@ -188,10 +201,17 @@ fn forward_requests(
     mut client: TcpStream,
     mut broker: TcpStream,
     answers: Receiver<Vec<u8>>,
+    asked: &Sender<Vec<u8>>,
     state: &State,
 ) {
     while let Ok(frame) = read_frame(&mut client) {
-        match request(&frame).map_or(Verdict::Forward, |request| state.judge(&request)) {
+        let request = request(&frame);
+        if let Some(Request { api_key: METADATA, correlation_id, .. }) = request
+            && state.hides_brokers.load(Ordering::SeqCst)
+        {
+            let _ = asked.send(correlation_id.to_vec());
+        }
+        match request.map_or(Verdict::Forward, |request| state.judge(&request)) {
             Verdict::Forward => {}
             Verdict::Late(time) => std::thread::sleep(time),
             Verdict::AfterHeld => state.deliver(),
@@ -210,8 +230,19 @@ fn forward_requests(
     let _ = (client.shutdown(Shutdown::Both), broker.shutdown(Shutdown::Both));
 }
 
-fn forward_answers(mut broker: TcpStream, mut client: TcpStream, unread: &Sender<Vec<u8>>) {
-    while let Ok(frame) = read_frame(&mut broker) {
+/// Hides the brokers in the answers to `metadata`.
+fn forward_answers(
+    mut broker: TcpStream,
+    mut client: TcpStream,
+    metadata: &Receiver<Vec<u8>>,
+    unread: &Sender<Vec<u8>>,
+) {
+    let mut without = Vec::new();
+    while let Ok(mut frame) = read_frame(&mut broker) {
+        without.extend(metadata.try_iter());
+        if without.iter().any(|id: &Vec<u8>| frame[4..8] == id[..]) {
+            hide_brokers(&mut frame);
+        }
         if client.write_all(&frame).is_err() {
             let _ = unread.send(frame); // read only if a request is held
         }
@@ -230,13 +261,30 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
+/// Removes the brokers from metadata of version 9 or later. They are behind the length, the
+/// correlation id, the tags of the header and the throttle time: their number and one, and each
+/// with its number, host, port, rack and tags.
+fn hide_brokers(frame: &mut Vec<u8>) {
+    const BROKERS: usize = 4 + 4 + 1 + 4;
+    let mut end = BROKERS + 1;
+    for _ in 1..frame[BROKERS] {
+        let host = end + 4;
+        let rack = host + usize::from(frame[host]) + 4;
+        end = rack + usize::from(frame[rack]).max(1) + 1;
+    }
+    frame.splice(BROKERS..end, [1]);
+    let size = u32::try_from(frame.len() - 4).expect("a small frame");
+    frame[..4].copy_from_slice(&size.to_be_bytes());
+}
+
 /// The request in a frame if the program sent it. Behind the length: key, version, correlation id,
 /// client id.
 fn request(frame: &[u8]) -> Option<Request<'_>> {
     let length = usize::try_from(int16(frame, 12)).ok()?;
     let (client_id, body) = frame[14..].split_at(length);
     let api_key = int16(frame, 4);
-    (client_id == PROGRAM.as_bytes()).then_some(Request { api_key, body })
+    let correlation_id = &frame[8..12];
+    (client_id == PROGRAM.as_bytes()).then_some(Request { api_key, correlation_id, body })
 }
 
 fn int16(frame: &[u8], at: usize) -> i16 {

@@ -1,9 +1,10 @@
-//! A broker that takes 20 seconds for one kind of request: outcomes are late, and readiness says why.
+//! A broker that takes 20 seconds for one kind of request, and one whose metadata list no brokers.
 
 use std::time::Duration;
 
 use super::late_requests::behind_proxy;
 use crate::cluster::proxy::{END_TXN, PRODUCE, Verdict};
+use crate::cluster::{NewRecord, Program};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
 use crate::traffic::reader::Reader;
@@ -48,4 +49,42 @@ fn outcomes_that_take_20_seconds_are_late_and_exact() {
 #[test]
 fn commits_that_take_20_seconds_are_late_and_exact() {
     assert_slow_requests_only_delay(END_TXN);
+}
+
+/// How often workers were restarted.
+fn restarts(program: &Program) -> f64 {
+    let metrics = program.metrics();
+    let restarts = metrics.iter().filter(|(it, _)| it.contains("worker_restarts_total"));
+    restarts.map(|(_, count)| count).sum()
+}
+
+#[test]
+fn clients_that_forgot_their_brokers_find_them_again() {
+    let guard = behind_proxy();
+    let (proxy, cluster) = &*guard;
+    let stage = Stage::new(cluster, "forgotten", 1);
+    let settings = stage
+        .settings()
+        .set("kafka.workers", "1")
+        .set("kafka.producer.transaction_timeout_ms", "15000")
+        .set("kafka.librdkafka.statistics_interval_ms", "500");
+    let program = ready(&settings);
+    let reader = Reader::start(cluster, &stage);
+    let mut requests = Requests::new(0, 1);
+    let mut sent: Vec<NewRecord> = Vec::new();
+    let mut send = |sent: &mut Vec<NewRecord>| {
+        let more: Vec<_> = requests.by_ref().take(10).collect();
+        cluster.produce(&stage.requests, &more);
+        sent.extend(more);
+    };
+    send(&mut sent);
+    reader.wait_for(sent.len());
+    proxy.hide_brokers(true);
+    std::thread::sleep(Duration::from_secs(4)); // the metadata of all clients are due, then statistics
+    proxy.reset();
+    send(&mut sent);
+    reader.wait_for(sent.len());
+    assert!(restarts(&program) < 0.5, "{}", program.stderr());
+    assert_eq!(differences(&sent, &stage.outcomes(cluster)), Differences::default());
+    stop(program);
 }

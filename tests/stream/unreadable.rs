@@ -229,11 +229,11 @@ fn a_corrupt_last_batch_stops_its_partition_too() {
 
 /// Sends 100 records as one batch, which is small and unpacks to more than librdkafka accepts in an
 /// answer by default, 100 MB.
-fn send_vast_batch(cluster: &KafkaCluster, topic: &str) {
+fn send_vast_batch(cluster: &KafkaCluster, topic: &str, codec: &str) {
     const MOST: &str = "200000000";
     let producer: ThreadedProducer<DefaultProducerContext> = cluster
         .client()
-        .set("compression.type", "zstd")
+        .set("compression.type", codec)
         .set("linger.ms", "60000") // flush sends the batch
         .set("batch.size", MOST)
         .set("message.max.bytes", MOST)
@@ -251,10 +251,10 @@ fn send_vast_batch(cluster: &KafkaCluster, topic: &str) {
 fn a_batch_that_unpacks_to_too_much_stops_its_partition_until_an_operator_skips_it_or_allows_it() {
     const UNDECODABLE: &str = "nik_stream_unreadable_records_total{cause=\"undecodable\"}";
     let cluster = shared();
-    for is_skipped in [true, false] {
+    for (codec, is_skipped) in [("zstd", true), ("gzip", false), ("lz4", true)] {
         let stage = Stage::new(cluster, "vast", 2);
         send(cluster, &stage.requests, 0, 100);
-        send_vast_batch(cluster, &stage.requests);
+        send_vast_batch(cluster, &stage.requests, codec);
         send(cluster, &stage.requests, 0, 100);
         send(cluster, &stage.requests, 1, 100);
         assert_eq!(cluster.end_offsets(&stage.requests), [(0, 300), (1, 100)].into());

@@ -36,6 +36,7 @@
 
 void *rd_gz_decompress(const void *compressed,
                        int compressed_len,
+                       uint64_t max_len,
                        uint64_t *decompressed_lenp) {
         int pass           = 1;
         char *decompressed = NULL;
@@ -97,7 +98,8 @@ void *rd_gz_decompress(const void *compressed,
 
                 if (pass == 1) {
                         *decompressed_lenp = strm.total_out;
-                        if (!(decompressed = rd_malloc(
+                        if (strm.total_out > max_len ||
+                            !(decompressed = rd_malloc(
                                   (size_t)(*decompressed_lenp) + 1))) {
                                 inflateEnd(&strm);
                                 return NULL;

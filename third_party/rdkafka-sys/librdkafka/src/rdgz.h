@@ -33,7 +33,8 @@
  * Simple gzip decompression returning the inflated data
  * in a malloced buffer.
  * '*decompressed_lenp' must be 0 if the length of the uncompressed data
- * is not known in which case it will be calculated.
+ * is not known in which case it will be calculated, and must not exceed
+ * \p max_len.
  * The returned buffer is nul-terminated (the actual allocated length
  * is '*decompressed_lenp'+1.
  *
@@ -41,6 +42,7 @@
  */
 void *rd_gz_decompress(const void *compressed,
                        int compressed_len,
+                       uint64_t max_len,
                        uint64_t *decompressed_lenp);
 
 #endif /* _RDGZ_H_ */

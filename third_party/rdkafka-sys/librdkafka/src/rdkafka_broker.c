@@ -6668,6 +6668,17 @@ void rd_kafka_broker_decommission(rd_kafka_t *rk,
                                          RD_KAFKA_RESP_ERR__DESTROY_BROKER,
                                          "Group coordinator decommissioned");
 
+        if (rd_kafka_is_transactional(rk) && !rd_kafka_terminating(rk)) {
+                rd_kafka_wrlock(rk);
+                if (rk->rk_eos.txn_curr_coord == rkb)
+                        /* Likewise the transaction coordinator: its reference
+                         * would keep the broker among the known ones. */
+                        rd_kafka_txn_coord_set(
+                            rk, NULL,
+                            "Transaction coordinator decommissioned");
+                rd_kafka_wrunlock(rk);
+        }
+
         if (RD_KAFKA_IS_SHARE_CONSUMER(rk) &&
             rkb->rkb_source == RD_KAFKA_LEARNED) {
                 rd_kafka_share_acks_clear_during_broker_decommission(rk, rkb);

@@ -180,6 +180,7 @@ rd_kafka_resp_err_t rd_kafka_lz4_decompress(rd_kafka_broker_t *rkb,
         size_t in_of, out_of;
         size_t r;
         size_t estimated_uncompressed_size;
+        size_t max_len = (size_t)rkb->rkb_rk->rk_conf.recv_max_msg_size;
         size_t outlen;
         rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
         char *out               = NULL;
@@ -224,6 +225,12 @@ rd_kafka_resp_err_t rd_kafka_lz4_decompress(rd_kafka_broker_t *rkb,
                     inlen * 4, (size_t)(rkb->rkb_rk->rk_conf.max_msg_size));
         } else {
                 estimated_uncompressed_size = (size_t)fi.contentSize;
+        }
+
+        /* As for zstd. */
+        if (estimated_uncompressed_size > max_len) {
+                err = RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
+                goto done;
         }
 
         /* Allocate output buffer, we increase this later if needed,
@@ -274,6 +281,12 @@ rd_kafka_resp_err_t rd_kafka_lz4_decompress(rd_kafka_broker_t *rkb,
                         /* Grow exponentially with some factor > 1 (using 1.75)
                          * for amortized O(1) copying */
                         size_t extra = RD_MAX(outlen * 3 / 4, 1024);
+
+                        if (outlen >= max_len) {
+                                err = RD_KAFKA_RESP_ERR__BAD_COMPRESSION;
+                                goto done;
+                        }
+                        extra = RD_MIN(extra, max_len - outlen);
 
                         rd_atomic64_add(&rkb->rkb_c.zbuf_grow, 1);
 

@@ -276,6 +276,9 @@ rd_kafka_msgset_reader_decompress(rd_kafka_msgset_reader_t *msetr,
         struct iovec iov        = {.iov_base = NULL, .iov_len = 0};
         rd_kafka_toppar_t *rktp = msetr->msetr_rktp;
         int codec = Attributes & RD_KAFKA_MSG_ATTR_COMPRESSION_MASK;
+        /* As in rd_kafka_zstd_decompress() and rd_kafka_lz4_decompress() */
+        size_t max_len = (size_t)msetr->msetr_rkb->rkb_rk->rk_conf
+                             .recv_max_msg_size;
         rd_kafka_resp_err_t err = RD_KAFKA_RESP_ERR_NO_ERROR;
         rd_kafka_buf_t *rkbufz;
 
@@ -287,8 +290,9 @@ rd_kafka_msgset_reader_decompress(rd_kafka_msgset_reader_t *msetr,
                 uint64_t outlenx = 0;
 
                 /* Decompress Message payload */
-                iov.iov_base = rd_gz_decompress(compressed,
-                                                (int)compressed_size, &outlenx);
+                iov.iov_base =
+                    rd_gz_decompress(compressed, (int)compressed_size, max_len,
+                                     &outlenx);
                 if (unlikely(!iov.iov_base)) {
                         rd_rkb_dbg(msetr->msetr_rkb, MSG, "GZIP",
                                    "Failed to decompress Gzip "
@@ -351,7 +355,8 @@ rd_kafka_msgset_reader_decompress(rd_kafka_msgset_reader_t *msetr,
 
                         /* Acquire uncompressed length */
                         if (unlikely(!rd_kafka_snappy_uncompressed_length(
-                                inbuf, inlen, &iov.iov_len))) {
+                                         inbuf, inlen, &iov.iov_len) ||
+                                     iov.iov_len > max_len)) {
                                 rd_rkb_dbg(msetr->msetr_rkb, MSG, "SNAPPY",
                                            "Failed to get length of Snappy "
                                            "compressed payload "
@@ -1496,7 +1501,11 @@ rd_kafka_msgset_reader(rd_kafka_msgset_reader_t *msetr) {
                 /* Use MsgVersion-specific reader */
                 err = reader[(int)MagicByte](msetr);
 
-        } while (!err && rd_slice_remains(&rkbuf->rkbuf_reader) > 0);
+                /* What follows a vast MessageSet is fetched again, so that
+                 * several of them do not unpack together. */
+        } while (!err && rd_slice_remains(&rkbuf->rkbuf_reader) > 0 &&
+                 msetr->msetr_msg_bytes <=
+                     msetr->msetr_rkb->rkb_rk->rk_conf.queued_max_msg_bytes);
 
         return err;
 }

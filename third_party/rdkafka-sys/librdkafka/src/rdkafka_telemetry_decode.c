@@ -367,7 +367,7 @@ int rd_kafka_telemetry_uncompress_metrics_payload(
         case RD_KAFKA_COMPRESSION_GZIP:
                 *uncompressed_payload = rd_gz_decompress(
                     compressed_payload, (int)compressed_payload_size,
-                    (uint64_t *)uncompressed_payload_size);
+                    UINT64_MAX, (uint64_t *)uncompressed_payload_size);
                 if (*uncompressed_payload == NULL)
                         r = -1;
                 else
