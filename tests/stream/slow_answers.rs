@@ -72,17 +72,17 @@ fn clients_that_forgot_their_brokers_find_them_again() {
     let reader = Reader::start(cluster, &stage);
     let mut requests = Requests::new(0, 1);
     let mut sent: Vec<NewRecord> = Vec::new();
-    let mut send = |sent: &mut Vec<NewRecord>| {
+    let mut produce = |sent: &mut Vec<NewRecord>| {
         let more: Vec<_> = requests.by_ref().take(10).collect();
         cluster.produce(&stage.requests, &more);
         sent.extend(more);
     };
-    send(&mut sent);
+    produce(&mut sent);
     reader.wait_for(sent.len());
     proxy.hide_brokers(true);
     std::thread::sleep(Duration::from_secs(4)); // the metadata of all clients are due, then statistics
     proxy.reset();
-    send(&mut sent);
+    produce(&mut sent);
     reader.wait_for(sent.len());
     assert!(restarts(&program) < 0.5, "{}", program.stderr());
     assert_eq!(differences(&sent, &stage.outcomes(cluster)), Differences::default());
