@@ -18,7 +18,7 @@ FROM scratch
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="nik-stream" \
       org.opencontainers.image.description="Validates Indonesian identity numbers (NIK) on a Kafka stream, each request answered exactly once" \
-      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.version="0.2.0" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="scratch"
