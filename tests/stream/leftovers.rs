@@ -68,7 +68,11 @@ fn outcomes_hidden_by_a_writer_before_the_latest_one_are_published() {
     dead.transaction(true, || dead.send(&ledger, &entry(&stage.group, &id, 0)));
     dead.leave_open(&[(&*stage.results, outcome())], &unique("another"), &stage.requests, 0);
 
-    let settings = stage.settings().set("topics.positions", &ledger).set("kafka.workers", "1");
+    let settings = stage
+        .settings()
+        .set("topics.positions", &ledger)
+        .set("kafka.workers", "1")
+        .set("kafka.producer.transaction_timeout_ms", "4000"); // it looks three times
     let mut program = settings.run();
     let requests: Vec<_> = Requests::new(0, 1).take(REQUESTS).collect();
     shared().produce(&stage.requests, &requests);
