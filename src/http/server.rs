@@ -223,7 +223,6 @@ mod tests {
     use super::*;
     use crate::http::status::About;
     use crate::telemetry::health::FloodBreaker;
-    use crate::telemetry::metrics::{BuildInfo, RegionsInfo};
 
     /// A breaker that is open until it is accepted.
     struct Open(AtomicBool);
@@ -239,9 +238,7 @@ mod tests {
     }
 
     fn view(resume_from_anywhere: bool) -> View {
-        let build = BuildInfo { version: "", revision: "", librdkafka: "" };
-        let regions = RegionsInfo { release: "", sha256: "", counts: Vec::new() };
-        let metrics = Arc::new(Metrics::new(&build, &regions, &[]));
+        let metrics = Arc::new(Metrics::for_tests(&[]));
         let health = Arc::new(Health::new(0, Arc::new(Open(AtomicBool::new(true)))));
         let status = Status::new(About::default(), Arc::clone(&metrics), Arc::clone(&health));
         View { status: Arc::new(status), metrics, health, resume_from_anywhere }

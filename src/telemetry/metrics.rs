@@ -109,6 +109,14 @@ fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGa
 }
 
 impl Metrics {
+    /// Those of no build in particular.
+    #[cfg(test)]
+    pub fn for_tests(causes: &[&'static str]) -> Self {
+        let build = BuildInfo { version: "", revision: "", librdkafka: "" };
+        let regions = RegionsInfo { release: "", sha256: "", counts: Vec::new() };
+        Self::new(&build, &regions, causes)
+    }
+
     /// Creates all metrics at 0, with every label value present. `causes` are the label values of
     /// the workers' faults.
     ///

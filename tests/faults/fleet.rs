@@ -158,8 +158,8 @@ impl Fleet {
         }
     }
 
-    /// kill -9; restarted at once, after the session, or in between. False if there is no such
-    /// member at the moment (also below).
+    /// Kills a member with SIGKILL, to be restarted at once, during its session or after it. Returns
+    /// false if no such member is running; the next ones do so, too.
     pub fn kill(&mut self, random: &mut ChaCha8Rng) -> bool {
         let Some(index) = self.victim(random, |_| true) else {
             return false;
@@ -321,7 +321,7 @@ impl Fleet {
         }
     }
 
-    // kill -9; what follows is due at `then`.
+    /// Kills a member with SIGKILL; what follows is due at `then`.
     fn end(&mut self, index: usize, then: Instant) {
         let program = self.take(index, State::Down(then));
         program.signal("KILL");

@@ -143,9 +143,9 @@ impl Clients {
     /// How long a worker may be away from its polls, and a rebalance may wait for a member: as long
     /// as a transaction may take, and what follows if it fails.
     ///
-    /// It is no longer than that, since a rebalance may wait so long for members that are dead: a
-    /// group coordinator that loads its log twice as its broker starts may not notice that their
-    /// sessions have ended (Kafka 4.3.1).
+    /// A longer time would delay rebalances after a restart of the brokers: a group coordinator
+    /// that loads its log twice does not end the sessions of dead members (Kafka 4.3.1), and each
+    /// rebalance waits for them until this time is over.
     fn rebalance_timeout_ms(&self) -> u64 {
         let producer = self.producer_of(&self.transactional_prefix());
         let transaction = producer.get("transaction.timeout.ms").and_then(|ms| ms.parse().ok());

@@ -547,7 +547,6 @@ mod tests {
     use std::sync::mpsc::{Receiver, channel};
 
     use super::*;
-    use crate::telemetry::metrics::{BuildInfo, RegionsInfo};
 
     struct Hangs(Receiver<()>);
 
@@ -559,9 +558,7 @@ mod tests {
 
     #[test]
     fn a_client_that_hangs_when_it_is_closed_is_counted() {
-        let build = BuildInfo { version: "", revision: "", librdkafka: "" };
-        let regions = RegionsInfo { release: "", sha256: "", counts: Vec::new() };
-        let metrics = Metrics::new(&build, &regions, &[]);
+        let metrics = Metrics::for_tests(&[]);
         close((), Duration::from_secs(10), Some(&metrics));
         assert_eq!(metrics.clients_abandoned.get(), 0);
         let (release, hang) = channel();

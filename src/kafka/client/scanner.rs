@@ -21,9 +21,6 @@ use crate::pipeline::Position;
 /// How long the next record may take to arrive; a change of the partition's leader fits in.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(200);
-/// The limits of what is fetched at once.
-const BATCH_RECORDS: usize = 256;
-const BATCH_BYTES: usize = 1024 * 1024;
 
 /// The context of a client that is in no group.
 struct Callbacks {
@@ -68,7 +65,7 @@ impl Scanner {
         let partition = i32::try_from(partition).unwrap_or(i32::MAX);
         (self.partition, self.offsets) = (partition, offsets);
         // What was fetched before may be of the same partition, such as its end.
-        while self.client.next().is_some() {}
+        self.client.drop_fetched();
         if self.offsets.is_empty() {
             return Ok(());
         }
@@ -118,7 +115,7 @@ impl Scanner {
             return Err(self.failed(format!("no record for {} s", RECORD_TIMEOUT.as_secs())));
         }
         if self.client.fetch(POLL) {
-            self.client.fetch_more(BATCH_RECORDS, BATCH_BYTES);
+            self.client.fetch_more();
         }
         Ok(())
     }

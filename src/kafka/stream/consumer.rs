@@ -34,9 +34,6 @@ const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// timeout.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(12);
 const COMMIT_RETRY_INTERVAL: Duration = Duration::from_millis(20);
-/// The limits of what is fetched at once. Larger ones would only delay the answer to a rebalance.
-const BATCH_RECORDS: usize = 256;
-const BATCH_BYTES: usize = 1024 * 1024;
 
 /// What was fetched.
 pub enum Event<'a> {
@@ -117,7 +114,7 @@ impl GroupConsumer {
         let arrived = self.consumer.fetch(timeout);
         if arrived {
             has_fetched.store(true, Ordering::Relaxed);
-            self.consumer.fetch_more(BATCH_RECORDS, BATCH_BYTES);
+            self.consumer.fetch_more();
         }
         arrived
     }

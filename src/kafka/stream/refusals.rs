@@ -15,7 +15,7 @@ use nik_wire::process::Outcome;
 /// the records of a small part are sent one by one, since each of them waits for its
 /// acknowledgement.
 const PARTS: usize = 4;
-/// From this many records on, the size of a part is no longer limited.
+/// The limit is lifted when it has grown to this many records.
 const LARGEST_PART: usize = 4096;
 
 /// How a record's outcome is sent.

@@ -138,7 +138,7 @@ mod tests {
     use crate::kafka::{SharedBreaker, check_property};
     use crate::pipeline::judge::{Judge, JudgeInForce};
     use crate::telemetry::health::Health;
-    use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
+    use crate::telemetry::metrics::Metrics;
 
     #[test]
     fn a_panic_is_a_fault_that_a_restart_does_not_cure() {
@@ -159,9 +159,7 @@ mod tests {
         ];
         let variables = variables.map(|(name, value)| (OsString::from(name), value.into()));
         let settings = load_from(&[], variables, check_property).unwrap().settings;
-        let build = BuildInfo { version: "", revision: "", librdkafka: "" };
-        let regions = RegionsInfo { release: "", sha256: "", counts: Vec::new() };
-        let metrics = Arc::new(Metrics::new(&build, &regions, Cause::LABELS));
+        let metrics = Arc::new(Metrics::for_tests(Cause::LABELS));
         let breaker =
             Arc::new(SharedBreaker::new(settings.delivery.breaker(), Arc::clone(&metrics)));
         let health = Arc::new(Health::new(1, breaker.clone()));

@@ -29,6 +29,10 @@ const CLOSE_POLL: Duration = Duration::from_millis(100);
 
 /// How many messages one call of librdkafka returns at most.
 const CALL_MESSAGES: usize = 32;
+/// About the limits of what is fetched at once. Larger ones would only delay the answer to a
+/// rebalance.
+const BATCH_MESSAGES: usize = 256;
+const BATCH_BYTES: usize = 1024 * 1024;
 
 /// A rebalance event that the worker has yet to answer.
 #[derive(Debug)]
@@ -255,15 +259,14 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
         is_found
     }
 
-    /// Adds what arrived meanwhile, without waiting, up to about these limits. Callbacks run
-    /// inside this call.
-    pub fn fetch_more(&self, most_messages: usize, most_bytes: usize) {
+    /// Adds what arrived meanwhile, without waiting. Callbacks run inside this call.
+    pub fn fetch_more(&self) {
         let size = |owned: &Owned| owned.message().len + owned.message().key_len;
         let mut fetched = self.fetched.borrow_mut();
         let mut bytes: usize = fetched.iter().map(size).sum();
-        while bytes < most_bytes && fetched.len() < most_messages {
+        while bytes < BATCH_BYTES && fetched.len() < BATCH_MESSAGES {
             let mut found = [ptr::null_mut(); CALL_MESSAGES];
-            let room = found.len().min(most_messages - fetched.len());
+            let room = found.len().min(BATCH_MESSAGES - fetched.len());
             // SAFETY: see the module's argument; there is room for so many pointers, and the
             // messages are ours from here on.
             let count = unsafe {
