@@ -234,6 +234,13 @@ fn the_program_exits_and_names_a_compacted_topic_that_refuses_records_without_a_
 }
 
 #[test]
+fn the_program_exits_and_names_a_topic_that_refuses_even_the_time_of_the_clock() {
+    let none_allowed = [("message.timestamp.before.max.ms", "0")];
+    let stage = stage("clock", [&[], &none_allowed, &none_allowed]);
+    refused_to_the_end(&stage, &stage.settings(), None, "this machine's clock");
+}
+
+#[test]
 fn at_least_once_commits_no_offset_before_the_broker_has_accepted_the_outcome() {
     let stage = stage("tinier", [&[], &[], &[("max.message.bytes", "300")]]);
     let settings = stage.settings().set("delivery.guarantee", "at_least_once");

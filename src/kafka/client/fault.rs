@@ -105,6 +105,12 @@ pub enum Cause {
          topic is compacted, it accepts only records with a key; otherwise the broker's log has the reason"
     )]
     OutcomeInvalid { topic: String, partition: i32, offset: i64 },
+    #[error(
+        "topic {topic} refuses the outcome of partition {partition} offset {offset} even with the time of this \
+         machine's clock: compare this clock with the brokers', and both with the topic's \
+         message.timestamp.before.max.ms and message.timestamp.after.max.ms"
+    )]
+    ClockRefused { topic: String, partition: i32, offset: i64 },
 }
 
 const DENIED: &str = "denied";
@@ -142,6 +148,7 @@ impl Cause {
         "worker_panicked",
         "failure_refused",
         "outcome_invalid",
+        "clock_refused",
     ];
 
     /// The name of this cause in metrics and logs.
@@ -177,6 +184,7 @@ impl Cause {
             Self::WorkerPanicked => "worker_panicked",
             Self::FailureRefused { .. } => "failure_refused",
             Self::OutcomeInvalid { .. } => "outcome_invalid",
+            Self::ClockRefused { .. } => "clock_refused",
         }
     }
 
@@ -258,7 +266,8 @@ where
             | Cause::ClientsAbandoned
             | Cause::WorkerPanicked
             | Cause::FailureRefused { .. }
-            | Cause::OutcomeInvalid { .. } => Self::Fatal(cause),
+            | Cause::OutcomeInvalid { .. }
+            | Cause::ClockRefused { .. } => Self::Fatal(cause),
         }
     }
 }
@@ -340,6 +349,7 @@ mod tests {
             Cause::WorkerPanicked,
             Cause::FailureRefused { topic: topic(), partition: 0, offset: 0 },
             Cause::OutcomeInvalid { topic: topic(), partition: 0, offset: 0 },
+            Cause::ClockRefused { topic: topic(), partition: 0, offset: 0 },
         ];
         assert_eq!(causes.each_ref().map(Cause::label).as_slice(), Cause::LABELS);
         for cause in causes {

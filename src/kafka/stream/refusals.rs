@@ -25,8 +25,8 @@ pub enum Attempt {
     Normal,
     /// Alone in its batch, so that a refusal concerns no other record, and with these changes.
     Alone(Changes),
-    /// Not at all: no change would help.
-    Impossible,
+    /// Not at all: no change would help against a refusal with this code.
+    Impossible(Code),
 }
 
 /// What is changed about an outcome that was refused.
@@ -98,21 +98,20 @@ impl Attempt {
     fn changes(self) -> Changes {
         match self {
             Self::Alone(changes) => changes,
-            Self::Normal | Self::Impossible => Changes::default(),
+            Self::Normal | Self::Impossible(_) => Changes::default(),
         }
     }
 
     /// The attempt after this one was refused with `code`.
     fn after(self, code: Code, by: By) -> Self {
         let mut changes = match self {
-            Self::Impossible => return self,
+            Self::Impossible(_) => return self,
             Self::Normal if by == By::Broker => return Self::Alone(Changes::default()),
             Self::Normal | Self::Alone(_) => self.changes(),
         };
         let sent_to_reply = changes.reply == Reply::Sent;
         match code {
-            // (A reply topic may refuse the clock's time, too.)
-            Code::InvalidTimestamp if !changes.clock || !sent_to_reply => changes.clock = true,
+            Code::InvalidTimestamp if !changes.clock => changes.clock = true,
             _ if sent_to_reply => {
                 changes.reply = Reply::Refused;
                 changes.clock = false; // the results may accept the record's time
@@ -120,7 +119,7 @@ impl Attempt {
             Code::MessageSizeTooLarge => {
                 changes.size_refusals = changes.size_refusals.saturating_add(1);
             }
-            _ => return Self::Impossible,
+            _ => return Self::Impossible(code),
         }
         Self::Alone(changes)
     }
@@ -369,7 +368,18 @@ mod tests {
         let mut refusals = Refusals::default();
         refusals.note(RECORD, Code::InvalidRecord, By::Broker);
         refusals.note(RECORD, Code::InvalidRecord, By::Broker);
-        assert_eq!(refusals.attempt(RECORD), Attempt::Impossible);
+        assert_eq!(refusals.attempt(RECORD), Attempt::Impossible(Code::InvalidRecord));
+    }
+
+    #[test]
+    fn a_record_that_is_refused_with_the_clocks_time_too_is_impossible() {
+        for by in [By::Client, By::Broker] {
+            let mut refusals = Refusals::default();
+            for _ in 0..3 {
+                refusals.note(RECORD, Code::InvalidTimestamp, by);
+            }
+            assert_eq!(refusals.attempt(RECORD), Attempt::Impossible(Code::InvalidTimestamp));
+        }
     }
 
     #[test]

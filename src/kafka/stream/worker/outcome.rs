@@ -1,5 +1,7 @@
 //! From a record to its outcome, and from the outcome to the producer.
 
+use rdkafka::error::RDKafkaErrorCode as Code;
+
 use super::{OpenBatch, Processed};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::Outgoing;
@@ -69,8 +71,8 @@ impl OpenBatch {
         let value = input.record.payload();
         let date = self.judge.dating.date(input.time);
         let outcome = self.judge.processor.process(value, date, &mut self.payload);
-        if attempt == Attempt::Impossible {
-            return Err(self.invalid(input.position, &outcome).into());
+        if let Attempt::Impossible(code) = attempt {
+            return Err(self.impossible(code, input.position, &outcome).into());
         }
         match attempt.fallback(&outcome) {
             Fallback::None => Ok((outcome, self.least_truncation())),
@@ -107,14 +109,18 @@ impl OpenBatch {
         }
     }
 
-    fn invalid(&self, position: Position, outcome: &Outcome) -> Cause {
+    fn impossible(&self, code: Code, position: Position, outcome: &Outcome) -> Cause {
         let topics = &self.shared.outputs.topics;
         let topic = match outcome {
             Outcome::Result { .. } => &topics.results,
             Outcome::Failure { .. } => &topics.failures,
         };
+        let topic = topic.name.clone();
         let Position { partition, offset } = position;
-        Cause::OutcomeInvalid { topic: topic.name.clone(), partition, offset }
+        match code {
+            Code::InvalidTimestamp => Cause::ClockRefused { topic, partition, offset },
+            _ => Cause::OutcomeInvalid { topic, partition, offset },
+        }
     }
 
     /// Hands the outcome in `payload` to the producer.

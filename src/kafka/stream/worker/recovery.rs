@@ -119,16 +119,17 @@ impl Worker {
         let unfinished = batch.unfinished.take();
         let unfinished = unfinished.filter(|it| batch.epoch.has_none_of(it.partition));
         consumer.seek(batch.epoch.starts().chain(unfinished))?;
-        // Refused outcomes explain the abort; there is no broker failure to clean up after.
-        if batch.refusals.is_empty() {
+        // A refusal explains the abort: there is no broker failure to clean up after, and nothing to
+        // wait for, as the records are sent in another way.
+        let was_refused = batch.refusals.take_news();
+        if !was_refused {
             let outputs = &batch.shared.outputs;
             let reach: BTreeSet<_> =
                 batch.epoch.starts().flat_map(|start| outputs.reach(start.partition)).collect();
             batch.producer.settle_aborted(reach)?;
         }
         batch.abandon_epoch();
-        // After a refusal the records are sent in another way, so there is nothing to wait for.
-        if !batch.refusals.take_news() {
+        if !was_refused {
             let pause = SHORTEST_PAUSE * (1 << batch.aborts_in_a_row.min(8));
             std::thread::sleep(pause.min(LONGEST_PAUSE));
             batch.aborts_in_a_row += 1;
