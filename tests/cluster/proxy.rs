@@ -99,7 +99,8 @@ impl Proxy {
         *self.0.judge.lock().expect("no panic") = Some(Box::new(judge));
     }
 
-    /// Whether metadata list no brokers from now on, as those of a broker that has just restarted may.
+    /// Whether metadata list no brokers from now on, as may those of a broker that has just
+    /// restarted.
     pub fn hide_brokers(&self, hides: bool) {
         self.0.hides_brokers.store(hides, Ordering::SeqCst);
     }
