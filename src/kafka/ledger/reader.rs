@@ -35,8 +35,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct Found {
     /// The latest committed entry.
     pub entry: Option<Entry>,
-    /// Whether something was written after what was read, which may be an entry of the group. Its
-    /// transaction is open, or was a moment ago.
+    /// Whether records follow what was read, and may hold an entry of the group: their transaction
+    /// is open, or was a moment ago.
     pub is_hidden: bool,
 }
 
@@ -51,6 +51,7 @@ pub struct LedgerReader {
 /// The part of a partition that is read in one step.
 struct Step {
     from: i64,
+    /// No step begins before this offset.
     low: i64,
     /// The last stable offset.
     end: i64,
