@@ -53,13 +53,14 @@ struct Broker {
     process: Option<Kept>,
 }
 
-/// The cluster of one broker that tests share; it is `&` so that none can kill the broker.
+/// The cluster of one broker that tests share; a shared reference, so that no test can kill the
+/// broker.
 pub fn shared() -> &'static KafkaCluster {
     static SHARED: OnceLock<KafkaCluster> = OnceLock::new();
     SHARED.get_or_init(|| KafkaCluster::start(1))
 }
 
-/// A name that no other test uses: topics and groups on the shared cluster.
+/// A name that no other test uses, for topics and groups on the shared cluster.
 pub fn unique(name: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     format!("{name}-{}", NEXT.fetch_add(1, Ordering::Relaxed))

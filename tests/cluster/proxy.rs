@@ -99,7 +99,8 @@ impl Proxy {
         *self.0.judge.lock().expect("no panic") = Some(Box::new(judge));
     }
 
-    /// Whether metadata list no brokers from now on, as those of a broker that has just restarted may.
+    /// Whether metadata list no brokers from now on, as may those of a broker that has just
+    /// restarted.
     pub fn hide_brokers(&self, hides: bool) {
         self.0.hides_brokers.store(hides, Ordering::SeqCst);
     }
@@ -169,8 +170,8 @@ impl State {
             let mut answers = std::iter::from_fn(|| {
                 answers.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
             });
-            // Both begin with their length. The correlation id follows: in a request after the key
-            // and the version.
+            // Both begin with their length. Then comes the correlation id; in a request, the key
+            // and the version precede it.
             if let Some(answer) = answers.find(|answer| answer[4..8] == frame[8..12]) {
                 let is_end = int16(&frame, 4) == END_TXN;
                 let code = is_end.then(|| int16(&answer, 12)); // behind the throttle time
@@ -261,9 +262,9 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     Ok(frame)
 }
 
-/// Removes the brokers from metadata of version 9 or later. They are behind the length, the
-/// correlation id, the tags of the header and the throttle time: their number and one, and each
-/// with its number, host, port, rack and tags.
+/// Removes the brokers from metadata of version 9 or later. The length, the correlation id, the
+/// tags of the header and the throttle time precede them. They begin with their count plus one;
+/// then each has its id, host, port, rack and tags.
 fn hide_brokers(frame: &mut Vec<u8>) {
     const BROKERS: usize = 4 + 4 + 1 + 4;
     let mut end = BROKERS + 1;
@@ -277,8 +278,8 @@ fn hide_brokers(frame: &mut Vec<u8>) {
     frame[..4].copy_from_slice(&size.to_be_bytes());
 }
 
-/// The request in a frame if the program sent it. Behind the length: key, version, correlation id,
-/// client id.
+/// The request in a frame if the program sent it. The length precedes the key, the version, the
+/// correlation id and the client id.
 fn request(frame: &[u8]) -> Option<Request<'_>> {
     let length = usize::try_from(int16(frame, 12)).ok()?;
     let (client_id, body) = frame[14..].split_at(length);

@@ -112,7 +112,7 @@ fn field(vtype: Kind, u: Field) -> sys::rd_kafka_vu_t {
     sys::rd_kafka_vu_t { vtype, u }
 }
 
-// A null pointer means no value; an empty slice has a pointer and length 0.
+// A null pointer means that there is no value; an empty slice has a pointer and length 0.
 fn memory(bytes: Option<&[u8]>) -> Field {
     let ptr = bytes.map_or(null_mut(), |bytes| bytes.as_ptr().cast_mut().cast());
     let size = bytes.map_or(0, <[u8]>::len);

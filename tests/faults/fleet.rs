@@ -158,8 +158,8 @@ impl Fleet {
         }
     }
 
-    /// Kills a member with SIGKILL, to be restarted at once, during its session or after it. Returns
-    /// false if no such member is running; the next ones do so, too.
+    /// Kills a permanent member with SIGKILL; it is restarted at once, during its session or after
+    /// it. Returns false if no permanent member runs, as do the faults below.
     pub fn kill(&mut self, random: &mut ChaCha8Rng) -> bool {
         let Some(index) = self.victim(random, |_| true) else {
             return false;

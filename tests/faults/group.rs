@@ -27,7 +27,7 @@ const TRANSACTIONS_TIMEOUT: Duration = Duration::from_secs(17);
 pub enum Kind {
     /// Any fault that a cluster of three brokers survives.
     Faults,
-    /// Kills of an only broker. The group has a ledger, which names the producers of dynamic
+    /// Kills of a single broker. The group has a ledger, which names the producers of dynamic
     /// members that are gone. The requests are dated now: a broker that was killed forgets
     /// producers whose records are old, and may then lose what such a producer sends again.
     Kills,
@@ -55,8 +55,8 @@ pub struct Audit {
     results: usize,
     failures: usize,
     differences: Differences,
-    /// What `nik-stream audit` finds: lost, doubled, and different or unexplained; or why it did
-    /// not find out.
+    /// What `nik-stream audit` finds: lost, doubled, and different or unexplained; or why it
+    /// failed.
     audited: Result<[usize; 3], String>,
     /// Failures whose headers name another record than their request.
     misplaced: usize,

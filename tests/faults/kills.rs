@@ -1,6 +1,6 @@
-//! An only broker is killed repeatedly: twice in a row, or together with every instance of the
-//! program. All replicas are away at once then, and the broker leaves out markers of transactions
-//! as it comes back.
+//! A single broker is killed repeatedly: twice in a row, or together with every instance of the
+//! program. All replicas are away at once then, and the broker skips markers of transactions when
+//! it starts again.
 
 use std::time::{Duration, Instant};
 

@@ -45,7 +45,8 @@ enum Deed {
     Grow,
 }
 
-/// Dealt one after the other, then shuffled again: a short run performs every kind.
+/// The faults of one round. Each round performs them in a random order, so that a short run has
+/// every kind.
 const DECK: [Deed; 17] = [
     Deed::Kill,
     Deed::Kill,

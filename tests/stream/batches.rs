@@ -1,9 +1,8 @@
-//! Records arrive in batches: what ends or interrupts one in its middle loses nothing and doubles
+//! Records arrive in batches: an interruption in the middle of a batch loses nothing and doubles
 //! nothing.
 //!
 //! The requests are sent before the program starts, so that each batch is full. With ten requests
-//! an epoch, many epochs end inside of a batch. Whatever happens then happens while records of a
-//! batch are left.
+//! an epoch, many epochs end inside of a batch, and each interruption finds records of one left.
 
 use super::breaker::is_open;
 use crate::cluster::{NewRecord, ProgramSettings, shared};
@@ -66,7 +65,7 @@ fn an_outcome_that_the_broker_refuses_rewinds_from_the_middle_of_a_batch() {
     let (results, failures) = stage.wait_for_outcomes(shared(), sent.len());
     assert!(program.metrics()["nik_stream_aborts_total"] >= 1.0);
     stop(program);
-    // The refused ones are failures in place of results; all others are what they always are.
+    // Each refused result is replaced by a failure; all other outcomes are the usual ones.
     let is_long = |it: &&NewRecord| it.value.as_deref() == Some(long.as_bytes());
     let refused: Vec<_> = sent.iter().filter(is_long).collect();
     let is_ordinary = |key: &Option<Vec<u8>>| refused.iter().all(|it| it.key != *key);

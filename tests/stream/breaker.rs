@@ -125,7 +125,7 @@ fn after_each_cool_down_one_more_window_passes_until_the_flood_is_over() {
 #[test]
 fn members_join_leave_and_stop_while_the_breaker_is_open() {
     let stage = Stage::new(shared(), "flood-rebalance", PARTITIONS);
-    // One worker each: otherwise the second one of the instance would join during the flood.
+    // One worker each: otherwise the second worker of an instance would join during the flood.
     let settings = settings(&stage, "600000").set("kafka.workers", "1");
     let first = ready(&settings);
     let mut sent: Vec<_> = broken(0, 2_000).collect();

@@ -48,7 +48,8 @@ fn each_of_three_brokers_is_killed_and_restarted() {
 fn the_only_broker_is_down_for_longer_than_a_transaction_may_last() {
     let mut cluster = KafkaCluster::start(1);
     let stage = Stage::new(&cluster, "away", PARTITIONS);
-    // A static member, which keeps its transactional ids; epochs so long that one is open.
+    // A static member, which keeps its transactional ids; epochs so long that one is open when the
+    // broker is killed.
     let settings = stage
         .settings()
         .set("kafka.instance_id", "only")

@@ -51,8 +51,8 @@ fn a_zombie_is_fenced_and_joins_again() {
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
     let (zombie, other) = (ready(&settings), ready(&settings));
-    // At first it resumes before the broker aborts its transaction, so that only the group can
-    // refuse its offsets; then after that.
+    // The first time, it resumes before the broker aborts its transaction, so that only the group
+    // can refuse its offsets; the second time, it resumes after that.
     for absence in [Duration::ZERO, Duration::from_secs(5)] {
         load.wait_for(RATE as usize);
         let caught = (0..5).any(|_| freeze(&zombie, &other, absence));

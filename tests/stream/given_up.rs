@@ -29,7 +29,7 @@ fn a_record_that_finds_its_transaction_aborted_by_another_partition_is_not_skipp
         value: Some(format!(r#"{{"nik":[{list}],"process":"full"}}"#).into_bytes()),
         ..requests.next().expect("without end")
     };
-    // After a commit the next one is six seconds away.
+    // After a commit, the next commit is six seconds away.
     let (before, _) = (next(""), next(""));
     let producer = shared().producer();
     let send = |requests: &[NewRecord]| {

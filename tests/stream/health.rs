@@ -24,7 +24,7 @@ fn a_worker_that_cannot_join_the_group_is_named() {
     // The session is shorter than the brokers allow.
     let settings = stage.settings_without_session();
     let outside = settings.set("kafka.consumer.session_timeout_ms", "900").run();
-    // A member that starts later has joined by now.
+    // It has had time to join once a member that started later has joined.
     let inside = stage.run();
     wait_until("the other has all partitions", || assigned(&inside) == 2);
     wait_for_reasons(&outside, "both workers are named", |reasons| {

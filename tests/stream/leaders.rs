@@ -81,7 +81,7 @@ fn a_transaction_that_ended_while_a_partition_had_no_leader_is_ended_there_in_it
         cluster.place_topic(topic, &[1; 4], &internal);
     }
     let (committed, aborted) = (stage(&cluster, "committed"), stage(&cluster, "aborted"));
-    // The group loses one of them while it is frozen, so that its commit is refused.
+    // The second one loses its membership while it is frozen, so that its commit is refused.
     let (commits, aborts) = (run(&committed, "120000"), run(&aborted, "6000"));
     let metric = |program: &Program, name: &str| program.metrics()[name];
     let before = metric(&commits, "nik_stream_commits_total");

@@ -32,8 +32,8 @@ impl Ledgered {
         self.stage.settings().set("topics.positions", &self.ledger)
     }
 
-    /// Of two workers, both may count the difference in a partition that moves between them at the
-    /// start.
+    /// With two workers, both could count the difference in a partition that moves between them at
+    /// the start.
     fn settings_of_one_worker(&self) -> ProgramSettings {
         self.settings().set("kafka.workers", "1")
     }
@@ -74,7 +74,7 @@ impl Ledgered {
         entries
     }
 
-    fn assert_ledgers_agree(&self) {
+    fn assert_positions_agree(&self) {
         let group = shared().committed(&self.stage.group, &self.stage.requests);
         assert_eq!(self.entries(), group);
         assert_eq!(group, shared().end_offsets(&self.stage.requests));
@@ -106,7 +106,7 @@ fn assert_none_counted(program: &Program) {
 fn positions_that_expired_are_taken_from_the_ledger() {
     let mut it = Ledgered::new("expired");
     it.answer(300);
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
     it.forget_positions();
     let program = ready(&it.settings_of_one_worker());
     it.send(90);
@@ -115,7 +115,7 @@ fn positions_that_expired_are_taken_from_the_ledger() {
     assert!((counted(&program, "missing") - 3.0).abs() < 0.5);
     assert!(program.stderr().contains("ERROR"), "{}", program.stderr());
     stop(program);
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn positions_that_were_set_back_are_taken_from_the_ledger() {
     assert_eq!(it.differences(), Differences::default());
     assert!((counted(&program, "behind") - 1.0).abs() < 0.5);
     stop(program);
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn a_position_ahead_of_the_ledger_waits_for_the_operator() {
     let found = it.differences();
     assert_eq!((found.lost, found.doubled, found.wrong), (10, 0, 0), "{found:?}");
     stop(program);
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
 }
 
 /// The brokers delete a topic's positions with it, and keep the ledger's entries.
@@ -193,7 +193,7 @@ fn a_position_that_may_belong_to_a_deleted_topic_waits_for_the_operator() {
     it.wait();
     assert_eq!(it.differences(), Differences::default());
     stop(program);
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn two_groups_share_a_ledger() {
     for it in [&mut it, &mut other] {
         it.answer(60);
         assert_eq!(it.differences(), Differences::default());
-        it.assert_ledgers_agree();
+        it.assert_positions_agree();
     }
 }
 
@@ -243,7 +243,7 @@ fn an_entry_far_behind_the_end_of_the_ledger_is_found() {
     it.forget_positions();
     it.answer(30);
     assert_eq!(it.differences(), Differences::default());
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
 }
 
 #[test]
@@ -263,7 +263,7 @@ fn a_ledger_that_is_missing_or_emptied_doubles_nothing() {
     assert_eq!(it.differences(), Differences::default());
     assert_none_counted(&program);
     stop(program);
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
 }
 
 #[test]
@@ -280,7 +280,7 @@ fn a_ledger_that_is_deleted_and_created_again_under_load_loses_and_doubles_nothi
     stop(program);
     it.answer(30);
     assert_eq!(it.differences(), Differences::default());
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
 }
 
 #[test]
@@ -304,11 +304,11 @@ fn added_partitions_are_answered_before_the_ledger_has_them() {
     shared().produce(&it.stage.requests, &more);
     it.requests.append(&mut more);
     it.wait();
-    // Until the program has seen that all topics grew, an outcome goes by its key.
+    // Until the program has seen that all topics grew, the key decides on an outcome's partition.
     let differences = Differences { elsewhere: 0, examples: Vec::new(), ..it.differences() };
     assert_eq!(differences, Differences::default());
     stop(program);
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn kills_under_load_leave_outcomes_and_both_ledgers_in_agreement() {
     assert_none_counted(&program);
     assert_exact(shared(), &it.stage, load, &reader);
     stop(program);
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
 }
 
 #[test]
@@ -337,12 +337,12 @@ fn at_least_once_keeps_the_ledger_too() {
     it.send(90);
     it.wait();
     stop(program);
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
     it.forget_positions();
     let program = ready(&settings);
     it.send(30);
     it.wait();
     stop(program);
     assert_eq!(it.differences(), Differences::default());
-    it.assert_ledgers_agree();
+    it.assert_positions_agree();
 }

@@ -72,7 +72,8 @@ fn outcomes_hidden_by_a_writer_before_the_latest_one_are_published() {
         .settings()
         .set("topics.positions", &ledger)
         .set("kafka.workers", "1")
-        .set("kafka.producer.transaction_timeout_ms", "4000"); // it looks three times
+        // The program looks at the partition three times, after pauses of this and 12 seconds.
+        .set("kafka.producer.transaction_timeout_ms", "4000");
     let mut program = settings.run();
     let requests: Vec<_> = Requests::new(0, 1).take(REQUESTS).collect();
     shared().produce(&stage.requests, &requests);

@@ -116,8 +116,8 @@ fn a_commit_marker_after_the_last_request_does_not_count_as_lag() {
         }
     });
     stage.wait_for_outcomes(shared(), sent.len());
-    // By then the end offsets have been polled a few more times. (The worker's report may be older
-    // than they are, so that it is still waited for.)
+    // Meanwhile the end offsets are polled a few more times. (The worker's report may still be
+    // older than they are, so the lag is waited for.)
     std::thread::sleep(std::time::Duration::from_secs(2));
     wait_until("no request is behind", || lag(&program) == (0.0, 0.0));
     stop(program);

@@ -50,7 +50,7 @@ fn values(numbers: &mut Numbers) -> Vec<Option<Vec<u8>>> {
         }
         texts.push(text.into_bytes());
     }
-    // Too many, too many for the results topic, too large, and not UTF-8.
+    // Too many NIKs, a result too large for its topic, a request too large, and one not in UTF-8.
     for count in [10_001, 300] {
         let list: Vec<_> = (0..count).map(|_| numbers.next()).collect();
         texts.push(format!(r#"{{"nik":[{}],"process":"full"}}"#, list.join(",")).into_bytes());
@@ -77,7 +77,7 @@ fn requests(numbers: &mut Numbers) -> Vec<NewRecord> {
         .collect()
 }
 
-/// All sixteen digits, also within longer runs, that begin like the numbers.
+/// All runs of sixteen digits, parts of longer runs included, that begin like the numbers.
 fn numbers_in(text: &[u8]) -> HashSet<String> {
     text.windows(16)
         .filter(|window| window.starts_with(b"3273") && window.iter().all(u8::is_ascii_digit))
@@ -190,7 +190,7 @@ fn with_tokens_and_references_no_number_of_a_request_is_in_its_outcome_or_seen_b
             assert_none("a header's value", value.as_deref().expect("a value"));
         }
     }
-    // A panic of the program cannot be asked for.
+    // A request cannot make the program panic, the cause of `Internal`.
     for reason in Reason::ALL.into_iter().filter(|it| *it != Reason::Internal) {
         let has = |(name, value): &(Vec<u8>, Option<Vec<u8>>)| {
             name == b"nik-failure-reason" && value.as_deref() == Some(reason.as_str().as_bytes())

@@ -144,8 +144,8 @@ fn a_failure_too_large_for_its_topic_loses_the_original_then_the_list_then_the_r
  {
     let small: &[_] = &[("max.message.bytes", "4096")];
     let stage = stage("small", [&[], small, small]);
-    // The result never fits. List and original fit, only the list, neither, and finally not even
-    // the request's header.
+    // The result never fits. The first failure fits with list and original, the second with the
+    // list only, the third with neither, and the last not even with the request's headers.
     let sizes = [(1, 60, 0), (3, 150, 0), (5, 400, 0), (6, 400, 6_000)];
     let special = |number: usize| sizes.iter().any(|(special, ..)| *special == number);
     let mut sent: Vec<_> = Requests::new(0, 2).take(100).collect();

@@ -97,7 +97,7 @@ fn under_load_each_outcome_is_of_one_release_each_partition_changes_once_and_an_
         shared().produce(&topic, &records);
         records.len()
     };
-    // Every partition has outcomes of the first release.
+    // So that every partition has outcomes of the first release.
     let first = produce();
     stage.wait_for_outcomes(shared(), first);
     let end = End::default();
@@ -107,7 +107,7 @@ fn under_load_each_outcome_is_of_one_release_each_partition_changes_once_and_an_
         while !ended.load(Ordering::Relaxed) {
             sent += produce();
         }
-        // And of the last.
+        // So that every partition has outcomes of the last release.
         sent + produce()
     });
     for number in 1..=SWAPS {
@@ -232,7 +232,7 @@ fn on_sighup_rules_and_limits_change_and_what_cannot_change_is_named() {
     assert!(program.stderr().contains("http.api"));
     assert!((reloads(&program, "settings", "taken") - 1.0).abs() < 0.1);
 
-    // The rest is taken. The level is in force before the line about it.
+    // The other settings are taken. The new log level is in force before the line that reports it.
     for (level, taken, lines) in [("off", 2.0, 1), ("info", 3.0, 2)] {
         program.write_settings(&format!("{more}[http]\napi = true\n[log]\nlevel = \"{level}\"\n"));
         program.signal("HUP");

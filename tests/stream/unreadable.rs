@@ -81,7 +81,7 @@ fn declare_compressed(batch: &mut [u8]) {
     set_checksum(batch);
 }
 
-/// Swaps the offsets of each two records behind the first of a batch without compression.
+/// Swaps the offsets of the records after the first, pair by pair, in a batch without compression.
 fn swap_offsets(batch: &mut [u8]) {
     // A record begins with its length, attributes, and the differences of its timestamp and offset
     // to the batch's. All but the attributes are varints, here of one byte: twice the number.
@@ -327,8 +327,8 @@ fn records_deleted_before_they_were_read_are_counted_and_a_position_beyond_the_e
     let program = settings.run();
     wait_until("the rest is answered", || reader.count() == 200);
     let lost = "nik_stream_unreadable_records_total{cause=\"out_of_range\"}";
-    // Once each time that the partition starts before the rest is committed: a busy machine may
-    // remove the member in between.
+    // They are counted each time that the partition starts before the rest is committed: on a busy
+    // machine the group may remove the member in between.
     let counted = metric(&program, lost);
     assert!(counted > 399.9 && (counted % 400.0).abs() < 0.1, "{counted}");
     let beyond = "committed offset 7 is beyond the end of the log, 0";

@@ -64,8 +64,8 @@ pub fn outcome(judge: &mut Processor, request: &NewRecord) -> (Outcome, Vec<u8>)
     (outcome, bytes)
 }
 
-/// Compares the outcomes with the requests, which are in the order of their partitions and known by
-/// their ids. A request that occurs twice has two outcomes.
+/// Compares the outcomes with the requests by their ids. The requests of each partition are in its
+/// order; a request that occurs twice has two outcomes.
 pub fn differences(
     requests: &[NewRecord],
     (results, failures): &(Vec<Record>, Vec<Record>),
@@ -77,8 +77,8 @@ pub fn differences(
     }
     let mut judge = judge();
     for (records, in_failures) in [(results, false), (failures, true)] {
-        // The latest request of each partition whose outcome was seen in each partition of this
-        // output.
+        // By partition of this topic and partition of the requests: the latest request whose
+        // outcome was seen.
         let mut latest: HashMap<(i32, Option<i32>), usize> = HashMap::new();
         for record in records {
             let Some(open) = open.get_mut(id(&record.headers)) else {
@@ -156,8 +156,7 @@ fn expected(judge: &mut Processor, request: &NewRecord) -> (bool, Vec<u8>) {
     (matches!(outcome, Outcome::Failure { .. }), bytes)
 }
 
-/// What `nik-stream audit` finds: lost, doubled, and different or unexplained; or why it did not
-/// find out.
+/// What `nik-stream audit` finds: lost, doubled, and different or unexplained; or why it failed.
 pub fn audited(settings: &ProgramSettings) -> Result<[usize; 3], String> {
     let arguments = ["audit", "--since", "2000-01-01", "--json"];
     let output = settings.command(&arguments).output().expect("it runs");

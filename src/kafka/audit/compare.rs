@@ -60,15 +60,15 @@ pub struct Comparison {
     pub changed: BTreeMap<Change<Answer>, u64>,
     /// Sections whose verdict changes, in the order of [`SECTIONS`].
     pub by_section: [u64; SECTIONS.len()],
-    /// Changed reasons by section, or `request`; the reason of what is valid is `none`.
+    /// Changes of the reason, by section or for a whole `request`; valid has the reason `none`.
     pub by_reason: BTreeMap<(&'static str, Change<&'static str>), u64>,
     /// The first requests of which something changes.
     pub examples: Vec<(Change<Answer>, Position)>,
-    /// Whether the comparison was not stopped.
+    /// Whether the comparison reached its end before a stop.
     pub complete: bool,
 }
 
-/// One of the two judgements.
+/// The settings and rules of one of the two judgements.
 pub struct Candidate<'a> {
     pub settings: &'a Settings,
     pub processor: Processor,

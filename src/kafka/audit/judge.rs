@@ -1,4 +1,5 @@
-//! From records to what they are matched by: the service's own functions judge and address.
+//! What records are matched by, computed with the functions by which the service judges requests
+//! and chooses topics.
 
 use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 
@@ -19,11 +20,11 @@ use crate::telemetry::now_ms;
 use nik_wire::Reason;
 use nik_wire::process::{Outcome, Processor};
 
-/// What a record is matched by, apart from what it says.
+/// What a record is matched by, apart from its content.
 #[derive(Clone, Copy)]
 pub struct Traits {
     pub identity: Identity,
-    /// A hash of what `nik-replays` says: how often the request was replayed.
+    /// A hash of the header `nik-replays`: how often the request was replayed.
     replays: u64,
 }
 
@@ -35,7 +36,7 @@ pub struct Expected {
     pub content: Content,
 }
 
-/// Judges requests again, and reads what outcomes are.
+/// Judges requests again, and classifies outcomes.
 pub struct Judge {
     processors: Vec<Processor>,
     dating: Dating,
@@ -136,7 +137,7 @@ impl Judge {
         self.processors[index].process(record.payload(), date, &mut self.payload)
     }
 
-    /// The outcome in `payload`.
+    /// The outcome in `payload`, with the topic that it goes to.
     fn addressed(
         &self,
         record: &Record<'_>,

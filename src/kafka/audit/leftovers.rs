@@ -12,8 +12,8 @@ pub struct Leftovers {
     met: Vec<MetBy>,
     requests: Vec<(Left, State)>,
     outcomes: Vec<(Left, State)>,
-    /// Requests behind the group's position, with the other contents that their outcomes may have.
-    /// They need no outcome, so they get one only if no other request does.
+    /// Requests at or after the group's position, with the other contents that their outcomes may
+    /// have. They need no outcome, so they get one only if no other request does.
     in_flight: Vec<(Left, Vec<Content>)>,
     /// The latest request with the identity of one of the outcomes.
     latest: HashMap<Identity, Place>,
@@ -46,7 +46,7 @@ impl Rules<'_> {
         outcome.place.has_brokers_time() || (self.is_replaced)(requested, outcome.identity.when)
     }
 
-    /// Counts an outcome with another content than its request asks for.
+    /// Counts an outcome whose content is not what its request asks for.
     fn settle_other(&self, outcome: &Left, tally: &mut Tally) {
         if outcome.place.is_other_release() {
             tally.other_release += 1;
@@ -208,7 +208,8 @@ impl Leftovers {
         self.settle_replaced(who, &unanswered, unasked, rules, tally);
     }
 
-    /// Settles a request with a failure of its identity if it was sent again; false if not.
+    /// Settles a request with a failure of its identity if the request was sent again; else returns
+    /// false.
     fn settle_replayed(
         &self,
         request: &Left,
@@ -225,8 +226,8 @@ impl Leftovers {
         true
     }
 
-    /// Settles requests and outcomes of other timestamps: those that the service replaced belong
-    /// together.
+    /// Settles requests and outcomes whose timestamps differ: they belong together if the service
+    /// replaced the timestamp.
     fn settle_replaced(
         &self,
         who: u64,
@@ -261,9 +262,9 @@ impl Leftovers {
         }
     }
 
-    /// Whether the request is behind the group's position. If the group has none, it had come at
-    /// least as far as the latest request with an outcome, as outcomes and positions are committed
-    /// together.
+    /// Whether the request is at or after the group's position. If the group has none, its position
+    /// was at least after the latest request with an outcome, as outcomes and positions are
+    /// committed together.
     fn is_in_flight(&self, request: &Left) -> bool {
         let Stream::Requests { position, .. } = self.streams[request.place.stream()] else {
             return false;
@@ -273,8 +274,8 @@ impl Leftovers {
         request.place.offset() >= position.unwrap_or(answered.map_or(0, |last| last + 1))
     }
 
-    /// Whether retention has deleted the outcome: outcomes are in the order of their requests, so
-    /// it was before the first one that is still there.
+    /// Whether retention has deleted the outcome. Outcomes are in the order of their requests, so
+    /// those of the requests before the first one with an outcome were deleted first.
     fn is_outcome_deleted(&self, request: &Left) -> bool {
         let stream = request.place.stream();
         let Stream::Requests { results_deleted, failures_deleted, .. } = self.streams[stream]
@@ -289,7 +290,7 @@ impl Leftovers {
         is_deleted && met.first.is_none_or(|first| request.place.offset() < first)
     }
 
-    /// The same of the request of an outcome.
+    /// Whether retention has deleted the request of an outcome, by the same argument.
     fn is_request_deleted(&self, outcome: &Left) -> bool {
         let stream = outcome.place.stream();
         let Stream::Outcomes { requests_deleted } = self.streams[stream] else { return false };

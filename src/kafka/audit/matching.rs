@@ -70,7 +70,7 @@ impl Place {
     const OTHER_RELEASE: u64 = 1 << (Self::OFFSET_BITS + Self::STREAM_BITS);
     const BROKERS_TIME: u64 = Self::OTHER_RELEASE << 1;
 
-    /// The most offsets of a stream.
+    /// How many offsets a stream may have.
     pub const MAX_OFFSETS: i64 = 1 << Self::OFFSET_BITS;
 
     /// `offset` counts from the first one of the stream that is read.
@@ -140,7 +140,7 @@ pub struct Left {
     pub place: Place,
 }
 
-/// From which to which offset of a stream records have met their counterparts.
+/// The range of offsets in which records have met their counterparts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Met {
     pub first: Option<i64>,
@@ -154,12 +154,12 @@ impl Met {
     }
 }
 
-/// What is known of a stream after the reading.
+/// Where the records of one stream have met their counterparts.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct MetBy {
-    /// Of outcomes: those whose request was found. Of requests: those with a result.
+    /// In a stream of requests: those with a result. Of outcomes: those whose request was found.
     pub results: Met,
-    /// Of requests: those with a failure.
+    /// In a stream of requests: those with a failure.
     pub failures: Met,
 }
 
@@ -168,12 +168,13 @@ pub struct Matcher {
     streams: Vec<Stream>,
     /// 32 bytes a record.
     waiting: HashMap<Key, Place>,
-    /// Further records with the same key and on the same side: requests that nothing tells apart.
+    /// Further records with the same key on the same side (requests, or outcomes), such as requests
+    /// that do not differ.
     further: HashMap<Key, VecDeque<Place>>,
     /// The number of places in `further`.
     further_count: usize,
-    /// Requests behind the group's position. They need no outcome, so they get one only if no other
-    /// request does.
+    /// Requests at or after the group's position. They need no outcome, so they get one only if no
+    /// other request does.
     in_flight: Vec<(Key, Place)>,
     met: Vec<MetBy>,
 }

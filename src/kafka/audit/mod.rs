@@ -37,10 +37,11 @@ use crate::pipeline::Position;
 pub use self::span::Span;
 pub use self::tally::{Fault, Tally};
 
-/// The number of the failures among the topics of outcomes: results, failures, those of replies.
+/// The index of the failures topic among the topics of outcomes (results, failures, replies).
 const FAILURES: usize = 1;
 
-/// The most records that wait for their counterpart: they take 40 MB.
+/// The most records that wait for their counterpart: seven eighths of 2^20, since with more of them
+/// a hash map doubles its memory. They take 40 MB.
 const MOST_WAITING: usize = 7 << 17;
 
 /// What is audited, and how fast.

@@ -18,7 +18,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a record is of the span and of the slice.
+    /// Whether a record is in the span and in the slice.
     pub fn is_of_part(&self, traits: &Traits) -> bool {
         self.span.contains(traits.identity.when) && self.slice.contains(traits.identity.who)
     }

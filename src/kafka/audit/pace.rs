@@ -25,7 +25,7 @@ impl<'a> Pace<'a> {
         Self { rate, stop, progress, started: Instant::now(), read: 0, planned: 0 }
     }
 
-    /// Adds to what will be read.
+    /// Plans to read this many further offsets, in place of what was planned and is not read yet.
     pub fn plan(&mut self, offsets: u64) {
         self.planned = self.read + offsets;
     }

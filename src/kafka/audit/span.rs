@@ -104,7 +104,7 @@ impl Topics {
         for (index, topic) in topics.iter().enumerate() {
             match reader.partitions(&topic.name, Operation::Read) {
                 Ok(count) => topic.set_partitions(count),
-                // The service does without a reply topic, too.
+                // The service works without a reply topic, too.
                 Err(CommandError::NoTopic(_)) if index > FAILURES => {}
                 Err(error) => return Err(error),
             }
@@ -137,7 +137,7 @@ impl Topics {
         self.requests.total() + self.outputs.iter().map(Topic::total).sum::<u64>()
     }
 
-    /// The most partitions of a topic.
+    /// How many rounds of one partition of every topic it takes to read them all.
     pub fn rounds(&self) -> usize {
         self.all().map(|topic| topic.parts.len()).max().unwrap_or(0)
     }
@@ -210,7 +210,7 @@ impl Topics {
 fn committed(reader: &Reader, topic: &str, count: i32) -> Result<BTreeMap<i32, i64>, CommandError> {
     let committed = reader.committed(topic, &(0..count).collect::<Vec<_>>());
     let committed = committed.map_err(|error| match error {
-        // To see them needs less than to commit them.
+        // Reading them needs a lesser right than committing them, which the error names.
         CommandError::NotAllowed(right) => {
             CommandError::NotAllowed(Right { operation: Operation::Describe, ..right })
         }

@@ -44,16 +44,16 @@ pub struct Tally {
     faults: [u64; Fault::ALL.len()],
     /// The first places of each kind.
     places: [BTreeSet<Place>; Fault::ALL.len()],
-    /// Requests behind the group's position without an outcome.
+    /// Requests at or after the group's position without an outcome.
     pub in_flight: u64,
     /// Requests or outcomes that retention deleted or whose time was replaced, and outcomes whose
     /// day is not known.
     pub out_of_reach: u64,
     /// Requests of the span that the sample leaves out.
     pub sampled_out: u64,
-    /// Failures whose request was replayed, and that today's settings answer otherwise.
+    /// Failures of replayed requests, which today's settings would answer otherwise.
     pub replayed: u64,
-    /// Outcomes that another release or other rules answered, and that today's answer otherwise.
+    /// Outcomes of another release or of other rules, which today's would answer otherwise.
     pub other_release: u64,
 }
 

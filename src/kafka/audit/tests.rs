@@ -1,4 +1,5 @@
-//! Whatever a right service can produce is without faults, and every single change is found.
+//! An audit finds no fault in anything that a correct service can produce, and finds every single
+//! change of it.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};

@@ -24,7 +24,7 @@ const AFTER_TRANSACTION_MS: u64 = 30_000;
 pub struct Clients {
     settings: Settings,
     pub access: Arc<Access>,
-    /// The contents of the files of `kafka.security` for all clients from now on.
+    /// The contents of the files of `kafka.security`, for the clients that are created from now on.
     credentials: Mutex<Credentials>,
     /// How often `credentials` were replaced.
     generation: AtomicU64,
@@ -68,14 +68,14 @@ impl Clients {
         self.credentials.lock().clone()
     }
 
-    /// Makes all clients from now on with these credentials.
+    /// Clients that are created from now on get these credentials.
     pub fn renew(&self, credentials: Credentials) {
         *self.credentials.lock() = credentials;
         self.generation.fetch_add(1, Ordering::SeqCst);
     }
 
     /// The generation of the credentials that new clients get. Read it before a client is created:
-    /// if they are replaced meanwhile, the client then counts as one with the old ones.
+    /// if the credentials are replaced in between, the client counts as outdated, not as current.
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Relaxed)
     }
@@ -93,7 +93,7 @@ impl Clients {
             .set("group.id", &kafka.group_id)
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
-            // By this event the worker moves positions past the markers of transactions.
+            // At the end of a partition the worker moves its position past transaction markers.
             .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
             .set("check.crcs", "true")
@@ -105,7 +105,7 @@ impl Clients {
             // two workers and was not faster.
             .set("queued.min.messages", "10000")
             .set("queued.max.messages.kbytes", "16384")
-            // The answer to one fetch may exceed that: by so much per partition, and in total.
+            // One fetch may exceed that limit by at most these: per partition, and in total.
             .set("fetch.message.max.bytes", "262144")
             .set("fetch.max.bytes", "1048576");
         match kafka.group_protocol {
@@ -140,8 +140,8 @@ impl Clients {
         }
     }
 
-    /// How long a worker may be away from its polls, and a rebalance may wait for a member: as long
-    /// as a transaction may take, and what follows if it fails.
+    /// How long a worker may go without a poll, and a rebalance waits for a member: the time of a
+    /// transaction, and that to abort it and to replace its producer.
     ///
     /// A longer time would delay rebalances after a restart of the brokers: a group coordinator
     /// that loads its log twice does not end the sessions of dead members (Kafka 4.3.1), and each
@@ -232,8 +232,8 @@ impl Clients {
         config
             // Required by librdkafka; a reader never joins it.
             .set("group.id", self.replay_name())
-            // As for a worker: librdkafka checks that the two, or what an operator sets instead,
-            // fit each other.
+            // As for a worker, since librdkafka rejects a session timeout above the poll interval,
+            // also if an operator sets only one of them.
             .set("session.timeout.ms", kafka.session_timeout_ms.to_string())
             .set("max.poll.interval.ms", self.rebalance_timeout_ms().to_string())
             .set("statistics.interval.ms", "0")
@@ -318,8 +318,8 @@ impl Clients {
     }
 }
 
-/// Whether the files of the system's authorities have to be looked for: a bundled OpenSSL knows
-/// only its own folder, which does not exist. The two variables are OpenSSL's own.
+/// Whether librdkafka has to search for the system's CA certificates: a bundled OpenSSL looks only
+/// in its own folder, which does not exist. The two variables are OpenSSL's.
 fn has_to_find_authorities(security: &Security) -> bool {
     let is_set = ["SSL_CERT_FILE", "SSL_CERT_DIR"].iter().any(|it| std::env::var_os(it).is_some());
     cfg!(feature = "bundled-openssl")
@@ -368,7 +368,7 @@ fn with_overrides<const N: usize>(
     config
 }
 
-/// Checks a property of the operator's; the error is librdkafka's.
+/// Checks a property that an operator sets; the error is librdkafka's.
 pub fn check_property(name: &str, value: &str) -> Result<(), String> {
     match ClientConfig::new().set(name, value).create_native_config() {
         Ok(_) => Ok(()),

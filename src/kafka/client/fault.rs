@@ -37,7 +37,7 @@ pub enum Cause {
     /// Another producer uses the transactional id, or the group fenced this member.
     #[error(transparent)]
     Fenced(CallError),
-    /// The brokers aborted it, and refuse its producer as they refuse a fenced one.
+    /// The brokers aborted the transaction, and then refuse its producer like a fenced one.
     #[error("a transaction took longer than transaction.timeout.ms, and the brokers ended it: {0}")]
     TransactionTimedOut(CallError),
     #[error("another member of the group uses this kafka.instance_id")]
@@ -60,7 +60,7 @@ pub enum Cause {
     /// A transactional call failed in a way that neither a retry nor an abort repairs.
     #[error(transparent)]
     Call(CallError),
-    /// The producer's next transaction could be changed by that request.
+    /// The request could change the producer's next transaction.
     #[error("a transactional request was not answered and may still arrive")]
     RequestUnanswered,
     #[error("a transactional call did not return within its timeout")]

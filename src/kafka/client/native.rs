@@ -2,9 +2,9 @@
 //!
 //! The wrapper (rust-rdkafka 0.39) does not suffice: its `flush`, which `commit_transaction` calls
 //! too, polls in steps of 100 ms; it panics at header names that are not UTF-8; it neither shows
-//! the generation of a group's membership nor creates metadata of a group without members. At least
-//! `send_offsets` has to be called here, and the wrapper's error type cannot be created outside of
-//! it. Therefore all transactional calls are here, and their errors are [`CallError`]s.
+//! the generation of a group's membership nor creates metadata of a group without members, which
+//! `send_offsets` needs. All transactional calls are here, so that they have one type of error,
+//! [`CallError`]: the wrapper's cannot be created outside of the wrapper.
 //!
 //! The safety argument for all calls of this module:
 //! - A `*mut rd_kafka_t` comes from a `&Client`, which keeps the handle alive during the call;
@@ -161,8 +161,8 @@ pub(super) fn flush<C: ClientContext>(producer: &Client<C>, timeout: Duration) -
     unsafe { sys::rd_kafka_flush(producer.native_ptr(), millis(timeout)) == NO_ERROR }
 }
 
-/// A consumer's membership of its group at one moment. By it the brokers reject the offsets of a
-/// zombie.
+/// A consumer's membership of its group at one moment. With it the brokers recognize a zombie and
+/// reject its offsets.
 pub struct GroupMetadata(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
 
 // SAFETY: a self-contained heap object, never modified after its creation.
@@ -188,7 +188,7 @@ impl GroupMetadata {
         GroupMetadata(NonNull::new(metadata).expect("librdkafka aborts when out of memory"))
     }
 
-    /// Whether the group has given this member an id. The end of its session clears it at once.
+    /// Whether the group has given this member an id. The end of the session clears the id at once.
     pub fn is_known(&self) -> bool {
         // SAFETY: the metadata is alive and owns the text.
         let member = unsafe {

@@ -7,10 +7,11 @@
 //! which transaction of a producer epoch it belongs to (transactions version 1; KAFKA-17754), so
 //! it changes whatever transaction is open then:
 //!
-//! - An `EndTxn` ends it. A late commit publishes outcomes whose requests are processed again;
-//!   after a late abort the rest is committed, with positions whose outcomes are gone.
-//! - A `TxnOffsetCommit` adds old positions to it. The commit then sets the group back if they
-//!   arrive after newer ones, and beyond requests without an outcome if their own transaction was
+//! - An `EndTxn` ends it. A late commit publishes outcomes whose requests are processed again.
+//!   After a late abort, the rest of the transaction is committed, with positions of requests whose
+//!   outcomes were discarded.
+//! - A `TxnOffsetCommit` adds old positions to it. The commit then moves the group back if they
+//!   arrive after newer ones, or past requests without an outcome if their own transaction was
 //!   aborted.
 //! - `AddPartitionsToTxn` and `AddOffsetsToTxn` begin or widen a transaction, and thereby let the
 //!   broker accept a late `TxnOffsetCommit`.
@@ -55,8 +56,8 @@ use events::ProducerEvents;
 pub use settings::{IfUnanswered, ProducerSettings, epoch_timeout, transaction_timeout};
 use unsettled::{Ending, Place};
 
-/// How long a transactional call may take, retries included, or four fifths of
-/// `transaction.timeout.ms` if that is longer: after that the brokers abort the transaction anyway.
+/// How long a transactional call may take, retries included; four fifths of
+/// `transaction.timeout.ms` if that is longer, since soon after the brokers abort the transaction.
 const CALL_TIMEOUT: Duration = Duration::from_secs(12);
 /// The same for `init_transactions`, which waits for the end of an earlier transaction.
 const INIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -196,9 +197,8 @@ impl OutputProducer {
         self.attempt_call(client, INIT_TIMEOUT, INIT_ATTEMPT_TIMEOUT, &*self.is_stopped, &init)
     }
 
-    /// Begins a transaction unless one is open, with a new client if a request of the last one was
-    /// not answered or its markers may have been skipped. [`Self::send`] calls this by itself;
-    /// committing offsets alone requires a call.
+    /// Begins a transaction unless one is open, after [`Self::renew`]. [`Self::send`] calls this by
+    /// itself; committing offsets alone requires a call.
     pub fn begin(&mut self) -> Result<(), Fault> {
         if self.calls.is_some() && !matches!(self.transaction, Transaction::Open) {
             self.renew()?;
@@ -209,9 +209,10 @@ impl OutputProducer {
                 self.holds = unsettled.holds_any();
             }
             // The coordinator may still restart before this transaction reaches it, and skip
-            // markers of the last one, which this one must then not end.
-            let is_held_back = self.settings.if_unanswered == IfUnanswered::Replace;
-            let losses = is_held_back.then_some(self.losses);
+            // markers of the last one. The markers of this transaction would then end the last one
+            // too, perhaps in the other way, so this transaction must not reach the coordinator.
+            let can_settle = self.settings.if_unanswered == IfUnanswered::Replace;
+            let losses = can_settle.then_some(self.losses);
             native::begin_transaction(self.client.client(), losses)
                 .map_err(|error| self.fault(error))?;
             self.transaction = Transaction::Open;
@@ -223,8 +224,8 @@ impl OutputProducer {
         Ok(())
     }
 
-    /// Between two transactions: a new client if a request of the last one was not answered or its
-    /// markers may have been skipped.
+    /// Between two transactions: replaces the client if a request of the last transaction was not
+    /// answered or its markers may have been skipped.
     pub fn renew(&mut self) -> Result<(), Fault> {
         while self.must_renew() {
             self.replace_client()?;
@@ -338,8 +339,8 @@ impl OutputProducer {
         Ok(self.events().take_refused())
     }
 
-    /// Commits the records sent since the last commit together with `positions`. By `membership`
-    /// the group rejects the commit of a zombie.
+    /// Commits the records sent since the last commit together with `positions`. The group rejects
+    /// the commit of a zombie because of its `membership`.
     pub fn commit(
         &mut self,
         positions: Offsets,
@@ -381,8 +382,8 @@ impl OutputProducer {
 
     /// Notes that the open transaction was aborted, if the brokers received records of it.
     ///
-    /// If they received none, the transaction before it is still the one that may lack markers.
-    /// That one may have been committed: to settle it by an abort would discard its outcomes.
+    /// If they received none, the transaction before it is still the last one that may lack
+    /// markers. It may have been committed: settling it by an abort would discard its outcomes.
     fn note_aborted(&self) {
         if !matches!(self.transaction, Transaction::Open) {
             return;

@@ -55,7 +55,7 @@ pub fn refusals(settings: &Settings) -> Vec<String> {
     reasons
 }
 
-/// So that nothing is sent.
+/// The same properties without brokers, so that nothing is sent.
 fn without_brokers(mut config: ClientConfig) -> ClientConfig {
     config.remove("bootstrap.servers");
     config

@@ -90,7 +90,8 @@ impl Sender {
             group: name.clone(),
             worker: 0,
             metrics: None,
-            // A new client would fence a later replay, which only the transactional id can decide.
+            // A new client would fence a replay that began later. Among replays, only the
+            // transactional id decides who may commit.
             if_unanswered: IfUnanswered::Fail,
             reach: {
                 let requests = c_string(&topic.requests)?;

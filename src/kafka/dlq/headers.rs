@@ -26,7 +26,7 @@ const NAMES: [&str; 7] = [TOPIC, PARTITION, OFFSET, GROUP, MESSAGE, REASON, ORIG
 /// The header that names the version, the region data and the rules by which an outcome was judged.
 pub const JUDGED_BY: &CStr = c"nik-judged-by";
 
-/// The maximum length of these values, in bytes; the original may be longer.
+/// The maximum length of the headers' values, in bytes; only the original may be longer.
 const MAX_VALUE_BYTES: usize = 256;
 /// The bytes that a record takes beside its key, value and headers: lengths, attributes, the batch
 /// header.

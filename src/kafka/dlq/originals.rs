@@ -41,7 +41,7 @@ pub enum OriginalLocation {
     OtherTopic,
 }
 
-/// Reads originals. This is fast in the order of their positions.
+/// Reads originals; fast if they are read in the order of their positions.
 pub struct Originals {
     reader: Reader,
     /// The requests topic, the only one that is read.
@@ -66,7 +66,7 @@ impl Originals {
         })
     }
 
-    /// Where an original is that cannot be read.
+    /// Whether an original that cannot be read is gone or in another topic.
     fn unread(&self, dead_letter: &DeadLetter) -> OriginalLocation {
         if dead_letter.request.topic == self.topic {
             OriginalLocation::Gone

@@ -147,8 +147,8 @@ impl Progress {
         next
     }
 
-    /// The progress after a run up to `end` whose choice leaves out the first dead letter. No other
-    /// run with this choice needs longer metadata.
+    /// The progress with the longest metadata that a run with this choice up to `end` can need:
+    /// that of a run that leaves out the first dead letter.
     pub fn with_gaps_until(&self, end: i64, choice: &Choice) -> Self {
         let start = self.committed;
         self.advanced(start, Cursor { done_below: start, next: end }, choice)

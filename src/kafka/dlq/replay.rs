@@ -81,7 +81,7 @@ pub fn replay(
 ) -> Result<ReplaySummary, DlqError> {
     let partitions = topic.choose(&options.partitions, &options.places)?;
     let request_partitions = match options.dismiss {
-        Some(_) => 0,
+        Some(_) => 0, // a dismissal sends nothing
         None => topic.reader.partitions(&topic.requests, Operation::Write)?,
     };
     // The producer is created first: it aborts the transaction of a replay that crashed, and fences

@@ -22,7 +22,7 @@ use crate::kafka::client::native::fetched_high_watermark;
 
 /// How many offsets before the end the first step begins.
 const FIRST_STEP: i64 = 64;
-/// How much further back each next step begins.
+/// By which factor each next step begins further before the end.
 const STEP_FACTOR: i64 = 16;
 /// How far before the end [`LedgerReader::recent`] looks: some minutes of one writer, which are
 /// read within a second.
@@ -35,8 +35,8 @@ const POLL: Duration = Duration::from_millis(20);
 pub struct Found {
     /// The latest committed entry.
     pub entry: Option<Entry>,
-    /// Whether something was written after what was read, which may be an entry of the group. Its
-    /// transaction is open, or was a moment ago.
+    /// Whether records follow what was read, and may hold an entry of the group: their transaction
+    /// is open, or was a moment ago.
     pub is_hidden: bool,
 }
 
@@ -51,6 +51,7 @@ pub struct LedgerReader {
 /// The part of a partition that is read in one step.
 struct Step {
     from: i64,
+    /// No step begins before this offset.
     low: i64,
     /// The last stable offset.
     end: i64,
@@ -99,7 +100,7 @@ impl LedgerReader {
         self.find(partitions, i64::MAX, |_| true, timeout)
     }
 
-    /// The latest entry that `is_wanted` among those at the end of a partition.
+    /// The latest entry that `is_wanted` accepts among those at the end of a partition.
     pub fn recent(
         &self,
         partition: i32,
@@ -110,7 +111,7 @@ impl LedgerReader {
         Ok(found.into_values().next().and_then(|it| it.entry))
     }
 
-    /// The latest entry that `is_wanted` among the last `most` offsets of each partition.
+    /// The latest entry that `is_wanted` accepts among the last `most` offsets of each partition.
     fn find(
         &self,
         partitions: &[i32],
@@ -209,7 +210,7 @@ impl LedgerReader {
         Ok(self.client.fetch_watermarks(topic, partition, timeout)?.1)
     }
 
-    /// Closes the client in the background: that waits for its brokers.
+    /// Closes the client in the background, since closing waits for the brokers.
     pub fn close(self) {
         finishes_within(Duration::ZERO, move || drop(self));
     }

@@ -1,4 +1,4 @@
-//! The three topics: created if they are missing, verified if they exist.
+//! The topics of the service: created if they are missing, verified if they exist.
 
 pub mod admin;
 pub mod verify;

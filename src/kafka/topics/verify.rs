@@ -168,7 +168,7 @@ const RECORD_CHECKS: [Check; 13] = [
     }),
     warning("compression.type", |it| {
         let kind = it.topic.config.get("compression.type")?;
-        // It bounds what a batch unpacks to.
+        // Without compression in the topic, its limit bounds what a batch unpacks to.
         let is_bound = kind == "uncompressed" && it.role == Some(Role::Requests);
         let is_fine = kind == "producer" || is_bound;
         when(!is_fine, "the brokers compress all records again; expected producer")

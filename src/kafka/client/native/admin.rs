@@ -13,8 +13,9 @@ use super::{NO_ERROR, millis};
 
 /// Sends a request and reads its result.
 ///
-/// # Safety `client` is alive. `send` sends one request of this kind with the options and to the
-/// queue that it gets; `read` reads its result from an event that is alive.
+/// # Safety
+/// `client` is alive. `send` sends one request of this kind with the options and to the queue that
+/// it gets; `read` reads its result from an event that is alive.
 pub(super) unsafe fn ask<T>(
     client: *mut sys::rd_kafka_t,
     kind: sys::rd_kafka_admin_op_t,

@@ -2,8 +2,8 @@
 //! The safety argument is that of [`super`]; librdkafka calls the callbacks only on the thread that
 //! polls or closes the consumer.
 //!
-//! rust-rdkafka's own consumer has no batch call and answers rebalances inside of it; it reports a
-//! batch that cannot be read without its partition and offset.
+//! rust-rdkafka's own consumer fetches one record at a time, answers rebalances inside of its poll,
+//! and reports a batch that cannot be read without its partition and offset.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -29,7 +29,7 @@ const CLOSE_POLL: Duration = Duration::from_millis(100);
 
 /// How many messages one call of librdkafka returns at most.
 const CALL_MESSAGES: usize = 32;
-/// About the limits of what is fetched at once. Larger ones would only delay the answer to a
+/// Approximate limits of what is fetched at once. Larger ones would only delay the answer to a
 /// rebalance.
 const BATCH_MESSAGES: usize = 256;
 const BATCH_BYTES: usize = 1024 * 1024;
@@ -60,7 +60,8 @@ pub struct ConsumeError {
     pub text: String,
 }
 
-/// Whether librdkafka cannot read a batch, which it reports once each time that it gets there.
+/// Whether the code means that librdkafka cannot read a batch. It reports the batch once each time
+/// that it reaches it.
 pub fn is_unreadable(code: Code) -> bool {
     matches!(
         code,
@@ -95,7 +96,7 @@ impl Drop for Owned {
     }
 }
 
-/// What was fetched and not handed out.
+/// A record, or what was reported in place of records, that was fetched and not handed out.
 pub struct Dropped {
     pub position: Position,
     /// False for a batch that cannot be read, and for the end of the partition.
@@ -355,7 +356,10 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
     pub fn add_to_assignment(&self, partitions: &Offsets) -> Result<(), KafkaError> {
         // SAFETY: see the module's argument; the list is only read; the error is ours.
         unsafe {
-            owned(sys::rd_kafka_incremental_assign(self.client.native_ptr(), partitions.as_ptr()))
+            checked_error(sys::rd_kafka_incremental_assign(
+                self.client.native_ptr(),
+                partitions.as_ptr(),
+            ))
         }
         .map_err(|code| KafkaError::Subscription(code.to_string()))
     }
@@ -363,7 +367,10 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
     pub fn remove_from_assignment(&self, partitions: &Offsets) -> Result<(), KafkaError> {
         // SAFETY: see the module's argument; the list is only read; the error is ours.
         unsafe {
-            owned(sys::rd_kafka_incremental_unassign(self.client.native_ptr(), partitions.as_ptr()))
+            checked_error(sys::rd_kafka_incremental_unassign(
+                self.client.native_ptr(),
+                partitions.as_ptr(),
+            ))
         }
         .map_err(|code| KafkaError::Subscription(code.to_string()))
     }
@@ -391,7 +398,7 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
         // SAFETY: see the module's argument; results are written into the list, which outlives the
         // call; the error is ours.
         let done = unsafe {
-            owned(sys::rd_kafka_seek_partitions(
+            checked_error(sys::rd_kafka_seek_partitions(
                 self.client.native_ptr(),
                 partitions.as_ptr(),
                 millis(timeout),
@@ -435,7 +442,9 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
         self.fetched.borrow_mut().clear();
         // SAFETY: see the module's argument; the error is ours.
         unsafe {
-            if owned(sys::rd_kafka_consumer_close_queue(native, self.queue.0.as_ptr())).is_ok() {
+            if checked_error(sys::rd_kafka_consumer_close_queue(native, self.queue.0.as_ptr()))
+                .is_ok()
+            {
                 while sys::rd_kafka_consumer_closed(native) == 0 {
                     drop(self.poll(CLOSE_POLL));
                     answer(self);
@@ -453,7 +462,7 @@ fn checked(code: sys::rd_kafka_resp_err_t) -> Result<(), Code> {
 ///
 /// # Safety
 /// `error` is null or ours.
-unsafe fn owned(error: *mut sys::rd_kafka_error_t) -> Result<(), Code> {
+unsafe fn checked_error(error: *mut sys::rd_kafka_error_t) -> Result<(), Code> {
     if error.is_null() {
         return Ok(());
     }

@@ -50,8 +50,8 @@ impl Headers {
     pub fn copy_of(message: &impl NativeMessage) -> Option<Self> {
         unparsed(message)?; // librdkafka would allocate memory even for a message without headers
         let mut headers = ptr::null_mut();
-        // SAFETY: the message is alive. It gives its parsed headers to us, which nothing else here
-        // refers to, and would parse them again.
+        // SAFETY: the message is alive and passes ownership of its parsed headers to us; nothing
+        // else here refers to them. Another call would parse them again.
         let found =
             unsafe { sys::rd_kafka_message_detach_headers(message.native(), &raw mut headers) };
         if found == NO_ERROR { NonNull::new(headers).map(Headers) } else { None }
@@ -93,7 +93,7 @@ pub fn each_header(message: &impl NativeMessage, mut visit: impl FnMut(&[u8], Op
     let Some(headers) = unparsed(message) else {
         return;
     };
-    // As in librdkafka, headers of which a part cannot be read do not count.
+    // As in librdkafka, if a part of the headers cannot be read, none of them count.
     if headers.clone().all(|header| header.is_some()) {
         headers.flatten().for_each(|(name, value)| visit(name, value));
     }
@@ -110,8 +110,8 @@ fn unparsed(message: &impl NativeMessage) -> Option<Unparsed<'_>> {
     Unparsed::new(bytes?)
 }
 
-/// Headers as they are in a record: their number, then of each the name and the value, both after
-/// their lengths. A part that cannot be read gives `None`.
+/// Headers as they are in a record: their number, then the name and the value of each, both with
+/// their length before them. A part that cannot be read gives `None`.
 #[derive(Clone)]
 struct Unparsed<'a> {
     bytes: &'a [u8],
@@ -144,8 +144,7 @@ impl<'a> Iterator for Unparsed<'a> {
     }
 }
 
-/// Takes a number of variable length: seven bits in each byte, the lowest first, with the sign in
-/// the lowest of all.
+/// Takes a zigzag-encoded varint from the start of `bytes`.
 fn number(bytes: &mut &[u8]) -> Option<i64> {
     let mut number = 0;
     for shift in (0..64).step_by(7) {

@@ -36,7 +36,7 @@ impl From<Position> for Entry {
 /// Partitions of one topic with their offsets.
 pub struct Offsets(NonNull<sys::rd_kafka_topic_partition_list_t>);
 
-// SAFETY: a self-contained heap object; calls that write into it take it from one thread.
+// SAFETY: a self-contained heap object; only one thread makes calls that write into it.
 unsafe impl Send for Offsets {}
 // SAFETY: as for `Send`.
 unsafe impl Sync for Offsets {}

@@ -178,7 +178,7 @@ unsafe extern "C" fn on_new<C: ProducerCallbacks>(
     }
 }
 
-/// `error` is the transport's: an answer that is an error of the broker arrives without one.
+/// `error` is that of the connection. A broker's answer has none, even if its content is an error.
 unsafe extern "C" fn on_response<C: ProducerCallbacks>(
     client: *mut sys::rd_kafka_t,
     _: i32,

@@ -1,7 +1,8 @@
-/* Three steps of a transaction that librdkafka's public interface lacks: to ask how the last one
- * ended, and to let one reach a partition and a group without writing to them.
+/* Steps of a transaction that librdkafka's public interface lacks: to ask how the last one ended,
+ * to add a partition or a group without writing to it, to raise the producer epoch by an abort, and
+ * to watch the connection to the coordinator.
  *
- * They call librdkafka's internal functions, so they belong to the version in third_party. */
+ * This file calls librdkafka's internal functions, so it must match the version in third_party. */
 
 #include "rdkafka_int.h"
 #include "rdkafka_coord.h"
@@ -24,8 +25,8 @@ struct call {
         char state[32];
 };
 
-/* Runs `op` on librdkafka's main thread, which alone may look for coordinators and count requests,
- * and waits for the answer, whose handler runs on this thread. */
+/* Runs `op` on librdkafka's main thread, the only one that may look for coordinators and count
+ * requests. Waits for the answer, whose handler runs on the calling thread. */
 static rd_kafka_resp_err_t
 call_run(rd_kafka_t *rk, rd_kafka_op_cb_t *op, struct call *call, int timeout_ms) {
         rd_ts_t deadline   = rd_timeout_init(timeout_ms);
@@ -151,8 +152,8 @@ nik_describe_transaction(rd_kafka_t *rk, char *state, size_t size, int timeout_m
  * Partitions without a record.
  */
 
-/* Adds a partition to the open transaction. The request follows: see nik_awaits_partitions and
- * nik_transaction_error. */
+/* Adds a partition to the open transaction. librdkafka sends the request later:
+ * nik_awaits_partitions shows whether it was answered, nik_transaction_error whether it failed. */
 rd_kafka_error_t *
 nik_add_partition(rd_kafka_t *rk, const char *name, int32_t partition, int timeout_ms) {
         const struct rd_kafka_metadata *metadata;
@@ -256,17 +257,18 @@ rd_kafka_error_t *nik_add_group(rd_kafka_t *rk, const char *group, int timeout_m
         return failed(err);
 }
 
-/* The abort of the open transaction gets a new producer epoch. librdkafka does not do so after a
- * broker refused a batch: then the sequence numbers have a gap, and the next transaction fails. */
+/* Makes the abort of the open transaction raise the producer epoch. librdkafka does not do so after
+ * a broker refused a batch: the sequence numbers then have a gap, and the next transaction fails.
+ */
 void nik_renumber(rd_kafka_t *rk) {
         rd_kafka_wrlock(rk);
         rk->rk_eos.txn_requires_epoch_bump = rd_true;
         rd_kafka_wrunlock(rk);
 }
 
-/* `losses` is an earlier result of nik_coordinator_losses. If the connection is lost again before the
- * next transaction reaches the coordinator, that can only be aborted. Any connection will do if
- * `losses` is negative. */
+/* `losses` is an earlier result of nik_coordinator_losses. If the connection is lost again before
+ * the next transaction reaches the coordinator, the transaction can only be aborted. Any connection
+ * will do if `losses` is negative. */
 void nik_require_connection(rd_kafka_t *rk, int losses) {
         rk->rk_eos.txn_coord_conn = losses < 0 ? 0 : losses + 1;
 }

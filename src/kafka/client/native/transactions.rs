@@ -90,13 +90,13 @@ pub fn add_group<C: ClientContext>(
     })
 }
 
-/// Sets for the next transaction what [`super::begin_transaction`] says of `losses`.
+/// Sets the `losses` of the next transaction, see [`super::begin_transaction`].
 pub(super) fn require_connection<C: ClientContext>(producer: &Client<C>, losses: Option<i32>) {
     // SAFETY: see the module's argument.
     unsafe { nik_require_connection(producer.native_ptr(), losses.unwrap_or(-1)) }
 }
 
-/// The abort of the open transaction gets a new producer epoch: a broker refused some of its
+/// Makes the abort of the open transaction raise the producer epoch: a broker refused some of its
 /// records, so the sequence numbers have a gap.
 pub fn renumber<C: ClientContext>(producer: &Client<C>) {
     // SAFETY: see the module's argument.

@@ -1,7 +1,7 @@
 //! The watermarks of partitions. The safety argument is that of [`super`].
 //!
-//! rust-rdkafka 0.39 asks for one partition at a time, with `read_committed` for the last stable
-//! offset instead of the end, and does not show what librdkafka has cached.
+//! rust-rdkafka 0.39 asks for one partition at a time, gets the last stable offset instead of the
+//! end in a `read_committed` client, and does not show what librdkafka has cached.
 
 use std::ffi::CStr;
 use std::slice;

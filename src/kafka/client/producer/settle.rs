@@ -2,17 +2,19 @@
 //!
 //! If a partition has no leader when a transaction ends, the transaction coordinator treats the
 //! partition as deleted: it skips the marker and completes the transaction (Kafka 4.3.1,
-//! `TransactionMarkerChannelManager`: "likely deleted already"). A broker that restarts does so
-//! before it knows its leaders. Records without a marker stay open: readers and the group's
-//! positions stop before them, and the producer's next transaction would decide about them.
+//! `TransactionMarkerChannelManager`: "likely deleted already"). A coordinator that has just
+//! restarted does the same before it knows the leaders. Records without a marker stay open: readers
+//! and the group's positions stop before them, and the producer's next transaction would commit or
+//! abort them.
 //!
 //! Another transaction of the same id that reaches the same partitions and ends in the same way
-//! writes the markers that are missing, and changes nothing elsewhere. It holds no record, which a
-//! commit would make visible.
+//! writes the markers that are missing, and changes nothing elsewhere. It holds no records, so its
+//! commit makes nothing else visible.
 //!
 //! While a partition has no leader (a full disk, a broker that is away), its markers would be
-//! skipped again, so it is held: no transaction reaches it until it has a leader, and the
-//! transaction that wrote to it was ended again there (see [`unsettled`](super::unsettled)).
+//! skipped again, so the partition is held: no other transaction reaches it until it has a leader
+//! and the transaction that wrote to it was ended there again (see
+//! [`unsettled`](super::unsettled)).
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
@@ -32,12 +34,12 @@ use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, transactions};
 use crate::kafka::security::acl::{Operation, Right};
 
-/// How often the coordinator's confirmation of partitions is looked for.
+/// How often to check whether the coordinator has confirmed the partitions.
 const CONFIRMATION_INTERVAL: Duration = Duration::from_millis(2);
-/// How often partitions are asked for that are not known yet.
+/// How often to ask for the partitions that transactions may reach while they are not known yet.
 const REACH_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long closing the producer of another's transactional id may take.
+/// How long closing a producer that took over a transactional id may take.
 const TAKEN_OVER_CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl OutputProducer {
@@ -66,9 +68,9 @@ impl OutputProducer {
         transactions::coordinator_losses(self.client.client())
     }
 
-    /// Asks the coordinator how the last transaction ended, unless this process knows: a late
-    /// request may have begun another transaction since. A new producer of the id would make the
-    /// coordinator forget it.
+    /// Asks the coordinator how the last transaction ended, before a new producer of the id makes
+    /// it forget that. If this process knows, it does not ask: a late request may have begun
+    /// another transaction since.
     pub(super) fn look_back(&self, client: &Arc<OutputClient>) -> Result<(), Fault> {
         if self.calls.is_none() || self.settings.unsettled.lock().last.is_some() {
             return Ok(());
@@ -108,7 +110,7 @@ impl OutputProducer {
         }
     }
 
-    /// After an abort: ends the transaction again in these partitions, if it is the last one.
+    /// Ends the last transaction again in these partitions, if it was aborted.
     pub fn settle_aborted(&mut self, reach: impl IntoIterator<Item = Place>) -> Result<(), Fault> {
         let is_aborted = self.settings.unsettled.lock().last == Some(Ending::Abort);
         if is_aborted { self.settle(reach) } else { Ok(()) }
@@ -205,7 +207,7 @@ impl OutputProducer {
 
     fn end_again(&self, ending: Ending, reach: &[Place]) -> Result<(), Fault> {
         self.end_in(ending, reach).map_err(|fault| match fault {
-            // A worker would abort its epoch, and there is none.
+            // For `Abort` a worker would abort its epoch, but none is open.
             Fault::Abort(cause) => Cause::NotSettled(cause.to_string()).into(),
             fault => fault,
         })?;

@@ -47,7 +47,7 @@ pub type Leaderless = Box<dyn Fn() -> Vec<Place> + Send>;
 /// transaction ended.
 pub type Unsettled = Arc<Mutex<Endings>>;
 
-/// How the transactions of an id ended that are not settled yet.
+/// How those transactions of an id ended that are not settled yet.
 #[derive(Debug, Default)]
 pub struct Endings {
     /// How the last one ended; `None`: it is settled, or only the coordinator may know.
@@ -60,7 +60,7 @@ pub struct Endings {
 }
 
 impl Endings {
-    /// The next transaction begins.
+    /// Notes that the next transaction begins.
     pub fn begin(&mut self) {
         (self.last, self.written) = (None, None);
     }
@@ -75,7 +75,7 @@ impl Endings {
         }
     }
 
-    /// These partitions have no leader.
+    /// Notes that these partitions have no leader.
     pub fn hold(&mut self, leaderless: impl IntoIterator<Item = Place>) {
         for place in leaderless {
             let ending = self.ending_at(&place);
@@ -97,7 +97,7 @@ impl Endings {
         held.map(|(place, _)| place.clone()).collect()
     }
 
-    /// The transactions were ended again in these partitions.
+    /// Notes that the transactions were ended again in these partitions.
     pub fn release(&mut self, places: &[Place]) {
         self.held.retain(|place, _| !places.contains(place));
     }
@@ -136,7 +136,7 @@ mod tests {
         let written = Some([place(2)].into());
         (endings.last, endings.written) = (Some(Ending::Abort), written);
         endings.hold((0..3).map(place));
-        // The later commits reach others.
+        // A later commit changes nothing where an ending is held already.
         endings.begin();
         endings.last = Some(Ending::Commit);
         endings.hold((0..4).map(place));
