@@ -41,7 +41,7 @@ impl Brokers {
 
     /// kill -9.
     pub fn kill(&mut self, random: &mut ChaCha8Rng) -> bool {
-        self.hurt("broker kill -9", random, |cluster, node, until| {
+        self.apply("broker kill -9", random, |cluster, node, until| {
             cluster.kill(node);
             Fault::Down(node, until)
         })
@@ -49,7 +49,7 @@ impl Brokers {
 
     /// A clean stop.
     pub fn stop(&mut self, random: &mut ChaCha8Rng) -> bool {
-        self.hurt("broker stopped", random, |cluster, node, until| {
+        self.apply("broker stopped", random, |cluster, node, until| {
             cluster.stop(node);
             Fault::Down(node, until)
         })
@@ -57,24 +57,24 @@ impl Brokers {
 
     /// SIGSTOP for longer than the controller waits for a broker.
     pub fn freeze(&mut self, random: &mut ChaCha8Rng) -> bool {
-        self.hurt("broker frozen", random, |cluster, node, until| {
+        self.apply("broker frozen", random, |cluster, node, until| {
             cluster.pause(node);
             Fault::Frozen(node, until + Duration::from_secs(4))
         })
     }
 
-    fn hurt(
+    fn apply(
         &mut self,
         what: &'static str,
         random: &mut ChaCha8Rng,
-        deed: impl FnOnce(&mut KafkaCluster, usize, Instant) -> Fault,
+        event: impl FnOnce(&mut KafkaCluster, usize, Instant) -> Fault,
     ) -> bool {
         if !self.healthy() {
             return false;
         }
         let node = random.random_range(1..=self.count);
         let until = Instant::now() + Duration::from_millis(random.random_range(0..6_000));
-        self.fault = deed(&mut self.cluster, node, until);
+        self.fault = event(&mut self.cluster, node, until);
         *self.counts.entry(what).or_default() += 1;
         true
     }
@@ -113,7 +113,7 @@ impl Brokers {
     }
 
     /// Waits until all brokers work.
-    pub fn heal(&mut self) {
+    pub fn recover(&mut self) {
         let begun = Instant::now();
         while !self.healthy() {
             assert!(begun.elapsed() < RECOVERY_TIMEOUT, "a broker does not come back");

@@ -31,17 +31,17 @@ pub enum Membership {
 /// Faults and events, by name.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-/// All instances: three permanent ones, guests that join and leave, and zombies whose names were
-/// taken.
+/// All instances: three permanent ones, temporary ones that join and leave, and zombies whose names
+/// were taken.
 pub struct Fleet {
     members: Vec<Member>,
     settings: ProgramSettings,
     membership: Membership,
-    guests: u32,
+    temporary: u32,
     logs: PathBuf,
     pub counts: Counts,
     /// What no instance should have done, in words.
-    pub misdeeds: Vec<String>,
+    pub unexpected: Vec<String>,
 }
 
 struct Member {
@@ -49,7 +49,7 @@ struct Member {
     settings: ProgramSettings,
     state: State,
     stays: bool,
-    /// When a guest leaves.
+    /// When a temporary member leaves.
     leaves_at: Option<Instant>,
     may_be_fenced_until: Option<Instant>,
 }
@@ -80,10 +80,10 @@ impl Fleet {
             members: Vec::new(),
             settings,
             membership,
-            guests: 0,
+            temporary: 0,
             logs,
             counts: Counts::new(),
-            misdeeds: Vec::new(),
+            unexpected: Vec::new(),
         };
         for name in ["a", "b", "c"] {
             let settings = fleet.settings_of(name);
@@ -138,7 +138,7 @@ impl Fleet {
     }
 
     // A permanent member that runs, if there is one.
-    fn victim(
+    fn pick(
         &mut self,
         random: &mut ChaCha8Rng,
         eligible: impl Fn(&Member) -> bool,
@@ -161,7 +161,7 @@ impl Fleet {
     /// Kills a permanent member with SIGKILL; it is restarted at once, during its session or after
     /// it. Returns false if no permanent member runs, as do the faults below.
     pub fn kill(&mut self, random: &mut ChaCha8Rng) -> bool {
-        let Some(index) = self.victim(random, |_| true) else {
+        let Some(index) = self.pick(random, |_| true) else {
             return false;
         };
         let pause = [0, 500, 2_000, 8_000][random.random_range(0..4)];
@@ -187,13 +187,13 @@ impl Fleet {
     }
 
     /// SIGSTOP for less than the session.
-    pub fn blink(&mut self, random: &mut ChaCha8Rng) -> bool {
+    pub fn pause_briefly(&mut self, random: &mut ChaCha8Rng) -> bool {
         let ms = random.random_range(500..3_000);
         self.pause(random, "instance frozen for a moment", ms)
     }
 
     fn pause(&mut self, random: &mut ChaCha8Rng, what: &'static str, ms: u64) -> bool {
-        let Some(index) = self.victim(random, |_| true) else {
+        let Some(index) = self.pick(random, |_| true) else {
             return false;
         };
         let program = self.take(index, State::Down(Instant::now()));
@@ -205,7 +205,7 @@ impl Fleet {
 
     /// SIGTERM and a restart.
     pub fn restart(&mut self, random: &mut ChaCha8Rng) -> bool {
-        let Some(index) = self.victim(random, |_| true) else {
+        let Some(index) = self.pick(random, |_| true) else {
             return false;
         };
         self.leave(index);
@@ -223,10 +223,10 @@ impl Fleet {
 
     /// Freezes a static member and replaces it under its name, as an orchestrator does; then the
     /// old one resumes.
-    pub fn usurp(&mut self, random: &mut ChaCha8Rng) -> bool {
+    pub fn replace_static(&mut self, random: &mut ChaCha8Rng) -> bool {
         let membership = self.membership;
-        let Some(index) = self
-            .victim(random, |member| membership == Membership::Static && !member.may_be_fenced())
+        let Some(index) =
+            self.pick(random, |member| membership == Membership::Static && !member.may_be_fenced())
         else {
             return false;
         };
@@ -243,14 +243,14 @@ impl Fleet {
     }
 
     /// Two instances join, and soon leave: stopped or killed.
-    pub fn storm(&mut self, random: &mut ChaCha8Rng) -> bool {
+    pub fn join_briefly(&mut self, random: &mut ChaCha8Rng) -> bool {
         for _ in 0..2 {
-            self.guests += 1;
-            let name = format!("guest-{}", self.guests);
+            self.temporary += 1;
+            let name = format!("temporary-{}", self.temporary);
             let (settings, stay) = (self.settings_of(&name), random.random_range(1_000..8_000));
             let program = settings.run();
             self.add(&name, settings, State::Up(program), Some(in_ms(stay)));
-            self.count("guest joined and left");
+            self.count("temporary instance joined and left");
         }
         true
     }
@@ -301,7 +301,7 @@ impl Fleet {
             self.count("fenced instance exited (75)");
         } else {
             let name = &self.members[index].name;
-            self.misdeeds.push(format!(
+            self.unexpected.push(format!(
                 "{name} exited unasked with {code}:\n{}",
                 last_lines(&program.stderr())
             ));
@@ -315,7 +315,7 @@ impl Fleet {
         if code != Some(0) && !fenced {
             let (name, took) = (&self.members[index].name, since.elapsed());
             let words = last_lines(&program.stderr());
-            self.misdeeds.push(format!(
+            self.unexpected.push(format!(
                 "{name} ended with {code:?} after {took:?} when asked to stop:\n{words}"
             ));
         }
@@ -339,7 +339,7 @@ impl Fleet {
     }
 
     /// Waits until the permanent members run and all others are gone.
-    pub fn heal(&mut self, random: &mut ChaCha8Rng) {
+    pub fn recover(&mut self, random: &mut ChaCha8Rng) {
         let now = Instant::now();
         for index in 0..self.members.len() {
             match &mut self.members[index] {
@@ -356,7 +356,7 @@ impl Fleet {
             assert!(
                 now.elapsed() < RECOVERY_TIMEOUT,
                 "an instance does not come back: {}",
-                self.misdeeds.join("\n\n")
+                self.unexpected.join("\n\n")
             );
             for member in self.members.iter_mut().filter(|member| !member.stays) {
                 member.leaves_at = Some(now);

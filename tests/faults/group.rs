@@ -61,7 +61,7 @@ pub struct Audit {
     /// Failures whose headers name another record than their request.
     misplaced: usize,
     drained: Option<Duration>,
-    misdeeds: Vec<String>,
+    unexpected: Vec<String>,
 }
 
 impl Group {
@@ -107,7 +107,7 @@ impl Group {
     pub fn finish(mut self, cluster: &KafkaCluster, seed: u64) -> Audit {
         let random = &mut ChaCha8Rng::seed_from_u64(seed);
         let sent = self.load.finish().len();
-        self.fleet.heal(random);
+        self.fleet.recover(random);
         let drained = drain(&self.stage, cluster, &mut self.fleet, random);
         self.fleet.stop();
         let [_, results, failures] = self.stage.topics();
@@ -135,7 +135,7 @@ impl Group {
             audited: audited(&self.stage.default_settings()),
             misplaced,
             drained,
-            misdeeds: self.fleet.misdeeds,
+            unexpected: self.fleet.unexpected,
         }
     }
 }
@@ -198,7 +198,7 @@ impl Audit {
     /// outcomes may be in other ones than their requests.
     pub fn complaints(&self, has_grown: bool) -> Vec<String> {
         let Self { differences: it, .. } = self;
-        let mut complaints = self.misdeeds.clone();
+        let mut complaints = self.unexpected.clone();
         for (count, what) in [
             (self.unsent, "requests that the load itself lost"),
             (it.lost, "requests without an outcome"),
@@ -240,7 +240,7 @@ impl Display for Audit {
             ("doubled", it.doubled),
             ("wrong", it.wrong),
             ("out of order", it.unordered),
-            ("unexpected ends", self.misdeeds.len()),
+            ("unexpected ends", self.unexpected.len()),
         ] {
             writeln!(f, "{what:<40} {count:>9}")?;
         }

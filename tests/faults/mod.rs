@@ -31,13 +31,13 @@ const RECOVERY_TIMEOUT: Duration = Duration::from_mins(2);
 const PAUSE_MS: std::ops::Range<u64> = 250..2_500;
 
 #[derive(Clone, Copy)]
-enum Deed {
+enum Event {
     Kill,
     Freeze,
-    Blink,
+    PauseBriefly,
     Restart,
-    Usurp,
-    Storm,
+    ReplaceStatic,
+    JoinBriefly,
     Burst,
     StopBroker,
     KillBroker,
@@ -47,24 +47,24 @@ enum Deed {
 
 /// The faults of one round. Each round performs them in a random order, so that a short run has
 /// every kind.
-const DECK: [Deed; 17] = [
-    Deed::Kill,
-    Deed::Kill,
-    Deed::Kill,
-    Deed::Freeze,
-    Deed::Freeze,
-    Deed::Blink,
-    Deed::Restart,
-    Deed::Restart,
-    Deed::Usurp,
-    Deed::Storm,
-    Deed::Storm,
-    Deed::Burst,
-    Deed::StopBroker,
-    Deed::KillBroker,
-    Deed::KillBroker,
-    Deed::FreezeBroker,
-    Deed::Grow,
+const ROUND: [Event; 17] = [
+    Event::Kill,
+    Event::Kill,
+    Event::Kill,
+    Event::Freeze,
+    Event::Freeze,
+    Event::PauseBriefly,
+    Event::Restart,
+    Event::Restart,
+    Event::ReplaceStatic,
+    Event::JoinBriefly,
+    Event::JoinBriefly,
+    Event::Burst,
+    Event::StopBroker,
+    Event::KillBroker,
+    Event::KillBroker,
+    Event::FreezeBroker,
+    Event::Grow,
 ];
 
 /// The short form, with a new seed each time. It runs on three brokers: where all replicas of a
@@ -113,17 +113,17 @@ fn run(time: Duration, seed: u64, count: usize, rate: u32, logs: &Path) {
     }
 
     let end = Instant::now() + time;
-    let mut deck: Vec<Deed> = Vec::new();
+    let mut round: Vec<Event> = Vec::new();
     let mut next = Instant::now();
     while Instant::now() < end {
-        if deck.is_empty() {
-            deck = DECK.to_vec();
-            deck.shuffle(&mut random);
+        if round.is_empty() {
+            round = ROUND.to_vec();
+            round.shuffle(&mut random);
         }
         if Instant::now() >= next {
-            let deed = deck.pop().expect("dealt");
-            // A deed that is impossible at the moment is skipped: the next deck contains it again.
-            if perform(deed, &mut groups, &mut brokers, &mut random) {
+            let event = round.pop().expect("an event is left");
+            // An event that is impossible now is skipped: the next round contains it again.
+            if perform(event, &mut groups, &mut brokers, &mut random) {
                 next = Instant::now() + Duration::from_millis(random.random_range(PAUSE_MS));
             }
         }
@@ -134,7 +134,7 @@ fn run(time: Duration, seed: u64, count: usize, rate: u32, logs: &Path) {
         std::thread::sleep(Duration::from_millis(50));
     }
 
-    brokers.heal();
+    brokers.recover();
     let audits = std::thread::scope(|scope| {
         let cluster = &brokers.cluster;
         let finished = groups.map(|group| scope.spawn(|| group.finish(cluster, seed)));
@@ -168,30 +168,30 @@ fn report(
     assert!(complaints.is_empty(), "seed {seed}:\n{}", complaints.join("\n\n"));
 }
 
-/// Performs a deed on the brokers or on one of the groups; false if it is impossible at the moment.
+/// Performs an event on the brokers or on one of the groups; false if it is impossible now.
 fn perform(
-    deed: Deed,
+    event: Event,
     groups: &mut [Group; 2],
     brokers: &mut Brokers,
     random: &mut ChaCha8Rng,
 ) -> bool {
     let index = random.random_range(0..groups.len());
     let Group { fleet, load, rate, .. } = &mut groups[index];
-    match deed {
-        Deed::Kill => fleet.kill(random),
-        Deed::Freeze => fleet.freeze(random),
-        Deed::Blink => fleet.blink(random),
-        Deed::Restart => fleet.restart(random),
-        Deed::Usurp => groups.iter_mut().any(|group| group.fleet.usurp(random)),
-        Deed::Storm => fleet.storm(random),
-        Deed::Burst => {
+    match event {
+        Event::Kill => fleet.kill(random),
+        Event::Freeze => fleet.freeze(random),
+        Event::PauseBriefly => fleet.pause_briefly(random),
+        Event::Restart => fleet.restart(random),
+        Event::ReplaceStatic => groups.iter_mut().any(|group| group.fleet.replace_static(random)),
+        Event::JoinBriefly => fleet.join_briefly(random),
+        Event::Burst => {
             load.burst(2 * *rate as usize);
             fleet.count("two seconds' requests at once");
             true
         }
-        Deed::StopBroker => brokers.stop(random),
-        Deed::KillBroker => brokers.kill(random),
-        Deed::FreezeBroker => brokers.freeze(random),
-        Deed::Grow => brokers.grow(&groups[index].stage.topics(), MOST_PARTITIONS),
+        Event::StopBroker => brokers.stop(random),
+        Event::KillBroker => brokers.kill(random),
+        Event::FreezeBroker => brokers.freeze(random),
+        Event::Grow => brokers.grow(&groups[index].stage.topics(), MOST_PARTITIONS),
     }
 }
