@@ -1,5 +1,6 @@
 //! The service, `nik-stream run`, on a real Kafka: one outcome for each request, whatever breaks.
 
+mod aborted_epoch;
 mod auto_creation;
 mod batches;
 mod breaker;
@@ -8,12 +9,9 @@ mod counters;
 mod crashes;
 mod dead_letters;
 mod fences;
-mod given_up;
 mod health;
-mod held_back;
 mod internal_topics;
 mod late_requests;
-mod leaders;
 mod ledger;
 mod leftovers;
 mod markers;
@@ -26,9 +24,11 @@ mod records;
 mod refused;
 mod reload;
 mod replies;
+mod skipped_markers;
 mod slow_answers;
 mod slow_brokers;
 mod stops;
 mod traces;
 mod unpacked;
 mod unreadable;
+mod unstable_offsets;
