@@ -208,7 +208,7 @@ fn build_librdkafka() {
         } else {
             "make"
         },
-        &["libs"],
+        &["libs", "LIBSUBDIRS=src"],
     );
 
     println!("cargo:rustc-link-search=native={}/src", out_dir);

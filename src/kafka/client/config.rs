@@ -17,6 +17,8 @@ use crate::kafka::security::credentials::Credentials;
 
 /// After this time the brokers abort a transaction.
 const TRANSACTION_TIMEOUT_MS: &str = "15000";
+/// How much a producer of outcomes queues, unless a single one may be larger.
+const QUEUED_KIB: usize = 16 * 1024;
 /// How long a worker may take to abort a transaction and to replace its producer.
 const AFTER_TRANSACTION_MS: u64 = 30_000;
 
@@ -191,9 +193,14 @@ impl Clients {
 
     /// The properties that all producers of outcomes share.
     fn output_producer(&self) -> ClientConfig {
-        let mut config = self.producer_base(self.settings.limits.result_bytes);
+        let largest = self.settings.limits.result_bytes;
+        // A record that is larger than the queue would never be accepted.
+        let queued_kib = (largest + RECORD_OVERHEAD).div_ceil(1024).max(QUEUED_KIB);
+        let mut config = self.producer_base(largest);
         config
-            .set("queue.buffering.max.messages", "200000")
+            // More would not be sent faster, and each takes 220 bytes on top of its size.
+            .set("queue.buffering.max.messages", "20000")
+            .set("queue.buffering.max.kbytes", queued_kib.to_string())
             // The flush at the end of an epoch does not wait for the linger, and a shorter linger
             // sends smaller batches. Besides, librdkafka's thread spins while a due batch waits for
             // the one in flight (2.12.1, `rd_kafka_broker_producer_serve`): with 5 ms the program

@@ -290,8 +290,16 @@ impl OutputProducer {
                     }
                     return Ok(Sent::Queued);
                 }
+                Err((Code::QueueFull, back)) => {
+                    record = back;
+                    // Batches that are not full would wait for their linger while nothing is added.
+                    native::flush(self.client.client(), QUEUE_RETRY_INTERVAL);
+                }
                 // A partition that was just added may not be known yet.
-                Err((Code::QueueFull | Code::UnknownPartition, back)) => record = back,
+                Err((Code::UnknownPartition, back)) => {
+                    record = back;
+                    sleep(QUEUE_RETRY_INTERVAL);
+                }
                 Err((code, _)) if is_permanent(code) => return Ok(Sent::Refused(code)),
                 Err((code, _)) => return Err(Cause::NotQueued(code).into()),
             }
@@ -299,7 +307,6 @@ impl OutputProducer {
             if Instant::now() > *deadline.get_or_insert_with(|| Instant::now() + timeout) {
                 return Err(Cause::QueueFull.into());
             }
-            sleep(QUEUE_RETRY_INTERVAL);
         }
     }
 
