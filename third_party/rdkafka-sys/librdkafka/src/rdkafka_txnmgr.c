@@ -900,10 +900,7 @@ static void rd_kafka_txn_handle_AddPartitionsToTxn(rd_kafka_t *rk,
                                 break;
 
                         case RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS:
-                                /* The markers of the previous transaction
-                                 * take a few milliseconds. */
-                                retry_backoff_ms = RD_MIN(
-                                    20, rk->rk_conf.retry_backoff_ms);
+                                retry_backoff_ms = 20;
                                 /* FALLTHRU */
                         case RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS:
                         case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART:
