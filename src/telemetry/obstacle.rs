@@ -3,120 +3,91 @@
 
 use std::fmt::{self, Display};
 
-/// Why requests wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Obstacle {
+/// Declares each obstacle once, with its name and its section of the runbook, so that the list is
+/// complete.
+macro_rules! obstacles {
+    ($($(#[$doc:meta])+ $name:ident = $label:literal in $section:ident,)+) => {
+        /// Why requests wait.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Obstacle {
+            $($(#[$doc])+ $name,)+
+        }
+
+        impl Obstacle {
+            pub const ALL: [Self; [$($label),+].len()] = [$(Self::$name),+];
+
+            /// The name in metrics and logs.
+            pub const fn label(self) -> &'static str {
+                match self {
+                    $(Self::$name => $label,)+
+                }
+            }
+
+            /// The section of docs/runbook.md that says what to do.
+            pub const fn runbook(self) -> &'static str {
+                match self {
+                    $(Self::$name => $section,)+
+                }
+            }
+        }
+    };
+}
+
+const STOPPED: &str = "nikstreamstopped";
+const OPEN_TRANSACTION: &str = "nikstreamopentransaction";
+const BREAKER_OPEN: &str = "nikstreambreakeropen";
+const COMMITS_FAILING: &str = "nikstreamcommitsfailing";
+const STANDING: &str = "nikstreampartitionstanding";
+const DIFFER: &str = "nikstreampositionsdiffer";
+
+obstacles! {
     /// The program is shutting down.
-    Stopping,
+    Stopping = "stopping" in STOPPED,
     /// The brokers have not answered since the start.
-    BrokersUnknown,
+    BrokersUnknown = "brokers_unknown" in STOPPED,
     /// No broker answers.
-    NoBroker,
+    NoBroker = "no_broker" in STOPPED,
     /// The brokers deny access: the connection, or a right.
-    Denied,
+    Denied = "denied" in STOPPED,
     /// A topic of the settings is missing.
-    TopicMissing,
+    TopicMissing = "topic_missing" in STOPPED,
     /// The brokers report an error of a topic.
-    TopicFaulty,
+    TopicFaulty = "topic_faulty" in STOPPED,
     /// Partitions have no leader: their brokers are away, or cannot use their disks.
-    NoLeader,
+    NoLeader = "no_leader" in STOPPED,
     /// The brokers cannot create a topic of their own.
-    InternalTopicMissing,
+    InternalTopicMissing = "internal_topic_missing" in STOPPED,
     /// The ledger of positions has fewer partitions than the requests.
-    LedgerTooSmall,
+    LedgerTooSmall = "ledger_too_small" in STOPPED,
     /// A topic of `topics.reply_allowed` cannot be used.
-    ReplyTopic,
+    ReplyTopic = "reply_topic" in STOPPED,
     /// A producer does not end its transaction.
-    OpenTransaction,
-    BreakerOpen,
+    OpenTransaction = "open_transaction" in OPEN_TRANSACTION,
+    /// The flood breaker is open.
+    BreakerOpen = "breaker_open" in BREAKER_OPEN,
     /// A worker has no assignment of the group.
-    NoAssignment,
+    NoAssignment = "no_assignment" in STOPPED,
     /// The brokers do not let an epoch be committed in time.
-    SlowBrokers,
+    SlowBrokers = "slow_brokers" in COMMITS_FAILING,
     /// A batch has a wrong checksum.
-    Corrupt,
+    Corrupt = "corrupt" in STANDING,
     /// A batch cannot be decompressed or parsed.
-    Undecodable,
+    Undecodable = "undecodable" in STANDING,
     /// The position is beyond the end of the log.
-    BeyondEnd,
+    BeyondEnd = "beyond_end" in STANDING,
     /// The log was truncated below the position.
-    Truncated,
+    Truncated = "truncated" in STANDING,
     /// A record came again.
-    OffsetsJumpBack,
+    OffsetsJumpBack = "offsets_jump_back" in STANDING,
     /// The group's position is beyond the ledger's.
-    AheadOfLedger,
+    AheadOfLedger = "ahead_of_ledger" in DIFFER,
     /// The ledger's position belongs to another topic of the same name.
-    LedgerOtherTopic,
-    /// A transaction that no producer ends hides the position.
-    Hidden,
+    LedgerOtherTopic = "ledger_other_topic" in DIFFER,
+    /// A transaction that no producer ends hides the position, or outcomes from readers.
+    Hidden = "hidden" in STANDING,
 }
 
 impl Obstacle {
-    pub const ALL: [Self; 22] = [
-        Self::Stopping,
-        Self::BrokersUnknown,
-        Self::NoBroker,
-        Self::Denied,
-        Self::TopicMissing,
-        Self::TopicFaulty,
-        Self::NoLeader,
-        Self::InternalTopicMissing,
-        Self::LedgerTooSmall,
-        Self::ReplyTopic,
-        Self::OpenTransaction,
-        Self::BreakerOpen,
-        Self::NoAssignment,
-        Self::SlowBrokers,
-        Self::Corrupt,
-        Self::Undecodable,
-        Self::BeyondEnd,
-        Self::Truncated,
-        Self::OffsetsJumpBack,
-        Self::AheadOfLedger,
-        Self::LedgerOtherTopic,
-        Self::Hidden,
-    ];
-
-    /// The name in metrics and logs.
-    pub fn label(self) -> &'static str {
-        self.names().0
-    }
-
-    /// The section of docs/runbook.md that says what to do.
-    pub fn runbook(self) -> &'static str {
-        self.names().1
-    }
-
-    fn names(self) -> (&'static str, &'static str) {
-        const STOPPED: &str = "nikstreamstopped";
-        const STANDING: &str = "nikstreampartitionstanding";
-        const DIFFER: &str = "nikstreampositionsdiffer";
-        match self {
-            Self::Stopping => ("stopping", STOPPED),
-            Self::BrokersUnknown => ("brokers_unknown", STOPPED),
-            Self::NoBroker => ("no_broker", STOPPED),
-            Self::Denied => ("denied", STOPPED),
-            Self::TopicMissing => ("topic_missing", STOPPED),
-            Self::TopicFaulty => ("topic_faulty", STOPPED),
-            Self::NoLeader => ("no_leader", STOPPED),
-            Self::InternalTopicMissing => ("internal_topic_missing", STOPPED),
-            Self::LedgerTooSmall => ("ledger_too_small", STOPPED),
-            Self::ReplyTopic => ("reply_topic", STOPPED),
-            Self::OpenTransaction => ("open_transaction", "nikstreamopentransaction"),
-            Self::BreakerOpen => ("breaker_open", "nikstreambreakeropen"),
-            Self::NoAssignment => ("no_assignment", STOPPED),
-            Self::SlowBrokers => ("slow_brokers", "nikstreamcommitsfailing"),
-            Self::Corrupt => ("corrupt", STANDING),
-            Self::Undecodable => ("undecodable", STANDING),
-            Self::BeyondEnd => ("beyond_end", STANDING),
-            Self::Truncated => ("truncated", STANDING),
-            Self::OffsetsJumpBack => ("offsets_jump_back", STANDING),
-            Self::AheadOfLedger => ("ahead_of_ledger", DIFFER),
-            Self::LedgerOtherTopic => ("ledger_other_topic", DIFFER),
-            Self::Hidden => ("hidden", STANDING),
-        }
-    }
-
     /// This obstacle, with the sentence for operators.
     pub fn problem(self, text: impl Into<String>) -> Problem {
         Problem { obstacle: self, text: text.into() }
