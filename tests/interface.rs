@@ -180,10 +180,10 @@ fn a_commit_counts_what_explain_says_and_nothing_of_other_results() {
     explained.declared[2][Comparison::MatchByHistory as usize] = 5;
     let mut tally = Tally::default();
     let summary = Summary::default();
-    tally.explain(&Outcome::Result { process: Process::Explain, summary }, &explained);
-    tally.explain(&Outcome::Result { process: Process::Full, summary }, &explained);
+    tally.count_explained(&Outcome::Result { process: Process::Explain, summary }, &explained);
+    tally.count_explained(&Outcome::Result { process: Process::Full, summary }, &explained);
     let (reason, process) = (Reason::ResultTooLarge, Some(Process::Explain));
-    tally.explain(&Outcome::Failure { reason, process }, &explained);
+    tally.count_explained(&Outcome::Failure { reason, process }, &explained);
     let (timestamps, now_ms, duration) = (&[][..], 0, Duration::ZERO);
     metrics.committed(&Committed { tally: &tally, timestamps, now_ms, duration });
     let text = metrics.render();

@@ -115,8 +115,10 @@ impl Breaker {
         if matches!(state, BreakerState::Open { .. }) {
             return false;
         }
-        let oldest = self.outcomes == self.window && self.runs.front().is_some_and(|it| it.0);
-        if self.failures + 1 - usize::from(oldest) > self.limit {
+        // One more outcome drops the oldest of a full window.
+        let drops_a_failure =
+            self.outcomes == self.window && self.runs.front().is_some_and(|it| it.0);
+        if self.failures + 1 - usize::from(drops_a_failure) > self.limit {
             let until = now + self.cool_down;
             if !matches!(state, BreakerState::Accepted { .. }) {
                 self.state = BreakerState::Open { until };

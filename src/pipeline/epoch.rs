@@ -50,7 +50,7 @@ impl Pace {
         if took > self.longest_commit {
             return Some(self.lower(bytes / 2));
         }
-        // Only an epoch that filled the limit shows that a larger one is possible.
+        // A fast commit of less than half of the limit does not show that more would be as fast.
         if limit < self.most && took < self.longest_commit / 4 && bytes >= limit / 2 {
             self.limit.store(limit.saturating_mul(2).min(self.most), Ordering::Relaxed);
         }
@@ -111,7 +111,7 @@ impl Tally {
     }
 
     /// Adds what a result of the process `explain` counts beyond its summary.
-    pub fn explain(&mut self, outcome: &Outcome, explained: &ExplainedSummary) {
+    pub fn count_explained(&mut self, outcome: &Outcome, explained: &ExplainedSummary) {
         if let Outcome::Result { process: Process::Explain, .. } = outcome {
             self.explained += explained;
         }
@@ -176,7 +176,7 @@ impl Epoch {
     }
 
     /// Notes that a partition has no request from one offset to another. Offsets must ascend.
-    pub fn skip(&mut self, partition: i32, from: i64, to: i64) {
+    pub fn note_gap(&mut self, partition: i32, from: i64, to: i64) {
         self.range(partition, from).next = to;
     }
 
@@ -203,8 +203,8 @@ impl Epoch {
     }
 
     /// Adds what the last record's outcome counts beyond its summary.
-    pub fn explain(&mut self, outcome: &Outcome, explained: &ExplainedSummary) {
-        self.tally.explain(outcome, explained);
+    pub fn count_explained(&mut self, outcome: &Outcome, explained: &ExplainedSummary) {
+        self.tally.count_explained(outcome, explained);
     }
 
     /// Whether there is nothing to commit.
@@ -318,11 +318,11 @@ mod tests {
     fn positions_without_outcomes_are_committed_with_the_next_outcome_or_after_a_second() {
         let start = Instant::now();
         let mut epoch = Epoch::default();
-        epoch.skip(3, 42, 45);
+        epoch.note_gap(3, 42, 45);
         assert!(!epoch.is_empty() && epoch.has_none_of(3) && !epoch.is_due(&CADENCE, start));
         assert_eq!(epoch.time_until_commit(&CADENCE, start, start), POSITIONS_INTERVAL);
         epoch.add((3, 45), None, 10, &failure(), start);
-        epoch.skip(3, 46, 47);
+        epoch.note_gap(3, 46, 47);
         assert_eq!(epoch.positions().collect::<Vec<_>>(), [(3, 47)].map(Position::from));
         assert_eq!(epoch.starts().collect::<Vec<_>>(), [(3, 42)].map(Position::from));
         assert_eq!(epoch.time_until_commit(&CADENCE, start, start), CADENCE.min_interval);

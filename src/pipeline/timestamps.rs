@@ -39,7 +39,8 @@ impl Replaced {
     }
 }
 
-/// A request's timestamp if it is plausible, and what replaces it if it is not. Times are
+/// By which time a request is judged, and which timestamp its outcome gets. The two differ if the
+/// request's timestamp is plausible and still too far ahead of the clock for an outcome. Times are
 /// milliseconds since 1970.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestTime {
@@ -47,7 +48,7 @@ pub struct RequestTime {
     pub plausible: Option<i64>,
     /// The clock.
     pub now: i64,
-    /// Why the outcome gets the clock's time.
+    /// Why the outcome gets the clock's time; `None` if it gets the request's.
     pub replaced: Option<Replaced>,
 }
 

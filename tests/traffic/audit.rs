@@ -194,7 +194,7 @@ pub fn counters<'a>(requests: impl IntoIterator<Item = &'a NewRecord>) -> BTreeM
     for request in requests {
         let outcome = outcome(&mut judge, request).0;
         tally.add(&outcome);
-        tally.explain(&outcome, judge.explained());
+        tally.count_explained(&outcome, judge.explained());
     }
     let summary = tally.summary;
     let section = |name: &str| format!("nik_summary_valid_section_total{{section=\"{name}\"}}");

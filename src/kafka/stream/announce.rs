@@ -83,8 +83,8 @@ pub fn hidden(shared: &Shared, partition: i32, waits: bool) {
         )
     };
     let sentence = format!(
-        "{topic} partition {partition} {consequence}: a transaction is open that nobody ends, \
-         {place}, and nothing shows how it was to end; \
+        "{topic} partition {partition} {consequence}: a transaction is open {place}, its producer does \
+         not end it, and it is unknown whether to commit or to abort it; \
          `kafka-transactions.sh find-hanging` shows it, `kafka-transactions.sh abort` ends it"
     );
     let (reason, runbook) = (Obstacle::Hidden.label(), Obstacle::Hidden.runbook());

@@ -4,6 +4,7 @@ mod starts;
 
 use std::cell::RefCell;
 use std::ffi::CString;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -65,10 +66,11 @@ pub struct GroupConsumer {
     bootstrap: CString,
     worker: usize,
     assigned: Vec<i32>,
-    /// Those assigned partitions that are not fetched yet.
+    /// The assigned partitions that are not started yet, because their committed offsets are not
+    /// known.
     pending: PendingPartitions,
-    /// The other assigned partitions. In a cell, because it changes while a record borrows the
-    /// consumer.
+    /// The assigned partitions that were started. In a cell, because [`Self::next`] changes it
+    /// while a record borrows the consumer.
     tracks: RefCell<Tracks>,
     lookup: Lookup,
     leftovers: Leftovers,
@@ -195,9 +197,10 @@ impl GroupConsumer {
         }
     }
 
-    /// Work between two polls: re-adds forgotten brokers, starts pending partitions, and looks
-    /// again at those that are standing or may be hidden by an open transaction. `now` may be the
-    /// time of the last poll.
+    /// The work between two batches: restores brokers that librdkafka has forgotten, starts pending
+    /// partitions, ends transactions of dead producers that hide positions or outcomes, and looks
+    /// whether standing partitions can be read again. For `now` the time of the last batch is exact
+    /// enough.
     pub fn maintain(&mut self, now: Instant) -> Result<(), Fault> {
         let state = &self.consumer.context().client;
         state.restore_brokers(self.consumer.client(), &self.bootstrap);
@@ -216,7 +219,8 @@ impl GroupConsumer {
         GroupMetadata::of(self.consumer.client())
     }
 
-    /// Whether the worker is a member without partitions that got no event about it.
+    /// Whether the worker is a member of the group without partitions, under the protocol that
+    /// sends no event about that.
     pub fn is_standby(&self) -> bool {
         self.hides_empty
             && self.assigned.is_empty()
@@ -276,8 +280,13 @@ impl GroupConsumer {
         Ok(())
     }
 
+    /// Drops what is left of the batch; it will be fetched again.
+    pub fn drop_rest(&self) -> Result<(), Fault> {
+        self.seek(iter::empty())
+    }
+
     /// Seeks to these positions, except those of partitions that are not read any more. What is
-    /// left of the batch will be fetched again.
+    /// left of the batch is dropped and will be fetched again.
     pub fn seek(&self, positions: impl Iterator<Item = Position>) -> Result<(), Fault> {
         let mut tracks = self.tracks.borrow_mut();
         let mut partitions = Vec::new();
@@ -304,20 +313,24 @@ impl GroupConsumer {
         Ok(self.consumer.seek(&list, SEEK_TIMEOUT)?)
     }
 
-    /// What is committed for these positions, by partition: they belong to the topic that was read.
-    pub fn commits(&self, positions: impl Iterator<Item = Position>) -> Vec<(i32, Committed)> {
+    /// These positions by partition, as they are committed: with the leader epoch of the last
+    /// record, the topic id and the operator's last reset.
+    pub fn with_metadata(
+        &self,
+        positions: impl Iterator<Item = Position>,
+    ) -> Vec<(i32, Committed)> {
         let mut tracks = self.tracks.borrow_mut();
-        let commit = |Position { partition, offset }| {
+        let with_metadata = |Position { partition, offset }| {
             let read = tracks.position(partition).cloned();
             (partition, Committed { offset, ..read.unwrap_or_else(|| Committed::at(offset)) })
         };
-        positions.map(commit).collect()
+        positions.map(with_metadata).collect()
     }
 
-    /// The same as a list of offsets.
+    /// The same as the list of a commit.
     pub fn to_commit(&self, positions: impl Iterator<Item = Position>) -> Offsets {
-        let commits = self.commits(positions).into_iter();
-        let entries = commits.map(|(partition, committed)| committed.entry(partition));
+        let positions = self.with_metadata(positions).into_iter();
+        let entries = positions.map(|(partition, position)| position.entry(partition));
         Offsets::new(&self.lookup.topic, entries)
     }
 
@@ -342,10 +355,10 @@ impl GroupConsumer {
 
     /// Notes committed positions.
     pub fn committed(&self, positions: impl Iterator<Item = Position>) {
-        let commits = self.commits(positions);
+        let positions = self.with_metadata(positions);
         let lag = &self.shared.telemetry.metrics.lag;
-        lag.committed(self.worker, commits.iter().map(|(it, position)| (*it, position.offset)));
-        self.lookup.own.committed(commits.into_iter());
+        lag.committed(self.worker, positions.iter().map(|(it, position)| (*it, position.offset)));
+        self.lookup.own.committed(positions.into_iter());
     }
 
     /// Leaves the group. A consumer that has not closed within `budget` is left behind.
@@ -380,8 +393,8 @@ impl GroupConsumer {
     }
 }
 
-/// What an error of a partition that is read from `next` on means for it; `None` if librdkafka
-/// retries by itself.
+/// How an error at this position interrupts its partition; `None` if librdkafka retries by itself.
+/// `next` is the offset that would have been read next.
 fn interruption(error: &ConsumeError, at: Position, next: i64) -> Option<Interruption> {
     let Position { partition, offset } = at;
     let reason = match error.code {

@@ -31,7 +31,7 @@ const TAG: usize = usize::MAX;
 pub struct LedgerLookup {
     shared: Arc<Shared>,
     reader: CachedReader,
-    /// The same for all entries, those of open and aborted transactions included.
+    /// Reads also the entries of open and aborted transactions, which `reader` does not see.
     reader_of_all: CachedReader,
     /// Since when the end of a partition has been hidden.
     hidden: RefCell<BTreeMap<i32, Instant>>,
@@ -101,9 +101,9 @@ impl LedgerLookup {
     }
 
     /// What the ledger says about each of `partitions`; `None` if the brokers do not answer, or the
-    /// ledger is missing. It says nothing about a partition while an entry may be hidden: that may
-    /// be the group's latest even if the visible one agrees with the group, since a coordinator
-    /// that answers with old positions knows nothing of the open transaction.
+    /// ledger is missing. A partition is left out while an open transaction may hide its latest
+    /// entry. That the visible entry agrees with the group's position proves nothing: both are old
+    /// if the coordinator has lost its latest state, and then it does not know the transaction.
     pub fn answers(&self, partitions: &[i32], timeout: Duration) -> Option<BTreeMap<i32, Ledger>> {
         let outputs = &self.shared.outputs;
         let mut answers: BTreeMap<_, _> =
@@ -161,8 +161,8 @@ impl LedgerLookup {
         for (name, partition) in reach {
             let topic = name.to_string_lossy();
             let end = |it: &LedgerReader| it.end(&topic, partition, timeout);
-            // First the last stable offset: both grow, so read second, it could hide an open
-            // transaction.
+            // The last stable offset is asked for first, because both grow: asked for second, it
+            // may have reached the end that was asked for before, although a transaction is open.
             let stable = self.reader.with(&self.shared, &ledger.name, end)?;
             let all = self.reader_of_all.with(&self.shared, &ledger.name, end)?;
             if stable < all {

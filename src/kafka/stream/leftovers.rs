@@ -25,8 +25,8 @@ const TIMEOUT_GRACE: Duration = Duration::from_secs(12);
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// The timeout of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
-/// After how many looks that find the same as the one before another process's transactional id is
-/// taken over for outcomes alone.
+/// How many looks in a row must find a transaction still open before the transactional id of
+/// another process is taken over, if the position is known and only outcomes are hidden.
 const LOOKS: u32 = 2;
 
 /// What is watched in the partitions of one worker.
@@ -36,7 +36,7 @@ pub struct Leftovers {
     /// The coordinator ends an abandoned transaction within this time.
     timeout: Duration,
     watched: BTreeMap<i32, Watched>,
-    /// Never after the earliest `look_at`: what every poll compares with the clock.
+    /// Not after the earliest `look_at`. Each poll compares only this time with the clock.
     next_look: Instant,
     /// The partitions about which operators were told.
     announced: BTreeSet<i32>,
@@ -44,9 +44,11 @@ pub struct Leftovers {
 
 struct Watched {
     look_at: Instant,
-    /// Where the partitions that outcomes go to had open transactions at the look before.
+    /// The partitions that had open transactions at the last look, of those that outcomes or
+    /// positions go to, with their last stable offsets.
     open: Option<BTreeMap<(CString, i32), i64>>,
-    /// At how many looks in a row one of these was where it had been at the look before.
+    /// How many looks in a row found that one of these last stable offsets had not changed, or that
+    /// the position was still unknown.
     stuck: u32,
     /// The transactional ids that were taken over. If something is still open, others wrote it,
     /// too.
@@ -129,7 +131,7 @@ impl Leftovers {
         let Some(watched) = self.watched.get_mut(&partition) else {
             return Ok(());
         };
-        watched.look_at = now + self.timeout; // if this look fails, too
+        watched.look_at = now + self.timeout; // set first, because this look may fail
         if ledger.is_missing() {
             return Ok(());
         }
@@ -147,14 +149,14 @@ impl Leftovers {
         }
         watched.open = Some(open);
         watched.stuck += 1;
-        // A process that lives settles what it left open once the brokers are back. To take over its
-        // id would fence it.
+        // A process that is still alive settles what it left open once the brokers are back. It
+        // gets time for that, because it would be fenced if its id was taken over.
         if !waits && watched.stuck < LOOKS {
             return Ok(());
         }
-        // What this process wrote is settled when its worker restarts. Where only outcomes are
-        // hidden, an earlier process may have written them although this one has written entries
-        // since.
+        // If this process wrote what hides the position, the worker restarts, because producers
+        // settle what they wrote when they connect. If only outcomes are hidden, this process may
+        // have written entries since, which are passed over to find the process before it.
         let own = self.shared.clients.transactional_prefix();
         let may_be = |id: &str| {
             !id.is_empty() && !watched.settled.contains(id) && (waits || !id.starts_with(&own))
@@ -171,7 +173,8 @@ impl Leftovers {
         Ok(())
     }
 
-    /// Ends the last transaction of this id again. Returns whether it is known how that had ended.
+    /// Takes over this transactional id, and ends its last transaction again in the way in which
+    /// that had ended. Returns whether the coordinator knew the way.
     fn take_over(&mut self, id: String, partition: i32) -> bool {
         tracing::warn!(
             worker = self.worker,
@@ -193,7 +196,7 @@ impl Leftovers {
                 ending.is_some()
             }
             Err(fault) => {
-                tracing::warn!(worker = self.worker, transactional_id = id, %fault, "it could not be ended");
+                tracing::warn!(worker = self.worker, transactional_id = id, %fault, "the open transaction could not be ended");
                 false
             }
         }

@@ -14,7 +14,8 @@ use crate::kafka::client::native::consumer::{ConsumerCallbacks, GroupClient};
 use crate::kafka::client::native::{self, Offsets};
 use crate::pipeline::Position;
 
-/// The timeout of one request, unless that of the committed offsets is longer.
+/// The least timeout of each request except the one for the committed offsets, whose timeout the
+/// caller chooses.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often the brokers are asked, if their answers contradict what this process knows: a
 /// coordinator or leader that was elected a moment ago may answer from an older state.
@@ -34,8 +35,8 @@ pub struct Lookup {
 
 impl Lookup {
     /// Where these partitions start. `None` while an open transaction may still change the group's
-    /// committed offsets or the ledger, or if no broker answers. `timeout` is that of the committed
-    /// offsets.
+    /// committed offsets or the ledger, or if no broker answers. `tracks` knows how far those were
+    /// read that start again. `timeout` is that of the request for the committed offsets.
     pub fn starts<C: ConsumerCallbacks>(
         &self,
         client: &GroupClient<C>,
@@ -97,10 +98,9 @@ impl Lookup {
             let partition = entry.partition;
             let (_, low, high) = *watermarks.iter().find(|it| it.0 == partition)?;
             let own = self.own.get(partition);
-            // Before the first commit, where this worker has read to serves as the committed
-            // offset.
-            let read = || tracks.position(partition).filter(|_| own.is_none()).cloned();
-            let group = Committed::of(&entry).or_else(read);
+            // If nothing was ever committed, the partition starts again where it was interrupted.
+            let read_to = || tracks.position(partition).filter(|_| own.is_none()).cloned();
+            let group = Committed::of(&entry).or_else(read_to);
             let ledger = answers.remove(&partition)?;
             Some((
                 partition,

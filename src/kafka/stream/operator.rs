@@ -82,8 +82,8 @@ pub fn show(settings: &Settings) -> Result<Vec<Shown>, PositionsError> {
     Ok(read(settings, &clients)?.1)
 }
 
-/// Sets the position of a partition to `position`. With `to`, that must be the position already,
-/// and the partition continues at `to`. Returns what was known before.
+/// Sets where a partition continues, and returns what was known before. Without `to` it continues
+/// at `position`. With `to` it continues there, and `position` must be its position now.
 pub fn set(
     settings: &Settings,
     position: Position,

@@ -120,8 +120,9 @@ impl Outputs {
         })
     }
 
-    /// Publishes what the watch has stored about the topics to the workers. Without the ledger, if
-    /// it is kept, no epoch could be committed.
+    /// Derives which outcomes can be routed from what the watch has stored about the topics, and
+    /// publishes that to the workers. If a ledger is to be kept and does not exist, none can be: no
+    /// epoch could be committed.
     pub fn update_routable(&self, ledger_exists: bool) {
         let topics = Role::ALL.iter().map(|&role| &self.topics[role]).chain(&self.ledger);
         let known = topics.into_iter().all(|topic| topic.partitions() > 0);

@@ -27,7 +27,7 @@ impl Default for Turn {
 }
 
 impl Turn {
-    /// Whether it is this worker's turn; it becomes that if it is nobody's.
+    /// Takes the turn for this worker unless another has it; returns whether it is this worker's.
     pub fn take(&self, worker: usize) -> bool {
         let turn = self.0.compare_exchange(NONE, worker, Ordering::SeqCst, Ordering::SeqCst);
         turn.is_ok() || turn == Err(worker)

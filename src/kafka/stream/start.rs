@@ -15,8 +15,8 @@ pub struct TopicId(pub String);
 pub struct Committed {
     /// The next offset to read.
     pub offset: i64,
-    /// The leader epoch of the last record before it, if it is known: by it a truncated log is
-    /// noticed.
+    /// The leader epoch of the last record before `offset`, if it is known. By it librdkafka
+    /// notices that the log was truncated.
     pub leader_epoch: Option<i32>,
     /// The topic that the offset belongs to; `None` for positions that other programs committed,
     /// and from brokers without topic ids.
@@ -67,7 +67,8 @@ pub enum Start {
 /// What operators must know about a start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notice {
-    /// The group's position is older than what this process committed; it continues from its own.
+    /// The group's position is older than what this process committed (`own`); the partition
+    /// continues from that.
     GroupBehind { group: Option<i64>, own: i64 },
     /// The position belongs to a deleted topic of the same name; the new one is read from its
     /// beginning.
@@ -77,7 +78,8 @@ pub enum Notice {
     /// The group's position is older than the ledger's, or missing; the partition continues from
     /// the ledger's.
     BehindLedger { group: Option<i64>, ledger: i64 },
-    /// The ledger's entry is older than what this process committed; it continues from its own.
+    /// The ledger's entry is older than what this process committed (`own`); the partition
+    /// continues from that.
     LedgerBehindOwn { ledger: i64, own: i64 },
     /// The ledger's entry belongs to another topic of the same name, so it says nothing about this
     /// one.
@@ -93,6 +95,7 @@ impl Notice {
             Self::GroupBehind { group, .. } | Self::BehindLedger { group, .. } => {
                 Some(if group.is_some() { "behind" } else { "missing" })
             }
+            // Relative to the ledger: what this process committed is ahead of it.
             Self::LedgerBehindOwn { .. } => Some("ahead"),
             Self::LedgerOtherTopic { .. } => Some("other_topic"),
             Self::OtherTopic { .. } | Self::Adopted { .. } | Self::LostToRetention { .. } => None,
@@ -106,8 +109,8 @@ impl Committed {
         Self { offset, leader_epoch: None, topic_id: None, reset_ms: 0 }
     }
 
-    /// Of two positions in one topic the one with the greater key is the later: what an operator
-    /// set last counts, then how far it was read.
+    /// Of two positions in one topic, the later one has the greater key: the operator's last reset
+    /// decides, and between positions since the same reset the offset.
     pub fn key(&self) -> (i64, i64) {
         (self.reset_ms, self.offset)
     }
@@ -202,7 +205,8 @@ pub fn decide(known: &Known) -> Start {
     let mut position = match latest {
         Some(position) if known.is_of_this_topic(&position) => position,
         other => {
-            // Kafka deletes the positions together with the topic.
+            // Kafka deletes the group's position together with the topic. Then only our own shows
+            // that there was another topic.
             let other = other.or_else(|| known.own.clone());
             notices.extend(other.map(|it| Notice::OtherTopic { committed: it.offset }));
             Committed::at(low)

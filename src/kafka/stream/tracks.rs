@@ -110,8 +110,9 @@ impl Tracks {
         }
     }
 
-    /// The partition is not read. Returns whether operators know this trouble already: then no more
-    /// records are needed to show where the partition can be read again.
+    /// Stops reading the partition for this reason. Returns whether operators know the reason
+    /// already, because it came back when the partition was tried again: then the partition can be
+    /// paused at once. Otherwise records still have to show where it can be read again.
     pub fn stand(&mut self, partition: i32, reason: Standing, now: Instant) -> bool {
         if self.find(partition).is_none() {
             self.start(partition, Committed::at(reason.offset()), now);
@@ -126,8 +127,9 @@ impl Tracks {
         false
     }
 
-    /// Whether trying the partition again at `position` would be wrong: only an operator can say
-    /// where to continue after a truncation, which is noticed once.
+    /// Whether an operator must set the position before the partition is tried again: its log was
+    /// truncated, and `position` is still the old one. (To try that would be wrong, because
+    /// librdkafka reports a truncation only once.)
     pub fn needs_operator(&mut self, partition: i32, position: &Committed) -> bool {
         self.find(partition).is_some_and(|track| {
             let reason = track.trouble.as_ref().map(|trouble| &trouble.reason);
@@ -163,8 +165,8 @@ impl Tracks {
         Arrival::Process
     }
 
-    /// The partition was read up to `end`. Returns the position before, if only markers and aborted
-    /// records were between.
+    /// The partition was read up to its end, and its position becomes `end`. Returns the position
+    /// before if that was lower: between the two are only markers and aborted records.
     pub fn ended(&mut self, end: Position) -> Option<i64> {
         let track = self.find(end.partition)?;
         let is_reading = matches!(track.state, State::Reading { .. });
@@ -234,8 +236,9 @@ impl Tracks {
                 State::Undecided { look_at } => (look_at, RETRY_INTERVAL),
                 State::Standing { look_at, .. } => (look_at, LOOK_INTERVAL),
             };
-            let announced = track.trouble.as_ref().is_none_or(|trouble| trouble.is_announced);
-            if *look_at <= now && announced {
+            // Before the announcement, records still have to show where it can be read again.
+            let is_announced = track.trouble.as_ref().is_none_or(|trouble| trouble.is_announced);
+            if *look_at <= now && is_announced {
                 *look_at = now + interval;
                 due.push(track.partition);
             }

@@ -136,7 +136,8 @@ impl Watch {
         }
         if let Some(ledger) = &outputs.ledger {
             let problem = self.publish(ledger, &mut leaderless)?;
-            // The count stays: an epoch is never committed without its entries.
+            // The partition count of a missing ledger is kept: at 0 the workers would commit epochs
+            // without entries.
             self.ledger_misses = if problem.is_some() { self.ledger_misses + 1 } else { 0 };
             problems.extend(problem);
         }

@@ -3,14 +3,13 @@
 //! Why nothing is lost and nothing is doubled: a record's outcome is handed to the producer before
 //! its position enters the epoch ([`OpenBatch::process`]), the positions are committed in the
 //! transaction of the outcomes ([`Worker::commit`]), and a record without an outcome is read again
-//! ([`Worker::step`] and [`Worker::abort_epoch`]).
+//! ([`Worker::process_fetched`] and [`Worker::abort_epoch`] seek back to it).
 
 mod commit;
 mod outcome;
 mod recovery;
 mod traced;
 
-use std::iter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -134,7 +133,8 @@ impl Worker {
     }
 
     /// Processes what was fetched, in order. A record that is held back, the deadline or a fault
-    /// ends this early: the rest of the batch is dropped and fetched again.
+    /// ends this early: the rest of the batch is dropped and fetched again. While the consumer is
+    /// paused, records that were fetched before the pause may still arrive; they are held back.
     fn process_fetched(&mut self) -> Result<(), Fault> {
         let deadline = self.batch.now + LONGEST_BATCH;
         while let Some(event) = self.consumer.next()? {
@@ -146,7 +146,9 @@ impl Worker {
                         self.consumer.seek([record.position()].into_iter())?;
                     }
                 }
-                Event::Gap { partition, from, to } => self.batch.epoch.skip(partition, from, to),
+                Event::Gap { partition, from, to } => {
+                    self.batch.epoch.note_gap(partition, from, to);
+                }
                 Event::Interruption(interruption) => {
                     self.commit()?; // what was read of the partition is fine
                     self.consumer.interrupt(interruption)?;
@@ -156,7 +158,7 @@ impl Worker {
                 self.commit()?;
             }
             if self.batch.now > deadline {
-                self.consumer.seek(iter::empty())?;
+                self.consumer.drop_rest()?;
             }
         }
         Ok(())
@@ -226,8 +228,8 @@ impl OpenBatch {
 }
 
 impl Worker {
-    /// Connects and joins the group. The producer's first call ends the transaction that a crash
-    /// left open, in all partitions.
+    /// Connects the producer, and then joins the group: connecting ends the transaction that a
+    /// crash left open, in all partitions, and the committed offsets in it are unstable until then.
     pub fn start(
         index: usize,
         shared: &Arc<Shared>,
@@ -286,7 +288,8 @@ impl OpenBatch {
         if !self.epoch.is_empty() {
             return Ok(());
         }
-        self.producer.settle_idle()?; // here, too: `send` does it only if a record follows
+        // `send` settles before the next transaction, too, but the next record may be far off.
+        self.producer.settle_idle()?;
         if self.shared.policy.guarantee == Guarantee::ExactlyOnce {
             self.group_metadata = consumer.group_metadata().map(Arc::new);
         }
@@ -297,8 +300,9 @@ impl OpenBatch {
         (self.now, self.now_ms) = (Instant::now(), now_ms());
     }
 
-    /// How long to wait for the next record. After a slow commit the pause is at least half as long
-    /// as that took, so that the brokers can catch up: commits take at most two thirds of the time.
+    /// How long to wait for more records before the epoch is committed, if none arrive. After a
+    /// slow commit this is at least half of the time that it took (but at most the commit
+    /// interval), so that the brokers can catch up.
     fn time_until_commit(&self) -> Duration {
         let cadence = &self.shared.policy.cadence;
         let cadence =

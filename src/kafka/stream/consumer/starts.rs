@@ -13,9 +13,11 @@ use crate::kafka::stream::assignment::{assign, partition_list, unassign};
 use crate::kafka::stream::standing::Standing;
 use crate::kafka::stream::start::{Committed, Start};
 
-/// The timeout of a lookup of committed offsets, after which partitions that can wait do so.
+/// The timeout of a lookup of committed offsets that may fail: new partitions become pending (under
+/// the eager protocol it is only the first attempt), and standing ones are looked up again later.
 const FIRST_LOOKUP_TIMEOUT: Duration = Duration::from_millis(100);
-/// The timeout of one lookup of partitions that cannot wait.
+/// The timeout of each further attempt under the eager protocol, which starts all partitions
+/// together.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this time no transaction of a crashed member can be open. If the committed offsets are
 /// still unknown, the worker logs a warning or restarts.
@@ -121,7 +123,7 @@ impl GroupConsumer {
         }
         assign(&self.consumer, &Offsets::new(&self.lookup.topic, entries.iter().cloned()))?;
         self.validate(&entries);
-        self.hold(entries.iter().map(|it| it.partition), &standing)
+        self.pause_new(entries.iter().map(|it| it.partition), &standing)
     }
 
     /// Asks whether the log was truncated below the positions. librdkafka asks the leader when it
@@ -154,7 +156,8 @@ impl GroupConsumer {
                 position
             }
             Start::Standing(reason) => {
-                // It is paused at once, so any offset will do that is not beyond the end.
+                // Nothing is read from here, because the partition is paused right after its
+                // assignment. The offset only must not be beyond the end.
                 let offset = if let Standing::BeyondEnd { end, .. } = reason { end } else { 0 };
                 tracks.stand(partition, reason, now);
                 standing.push(partition);
@@ -164,9 +167,9 @@ impl GroupConsumer {
     }
 
     /// Pauses those of the partitions just assigned that must not be read now.
-    fn hold(&self, added: impl Iterator<Item = i32>, standing: &[i32]) -> Result<(), Fault> {
-        let is_held = |partition: &i32| self.is_paused() || standing.contains(partition);
-        self.pause(&added.filter(is_held).collect::<Vec<_>>())
+    fn pause_new(&self, added: impl Iterator<Item = i32>, standing: &[i32]) -> Result<(), Fault> {
+        let must_pause = |partition: &i32| self.is_paused() || standing.contains(partition);
+        self.pause(&added.filter(must_pause).collect::<Vec<_>>())
     }
 
     fn pause(&self, partitions: &[i32]) -> Result<(), Fault> {
@@ -219,10 +222,10 @@ impl GroupConsumer {
     /// Fetches a partition from another position on. A seek does not suffice, because librdkafka
     /// has stopped fetching it.
     fn restart(&mut self, partition: i32, start: Start) -> Result<(), Fault> {
-        let was_standing = !self.tracks.get_mut().is_reading(partition);
+        let was_not_read = !self.tracks.get_mut().is_reading(partition);
         let mut standing = Vec::new();
         let position = self.decided(partition, start, &mut standing);
-        if was_standing && !standing.is_empty() {
+        if was_not_read && !standing.is_empty() {
             return self.pause(&standing);
         }
         let topic = &self.lookup.topic;
@@ -232,14 +235,14 @@ impl GroupConsumer {
         if self.consumer.is_incremental() {
             unassign(&self.consumer, topic, &list);
             assign(&self.consumer, &list)?;
-            return self.hold([partition].into_iter(), &standing);
+            return self.pause_new([partition].into_iter(), &standing);
         }
         let tracks = self.tracks.get_mut();
         let all: Vec<_> = tracks.iter().map(|(it, position, _)| position.entry(it)).collect();
         let standing: Vec<_> =
             tracks.iter().filter(|(_, _, is_reading)| !is_reading).map(|(it, ..)| it).collect();
         assign(&self.consumer, &Offsets::new(topic, all.iter().cloned()))?;
-        self.hold(all.iter().map(|it| it.partition), &standing)
+        self.pause_new(all.iter().map(|it| it.partition), &standing)
     }
 
     /// Tells operators which partitions are standing, and which no longer are.

@@ -9,7 +9,7 @@ use crate::kafka::stream::consumer::GroupConsumer;
 use crate::kafka::stream::ledger;
 use crate::telemetry::metrics::Committed;
 
-/// The end of the log messages about slow brokers: what follows from it.
+/// What follows when the brokers are slow; the log messages about that end with it.
 pub const SMALLER: &str = "the next epochs hold at most this many bytes of outcomes";
 
 impl OpenBatch {
@@ -30,7 +30,7 @@ impl OpenBatch {
         if self.shared.outputs.ledger.is_none() {
             return Ok(());
         }
-        let positions = consumer.commits(self.epoch.positions());
+        let positions = consumer.with_metadata(self.epoch.positions());
         ledger::send_entries(&self.shared, &mut self.producer, positions, &mut self.payload)
     }
 

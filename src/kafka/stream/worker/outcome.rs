@@ -55,7 +55,7 @@ impl OpenBatch {
     pub fn add(&mut self, input: &Input<'_>, outcome: &Outcome, attempt: Attempt) {
         let bytes = self.payload.len();
         self.epoch.add(input.position, input.time.plausible, bytes, outcome, self.now);
-        self.epoch.explain(outcome, self.judge.processor.explained());
+        self.epoch.count_explained(outcome, self.judge.processor.explained());
         self.note_timestamp(input, attempt);
         self.note_nik_in_key(input);
         self.note_sampled(input, outcome);
