@@ -49,7 +49,7 @@ pub struct Audit {
     /// Requests that the load sent and that are not in the topic.
     unsent: usize,
     /// Requests that the load's producer wrote twice. A broker that is killed forgets a producer
-    /// whose last record has an old timestamp, and takes for new what that producer sends again.
+    /// whose last record has an old timestamp, and treats what that producer sends again as new.
     repeated: usize,
     requests: usize,
     results: usize,
