@@ -108,8 +108,8 @@ pub struct OutputProducer {
     sent: Vec<SentTo>,
     /// The index in `sent` of the last record's partition: records of a partition come in runs.
     latest: usize,
-    /// Whether some partition must not be written to for now, see [`settle`].
-    holds: bool,
+    /// Whether a partition is held: it must not be written to for now, see [`settle`].
+    has_held: bool,
     /// When the latest transaction began, until it is committed or aborted.
     began: Option<Instant>,
     /// `transaction.timeout.ms`.
@@ -184,7 +184,7 @@ impl OutputProducer {
             transaction: Transaction::Idle,
             sent: Vec::new(),
             latest: 0,
-            holds: false,
+            has_held: false,
             began: None,
             losses: 0,
             was_slow: false,
@@ -206,7 +206,7 @@ impl OutputProducer {
             {
                 let mut unsettled = self.settings.unsettled.lock();
                 unsettled.begin();
-                self.holds = unsettled.holds_any();
+                self.has_held = unsettled.holds_any();
             }
             // The coordinator may still restart before this transaction reaches it, and skip
             // markers of the last one. The markers of this transaction would then end the last one
@@ -423,7 +423,7 @@ impl OutputProducer {
             return Ok(());
         }
         let place = (topic.to_owned(), partition);
-        if self.holds && self.settings.unsettled.lock().holds(&place) {
+        if self.has_held && self.settings.unsettled.lock().holds(&place) {
             let text = format!("{}-{partition} has no leader", place.0.to_string_lossy());
             return Err(Cause::NotSettled(text).into());
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::ledger::LedgerLookup;
-use super::positions::OwnPositions;
+use super::own_positions::OwnPositions;
 use super::standing::Standing;
 use super::start::{Committed, Known, Notice, Start, TopicId, Watermarks, decide};
 use super::tracks::Tracks;

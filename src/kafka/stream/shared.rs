@@ -8,7 +8,7 @@ use super::announce;
 use super::breaker::SharedBreaker;
 use super::headers::OutcomeHeaders;
 use super::outputs::Outputs;
-use super::positions::OwnPositions;
+use super::own_positions::OwnPositions;
 use super::renewal::Turn;
 use super::shutdown::{ShutdownBarrier, Signal};
 use crate::config::{Guarantee, Settings};

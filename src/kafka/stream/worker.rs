@@ -1,7 +1,7 @@
 //! One worker: consume, process, produce, commit, in one loop on one thread.
 //!
 //! Why nothing is lost and nothing is doubled: a record's outcome is handed to the producer before
-//! its position enters the epoch ([`OpenBatch::process`]), the positions are committed in the
+//! its position enters the epoch ([`OpenEpoch::process`]), the positions are committed in the
 //! transaction of the outcomes ([`Worker::commit`]), and a record without an outcome is read again
 //! ([`Worker::process_fetched`] and [`Worker::abort_epoch`] seek back to it).
 
@@ -38,14 +38,14 @@ const LONGEST_POLL: Duration = Duration::from_millis(100);
 /// rebalance, nor the next poll.
 const LONGEST_BATCH: Duration = Duration::from_secs(1);
 
-/// A worker in two halves, because a record borrows the consumer while the batch processes it.
+/// A worker in two halves, because a record borrows the consumer while it is processed.
 pub struct Worker {
     consumer: GroupConsumer,
-    batch: OpenBatch,
+    open: OpenEpoch,
 }
 
-/// What lies between two commits, and what processes it.
-struct OpenBatch {
+/// The open epoch, and everything that processes its records.
+struct OpenEpoch {
     index: usize,
     shared: Arc<Shared>,
     /// The generation of the credentials that its clients use.
@@ -102,7 +102,7 @@ impl Worker {
             if stop.requested() {
                 break End::Stopped;
             }
-            if self.batch.must_renew() {
+            if self.open.must_renew() {
                 break End::Renewed;
             }
             let done = self.step();
@@ -116,48 +116,46 @@ impl Worker {
     /// Fetches a batch of records, and processes it.
     fn step(&mut self) -> Result<(), Fault> {
         self.pause_or_resume()?;
-        let Self { consumer, batch } = self;
-        consumer.maintain(batch.now)?;
-        batch.begin(consumer)?;
-        let arrived = consumer.fetch(batch.time_until_commit().min(LONGEST_POLL));
-        batch.read_clock();
+        let Self { consumer, open } = self;
+        consumer.maintain(open.now)?;
+        open.begin(consumer)?;
+        let arrived = consumer.fetch(open.time_until_commit().min(LONGEST_POLL));
+        open.read_clock();
         if arrived {
             self.process_fetched()?;
         } else if consumer.is_standby() {
-            batch.set_joined(true);
+            open.set_joined(true);
         }
         if let Some(rebalance) = self.consumer.next_rebalance() {
             return self.rebalance(&rebalance);
         }
-        if self.batch.is_due(!arrived) { self.commit() } else { Ok(()) }
+        if self.open.is_due(!arrived) { self.commit() } else { Ok(()) }
     }
 
     /// Processes what was fetched, in order. A record that is held back, the deadline or a fault
     /// ends this early: the rest of the batch is dropped and fetched again. While the consumer is
     /// paused, records that were fetched before the pause may still arrive; they are held back.
     fn process_fetched(&mut self) -> Result<(), Fault> {
-        let deadline = self.batch.now + LONGEST_BATCH;
+        let deadline = self.open.now + LONGEST_BATCH;
         while let Some(event) = self.consumer.next()? {
             match event {
                 Event::Record(record) => {
                     if self.consumer.is_paused()
-                        || self.batch.process(&record)? == Processed::HeldBack
+                        || self.open.process(&record)? == Processed::HeldBack
                     {
                         self.consumer.seek([record.position()].into_iter())?;
                     }
                 }
-                Event::Gap { partition, from, to } => {
-                    self.batch.epoch.note_gap(partition, from, to);
-                }
+                Event::Gap { partition, from, to } => self.open.epoch.note_gap(partition, from, to),
                 Event::Interruption(interruption) => {
                     self.commit()?; // what was read of the partition is fine
                     self.consumer.interrupt(interruption)?;
                 }
             }
-            if self.batch.is_due(false) {
+            if self.open.is_due(false) {
                 self.commit()?;
             }
-            if self.batch.now > deadline {
+            if self.open.now > deadline {
                 self.consumer.drop_rest()?;
             }
         }
@@ -167,34 +165,34 @@ impl Worker {
     /// Commits the epoch's outcomes and positions, in one transaction or the outcomes first, and then
     /// counts it.
     fn commit(&mut self) -> Result<(), Fault> {
-        let Self { consumer, batch } = self;
-        if batch.epoch.is_empty() {
+        let Self { consumer, open } = self;
+        if open.epoch.is_empty() {
             return Ok(());
         }
         let started = Instant::now();
-        match batch.shared.policy.guarantee {
+        match open.shared.policy.guarantee {
             Guarantee::ExactlyOnce => {
-                batch.send_entries(consumer)?;
-                batch.flush()?;
-                let metadata = batch.group_metadata.clone().ok_or(Cause::NotAMember)?;
-                let positions = consumer.to_commit(batch.epoch.positions());
-                batch.producer.begin()?; // positions alone open no transaction
-                batch.producer.commit(positions, metadata)?;
+                open.send_entries(consumer)?;
+                open.flush()?;
+                let metadata = open.group_metadata.clone().ok_or(Cause::NotAMember)?;
+                let positions = consumer.to_commit(open.epoch.positions());
+                open.producer.begin()?; // positions alone open no transaction
+                open.producer.commit(positions, metadata)?;
             }
             Guarantee::AtLeastOnce => {
-                batch.flush()?; // an entry must not be durable before its outcomes
-                batch.send_entries(consumer)?;
-                batch.flush()?;
-                consumer.commit(batch.epoch.positions())?;
+                open.flush()?; // an entry must not be durable before its outcomes
+                open.send_entries(consumer)?;
+                open.flush()?;
+                consumer.commit(open.epoch.positions())?;
             }
         }
-        consumer.committed(batch.epoch.positions());
-        batch.committed(started);
+        consumer.committed(open.epoch.positions());
+        open.committed(started);
         Ok(())
     }
 }
 
-impl OpenBatch {
+impl OpenEpoch {
     /// Processes one record: hands its outcome to the producer and adds its position to the epoch.
     fn process(&mut self, record: &Record<'_>) -> Result<Processed, Fault> {
         let input = &self.receive(record);
@@ -245,7 +243,7 @@ impl Worker {
         let producer = OutputProducer::connect(settings, move || stop.requested())?;
         let consumer = GroupConsumer::join(index, shared)?;
         let now = Instant::now();
-        let batch = OpenBatch {
+        let open = OpenEpoch {
             index,
             shared: Arc::clone(shared),
             generation,
@@ -266,20 +264,20 @@ impl Worker {
             last_duration: Duration::ZERO,
             aborts_in_a_row: 0,
         };
-        Ok(Self { consumer, batch })
+        Ok(Self { consumer, open })
     }
 
     /// Leaves the group within `leave_budget`, and closes the producer.
     pub fn close(self, leave_budget: Duration) {
-        let Self { consumer, mut batch } = self;
-        batch.set_joined(false);
-        batch.abandon_epoch(); // not empty after a fault
+        let Self { consumer, mut open } = self;
+        open.set_joined(false);
+        open.abandon_epoch(); // not empty after a fault
         consumer.leave(leave_budget);
-        batch.producer.close(CLOSE_BUDGET);
+        open.producer.close(CLOSE_BUDGET);
     }
 }
 
-impl OpenBatch {
+impl OpenEpoch {
     /// Prepares for the records of a batch. The group metadata is taken before they are fetched:
     /// later it may belong to a newer generation of the group, and would wrongly authorize the
     /// commit of their offsets. An open epoch keeps its older metadata; epochs that begin within

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use super::OpenBatch;
+use super::OpenEpoch;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::stream::consumer::GroupConsumer;
 use crate::kafka::stream::ledger;
@@ -12,7 +12,7 @@ use crate::telemetry::metrics::Committed;
 /// What follows when the brokers are slow; the log messages about that end with it.
 pub const SMALLER: &str = "the next epochs hold at most this many bytes of outcomes";
 
-impl OpenBatch {
+impl OpenEpoch {
     /// Waits until the broker has acknowledged every outcome. If it refused some, the epoch must be
     /// aborted; the refusals decide how these records are processed again.
     pub fn flush(&mut self) -> Result<(), Fault> {

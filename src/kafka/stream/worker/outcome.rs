@@ -2,7 +2,7 @@
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::{OpenBatch, Processed};
+use super::{OpenEpoch, Processed};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::Outgoing;
 use crate::kafka::client::native::consumer::Record;
@@ -27,7 +27,7 @@ impl<'a> Input<'a> {
     }
 }
 
-impl OpenBatch {
+impl OpenEpoch {
     /// Notes that a record is being processed. The judge that is in force at an epoch's first
     /// record judges all of it.
     pub fn receive<'a>(&mut self, record: &'a Record<'a>) -> Input<'a> {

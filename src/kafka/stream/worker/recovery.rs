@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::commit::SMALLER;
-use super::{OpenBatch, Worker};
+use super::{OpenEpoch, Worker};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::stream::consumer::Rebalance;
 use crate::telemetry::obstacle::Obstacle;
@@ -19,7 +19,7 @@ impl Worker {
     /// epoch, and resumes afterwards. A paused worker continues to poll, so it stays a member of
     /// the group and answers rebalances.
     pub fn pause_or_resume(&mut self) -> Result<(), Fault> {
-        let pause = self.batch.must_pause();
+        let pause = self.open.must_pause();
         if pause == self.consumer.is_paused() {
             return Ok(());
         }
@@ -36,12 +36,12 @@ impl Worker {
     /// epoch may be committed with current metadata. Nothing of a lost assignment may be committed,
     /// because another member may have read the same records.
     pub fn rebalance(&mut self, rebalance: &Rebalance) -> Result<(), Fault> {
-        tracing::info!(worker = self.batch.index, change = ?rebalance, "rebalance");
+        tracing::info!(worker = self.open.index, change = ?rebalance, "rebalance");
         let lost = matches!(rebalance, Rebalance::Revoked(_)) && self.consumer.assignment_lost();
         let committed = if lost {
             Err(Cause::AssignmentLost.into())
         } else {
-            self.batch.group_metadata = self.consumer.group_metadata().map(Arc::new);
+            self.open.group_metadata = self.consumer.group_metadata().map(Arc::new);
             self.commit()
         };
         match committed {
@@ -49,7 +49,7 @@ impl Worker {
                 if let Rebalance::Assigned(_) = rebalance {
                     // A transaction of ours whose markers were skipped may keep the committed
                     // offsets of these partitions unstable.
-                    self.batch.producer.renew()?;
+                    self.open.producer.renew()?;
                 }
                 self.consumer.answer(rebalance)?;
             }
@@ -57,26 +57,26 @@ impl Worker {
                 self.abort_transaction()?;
                 self.consumer.answer(rebalance)?;
                 // After a lost assignment the epoch may be empty.
-                if !self.batch.epoch.is_empty() {
+                if !self.open.epoch.is_empty() {
                     self.abort_epoch(&cause)?;
                 }
             }
             Err(fault) => return Err(fault),
         }
-        self.batch.unroutable = None; // it may be another worker's partition now
+        self.open.unroutable = None; // it may be another worker's partition now
         if let Rebalance::Revoked(partitions) = rebalance {
-            self.batch.refusals.revoked(partitions);
+            self.open.refusals.revoked(partitions);
         }
-        self.batch.set_joined(!lost);
+        self.open.set_joined(!lost);
         // So that the lag of the new partitions is known before the next statistics.
-        self.batch.shared.refresh_soon();
+        self.open.shared.refresh_soon();
         Ok(())
     }
 
     /// Aborts the epoch if `done` is a fault that requires it; returns other faults.
     pub fn recover(&mut self, done: Result<(), Fault>) -> Result<(), Fault> {
-        if done.as_ref().is_err_and(Fault::is_timeout) && !self.batch.epoch.is_empty() {
-            let OpenBatch { index, shared, epoch, .. } = &self.batch;
+        if done.as_ref().is_err_and(Fault::is_timeout) && !self.open.epoch.is_empty() {
+            let OpenEpoch { index, shared, epoch, .. } = &self.open;
             let bytes = shared.pace.timed_out(epoch.bytes());
             let (reason, runbook) =
                 (Obstacle::SlowBrokers.label(), Obstacle::SlowBrokers.runbook());
@@ -100,45 +100,45 @@ impl Worker {
 
     fn abort_transaction(&mut self) -> Result<(), Fault> {
         // A refusal fails the transaction, and any later call may be the first to report it.
-        let refused = self.batch.producer.abort()?;
-        self.batch.refusals.note_reports(&refused);
+        let refused = self.open.producer.abort()?;
+        self.open.refusals.note_reports(&refused);
         Ok(())
     }
 
     /// Seeks back to every record without a committed outcome, after the transaction was aborted.
     fn abort_epoch(&mut self, cause: &Cause) -> Result<(), Fault> {
-        let Self { consumer, batch } = self;
-        batch.shared.telemetry.metrics.fault(cause.label());
+        let Self { consumer, open } = self;
+        open.shared.telemetry.metrics.fault(cause.label());
         tracing::warn!(
-            worker = batch.index,
-            records = batch.epoch.records(),
+            worker = open.index,
+            records = open.epoch.records(),
             cause = cause.label(),
             detail = %cause,
             "epoch aborted"
         );
-        let unfinished = batch.unfinished.take();
-        let unfinished = unfinished.filter(|it| batch.epoch.has_none_of(it.partition));
-        consumer.seek(batch.epoch.starts().chain(unfinished))?;
+        let unfinished = open.unfinished.take();
+        let unfinished = unfinished.filter(|it| open.epoch.has_none_of(it.partition));
+        consumer.seek(open.epoch.starts().chain(unfinished))?;
         // A refusal explains the abort: there is no broker failure to clean up after, and nothing to
         // wait for, as the records are sent in another way.
-        let was_refused = batch.refusals.take_news();
+        let was_refused = open.refusals.take_news();
         if !was_refused {
-            let outputs = &batch.shared.outputs;
+            let outputs = &open.shared.outputs;
             let reach: BTreeSet<_> =
-                batch.epoch.starts().flat_map(|start| outputs.reach(start.partition)).collect();
-            batch.producer.settle_aborted(reach)?;
+                open.epoch.starts().flat_map(|start| outputs.reach(start.partition)).collect();
+            open.producer.settle_aborted(reach)?;
         }
-        batch.abandon_epoch();
+        open.abandon_epoch();
         if !was_refused {
-            let pause = SHORTEST_PAUSE * (1 << batch.aborts_in_a_row.min(8));
+            let pause = SHORTEST_PAUSE * (1 << open.aborts_in_a_row.min(8));
             std::thread::sleep(pause.min(LONGEST_PAUSE));
-            batch.aborts_in_a_row += 1;
+            open.aborts_in_a_row += 1;
         }
         Ok(())
     }
 }
 
-impl OpenBatch {
+impl OpenEpoch {
     fn must_pause(&mut self) -> bool {
         if let Some(partition) = self.unroutable {
             if self.shared.outputs.can_route(partition) {

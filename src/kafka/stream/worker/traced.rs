@@ -2,14 +2,14 @@
 
 use std::time::SystemTime;
 
-use super::OpenBatch;
+use super::OpenEpoch;
 use super::outcome::Input;
 use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::each_header;
 use crate::telemetry::traces::{CommittedRequests, Parent, Sampled};
 use nik_wire::process::Outcome;
 
-impl OpenBatch {
+impl OpenEpoch {
     /// Notes a request whose outcome is on its way, if it is sampled.
     pub fn note_sampled(&mut self, input: &Input<'_>, outcome: &Outcome) {
         let Some(traces) = &self.shared.telemetry.traces else {
