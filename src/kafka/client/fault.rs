@@ -93,7 +93,7 @@ pub enum Cause {
     ThreadNotStarted(io::Error),
     #[error("too many Kafka clients could not be closed: a new process has to replace this one")]
     ClientsAbandoned,
-    #[error("a worker panicked, see the log")]
+    #[error("a thread panicked, see the log")]
     WorkerPanicked,
     #[error(
         "topic {topic} refuses even the smallest failure, that of partition {partition} offset \

@@ -25,7 +25,7 @@ mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,8 @@ const CLOSE_BUDGET: Duration = Duration::from_millis(2500);
 pub(crate) struct Running {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    /// Receives the result of every worker; disconnected when all threads have ended.
+    /// Receives the result of every worker, and the panic of any other thread; disconnected when
+    /// all threads have ended.
     ended: Receiver<Result<(), Fault>>,
 }
 
@@ -88,19 +89,13 @@ pub(crate) fn start(
     let watch = Watch::new(&shared)?;
     let mut threads = vec![spawn("watch".to_owned(), {
         let (stop, done) = (stop.clone(), done.clone());
-        move || {
-            watch.run(&stop);
-            drop(done);
-        }
+        move || until_stop(&stop, &done, || watch.run(&stop))
     })?];
     publish_expiries(&shared, &shared.clients.credentials());
     if settings.kafka.security.reload == Reload::Watch && shared.clients.has_files() {
         threads.push(spawn("files".to_owned(), {
             let (shared, stop, done) = (Arc::clone(&shared), stop.clone(), done.clone());
-            move || {
-                watch_files(&shared, &stop);
-                drop(done);
-            }
+            move || until_stop(&stop, &done, || watch_files(&shared, &stop))
         })?);
     }
     for index in 0..workers {
@@ -115,8 +110,21 @@ pub(crate) fn start(
     Ok(Running { shared, threads, ended })
 }
 
+/// Does the work of a thread that ends with the stop. A panic ends the program, as that of a worker
+/// does: without the watch, for example, readiness and the partition counts would never change again.
+fn until_stop(stop: &Stop, done: &Sender<Result<(), Fault>>, work: impl FnOnce()) {
+    let result = caught(|| {
+        work();
+        Ok(())
+    });
+    if result.is_err() {
+        let _ = done.send(result); // the receiver is gone once the program exits
+        stop.request();
+    }
+}
+
 impl Running {
-    /// The result of the first worker that has ended, if one has.
+    /// The result of the first thread that has ended by itself, if one has.
     pub(crate) fn first_end(&self) -> Option<Result<(), Fault>> {
         self.ended.try_recv().ok()
     }
@@ -133,8 +141,24 @@ impl Running {
             }
         }
         for thread in self.threads {
-            let _ = thread.join(); // a panic of the watch is in the log
+            let _ = thread.join(); // panics were caught
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::Cause;
+
+    #[test]
+    fn a_panic_outside_of_the_workers_ends_the_program() {
+        let (stop, (done, ended)) = (Stop::default(), mpsc::channel());
+        until_stop(&stop, &done, || ());
+        assert!(!stop.requested() && ended.try_recv().is_err());
+        until_stop(&stop, &done, || panic!("on purpose"));
+        assert!(stop.requested());
+        assert!(matches!(ended.try_recv(), Ok(Err(Fault::Fatal(Cause::WorkerPanicked)))));
     }
 }
