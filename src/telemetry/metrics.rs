@@ -248,7 +248,7 @@ impl Metrics {
             ),
             clients_abandoned: counter(
                 "nik_stream_clients_abandoned_total",
-                "Kafka clients that did not close in time; their threads are left behind.",
+                "Kafka clients that did not close in time or whose call hangs; their threads are left behind.",
             ),
             faults,
             worker_restarts,

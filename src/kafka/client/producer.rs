@@ -45,13 +45,12 @@ use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use super::config::bootstrap;
-use super::deadline::{CallThread, finishes_within};
+use super::deadline::{CallThread, close, close_in_background};
 use super::fault::{Cause, Fault};
 use super::native::producer::{ProducerClient, Topic};
 use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing, transactions};
 use super::refusal::{Refused, is_permanent};
 use crate::kafka::security::acl::Right;
-use crate::telemetry::metrics::Metrics;
 use events::ProducerEvents;
 pub use settings::{IfUnanswered, ProducerSettings, epoch_timeout, transaction_timeout};
 use unsettled::{Ending, Place};
@@ -81,10 +80,10 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
 /// How long the reports of records that were given up may take.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
+/// What a client of this producer is called in the log.
+const PRODUCER: &str = "producer";
 /// Means the partition that librdkafka chooses by the key.
 const PARTITION_OF_KEY: i32 = -1;
-/// How long closing a client that was replaced may take before it is reported. Nobody waits for it.
-const OLD_CLIENT_CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 type OutputClient = ProducerClient<ProducerEvents>;
 
@@ -177,7 +176,10 @@ impl OutputProducer {
             client: settings.client()?,
             is_stopped: Box::new(is_stopped),
             bootstrap: bootstrap(&settings.config),
-            calls: id.as_ref().map(|_| CallThread::start(settings.worker)).transpose()?,
+            calls: id
+                .as_ref()
+                .map(|_| CallThread::start(settings.worker, settings.metrics.clone()))
+                .transpose()?,
             transactional_id: id.unwrap_or_default(),
             transaction_timeout: transaction_timeout(&settings.config),
             settings,
@@ -268,8 +270,7 @@ impl OutputProducer {
             new
         };
         // Closing may take long while a broker hangs.
-        let metrics = self.settings.metrics.clone();
-        std::thread::spawn(move || close(unused, OLD_CLIENT_CLOSE_TIMEOUT, metrics.as_deref()));
+        close_in_background(PRODUCER, unused, self.settings.metrics.clone());
         ready?;
         (self.was_slow, self.losses) = (false, self.coordinator_losses());
         self.settle_everywhere()
@@ -537,41 +538,6 @@ impl OutputProducer {
     pub fn close(self, timeout: Duration) {
         self.note_aborted();
         let metrics = self.settings.metrics.clone();
-        close(self, timeout, metrics.as_deref());
-    }
-}
-
-fn close(producer: impl Send + 'static, timeout: Duration, metrics: Option<&Metrics>) {
-    if !finishes_within(timeout, move || drop(producer)) {
-        if let Some(metrics) = metrics {
-            metrics.clients_abandoned.inc();
-        }
-        tracing::warn!("the producer could not be closed in time and is abandoned");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc::{Receiver, channel};
-
-    use super::*;
-
-    struct Hangs(Receiver<()>);
-
-    impl Drop for Hangs {
-        fn drop(&mut self) {
-            let _ = self.0.recv();
-        }
-    }
-
-    #[test]
-    fn a_client_that_hangs_when_it_is_closed_is_counted() {
-        let metrics = Metrics::for_tests(&[]);
-        close((), Duration::from_secs(10), Some(&metrics));
-        assert_eq!(metrics.clients_abandoned.get(), 0);
-        let (release, hang) = channel();
-        close(Hangs(hang), Duration::from_millis(10), Some(&metrics));
-        assert_eq!(metrics.clients_abandoned.get(), 1);
-        drop(release);
+        close(PRODUCER, self, timeout, metrics.as_deref());
     }
 }

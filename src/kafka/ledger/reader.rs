@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
@@ -17,8 +18,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::Entry;
 use crate::kafka::client::callbacks::UnpolledContext;
 use crate::kafka::client::config::Clients;
-use crate::kafka::client::deadline::finishes_within;
+use crate::kafka::client::deadline::close_in_background;
 use crate::kafka::client::native::fetched_high_watermark;
+use crate::telemetry::metrics::Metrics;
 
 /// How many offsets before the end the first step begins.
 const FIRST_STEP: i64 = 64;
@@ -211,8 +213,8 @@ impl LedgerReader {
     }
 
     /// Closes the client in the background, since closing waits for the brokers.
-    pub fn close(self) {
-        finishes_within(Duration::ZERO, move || drop(self));
+    pub fn close(self, metrics: &Arc<Metrics>) {
+        close_in_background("reader of the ledger", self, Some(Arc::clone(metrics)));
     }
 }
 

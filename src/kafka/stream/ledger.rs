@@ -39,42 +39,48 @@ pub struct LedgerLookup {
 
 /// A client that is connected when it is needed, and closed when partitions have started.
 struct CachedReader {
-    connect: fn(&Clients, &str, &str) -> Result<LedgerReader, KafkaError>,
-    /// The client, and when it was last used.
-    used: RefCell<Option<(LedgerReader, Instant)>>,
+    shared: Arc<Shared>,
+    connect: Connect,
+    connected: RefCell<Option<Connected>>,
+}
+
+type Connect = fn(&Clients, &str, &str) -> Result<LedgerReader, KafkaError>;
+
+struct Connected {
+    reader: LedgerReader,
+    last_used: Instant,
 }
 
 impl CachedReader {
-    fn new(connect: fn(&Clients, &str, &str) -> Result<LedgerReader, KafkaError>) -> Self {
-        Self { connect, used: RefCell::default() }
+    fn new(shared: &Arc<Shared>, connect: Connect) -> Self {
+        Self { shared: Arc::clone(shared), connect, connected: RefCell::default() }
     }
 
     fn with<T>(
         &self,
-        shared: &Shared,
         topic: &str,
         read: impl FnOnce(&LedgerReader) -> Result<T, KafkaError>,
     ) -> Result<T, KafkaError> {
         let now = Instant::now();
-        let reader = match self.used.take() {
-            Some((reader, _)) => reader,
-            None => (self.connect)(&shared.clients, topic, &shared.group)?,
+        let reader = match self.connected.take() {
+            Some(connected) => connected.reader,
+            None => (self.connect)(&self.shared.clients, topic, &self.shared.group)?,
         };
         let found = read(&reader);
-        self.used.replace(Some((reader, now)));
+        self.connected.replace(Some(Connected { reader, last_used: now }));
         found
     }
 
     fn close_idle(&self) {
-        let is_idle = |used: &(_, Instant)| used.1.elapsed() > IDLE_TIMEOUT;
-        if self.used.borrow().as_ref().is_some_and(is_idle) {
+        let is_idle = |it: &Connected| it.last_used.elapsed() > IDLE_TIMEOUT;
+        if self.connected.borrow().as_ref().is_some_and(is_idle) {
             self.close();
         }
     }
 
     fn close(&self) {
-        if let Some((reader, _)) = self.used.take() {
-            reader.close();
+        if let Some(Connected { reader, .. }) = self.connected.take() {
+            reader.close(&self.shared.telemetry.metrics);
         }
     }
 }
@@ -89,8 +95,8 @@ impl LedgerLookup {
     pub fn new(shared: &Arc<Shared>) -> Self {
         Self {
             shared: Arc::clone(shared),
-            reader: CachedReader::new(LedgerReader::connect),
-            reader_of_all: CachedReader::new(LedgerReader::of_all),
+            reader: CachedReader::new(shared, LedgerReader::connect),
+            reader_of_all: CachedReader::new(shared, LedgerReader::of_all),
             hidden: RefCell::default(),
         }
     }
@@ -116,7 +122,7 @@ impl LedgerLookup {
         }
         let kept: Vec<_> =
             partitions.iter().copied().filter(|&it| outputs.ledger_of(it).is_some()).collect();
-        let found = self.reader.with(&self.shared, &topic.name, |it| it.latest(&kept, timeout));
+        let found = self.reader.with(&topic.name, |it| it.latest(&kept, timeout));
         for (partition, Found { entry, is_hidden }) in found.map_err(|it| self.note(&it)).ok()? {
             if is_hidden && self.is_still_hidden(partition) {
                 answers.remove(&partition);
@@ -141,9 +147,8 @@ impl LedgerLookup {
             return Ok(None);
         };
         let is_wanted = |it: &Entry| is_wanted(&it.transactional_id);
-        let written = self
-            .reader_of_all
-            .with(&self.shared, &topic.name, |it| it.recent(partition, is_wanted, timeout))?;
+        let written =
+            self.reader_of_all.with(&topic.name, |it| it.recent(partition, is_wanted, timeout))?;
         Ok(written.map(|entry| entry.transactional_id))
     }
 
@@ -163,8 +168,8 @@ impl LedgerLookup {
             let end = |it: &LedgerReader| it.end(&topic, partition, timeout);
             // The last stable offset is asked for first, because both grow: asked for second, it
             // may have reached the end that was asked for before, although a transaction is open.
-            let stable = self.reader.with(&self.shared, &ledger.name, end)?;
-            let all = self.reader_of_all.with(&self.shared, &ledger.name, end)?;
+            let stable = self.reader.with(&ledger.name, end)?;
+            let all = self.reader_of_all.with(&ledger.name, end)?;
             if stable < all {
                 open.insert((name, partition), stable);
             }

@@ -149,8 +149,81 @@ impl Running {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
+    use nik::region::{Regions, RetiredCodes};
+    use nik_wire::process::Processor;
+
     use super::*;
-    use crate::kafka::Cause;
+    use crate::config::load_from;
+    use crate::kafka::{Cause, SharedBreaker, check_property};
+    use crate::pipeline::judge::Judge;
+    use crate::telemetry::health::Health;
+    use crate::telemetry::metrics::Metrics;
+
+    /// One worker and the watch. Dropping it requests a stop.
+    pub(super) struct Service {
+        running: Option<Running>,
+        pub stop: Stop,
+        pub metrics: Arc<Metrics>,
+        health: Arc<Health>,
+    }
+
+    impl Service {
+        /// `given` are further settings: the ends of their variables' names, and their values.
+        pub fn start(bootstrap_servers: &str, given: &[(&str, &str)]) -> Self {
+            let own = [
+                ("KAFKA__BOOTSTRAP_SERVERS", bootstrap_servers),
+                ("KAFKA__WORKERS", "1"),
+                // librdkafka's mock cluster has no transactions.
+                ("DELIVERY__GUARANTEE", "at_least_once"),
+            ];
+            let variables = own.iter().chain(given).map(|(name, value)| {
+                (OsString::from(format!("NIK_STREAM__{name}")), (*value).into())
+            });
+            let settings = load_from(&[], variables, check_property).unwrap().settings;
+            let metrics = Arc::new(Metrics::for_tests(Cause::LABELS));
+            let breaker =
+                Arc::new(SharedBreaker::new(settings.delivery.breaker(), Arc::clone(&metrics)));
+            let health = Arc::new(Health::new(1, breaker.clone()));
+            let regions = Arc::new(Regions::parse("", "", RetiredCodes::All).unwrap());
+            let processor = Processor::new(regions, settings.process());
+            let judge = Judge::new(processor, settings.rules.dating(), None);
+            let stop = Stop::default();
+            let telemetry = Telemetry::new(&metrics, &health, &breaker, None);
+            let judge = Arc::new(JudgeInForce::new(judge));
+            let running = start(&settings, &judge, telemetry, &stop).unwrap();
+            Self { running: Some(running), stop, metrics, health }
+        }
+
+        fn running(&self) -> &Running {
+            self.running.as_ref().unwrap()
+        }
+
+        pub fn shared(&self) -> &Arc<Shared> {
+            &self.running().shared
+        }
+
+        /// How it ended by itself, which it has to within a minute.
+        pub fn ended(&self) -> Option<Result<(), Fault>> {
+            self.stop.wait(Duration::from_mins(1));
+            self.running().first_end()
+        }
+
+        /// Stops as the program does.
+        pub fn stop(mut self, timeout: Duration) {
+            self.stop.request();
+            self.health.set_stopping();
+            assert!(self.running.take().unwrap().finish(Instant::now() + timeout));
+        }
+    }
+
+    impl Drop for Service {
+        fn drop(&mut self) {
+            self.stop.request();
+            self.health.set_stopping();
+        }
+    }
 
     #[test]
     fn a_panic_outside_of_the_workers_ends_the_program() {

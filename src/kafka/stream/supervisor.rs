@@ -10,6 +10,7 @@ use super::shutdown::Stop;
 use super::worker::{End, Worker};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::producer::unsettled::{Ending, Unsettled};
+use crate::telemetry::metrics::Metrics;
 
 /// How long a stopping worker waits for the last commits of the others.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,6 +42,9 @@ pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), 
         let started = Instant::now();
         let fault = match run_once(index, shared, &unsettled, stop) {
             Ok(End::Stopped) => return Ok(()),
+            Ok(End::Renewed) if !stop.requested() && has_abandoned_too_many(metrics) => {
+                return Err(Cause::ClientsAbandoned.into());
+            }
             Ok(End::Renewed) => continue,
             Err(fault) => fault,
         };
@@ -72,7 +76,7 @@ pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), 
             tracing::warn!(worker = index, cause = fault.label(), %fault, "worker restarts");
         }
         metrics.worker_restarted(fault.label());
-        if metrics.clients_abandoned.get() >= MOST_ABANDONED {
+        if has_abandoned_too_many(metrics) {
             return Err(Cause::ClientsAbandoned.into());
         }
         stop.wait(match fault {
@@ -83,6 +87,10 @@ pub fn supervise(index: usize, shared: &Arc<Shared>, stop: &Stop) -> Result<(), 
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
     Ok(())
+}
+
+fn has_abandoned_too_many(metrics: &Metrics) -> bool {
+    metrics.clients_abandoned.get() >= MOST_ABANDONED
 }
 
 /// Starts a worker and runs it until the stop or a fault, then closes it.
@@ -125,20 +133,11 @@ pub fn caught<T>(work: impl FnOnce() -> Result<T, Fault>) -> Result<T, Fault> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
-    use nik::region::{Regions, RetiredCodes};
-    use nik_wire::process::Processor;
     use rdkafka::mocking::MockCluster;
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
-    use crate::config::load_from;
-    use crate::kafka::stream::{Telemetry, start};
-    use crate::kafka::{SharedBreaker, check_property};
-    use crate::pipeline::judge::{Judge, JudgeInForce};
-    use crate::telemetry::health::Health;
-    use crate::telemetry::metrics::Metrics;
+    use crate::kafka::stream::tests::Service;
 
     #[test]
     fn a_panic_is_a_fault_that_a_restart_does_not_cure() {
@@ -153,27 +152,29 @@ mod tests {
         let brokers = MockCluster::new(1).unwrap();
         let denied = RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
         brokers.request_errors(RDKafkaApiKey::InitProducerId, &[denied; 10]);
-        let variables = [
-            ("NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS", brokers.bootstrap_servers()),
-            ("NIK_STREAM__KAFKA__WORKERS", "1".to_owned()),
-        ];
-        let variables = variables.map(|(name, value)| (OsString::from(name), value.into()));
-        let settings = load_from(&[], variables, check_property).unwrap().settings;
-        let metrics = Arc::new(Metrics::for_tests(Cause::LABELS));
-        let breaker =
-            Arc::new(SharedBreaker::new(settings.delivery.breaker(), Arc::clone(&metrics)));
-        let health = Arc::new(Health::new(1, breaker.clone()));
-        let regions = Arc::new(Regions::parse("", "", RetiredCodes::All).unwrap());
-        let processor = Processor::new(regions, settings.process());
-        let judge = Judge::new(processor, settings.rules.dating(), None);
-        metrics.clients_abandoned.inc_by(MOST_ABANDONED);
+        let settings = [("DELIVERY__GUARANTEE", "exactly_once")];
+        let service = Service::start(&brokers.bootstrap_servers(), &settings);
+        service.metrics.clients_abandoned.inc_by(MOST_ABANDONED);
+        assert_too_many(&service);
+    }
 
-        let stop = Stop::default();
-        let telemetry = Telemetry::new(&metrics, &health, &breaker, None);
-        let running =
-            start(&settings, &Arc::new(JudgeInForce::new(judge)), telemetry, &stop).unwrap();
-        stop.wait(Duration::from_mins(1));
-        let ended = running.first_end();
+    #[test]
+    fn after_too_many_abandoned_clients_a_renewal_ends_the_program() {
+        let brokers = MockCluster::new(1).unwrap();
+        let service = Service::start(&brokers.bootstrap_servers(), &[]);
+        service.metrics.clients_abandoned.inc_by(MOST_ABANDONED);
+        let clients = &service.shared().clients;
+        // The worker may not have started yet, and would then have the renewed credentials.
+        let deadline = Instant::now() + Duration::from_mins(1);
+        while !service.stop.requested() && Instant::now() < deadline {
+            clients.renew(clients.credentials());
+            service.stop.wait(Duration::from_millis(100));
+        }
+        assert_too_many(&service);
+    }
+
+    fn assert_too_many(service: &Service) {
+        let ended = service.ended();
         assert!(matches!(ended, Some(Err(Fault::Fatal(Cause::ClientsAbandoned)))), "{ended:?}");
     }
 }
