@@ -7,7 +7,6 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -71,8 +70,8 @@ struct Held {
 struct State {
     judge: Mutex<Option<Judge>>,
     held: Mutex<Vec<Held>>,
-    /// Whether metadata list no brokers.
-    hides_brokers: AtomicBool,
+    /// Metadata list no brokers if their request contains this, the name of a topic or nothing.
+    hides_brokers: Mutex<Option<Vec<u8>>>,
     /// The error codes of the `EndTxn` requests that were delivered.
     delivered: Mutex<Vec<Option<i16>>>,
 }
@@ -99,15 +98,15 @@ impl Proxy {
         *self.0.judge.lock().expect("no panic") = Some(Box::new(judge));
     }
 
-    /// Whether metadata list no brokers from now on, as may those of a broker that has just
-    /// restarted.
-    pub fn hide_brokers(&self, hides: bool) {
-        self.0.hides_brokers.store(hides, Ordering::SeqCst);
+    /// Metadata of this topic, or all if it is empty, list no brokers from now on, as may those of a
+    /// broker that has just restarted.
+    pub fn hide_brokers(&self, topic: &str) {
+        *self.0.hides_brokers.lock().expect("no panic") = Some(topic.into());
     }
 
     /// Forwards everything from now on, and forgets what is held.
     pub fn reset(&self) {
-        self.hide_brokers(false);
+        *self.0.hides_brokers.lock().expect("no panic") = None;
         *self.0.judge.lock().expect("no panic") = None;
         self.0.held.lock().expect("no panic").clear();
         self.0.delivered.lock().expect("no panic").clear();
@@ -160,6 +159,12 @@ impl State {
         judge.as_mut().map_or(Verdict::Forward, |judge| judge(request))
     }
 
+    fn hides_brokers(&self, frame: &[u8]) -> bool {
+        let hides = self.hides_brokers.lock().expect("no panic");
+        let is_in = |it: &[u8]| it.is_empty() || frame.windows(it.len()).any(|part| part == it);
+        hides.as_deref().is_some_and(is_in)
+    }
+
     fn deliver(&self) {
         let held = std::mem::take(&mut *self.held.lock().expect("no panic"));
         for Held { frame, mut broker, answers } in held {
@@ -208,7 +213,7 @@ fn forward_requests(
     while let Ok(frame) = read_frame(&mut client) {
         let request = request(&frame);
         if let Some(Request { api_key: METADATA, correlation_id, .. }) = request
-            && state.hides_brokers.load(Ordering::SeqCst)
+            && state.hides_brokers(&frame)
         {
             let _ = asked.send(correlation_id.to_vec());
         }

@@ -8,7 +8,7 @@ use crate::cluster::{NewRecord, Program};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, held_by, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, assigned, held_by, ready, share, stop, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 /// Longer than the timeouts of a transaction and of all calls.
@@ -79,7 +79,7 @@ fn clients_that_forgot_their_brokers_find_them_again() {
     };
     produce(&mut sent);
     reader.wait_for(sent.len());
-    proxy.hide_brokers(true);
+    proxy.hide_brokers("");
     std::thread::sleep(Duration::from_secs(4)); // the metadata of all clients are due, then statistics
     proxy.reset();
     produce(&mut sent);
@@ -87,4 +87,35 @@ fn clients_that_forgot_their_brokers_find_them_again() {
     assert!(restarts(&program) < 0.5, "{}", program.stderr());
     assert_eq!(differences(&sent, &stage.outcomes(cluster)), Differences::default());
     stop(program);
+}
+
+#[test]
+fn a_client_of_the_ledger_that_forgot_its_brokers_is_replaced() {
+    const PARTITIONS: usize = 2;
+    let guard = behind_proxy();
+    let (proxy, cluster) = &*guard;
+    let stage = Stage::new(cluster, "forgotten-ledger", PARTITIONS);
+    let ledger = format!("{}.positions", stage.group);
+    cluster.create_topic(&ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
+    let settings = stage
+        .settings()
+        .set("topics.positions", &ledger)
+        .set("kafka.workers", "1")
+        .set("kafka.producer.transaction_timeout_ms", "15000")
+        .set("kafka.librdkafka.statistics_interval_ms", "500");
+    let (first, second) = (ready(&settings), ready(&settings));
+    wait_until("both have a partition", || share([&first, &second], PARTITIONS));
+    // The group's consumer does not ask for the ledger, and gets the partition of the first.
+    proxy.hide_brokers(&ledger);
+    std::thread::sleep(Duration::from_secs(4)); // until what the clients know is too old
+    stop(first);
+    wait_until("it is assigned both partitions", || assigned(&second) == PARTITIONS);
+    std::thread::sleep(Duration::from_secs(2));
+    proxy.reset();
+    let sent: Vec<_> = Requests::new(0, PARTITIONS).take(20).collect();
+    cluster.produce(&stage.requests, &sent);
+    Reader::start(cluster, &stage).wait_for(sent.len());
+    assert!(restarts(&second) < 0.5, "{}", second.stderr());
+    assert_eq!(differences(&sent, &stage.outcomes(cluster)), Differences::default());
+    stop(second);
 }

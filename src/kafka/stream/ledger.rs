@@ -24,6 +24,10 @@ use crate::telemetry::now_ms;
 const HIDDEN_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long the client stays open after its last use.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client may fail until a new one replaces it: it may have dropped all brokers (see
+/// [`ClientState::restore_brokers`](crate::kafka::client::callbacks::ClientState::restore_brokers)).
+/// Not after its first failure: a read has about a second, and to connect may take longer.
+const FAILING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The tag of entries in delivery reports. No record has it.
 const TAG: usize = usize::MAX;
 
@@ -49,6 +53,8 @@ type Connect = fn(&Clients, &str, &str) -> Result<LedgerReader, KafkaError>;
 struct Connected {
     reader: LedgerReader,
     last_used: Instant,
+    /// Since when all reads have failed.
+    failing_since: Option<Instant>,
 }
 
 impl CachedReader {
@@ -62,12 +68,16 @@ impl CachedReader {
         read: impl FnOnce(&LedgerReader) -> Result<T, KafkaError>,
     ) -> Result<T, KafkaError> {
         let now = Instant::now();
-        let reader = match self.connected.take() {
-            Some(connected) => connected.reader,
-            None => (self.connect)(&self.shared.clients, topic, &self.shared.group)?,
+        let (reader, failing_since) = match self.connected.take() {
+            Some(connected) => (connected.reader, connected.failing_since),
+            None => ((self.connect)(&self.shared.clients, topic, &self.shared.group)?, None),
         };
         let found = read(&reader);
-        self.connected.replace(Some(Connected { reader, last_used: now }));
+        let failing_since = found.is_err().then(|| failing_since.unwrap_or(now));
+        self.connected.replace(Some(Connected { reader, last_used: now, failing_since }));
+        if failing_since.is_some_and(|since| since.elapsed() > FAILING_TIMEOUT) {
+            self.close();
+        }
         found
     }
 
@@ -258,5 +268,34 @@ pub fn send_entry(
     match sent {
         Sent::Queued => Ok(()),
         Sent::Refused(code) => Err(Cause::EntryRefused(code).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kafka::stream::tests::Service;
+
+    #[test]
+    fn a_reader_that_keeps_failing_is_replaced() {
+        let service = Service::start("127.0.0.1:1", &[]);
+        let cached = CachedReader::new(service.shared(), LedgerReader::connect);
+        let fail = || cached.with("ledger", |_| Err::<(), _>(KafkaError::Canceled)).unwrap_err();
+        let failing_since = || Some(cached.connected.borrow().as_ref()?.failing_since);
+        let set_failing_since = |since| {
+            cached.connected.borrow_mut().as_mut().unwrap().failing_since = Some(since);
+        };
+        fail();
+        let first = failing_since().unwrap().unwrap();
+        fail();
+        assert_eq!(failing_since(), Some(Some(first)), "the same client");
+        cached.with("ledger", |_| Ok(())).unwrap();
+        assert_eq!(failing_since(), Some(None), "it works again");
+        fail();
+        set_failing_since(first.checked_sub(FAILING_TIMEOUT).unwrap());
+        fail();
+        assert_eq!(failing_since(), None, "it is closed");
+        fail();
+        assert!(failing_since().unwrap().unwrap() > first, "a new client");
     }
 }
