@@ -24,8 +24,8 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long to wait for the seek that validates positions.
 const VALIDATION_TIMEOUT: Duration = Duration::from_secs(1);
-/// How long to wait for a ledger that the watch has not seen. The worker restarts until it exists,
-/// because this wait notices no stop.
+/// How long to wait for a ledger that the watch has not seen. An operator has to create it, and
+/// until then each rebalance of the group would wait for this worker: it restarts instead.
 const MISSING_LEDGER_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl GroupConsumer {
@@ -56,11 +56,15 @@ impl GroupConsumer {
         self.lookup.starts(&self.consumer, partitions, &mut tracks, timeout)
     }
 
+    /// Where the partitions start. A stop ends the wait, and none of them starts.
     fn wait_for_starts(&mut self, partitions: &[i32]) -> Result<Vec<(i32, Start)>, Fault> {
         let started = Instant::now();
         loop {
             if let Some(starts) = self.look_up(partitions, LOOKUP_TIMEOUT) {
                 return Ok(starts);
+            }
+            if self.shared.telemetry.health.is_stopping() {
+                return Ok(Vec::new());
             }
             self.settle_leftovers(Instant::now())?;
             let is_member = self.group_metadata().is_some_and(|metadata| metadata.is_known());
@@ -250,5 +254,34 @@ impl GroupConsumer {
         let changes = self.tracks.get_mut().changes(Instant::now());
         let stopped = announce::announce(&self.shared, &changes);
         self.pause(&stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    use super::*;
+    use crate::kafka::stream::tests::Service;
+
+    #[test]
+    fn a_stop_ends_the_wait_for_committed_offsets() {
+        let brokers = MockCluster::new(1).unwrap();
+        let unstable = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT;
+        brokers.request_errors(RDKafkaApiKey::OffsetFetch, &[unstable; 1_000]);
+        // A named instance rebalances eagerly: its partitions cannot wait.
+        let service =
+            Service::start(&brokers.bootstrap_servers(), &[("KAFKA__INSTANCE_ID", "only")]);
+        brokers.create_topic(&service.shared().outputs.topics.requests.name, 1, 1).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while service.metrics.rebalances.get() == 0 {
+            assert!(Instant::now() < deadline, "no partitions were assigned");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        let stopped = Instant::now();
+        service.stop(Duration::from_secs(20));
+        let waited = stopped.elapsed();
+        assert!(waited < Duration::from_secs(8), "{waited:?}");
     }
 }
