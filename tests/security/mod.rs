@@ -115,12 +115,17 @@ listener.name.provider.sasl.enabled.mechanisms=OAUTHBEARER
 
     /// `settings` for a listener, with the authority that signed its certificate.
     fn by(&self, listener: &str, protocol: &str, settings: ProgramSettings) -> ProgramSettings {
+        let settings = self.at(listener, protocol, settings);
+        settings.set("kafka.security.ca_file", &self.file("authority.pem"))
+    }
+
+    /// The same without an authority.
+    fn at(&self, listener: &str, protocol: &str, settings: ProgramSettings) -> ProgramSettings {
         let place = LISTENERS.iter().position(|(name, _)| *name == listener);
         let port = self.first + u16::try_from(place.expect("one of them")).expect("a few");
         settings
             .set("kafka.bootstrap_servers", &format!("{}:{port}", host(listener)))
             .set("kafka.security.protocol", protocol)
-            .set("kafka.security.ca_file", &self.file("authority.pem"))
     }
 
     /// `settings` for a user with a password.

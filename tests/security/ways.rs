@@ -37,6 +37,9 @@ fn way(secured: &Secured, way: &str, credentials: &str, base: &ProgramSettings) 
         ("TLS", "another authority") => {
             tls("TLS").set("kafka.security.ca_file", &file("stranger.pem"))
         }
+        ("TLS", "another authority as ssl.ca.location") => secured
+            .at("TLS", "ssl", base.clone())
+            .set("kafka.librdkafka.ssl_ca_location", &file("stranger.pem")),
         ("TLS", "the broker's certificate is another host's") => tls("OTHER"),
         ("TLS", "the broker's certificate has expired") => tls("OLD"),
         ("mutual TLS", "good") => mutual("client"),

@@ -42,7 +42,7 @@ impl Clients {
             format!("{:x}-{:x}", std::process::id(), since.as_nanos())
         });
         Self {
-            access: Arc::new(Access::new(&settings.kafka.security)),
+            access: Arc::new(Access::new(&settings.kafka)),
             credentials: Mutex::new(Credentials::at_start(&settings.kafka.security)),
             generation: AtomicU64::new(0),
             settings: settings.clone(),

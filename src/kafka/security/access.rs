@@ -17,7 +17,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use super::acl::{Operation, Right, is_denial};
 use super::diagnosis::{ConnectionFailure, diagnose};
 use super::token::{NoToken, Tokens};
-use crate::config::Security;
+use crate::config::Kafka;
 use crate::telemetry::logging::RepeatLimit;
 use crate::telemetry::obstacle::{Obstacle, Problem};
 
@@ -29,7 +29,7 @@ const DENIAL_TTL: Duration = Duration::from_secs(20);
 /// The shared authentication state.
 #[derive(Debug)]
 pub struct Access {
-    security: Security,
+    kafka: Kafka,
     tokens: Tokens,
     connection_failure: Mutex<Option<ConnectionFailure>>,
     lines: RepeatLimit<String>,
@@ -39,10 +39,10 @@ pub struct Access {
 }
 
 impl Access {
-    pub fn new(security: &Security) -> Self {
+    pub fn new(kafka: &Kafka) -> Self {
         Self {
-            security: security.clone(),
-            tokens: Tokens::new(security),
+            kafka: kafka.clone(),
+            tokens: Tokens::new(&kafka.security),
             connection_failure: Mutex::default(),
             lines: RepeatLimit::new(1, LOG_INTERVAL),
             denied: Mutex::default(),
@@ -102,7 +102,7 @@ impl Access {
     }
 
     fn record_connection_failure(&self, reason: &str) {
-        let failure = diagnose(reason, &self.security);
+        let failure = diagnose(reason, &self.kafka);
         if failure.permanent {
             self.log_problem(&Obstacle::Denied.problem(&failure.message));
         }

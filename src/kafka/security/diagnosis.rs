@@ -1,7 +1,12 @@
 //! Translates librdkafka's text about a failed connection into one line that names the setting to
 //! check.
 
-use crate::config::{SaslMechanism, Security};
+use crate::config::{Kafka, SaslMechanism};
+
+/// The properties that can take the place of `kafka.security.ca_file` and `certificate_file`.
+const AUTHORITIES: &[&str] = &["ssl.ca.location", "ssl.ca.pem"];
+const CERTIFICATES: &[&str] =
+    &["ssl.certificate.location", "ssl.certificate.pem", "ssl.keystore.location"];
 
 /// Why a connection failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +18,8 @@ pub struct ConnectionFailure {
 }
 
 /// Reads an error text of librdkafka's.
-pub fn diagnose(text: &str, security: &Security) -> ConnectionFailure {
+pub fn diagnose(text: &str, kafka: &Kafka) -> ConnectionFailure {
+    let security = &kafka.security;
     let permanent = |message| ConnectionFailure { message, permanent: true };
     if let Some((_, why)) = text.split_once("Failed to acquire SASL OAUTHBEARER token: ") {
         return permanent(format!("no token for the brokers: {why}"));
@@ -21,7 +27,10 @@ pub fn diagnose(text: &str, security: &Security) -> ConnectionFailure {
     let (address, why) = split(text);
     let broker = format!("the broker at {address}");
     if why.contains("certificate verify failed") {
-        let hint = untrusted_hint(security.ca_file.is_some());
+        let hint = match override_of(AUTHORITIES, kafka) {
+            Some(key) => format!("check its issuer against {key}, its host names and dates"),
+            None => untrusted_hint(security.ca_file.is_some()).to_owned(),
+        };
         return permanent(format!(
             "the certificate of {broker} is not trusted: certificate verify failed ({hint})"
         ));
@@ -29,9 +38,11 @@ pub fn diagnose(text: &str, security: &Security) -> ConnectionFailure {
     if let Some(alert) = between(why, "alert ", ":")
         && (alert.contains("certificate") || alert.contains("unknown ca"))
     {
-        return permanent(match &security.certificate_file {
-            Some(_) => format!(
-                "{broker} rejects this program's certificate: {alert} (check issuer and dates of kafka.security.certificate_file)"
+        let own = security.certificate_file.as_ref();
+        let key = own.map(|_| "kafka.security.certificate_file".to_owned());
+        return permanent(match key.or_else(|| override_of(CERTIFICATES, kafka)) {
+            Some(key) => format!(
+                "{broker} rejects this program's certificate: {alert} (check issuer and dates of {key})"
             ),
             None => format!(
                 "{broker} requires a certificate, and kafka.security.certificate_file is not set ({alert})"
@@ -85,6 +96,12 @@ pub fn untrusted_hint(has_ca_file: bool) -> &'static str {
     }
 }
 
+/// The key in `kafka.librdkafka` that sets one of `properties`.
+fn override_of(properties: &[&str], kafka: &Kafka) -> Option<String> {
+    let mut names = kafka.librdkafka.iter().map(|(name, _)| name);
+    names.find(|it| properties.contains(it)).map(|it| format!("kafka.librdkafka.{it}"))
+}
+
 /// The broker's address and the error, without the parts that vary between occurrences: the thread
 /// name, the connection state and the number of suppressed errors.
 fn split(text: &str) -> (&str, &str) {
@@ -114,9 +131,15 @@ mod tests {
     use crate::config::load_from;
 
     fn message(text: &str) -> String {
-        let loaded = load_from(&[], [], |_, _| Ok(())).unwrap();
-        let security = &loaded.settings.kafka.security;
-        diagnose(text, security).message
+        message_with(&[], text)
+    }
+
+    /// The message with these settings, passed like environment variables.
+    fn message_with(given: &[(&str, &str)], text: &str) -> String {
+        let given = given
+            .iter()
+            .map(|(key, value)| (format!("NIK_STREAM__KAFKA__{key}").into(), value.into()));
+        diagnose(text, &load_from(&[], given, |_, _| Ok(())).unwrap().settings.kafka).message
     }
 
     #[test]
@@ -159,9 +182,39 @@ mod tests {
     fn an_untrusted_certificate_names_the_setting_to_check() {
         let text = "ssl://a:9093/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: verify \
                     that (after 10ms in state SSL_HANDSHAKE)";
-        let expected = "the certificate of the broker at a:9093 is not trusted: certificate verify failed \
-                        (kafka.security.ca_file is not set, so the system's authorities apply; check its issuer, host names \
-                        and dates)";
-        assert_eq!(message(text), expected);
+        let expected = |hint: &str| {
+            format!(
+                "the certificate of the broker at a:9093 is not trusted: certificate verify failed ({hint})"
+            )
+        };
+        let of_system = "kafka.security.ca_file is not set, so the system's authorities apply; check its issuer, host names and dates";
+        assert_eq!(message(text), expected(of_system));
+        for (variable, key) in [
+            ("SSL_CA_LOCATION", "kafka.librdkafka.ssl.ca.location"),
+            ("SSL_CA_PEM", "kafka.librdkafka.ssl.ca.pem"),
+        ] {
+            let given = [(&*format!("LIBRDKAFKA__{variable}"), "authority")];
+            let hint = format!("check its issuer against {key}, its host names and dates");
+            assert_eq!(message_with(&given, text), expected(&hint));
+        }
+    }
+
+    #[test]
+    fn a_rejected_certificate_names_the_setting_to_check() {
+        let text = "ssl://a:9093/bootstrap: SSL handshake failed: error:0A000418:SSL routines::tlsv1 alert unknown ca: SSL alert \
+                    number 48 (after 10ms in state SSL_HANDSHAKE)";
+        let none = "the broker at a:9093 requires a certificate, and kafka.security.certificate_file is not set (unknown ca)";
+        assert_eq!(message(text), none);
+        for (variable, key) in [
+            ("SSL_CERTIFICATE_LOCATION", "kafka.librdkafka.ssl.certificate.location"),
+            ("SSL_CERTIFICATE_PEM", "kafka.librdkafka.ssl.certificate.pem"),
+            ("SSL_KEYSTORE_LOCATION", "kafka.librdkafka.ssl.keystore.location"),
+        ] {
+            let given = [(&*format!("LIBRDKAFKA__{variable}"), "client")];
+            let expected = format!(
+                "the broker at a:9093 rejects this program's certificate: unknown ca (check issuer and dates of {key})"
+            );
+            assert_eq!(message_with(&given, text), expected);
+        }
     }
 }

@@ -307,7 +307,7 @@ mod tests {
     /// Topics with these partition counts; 0: not seen yet.
     fn outputs(requests: i32, results: i32, failures: i32) -> Outputs {
         let settings = load_from(&[], std::iter::empty(), |_, _| Ok(())).unwrap().settings;
-        let access = Arc::new(Access::new(&settings.kafka.security));
+        let access = Arc::new(Access::new(&settings.kafka));
         let outputs = Outputs::new(&settings.topics, &access).unwrap();
         let counts = PerTopic { requests, results, failures };
         for (role, count) in counts.iter() {
