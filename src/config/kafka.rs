@@ -179,3 +179,21 @@ impl SaslMechanism {
         Some(self).name()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::load_from;
+
+    fn worker_count(workers: &str) -> usize {
+        let given = [("NIK_STREAM__KAFKA__WORKERS".into(), workers.into())];
+        load_from(&[], given, |_, _| Ok(())).unwrap().settings.kafka.worker_count()
+    }
+
+    #[test]
+    fn by_default_there_is_one_worker_per_core_and_at_most_four() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        assert_eq!(worker_count("0"), if cores < 4 { cores } else { 4 });
+        assert_eq!(worker_count("7"), 7);
+    }
+}
