@@ -115,12 +115,14 @@ impl Health {
             }
         }
         let late = self.late.lock();
-        problems.extend(late.iter().filter(|(_, at)| at.elapsed() < LATE_TIME).map(
-            |(worker, _)| {
-                let text = format!("worker {worker} could not commit: the brokers take too long");
-                Obstacle::SlowBrokers.problem(text)
-            },
-        ));
+        problems
+            .extend(late.iter().filter(|(_, at)| at.elapsed() < LATE_TIME).map(|(worker, _)| {
+            let text = format!(
+                "worker {worker} could not commit: the brokers take too long, or a quota limits \
+                     its rate (nik_stream_throttle_seconds_total rises)"
+            );
+            Obstacle::SlowBrokers.problem(text)
+        }));
         problems
     }
 }
