@@ -28,6 +28,8 @@ struct Partition {
     bounds: Option<(i64, i64)>,
     /// When its worker reported last.
     reported: Option<i64>,
+    /// Whether it is not read, so that its worker's reports are stale.
+    stands: bool,
     /// Offsets and timestamps of records that were read and are not committed: the first of each
     /// epoch, and one that was held back.
     taken: VecDeque<(i64, i64)>,
@@ -99,6 +101,16 @@ impl Lag {
         }
     }
 
+    /// Records that the partition is not read from this offset on, or (`None`) is read again.
+    pub fn stands(&self, partition: i32, from: Option<i64>) {
+        if let Some(it) = self.0.lock().get_mut(&partition) {
+            it.stands = from.is_some();
+            if from.is_some() {
+                (it.position, it.reported) = (from, None);
+            }
+        }
+    }
+
     /// Adds a record that was read and is not committed. The first one of each partition in an
     /// epoch suffices.
     pub fn taken(&self, partition: i32, offset: i64, timestamp: i64) {
@@ -138,7 +150,7 @@ impl Lag {
     ) {
         let mut all = self.0.lock();
         let counts = |it: &&mut Partition| match worker {
-            Some(_) => it.worker == worker,
+            Some(_) => it.worker == worker && !it.stands,
             None => it.worker.is_some() && !it.is_fresh(now),
         };
         let Some(it) = all.get_mut(&partition).filter(counts) else {
@@ -155,7 +167,7 @@ impl Lag {
             it.hidden = (high > end).then_some(Hidden { from: end, to: high, since });
         }
         if let Some(next) = watermarks.next.filter(|_| it.taken.is_empty()) {
-            it.position = it.position.max(Some(next));
+            it.position = it.position.map(|position| position.max(next));
         }
         if it.records() > 0 {
             it.waits_since.get_or_insert(now);
@@ -237,6 +249,23 @@ mod tests {
         lag.committed(0, [(3, 0)].into_iter());
         lag.observed(None, 3, marks(10, 50), 1_000);
         assert_eq!(at(&lag, 4_000), (40, 3_000));
+    }
+
+    #[test]
+    fn the_watch_alone_counts_what_waits_in_a_partition_that_stands() {
+        let lag = lag();
+        let unread = Watermarks { next: Some(0), ..marks(0, 20) };
+        lag.observed(Some(0), 3, unread, 0);
+        assert_eq!(at(&lag, 1_000), (0, 0), "its position is unknown");
+        lag.stands(3, Some(10));
+        assert_eq!(at(&lag, 1_000).0, 10);
+        assert_eq!(lag.unreported(1_000), [3]);
+        lag.observed(Some(0), 3, unread, 1_000);
+        lag.observed(None, 3, marks(0, 50), 2_000);
+        assert_eq!(at(&lag, 5_000), (40, 3_000));
+        lag.stands(3, None);
+        lag.observed(Some(0), 3, marks(0, 60), 3_000);
+        assert_eq!(at(&lag, 5_000).0, 50);
     }
 
     #[test]

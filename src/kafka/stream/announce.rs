@@ -58,10 +58,12 @@ pub fn announce(shared: &Shared, changes: &[Change]) -> Vec<i32> {
                 let problem = Some(obstacle.problem(sentence));
                 let count = health.set_standing(standing.partition, problem);
                 metrics.standing_partitions.set(count);
+                metrics.lag.stands(standing.partition, Some(standing.offset));
                 stopped.push(standing.partition);
             }
             Change::Reads { partition } => {
                 metrics.standing_partitions.set(health.set_standing(*partition, None));
+                metrics.lag.stands(*partition, None);
                 tracing::info!(topic, partition, "the partition is read again");
             }
         }
