@@ -1,5 +1,6 @@
 //! The rules for sources: who may import whom, who may use what, how long a file may get, which phrases are refused.
 
+mod obstacles;
 mod source;
 mod words;
 

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use tempfile::TempDir;
 
-use crate::cluster::{Kept, ProgramSettings, ports};
+use crate::cluster::{ChildProcess, ProgramSettings, ports};
 use crate::traffic::stage::wait_until;
 
 /// The body of `/livez` at this address; `None` without an answer.
@@ -28,8 +28,15 @@ fn an_address_of_ipv6_is_listened_on_and_the_unspecified_one_takes_both_families
             ("NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS".to_owned(), "[::1]:1".to_owned()),
         ];
         let program = env!("CARGO_BIN_EXE_nik-stream");
-        let _running =
-            Kept::start(program, &["run"], &variables, dir.path(), "out", "err", dir.path());
+        let _running = ChildProcess::start(
+            program,
+            &["run"],
+            &variables,
+            dir.path(),
+            "out",
+            "err",
+            dir.path(),
+        );
         for reached in reached {
             let address = listen.replace(host, reached);
             wait_until("it answers", || alive(&address).as_deref() == Some("alive\n"));

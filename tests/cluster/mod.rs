@@ -7,8 +7,8 @@
 #![allow(dead_code, unused_imports)] // tests and benches each use a part of it
 
 mod acls;
+mod child;
 mod groups;
-mod kept;
 pub mod ports;
 mod program;
 pub mod proxy;
@@ -31,7 +31,7 @@ use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use tempfile::TempDir;
 
 pub use acls::Grant;
-pub use kept::Kept;
+pub use child::ChildProcess;
 pub use program::{Program, ProgramSettings};
 pub use raw::{Header, add_brokers};
 pub use records::{Ends, NewRecord, Producer, Record};
@@ -50,7 +50,7 @@ pub struct KafkaCluster {
 struct Broker {
     port: u16,
     dir: PathBuf,
-    process: Option<Kept>,
+    process: Option<ChildProcess>,
 }
 
 /// The cluster of one broker that tests share; a shared reference, so that no test can kill the
@@ -167,7 +167,11 @@ impl KafkaCluster {
 
     /// The process ids of the running brokers.
     pub fn pids(&self) -> Vec<u32> {
-        self.brokers.iter().filter_map(|broker| broker.process.as_ref()).map(Kept::pid).collect()
+        self.brokers
+            .iter()
+            .filter_map(|broker| broker.process.as_ref())
+            .map(ChildProcess::pid)
+            .collect()
     }
 
     /// Settings for a client of this cluster that reconnects quickly.
@@ -366,7 +370,7 @@ impl KafkaCluster {
         assert!(broker.process.is_none(), "broker {node} runs");
         let arguments = format!("@{}", broker.dir.join("java.args").display());
         broker.process =
-            Some(Kept::start("java", &[&arguments], &[], &broker.dir, "log", "log", &root));
+            Some(ChildProcess::start("java", &[&arguments], &[], &broker.dir, "log", "log", &root));
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use super::kept::Kept;
+use super::child::ChildProcess;
 use super::{KafkaCluster, ports};
 
 /// The settings of instances.
@@ -20,7 +20,7 @@ pub struct ProgramSettings {
 
 /// A running instance; killed when dropped.
 pub struct Program {
-    process: Kept,
+    process: ChildProcess,
     http: u16,
     dir: TempDir,
 }
@@ -83,7 +83,7 @@ impl ProgramSettings {
         let mut environment = self.environment.clone();
         environment.push(("NIK_STREAM__HTTP__LISTEN".to_owned(), format!("127.0.0.1:{http}")));
         let arguments = ["run", "--config", file.to_str().expect("a plain path")];
-        let process = Kept::start(
+        let process = ChildProcess::start(
             &self.binary,
             &arguments,
             &environment,

@@ -6,14 +6,14 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::api::client;
-use crate::cluster::{Kept, Program, ports};
+use crate::cluster::{ChildProcess, Program, ports};
 use crate::page::browser::need;
 use crate::traffic::stage::wait_until;
 
 /// A Prometheus server with the alerts of `config/prometheus/`.
 pub struct Scraper {
     port: u16,
-    _process: Kept,
+    _process: ChildProcess,
     _dir: TempDir,
 }
 
@@ -35,7 +35,7 @@ scrape_configs:
         );
         std::fs::write(dir.path().join("prometheus.yml"), config).expect("written");
         let port = ports::free(1);
-        let process = Kept::start(
+        let process = ChildProcess::start(
             "prometheus",
             &[
                 "--config.file=prometheus.yml",

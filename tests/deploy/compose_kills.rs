@@ -11,7 +11,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::compose::Composition;
-use crate::cluster::{Kept, NewRecord, Program};
+use crate::cluster::{ChildProcess, NewRecord, Program};
 use crate::faults::kills::ANSWER_TIMEOUT;
 use crate::faults::setting;
 use crate::traffic::answers::Awaited;
@@ -50,11 +50,11 @@ fn requests(seed: u64) -> impl Iterator<Item = NewRecord> {
     })
 }
 
-fn generator(parts: &Composition) -> Kept {
+fn generator(parts: &Composition) -> ChildProcess {
     let program = env!("CARGO_BIN_EXE_nik-stream");
     let (arguments, environment) = (parts.command("generator"), parts.environment("generator"));
     let dir = parts.cluster.dir();
-    Kept::start(program, &arguments, &environment, dir, "generator", "generator", dir)
+    ChildProcess::start(program, &arguments, &environment, dir, "generator", "generator", dir)
 }
 
 fn kill_together(rounds: u32, seed: u64) {

@@ -7,6 +7,7 @@ mod letters;
 mod originals;
 mod replay;
 mod topics;
+mod unpacked;
 
 use std::process::Output;
 

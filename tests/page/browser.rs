@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api::client;
-use crate::cluster::{Kept, ports};
+use crate::cluster::{ChildProcess, ports};
 
 /// How long chromedriver may take to start.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -19,7 +19,7 @@ const START_TIMEOUT: Duration = Duration::from_mins(1);
 pub struct Browser {
     port: u16,
     session: String,
-    _driver: Kept,
+    _driver: ChildProcess,
     dir: TempDir,
 }
 
@@ -42,7 +42,7 @@ impl Browser {
         let dir = TempDir::with_prefix("nik-stream-page-").expect("a temporary directory");
         let port = ports::free(1);
         let listen = format!("--port={port}");
-        let driver = Kept::start(
+        let driver = ChildProcess::start(
             "chromedriver",
             &[&listen],
             &[],

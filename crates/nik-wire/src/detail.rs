@@ -8,43 +8,25 @@ use super::json::{Malformed, Scanner, Value};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// Declares each detail once, with its sentence.
-macro_rules! details {
-    ($($name:ident = $sentence:literal,)+) => {
-        /// What is wrong with a malformed or invalid request.
-        #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-        pub enum Detail {
-            $($name,)+
-        }
-
-        impl Detail {
-            pub const ALL: [Self; [$($sentence),+].len()] = [$(Self::$name),+];
-
-            pub const fn sentence(self) -> &'static str {
-                match self {
-                    $(Self::$name => $sentence,)+
-                }
-            }
-        }
-    };
-}
-
-details! {
-    Empty = "the request has no bytes",
-    ByteOrderMark = "the request begins with a byte order mark",
-    SchemaId = "the request begins with the byte 0, as a schema id does (topics.framing)",
-    NotUtf8 = "the request is not UTF-8",
-    LeadingZero = "a number has a leading zero, which JSON does not allow: send NIKs as strings",
-    BytesAfter = "bytes follow the JSON value of the request",
-    NotAnObject = "the request is JSON, but not an object",
-    CloudEvent = "the request is a CloudEvent in structured mode, with its content in the member data: send CloudEvents in binary mode",
-    BothMissing = "the request has neither a member nik nor a member process",
-    NikMissing = "the request has no member nik",
-    NikTwice = "the request has the member nik more than once",
-    NikNotArray = "the member nik is not an array",
-    ProcessMissing = "the request has no member process",
-    ProcessTwice = "the request has the member process more than once",
-    ProcessNotString = "the member process is not a string",
+nik::named! {
+    /// What is wrong with a malformed or invalid request, as a sentence.
+    pub enum Detail {
+        Empty = "the request has no bytes",
+        ByteOrderMark = "the request begins with a byte order mark",
+        SchemaId = "the request begins with the byte 0, as a schema id does (topics.framing)",
+        NotUtf8 = "the request is not UTF-8",
+        LeadingZero = "a number has a leading zero, which JSON does not allow: send NIKs as strings",
+        BytesAfter = "bytes follow the JSON value of the request",
+        NotAnObject = "the request is JSON, but not an object",
+        CloudEvent = "the request is a CloudEvent in structured mode, with its content in the member data: send CloudEvents in binary mode",
+        BothMissing = "the request has neither a member nik nor a member process",
+        NikMissing = "the request has no member nik",
+        NikTwice = "the request has the member nik more than once",
+        NikNotArray = "the member nik is not an array",
+        ProcessMissing = "the request has no member process",
+        ProcessTwice = "the request has the member process more than once",
+        ProcessNotString = "the member process is not a string",
+    }
 }
 
 impl Detail {

@@ -7,39 +7,19 @@ use crate::region::{Code, Regions};
 /// The day from which births are plausible: no living person is older.
 const EARLIEST_BIRTH: Date = Date::pack(1900, 1, 1);
 
-/// Declares each outcome once, so that the list is complete.
-macro_rules! comparisons {
-    ($($(#[$doc:meta])+ $name:ident = $text:literal,)+) => {
-        /// The outcome of comparing something declared with the NIK.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-        pub enum Comparison {
-            $($(#[$doc])+ $name,)+
-        }
-
-        impl Comparison {
-            /// Every outcome.
-            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$name),+];
-
-            /// The name of the outcome.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)+
-                }
-            }
-        }
-    };
-}
-
-comparisons! {
-    /// The NIK says the same.
-    Match = "match",
-    /// The NIK says something else, but its code or the successor of that is within the declared
-    /// area or its successor. Only for areas.
-    MatchByHistory = "match_by_history",
-    /// The NIK says something else.
-    Mismatch = "mismatch",
-    /// The NIK says nothing to compare with, or no table knows the declared area.
-    NotComparable = "not_comparable",
+crate::named! {
+    /// The outcome of comparing something declared with the NIK.
+    pub enum Comparison {
+        /// The NIK says the same.
+        Match = "match",
+        /// The NIK says something else, but its code or the successor of that is within the declared
+        /// area or its successor. Only for areas.
+        MatchByHistory = "match_by_history",
+        /// The NIK says something else.
+        Mismatch = "mismatch",
+        /// The NIK says nothing to compare with, or no table knows the declared area.
+        NotComparable = "not_comparable",
+    }
 }
 
 /// What an applicant declares. It is personal data and therefore has no `Debug`.

@@ -5,39 +5,19 @@ use super::reason::SectionReason;
 use super::{Assessment, BirthDate, Date, Nik};
 use crate::region::{Code, Confidence, Regions, State};
 
-/// Declares each warning once, so that the list is complete.
-macro_rules! warnings {
-    ($($(#[$doc:meta])+ $name:ident = $text:literal,)+) => {
-        /// What is remarkable about a NIK, although the section is valid.
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-        pub enum Warning {
-            $($(#[$doc])+ $name,)+
-        }
-
-        impl Warning {
-            /// Every warning, in the order of the result.
-            pub const ALL: [Self; [$($text),+].len()] = [$(Self::$name),+];
-
-            /// The name of the warning.
-            pub const fn as_str(self) -> &'static str {
-                match self {
-                    $(Self::$name => $text,)+
-                }
-            }
-        }
-    };
-}
-
-warnings! {
-    /// The area is valid, and its code is retired.
-    RetiredArea = "retired_area",
-    /// The area is valid and retired, and its name is unknown.
-    UnnamedArea = "unnamed_area",
-    /// The area is valid and retired, and the evidence for its code is weak.
-    UncertainArea = "uncertain_area",
-    /// The date of birth is valid, and a century earlier it would be as well. The later year is
-    /// taken.
-    AmbiguousCentury = "ambiguous_century",
+crate::named! {
+    /// What is remarkable about a NIK, although the section is valid.
+    pub enum Warning {
+        /// The area is valid, and its code is retired.
+        RetiredArea = "retired_area",
+        /// The area is valid and retired, and its name is unknown.
+        UnnamedArea = "unnamed_area",
+        /// The area is valid and retired, and the evidence for its code is weak.
+        UncertainArea = "uncertain_area",
+        /// The date of birth is valid, and a century earlier it would be as well. The later year is
+        /// taken.
+        AmbiguousCentury = "ambiguous_century",
+    }
 }
 
 /// The judgement of one NIK and everything about it that the tables add. It holds personal data and

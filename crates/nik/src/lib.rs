@@ -21,6 +21,7 @@ mod digits;
 mod explain;
 mod gender;
 mod length;
+mod named;
 mod number;
 mod reason;
 pub mod region;

@@ -3,13 +3,13 @@
 use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 
-use super::matching::{Content, Identity, Left, MetBy, Place, Stream};
+use super::matching::{Content, Identity, Left, MatchedRanges, Place, Stream};
 use super::tally::{Fault, Tally};
 
 /// The records that matched nothing.
 pub struct Leftovers {
     streams: Vec<Stream>,
-    met: Vec<MetBy>,
+    matched: Vec<MatchedRanges>,
     requests: Vec<(Left, State)>,
     outcomes: Vec<(Left, State)>,
     /// Requests at or after the group's position, with the other contents that their outcomes may
@@ -26,7 +26,7 @@ pub struct Leftovers {
 enum State {
     Open,
     /// A further outcome with the right content; or a request that differs in nothing from another.
-    Copy,
+    Duplicate,
     Settled,
 }
 
@@ -61,7 +61,7 @@ impl Rules<'_> {
 impl Leftovers {
     pub fn new(
         streams: Vec<Stream>,
-        met: Vec<MetBy>,
+        matched: Vec<MatchedRanges>,
         mut requests: Vec<Left>,
         mut outcomes: Vec<Left>,
     ) -> Self {
@@ -70,7 +70,7 @@ impl Leftovers {
         let open = |lefts: Vec<Left>| lefts.into_iter().map(|it| (it, State::Open)).collect();
         let (requests, outcomes) = (open(requests), open(outcomes));
         let (latest, outside) = (HashMap::new(), HashMap::new());
-        Self { streams, met, requests, outcomes, in_flight: Vec::new(), latest, outside }
+        Self { streams, matched, requests, outcomes, in_flight: Vec::new(), latest, outside }
     }
 
     /// How many records are left.
@@ -100,14 +100,14 @@ impl Leftovers {
         let range = self.outcomes_of(request.identity);
         for (outcome, state) in &mut self.outcomes[range] {
             if *state == State::Open && outcome.content == request.content {
-                *state = State::Copy;
+                *state = State::Duplicate;
             }
         }
         let range = range_of(&self.requests, request.identity);
         for (left, state) in &mut self.requests[range] {
             let is_other = left.place != request.place;
             if is_other && *state == State::Open && left.content == request.content {
-                *state = State::Copy;
+                *state = State::Duplicate;
             }
         }
         if self.is_in_flight(&request) {
@@ -183,7 +183,7 @@ impl Leftovers {
             // Those in flight need no outcome, so they come last.
             requests.sort_by_key(|(request, _)| self.is_in_flight(request));
             let not_replayed = requests.iter().filter(|(request, state)| {
-                !self.settle_replayed(request, *state == State::Copy, &mut open, tally)
+                !self.settle_replayed(request, *state == State::Duplicate, &mut open, tally)
             });
             // Only now, after all replays, is it known which failures are left for the others.
             for (request, _) in not_replayed.collect::<Vec<_>>() {
@@ -193,7 +193,7 @@ impl Leftovers {
                 }
             }
             let is_known = self.latest.contains_key(&identity);
-            for outcome in of_state(State::Copy).chain(open) {
+            for outcome in of_state(State::Duplicate).chain(open) {
                 if self.is_request_deleted(&outcome) {
                     tally.out_of_reach += 1;
                 } else if is_known {
@@ -269,8 +269,8 @@ impl Leftovers {
         let Stream::Requests { position, .. } = self.streams[request.place.stream()] else {
             return false;
         };
-        let met = &self.met[request.place.stream()];
-        let answered = met.results.last.max(met.failures.last);
+        let matched = &self.matched[request.place.stream()];
+        let answered = matched.results.last.max(matched.failures.last);
         request.place.offset() >= position.unwrap_or(answered.map_or(0, |last| last + 1))
     }
 
@@ -282,19 +282,19 @@ impl Leftovers {
         else {
             return false;
         };
-        let (is_deleted, met) = if request.content.is_result() {
-            (results_deleted, self.met[stream].results)
+        let (is_deleted, matched) = if request.content.is_result() {
+            (results_deleted, self.matched[stream].results)
         } else {
-            (failures_deleted, self.met[stream].failures)
+            (failures_deleted, self.matched[stream].failures)
         };
-        is_deleted && met.first.is_none_or(|first| request.place.offset() < first)
+        is_deleted && matched.first.is_none_or(|first| request.place.offset() < first)
     }
 
     /// Whether retention has deleted the request of an outcome, by the same argument.
     fn is_request_deleted(&self, outcome: &Left) -> bool {
         let stream = outcome.place.stream();
         let Stream::Outcomes { requests_deleted } = self.streams[stream] else { return false };
-        let first = self.met[stream].results.first;
+        let first = self.matched[stream].results.first;
         requests_deleted && first.is_none_or(|first| outcome.place.offset() < first)
     }
 }

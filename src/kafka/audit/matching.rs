@@ -142,12 +142,12 @@ pub struct Left {
 
 /// The range of offsets in which records have met their counterparts.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Met {
+pub struct MatchedRange {
     pub first: Option<i64>,
     pub last: Option<i64>,
 }
 
-impl Met {
+impl MatchedRange {
     fn add(&mut self, offset: i64) {
         self.first = Some(self.first.map_or(offset, |first| first.min(offset)));
         self.last = self.last.max(Some(offset));
@@ -156,11 +156,11 @@ impl Met {
 
 /// Where the records of one stream have met their counterparts.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct MetBy {
+pub struct MatchedRanges {
     /// In a stream of requests: those with a result. Of outcomes: those whose request was found.
-    pub results: Met,
+    pub results: MatchedRange,
     /// In a stream of requests: those with a failure.
-    pub failures: Met,
+    pub failures: MatchedRange,
 }
 
 /// The records that wait for their counterpart.
@@ -176,14 +176,14 @@ pub struct Matcher {
     /// Requests at or after the group's position. They need no outcome, so they get one only if no
     /// other request does.
     in_flight: Vec<(Key, Place)>,
-    met: Vec<MetBy>,
+    matched: Vec<MatchedRanges>,
 }
 
 impl Matcher {
     pub fn new(streams: Vec<Stream>) -> Self {
-        let met = vec![MetBy::default(); streams.len()];
+        let matched = vec![MatchedRanges::default(); streams.len()];
         let (waiting, further) = (HashMap::new(), HashMap::new());
-        Self { streams, waiting, further, further_count: 0, in_flight: Vec::new(), met }
+        Self { streams, waiting, further, further_count: 0, in_flight: Vec::new(), matched }
     }
 
     /// The number of records that wait.
@@ -227,26 +227,26 @@ impl Matcher {
                         further.pop_front().map(|next| (counterpart, next))
                     }
                 });
-                let met = if let Some((met, left)) = next {
+                let matched = if let Some((matched, left)) = next {
                     self.further_count -= 1;
                     first.insert(left);
-                    met
+                    matched
                 } else {
                     first.remove();
                     self.further.remove(&key);
                     counterpart
                 };
-                self.note_met(place, key.content);
-                self.note_met(met, key.content);
+                self.note_match(place, key.content);
+                self.note_match(matched, key.content);
             }
         }
     }
 
-    fn note_met(&mut self, place: Place, content: Content) {
-        let met = &mut self.met[place.stream()];
+    fn note_match(&mut self, place: Place, content: Content) {
+        let matched = &mut self.matched[place.stream()];
         let is_failure = is_request(&self.streams, place) && !content.is_result();
-        let met = if is_failure { &mut met.failures } else { &mut met.results };
-        met.add(place.offset());
+        let range = if is_failure { &mut matched.failures } else { &mut matched.results };
+        range.add(place.offset());
     }
 
     /// Everything that still waits.
@@ -255,7 +255,7 @@ impl Matcher {
         for (key, place) in std::mem::take(&mut self.in_flight) {
             self.meet(key, place);
         }
-        let Self { streams, waiting, further, met, .. } = self;
+        let Self { streams, waiting, further, matched, .. } = self;
         let (mut requests, mut outcomes) = (Vec::new(), Vec::new());
         let all = waiting.into_iter().chain(
             further
@@ -266,7 +266,7 @@ impl Matcher {
             let left = Left { identity, content, place };
             if is_request(&streams, place) { &mut requests } else { &mut outcomes }.push(left);
         }
-        Leftovers::new(streams, met, requests, outcomes)
+        Leftovers::new(streams, matched, requests, outcomes)
     }
 }
 

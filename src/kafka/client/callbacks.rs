@@ -1,4 +1,4 @@
-//! Callbacks that all clients share, and the context of clients that are polled rarely.
+//! Callbacks that all clients share, and the context of clients that need no others.
 
 use std::ffi::CStr;
 use std::sync::Arc;
@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::client::{Client, ClientContext};
+use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, ConsumerContext};
+use rdkafka::error::KafkaResult;
 use rdkafka::statistics::{Broker, Statistics};
 
 use super::native;
@@ -94,18 +96,29 @@ macro_rules! client_callbacks {
 }
 pub(crate) use client_callbacks;
 
-/// The context of clients that are polled rarely: the topic watch, and those of the commands.
-pub struct UnpolledContext {
+/// The context of clients that need no other callbacks: the topic watch, and those of the commands.
+pub struct BasicContext {
     pub client: ClientState,
 }
 
-impl UnpolledContext {
+impl BasicContext {
     pub fn new(access: &Arc<Access>) -> Self {
         Self { client: ClientState::new(access) }
     }
+
+    /// A consumer that is in no group.
+    pub fn consumer(
+        config: &ClientConfig,
+        access: &Arc<Access>,
+    ) -> KafkaResult<BaseConsumer<Self>> {
+        let client: BaseConsumer<_> = config.create_with_context(Self::new(access))?;
+        // Sets the OAuth token if there is one: metadata and watermarks are asked for before a poll.
+        let _ = client.poll(Duration::ZERO);
+        Ok(client)
+    }
 }
 
-impl ClientContext for UnpolledContext {
+impl ClientContext for BasicContext {
     client_callbacks!();
 
     fn stats(&self, statistics: Statistics) {
@@ -113,14 +126,14 @@ impl ClientContext for UnpolledContext {
     }
 }
 
-impl ConsumerContext for UnpolledContext {}
+impl ConsumerContext for BasicContext {}
 
 /// Upper bound on the events that are served at a time.
 pub(super) const MAX_EVENTS: usize = 100;
 
 /// Serves the pending errors, log lines, statistics and token requests of a client that fetches no
 /// records.
-pub fn drain_events(client: &BaseConsumer<UnpolledContext>) {
+pub fn drain_events(client: &BaseConsumer<BasicContext>) {
     for _ in 0..MAX_EVENTS {
         let _ = client.poll(Duration::ZERO);
     }

@@ -59,6 +59,12 @@ pub struct CallError {
     pub text: String,
 }
 
+/// Whether a topic or its partition does not exist.
+pub fn is_unknown(code: RDKafkaErrorCode) -> bool {
+    use RDKafkaErrorCode as Code;
+    matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition)
+}
+
 /// Converts the result of a transactional call, which it owns.
 fn checked(call: &'static str, error: *mut sys::rd_kafka_error_t) -> Result<(), CallError> {
     if error.is_null() {

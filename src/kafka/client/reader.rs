@@ -13,10 +13,11 @@ use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use crate::kafka::client::callbacks::{MAX_EVENTS, UnpolledContext, drain_events};
+use crate::kafka::client::callbacks::{BasicContext, MAX_EVENTS, drain_events};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::native::consumer::is_unreadable;
+use crate::kafka::client::native::is_unknown;
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 
@@ -34,7 +35,7 @@ const READ_AHEAD: i64 = 1000;
 
 /// Reads one partition at a time.
 pub struct Reader {
-    client: BaseConsumer<UnpolledContext>,
+    client: BaseConsumer<BasicContext>,
     access: Arc<Access>,
     servers: String,
     group: String,
@@ -53,11 +54,8 @@ impl Reader {
     }
 
     fn with(clients: &Clients, config: &ClientConfig) -> Result<Self, CommandError> {
-        let client: BaseConsumer<UnpolledContext> = config
-            .create_with_context(UnpolledContext::new(&clients.access))
+        let client = BasicContext::consumer(config, &clients.access)
             .map_err(|error| CommandError::no_client(&error))?;
-        // Sets the OAuth token if there is one: the requests that follow do not poll.
-        let _ = client.poll(Duration::ZERO);
         let setting = |key| config.get(key).unwrap_or_default().to_owned();
         Ok(Self {
             client,
@@ -68,7 +66,7 @@ impl Reader {
         })
     }
 
-    pub fn client(&self) -> &Client<UnpolledContext> {
+    pub fn client(&self) -> &Client<BasicContext> {
         self.client.client()
     }
 
@@ -106,9 +104,7 @@ impl Reader {
         let found = metadata.topics().first();
         let error = found.and_then(MetadataTopic::error).map(Code::from);
         match error {
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
-                Err(CommandError::NoTopic(topic.to_owned()))
-            }
+            Some(code) if is_unknown(code) => Err(CommandError::NoTopic(topic.to_owned())),
             Some(code) => Err(CommandError::from_code(&Right::on_topic(needed, topic), code)),
             None => Ok(found.map_or(0, |it| i32::try_from(it.partitions().len()).unwrap_or(0))),
         }
@@ -217,7 +213,7 @@ impl Reader {
 
 /// Iterates over the committed records of a partition in a range of offsets.
 pub struct Records<'a> {
-    client: &'a BaseConsumer<UnpolledContext>,
+    client: &'a BaseConsumer<BasicContext>,
     at: &'a mut Option<(String, i32, i64)>,
     topic: String,
     partition: i32,

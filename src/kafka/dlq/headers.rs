@@ -100,7 +100,7 @@ pub fn headers(message: &Record<'_>, failure: &Failure<'_>, dropped: &DroppedHea
     add(PARTITION, &message.partition().to_string());
     add(OFFSET, &message.offset().to_string());
     add(GROUP, group);
-    add(MESSAGE, detail.map_or(description(reason), Detail::sentence));
+    add(MESSAGE, detail.map_or(description(reason), Detail::as_str));
     add(REASON, reason.as_str());
     let mut of_request = Vec::new();
     if truncation < Truncation::WithoutRequestHeaders {

@@ -9,7 +9,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::kafka::client::error::CommandError;
-use crate::kafka::client::native::each_header;
+use crate::kafka::client::native::{each_header, is_unknown};
 use crate::kafka::client::reader::Reader;
 use crate::kafka::dlq::dead_letter::{DeadLetter, Header, TopicPosition};
 use crate::kafka::security::acl::{Operation, Right};
@@ -116,7 +116,11 @@ impl Originals {
         for _ in 0..LOOKUP_ATTEMPTS {
             match self.reader.offsets(&self.topic, partition) {
                 Ok(offsets) => return Ok(Some(offsets)),
-                Err(error) if error.rdkafka_error_code().is_some_and(is_unknown) => {
+                Err(error)
+                    if error
+                        .rdkafka_error_code()
+                        .is_some_and(|it| is_unknown(it) || it == Code::InvalidTopic) =>
+                {
                     std::thread::sleep(LOOKUP_BACKOFF);
                 }
                 Err(error) => {
@@ -173,15 +177,4 @@ fn restore(dead_letter: &DeadLetter) -> Option<OriginalRecord> {
         headers: dead_letter.headers.clone(),
         timestamp: dead_letter.timestamp,
     })
-}
-
-/// Whether the topic or its partition does not exist.
-fn is_unknown(code: Code) -> bool {
-    matches!(
-        code,
-        Code::UnknownTopic
-            | Code::UnknownTopicOrPartition
-            | Code::UnknownPartition
-            | Code::InvalidTopic
-    )
 }

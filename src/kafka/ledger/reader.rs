@@ -16,7 +16,7 @@ use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::Entry;
-use crate::kafka::client::callbacks::UnpolledContext;
+use crate::kafka::client::callbacks::BasicContext;
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::deadline::close_in_background;
 use crate::kafka::client::native::fetched_high_watermark;
@@ -44,7 +44,7 @@ pub struct Found {
 
 /// A client that reads the ledger. It joins no group.
 pub struct LedgerReader {
-    client: BaseConsumer<UnpolledContext>,
+    client: BaseConsumer<BasicContext>,
     topic: String,
     topic_c: CString,
     group: String,
@@ -80,12 +80,8 @@ impl LedgerReader {
         topic: &str,
         group: &str,
     ) -> Result<Self, KafkaError> {
-        let context = UnpolledContext::new(&clients.access);
-        let client: BaseConsumer<UnpolledContext> = config.create_with_context(context)?;
-        // Sets the OAuth token if there is one: the requests that follow do not poll.
-        let _ = client.poll(Duration::ZERO);
         Ok(Self {
-            client,
+            client: BasicContext::consumer(config, &clients.access)?,
             topic: topic.to_owned(),
             // A name with a NUL byte is as unknown to the brokers as an empty one.
             topic_c: CString::new(topic).unwrap_or_default(),

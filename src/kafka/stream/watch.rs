@@ -14,9 +14,10 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 use super::outputs::KnownTopic;
 use super::shared::Shared;
 use super::shutdown::Stop;
-use crate::kafka::client::callbacks::{UnpolledContext, drain_events};
+use crate::kafka::client::callbacks::{BasicContext, drain_events};
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::fault::Fault;
+use crate::kafka::client::native::is_unknown;
 use crate::kafka::client::producer::unsettled::leaderless_partitions;
 use crate::kafka::roles::{PerTopic, Role, internal_topics, replication_setting};
 use crate::telemetry::lag::Watermarks;
@@ -25,7 +26,7 @@ use crate::telemetry::obstacle::{Obstacle, Problem};
 
 pub struct Watch {
     shared: Arc<Shared>,
-    client: BaseConsumer<UnpolledContext>,
+    client: BaseConsumer<BasicContext>,
     bootstrap: CString,
     /// The generation of the credentials that the client uses.
     generation: u64,
@@ -63,9 +64,8 @@ impl Watch {
     pub fn new(shared: &Arc<Shared>) -> Result<Self, Fault> {
         let generation = shared.clients.generation();
         let config = shared.clients.watch();
-        let context = UnpolledContext::new(&shared.clients.access);
         Ok(Self {
-            client: config.create_with_context(context)?,
+            client: BasicContext::consumer(&config, &shared.clients.access)?,
             bootstrap: bootstrap(&config),
             generation,
             reply_misses: vec![0; shared.outputs.replies.len()],
@@ -101,8 +101,8 @@ impl Watch {
             return;
         }
         self.generation = generation;
-        let context = UnpolledContext::new(&self.shared.clients.access);
-        match self.shared.clients.watch().create_with_context(context) {
+        let clients = &self.shared.clients;
+        match BasicContext::consumer(&clients.watch(), &clients.access) {
             Ok(client) => self.client = client,
             Err(error) => tracing::warn!(%error, "the topic watch keeps its client"),
         }
@@ -208,7 +208,7 @@ impl Watch {
         let found = metadata.topics().first();
         let name = &topic.name;
         Ok(match found.and_then(MetadataTopic::error).map(Code::from) {
-            Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+            Some(code) if is_unknown(code) => {
                 Some(Obstacle::TopicMissing.problem(format!("topic {name} does not exist")))
             }
             Some(Code::TopicAuthorizationFailed) => {
@@ -252,7 +252,7 @@ impl Watch {
             let those = metadata.topics().first().map(leaderless_partitions).unwrap_or_default();
             leaderless.extend(without_leader(name, &those));
             let error = metadata.topics().first().and_then(MetadataTopic::error).map(Code::from);
-            if matches!(error, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) {
+            if error.is_some_and(is_unknown) {
                 let since = *self.internal_missing.get_or_insert_with(Instant::now);
                 let (brokers, setting) = (metadata.brokers().len(), replication_setting(name));
                 return Ok((since.elapsed() >= INTERNAL_TOPIC_CREATION).then(|| {

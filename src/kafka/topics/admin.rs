@@ -10,10 +10,10 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use rdkafka::metadata::{MetadataPartition, MetadataTopic};
 
 use crate::config::Settings;
-use crate::kafka::client::callbacks::UnpolledContext;
+use crate::kafka::client::callbacks::BasicContext;
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
-use crate::kafka::client::native;
+use crate::kafka::client::native::{self, is_unknown};
 use crate::kafka::client::reader::Reader;
 use crate::kafka::limits::RECORD_OVERHEAD;
 use crate::kafka::roles::{PerTopic, Role, internal_topics};
@@ -126,7 +126,7 @@ pub struct CreatedTopics {
 
 /// An admin client for the topics of the settings.
 pub struct Admin {
-    client: AdminClient<UnpolledContext>,
+    client: AdminClient<BasicContext>,
     reader: Reader,
     runtime: tokio::runtime::Runtime,
     settings: Settings,
@@ -135,9 +135,9 @@ pub struct Admin {
 impl Admin {
     pub fn connect(settings: &Settings) -> Result<Self, AdminError> {
         let clients = Clients::new(settings);
-        let client: AdminClient<UnpolledContext> = clients
+        let client: AdminClient<BasicContext> = clients
             .watch()
-            .create_with_context(UnpolledContext::new(&clients.access))
+            .create_with_context(BasicContext::new(&clients.access))
             .map_err(|error| CommandError::no_client(&error))?;
         // An admin client is never polled, so its callback that asks for a token is never called.
         let token = clients.access.token_if_any().map_err(|error| {
@@ -176,7 +176,7 @@ impl Admin {
             let metadata = self.reader.metadata(name)?;
             let found = metadata.topics().first();
             match found.and_then(MetadataTopic::error).map(Code::from) {
-                Some(Code::UnknownTopicOrPartition | Code::UnknownTopic) => {
+                Some(code) if is_unknown(code) => {
                     layout.internal.push((name, None));
                 }
                 Some(_) => {} // reading this needs another right, which is optional

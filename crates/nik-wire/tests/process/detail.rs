@@ -66,7 +66,7 @@ fn a_failure_has_the_detail_of_what_is_wrong() {
 fn every_detail_has_a_case_and_a_sentence_that_fits_a_header() {
     for detail in Detail::ALL {
         assert!(CASES.iter().any(|(_, of_case)| *of_case == Some(detail)), "{detail:?}");
-        let sentence = detail.sentence();
+        let sentence = detail.as_str();
         assert!(sentence.is_ascii() && (10..=256).contains(&sentence.len()), "{sentence}");
     }
 }

@@ -23,6 +23,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
+use rdkafka::metadata::Metadata;
 
 use super::unsettled::{Ending, Place, leaderless_partitions};
 use super::{
@@ -31,7 +32,7 @@ use super::{
 };
 use crate::kafka::client::c_string;
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::native::{self, transactions};
+use crate::kafka::client::native::{self, is_unknown, transactions};
 use crate::kafka::security::acl::{Operation, Right};
 
 /// How often to check whether the coordinator has confirmed the partitions.
@@ -196,13 +197,27 @@ impl OutputProducer {
         let topics: BTreeSet<_> = places.into_iter().map(|(topic, _)| topic).collect();
         let mut leaderless = Vec::new();
         for topic in topics {
-            let name = topic.to_string_lossy();
-            let metadata = self.client.client().fetch_metadata(Some(&name), ATTEMPT_TIMEOUT);
-            let metadata = metadata.map_err(|error| Cause::NotSettled(error.to_string()))?;
+            let metadata = self.metadata(&topic.to_string_lossy())?;
             let without = metadata.topics().iter().flat_map(leaderless_partitions);
             leaderless.extend(without.map(|it| (topic.clone(), it)));
         }
         Ok(leaderless)
+    }
+
+    /// The metadata of `topic`, also from a client that has just forgotten all brokers.
+    fn metadata(&self, topic: &str) -> Result<Metadata, Fault> {
+        let deadline = Instant::now() + CALL_TIMEOUT;
+        loop {
+            let error = match self.client.client().fetch_metadata(Some(topic), ATTEMPT_TIMEOUT) {
+                Ok(metadata) => return Ok(metadata),
+                Err(error) => error,
+            };
+            let is_unreachable = error.rdkafka_error_code() == Some(Code::BrokerTransportFailure);
+            if !is_unreachable || (self.is_stopped)() || Instant::now() > deadline {
+                return Err(Cause::NotSettled(error.to_string()).into());
+            }
+            self.restore_brokers();
+        }
     }
 
     fn end_again(&self, ending: Ending, reach: &[Place]) -> Result<(), Fault> {
@@ -264,8 +279,4 @@ impl OutputProducer {
             sleep(CONFIRMATION_INTERVAL);
         }
     }
-}
-
-fn is_unknown(code: Code) -> bool {
-    matches!(code, Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition)
 }

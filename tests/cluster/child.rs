@@ -34,14 +34,14 @@ exit $code
 "#;
 
 /// The process, killed when dropped.
-pub struct Kept {
+pub struct ChildProcess {
     shell: Child,
     pid: u32,
     // Held apart from `shell`, whose `wait` would close it.
     _lifeline: ChildStdin,
 }
 
-impl Kept {
+impl ChildProcess {
     /// Starts `program args` with these variables added; its output is appended to the files `out`
     /// and `err` in `dir`. The directory `temporary` is removed if the owner dies without dropping
     /// this.
@@ -53,7 +53,7 @@ impl Kept {
         out: &str,
         err: &str,
         temporary: &Path,
-    ) -> Kept {
+    ) -> ChildProcess {
         let mut shell = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .args([temporary, &dir.join(out), &dir.join(err)])
@@ -74,7 +74,7 @@ impl Kept {
             .expect("the shell prints the process id");
         let pid = line.trim().parse().expect("a process id");
         let lifeline = shell.stdin.take().expect("piped");
-        Kept { shell, pid, _lifeline: lifeline }
+        ChildProcess { shell, pid, _lifeline: lifeline }
     }
 
     pub fn pid(&self) -> u32 {
@@ -112,7 +112,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         if self.ended().is_none() {
             self.signal("KILL");
