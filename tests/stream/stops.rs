@@ -1,8 +1,12 @@
 //! SIGTERM or SIGINT under load: the open epoch is committed, the member leaves the group, and the
 //! process exits in time.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use super::late_requests::behind_proxy;
+use crate::cluster::proxy::{JOIN_GROUP, LEAVE_GROUP, Verdict};
 use crate::cluster::{KafkaCluster, ProgramSettings, shared};
 use crate::traffic::audit::assert_exact;
 use crate::traffic::load::Load;
@@ -33,6 +37,40 @@ fn a_stop_under_load_exits_with_0_and_leaves_the_group_at_once() {
     }
     assert_exact(shared(), &stage, load, &reader);
     programs.into_iter().for_each(stop);
+}
+
+#[test]
+fn a_member_without_partitions_that_stops_while_it_joins_again_leaves_the_group() {
+    let guard = behind_proxy();
+    let (proxy, cluster) = &*guard;
+    let stage = Stage::new(cluster, "stopped-joining", 1);
+    // The session is so long that only a member that leaves is replaced in time.
+    let settings =
+        stage.settings().set("kafka.session_timeout_ms", "600000").set("kafka.workers", "1");
+    let (owner, mut standby) = (ready(&settings), ready(&settings));
+    assert_eq!(assigned(&owner), 1);
+    let counts: Arc<[AtomicUsize; 2]> = Arc::default();
+    let counted = Arc::clone(&counts);
+    proxy.judge(move |request| {
+        for (count, key) in counted.iter().zip([JOIN_GROUP, LEAVE_GROUP]) {
+            count.fetch_add(usize::from(request.api_key == key), Ordering::SeqCst);
+        }
+        Verdict::Forward
+    });
+    let (joins, leaves) =
+        (|| counts[0].load(Ordering::SeqCst), || counts[1].load(Ordering::SeqCst));
+    // While the owner is frozen, no request to join is answered.
+    owner.signal("STOP");
+    let third = settings.run();
+    // The third member asks for its id, then it joins; the standby joins again.
+    wait_until("the standby joins again", || joins() == 3);
+    standby.signal("INT");
+    wait_until("the standby leaves", || leaves() == 1);
+    owner.signal("CONT");
+    assert_eq!(standby.wait(Duration::from_secs(15)), Some(0), "{}", standby.stderr());
+    stop(owner);
+    wait_until("the third member has the partition", || assigned(&third) == 1);
+    stop(third);
 }
 
 #[test]

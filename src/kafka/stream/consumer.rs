@@ -76,8 +76,6 @@ pub struct GroupConsumer {
     leftovers: Leftovers,
     /// Whether the group's protocol sends no event for an empty assignment.
     hides_empty: bool,
-    /// Whether the member has a `group.instance.id`; then it does not leave the group.
-    is_static: bool,
 }
 
 impl GroupConsumer {
@@ -103,7 +101,6 @@ impl GroupConsumer {
             },
             leftovers: Leftovers::new(worker, shared),
             hides_empty: config.get("group.protocol") == Some("consumer"),
-            is_static: config.get("group.instance.id").is_some(),
             shared: Arc::clone(shared),
         })
     }
@@ -373,12 +370,6 @@ impl GroupConsumer {
             tracing::debug!(%error, "empty assignment rejected");
         }
         unassign(&consumer, &topic, &consumer.assignment().unwrap_or(nothing));
-        // Under the classic protocol a member that is closed while it has no partitions and is
-        // about to join again does not leave (librdkafka 2.12.1, join state "init"), and the group
-        // waits for its session to time out. A member that unsubscribes leaves.
-        if !self.is_static && !self.hides_empty {
-            consumer.unsubscribe();
-        }
         let work = move || {
             close(&consumer, &topic);
             drop(consumer);

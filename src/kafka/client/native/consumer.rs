@@ -317,11 +317,6 @@ impl<C: ConsumerCallbacks> GroupClient<C> {
         checked(code).map_err(|code| KafkaError::Subscription(code.to_string()))
     }
 
-    pub fn unsubscribe(&self) {
-        // SAFETY: see the module's argument.
-        unsafe { sys::rd_kafka_unsubscribe(self.client.native_ptr()) };
-    }
-
     /// Whether partitions are added to the assignment and removed from it one by one; otherwise
     /// each assignment replaces the one before.
     pub fn is_incremental(&self) -> bool {

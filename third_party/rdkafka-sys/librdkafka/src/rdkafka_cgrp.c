@@ -4063,6 +4063,13 @@ static RD_INLINE int rd_kafka_cgrp_try_terminate(rd_kafka_cgrp_t *rkcg) {
             rkcg->rkcg_rk->rk_consumer.wait_commit_cnt == 0 &&
             rkcg->rkcg_share.share_session_leave_remaining_cnt == 0 &&
             !(rkcg->rkcg_flags & RD_KAFKA_CGRP_F_WAIT_LEAVE)) {
+                /* A member without partitions has no unassignment whose end
+                 * would make it leave, for instance while it waits for the
+                 * response to its JoinGroupRequest. */
+                if (rd_kafka_cgrp_leave_maybe(rkcg) &&
+                    rkcg->rkcg_flags & RD_KAFKA_CGRP_F_WAIT_LEAVE)
+                        return 0;
+
                 /* Since we might be deep down in a 'rko' handler
                  * called from cgrp_op_serve() we cant call terminated()
                  * directly since it will decommission the rkcg_ops queue
