@@ -311,13 +311,6 @@ impl OutputProducer {
         }
     }
 
-    /// Whether the coordinator has not yet added all partitions to the open transaction. No record of
-    /// a partition is sent before.
-    pub fn awaits_partitions(&self) -> bool {
-        matches!(self.transaction, Transaction::Open)
-            && transactions::awaits_partitions(self.client.client())
-    }
-
     /// The index of this topic's handle.
     fn topic(&mut self, name: &CStr) -> Result<usize, Fault> {
         if let Some(known) = self.topics.iter().position(|topic| topic.name() == name) {
