@@ -114,20 +114,16 @@ impl Originals {
     /// so there are several attempts.
     fn look_up(&self, partition: i32) -> Result<Option<Range<i64>>, CommandError> {
         for _ in 0..LOOKUP_ATTEMPTS {
-            match self.reader.offsets(&self.topic, partition) {
+            let error = match self.reader.offsets(&self.topic, partition) {
                 Ok(offsets) => return Ok(Some(offsets)),
-                Err(error)
-                    if error
-                        .rdkafka_error_code()
-                        .is_some_and(|it| is_unknown(it) || it == Code::InvalidTopic) =>
-                {
-                    std::thread::sleep(LOOKUP_BACKOFF);
-                }
-                Err(error) => {
-                    let right = Right::on_topic(Operation::Read, &self.topic);
-                    return Err(CommandError::new(&right, &error));
-                }
+                Err(error) => error,
+            };
+            let code = error.rdkafka_error_code();
+            if !code.is_some_and(|it| is_unknown(it) || it == Code::InvalidTopic) {
+                let right = Right::on_topic(Operation::Read, &self.topic);
+                return Err(CommandError::new(&right, &error));
             }
+            std::thread::sleep(LOOKUP_BACKOFF);
         }
         Ok(None)
     }
