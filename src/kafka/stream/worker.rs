@@ -34,6 +34,8 @@ use crate::telemetry::traces::Sampled;
 
 /// The longest wait for a record, because a stop and the breaker are checked in between.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
+/// How often to check whether the coordinator has added an epoch's partitions to its transaction.
+const CONFIRMATION_INTERVAL: Duration = Duration::from_millis(2);
 /// How long a batch is processed at most: slow commits inside of it must not delay the answer to a
 /// rebalance, nor the next poll.
 const LONGEST_BATCH: Duration = Duration::from_secs(1);
@@ -305,7 +307,14 @@ impl OpenEpoch {
         let cadence = &self.shared.policy.cadence;
         let cadence =
             Cadence { min_interval: cadence.min_interval.max(self.last_duration / 2), ..*cadence };
-        self.epoch.time_until_commit(&cadence, self.last_commit, self.now)
+        let left = self.epoch.time_until_commit(&cadence, self.last_commit, self.now);
+        // The coordinator adds partitions to a transaction when it has written the markers of the
+        // last one. A commit would wait for that, so the epoch takes further records until then.
+        if left.is_zero() && self.producer.awaits_partitions() {
+            CONFIRMATION_INTERVAL
+        } else {
+            left
+        }
     }
 
     /// Whether to commit now. If the input is idle, the epoch is committed earlier.

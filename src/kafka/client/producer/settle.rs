@@ -69,6 +69,13 @@ impl OutputProducer {
         transactions::coordinator_losses(self.client.client())
     }
 
+    /// Whether the coordinator has not yet added all partitions to the open transaction. No record of
+    /// a partition is sent before.
+    pub fn awaits_partitions(&self) -> bool {
+        matches!(self.transaction, Transaction::Open)
+            && transactions::awaits_partitions(self.client.client())
+    }
+
     /// Asks the coordinator how the last transaction ended, before a new producer of the id makes
     /// it forget that. If this process knows, it does not ask: a late request may have begun
     /// another transaction since.
