@@ -67,6 +67,8 @@ obstacles! {
     BreakerOpen = "breaker_open" in BREAKER_OPEN,
     /// A worker has no assignment of the group.
     NoAssignment = "no_assignment" in STOPPED,
+    /// No member of the group has some partitions.
+    Unassigned = "unassigned" in STOPPED,
     /// The brokers do not let an epoch be committed in time.
     SlowBrokers = "slow_brokers" in COMMITS_FAILING,
     /// A batch has a wrong checksum.

@@ -8,7 +8,10 @@ use crate::cluster::{NewRecord, shared};
 use crate::traffic::audit::{Differences, assert_exact, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, assigned, ready, share, stop, wait_until};
+use crate::traffic::stage::{
+    Stage, TOPIC, WAIT_TIMEOUT, assigned, held_by, ready, share, stop, wait_until,
+};
+use nik_stream::telemetry::obstacle::Obstacle;
 
 const PARTITIONS: usize = 4;
 const RATE: u32 = 300;
@@ -204,6 +207,32 @@ fn a_static_member_that_crashes_during_a_rebalance_leaves_no_partition_unread() 
     assert_exact(shared(), &stage, load, &reader);
     stop(first);
     stop(second);
+}
+
+/// Nothing makes the group assign the new partitions by itself: the only member had them in its
+/// sight from its start, and its return begins no rebalance.
+#[test]
+fn partitions_that_are_added_while_a_static_member_is_away_are_read() {
+    let stage = Stage::new(shared(), "grown-away", 2);
+    let settings = stage.settings().set("kafka.session_timeout_ms", "600000");
+    let settings = settings.set("kafka.instance_id", "only");
+    stop(ready(&settings));
+    for topic in stage.topics() {
+        shared().grow_topic(topic, 4);
+    }
+    let program = ready(&settings);
+    let sent: Vec<_> = Requests::new(0, 4).take(200).collect();
+    shared().produce(&stage.requests, &sent);
+    let sentence = format!(
+        "no member of group {} has the partitions 2, 3 of topic {}",
+        stage.group, stage.requests
+    );
+    held_by(&program, Obstacle::Unassigned, &sentence);
+    let outcomes = stage.wait_for_outcomes(shared(), sent.len());
+    assert_eq!(differences(&sent, &outcomes), Differences::default());
+    wait_until("it is ready", || program.ready());
+    assert_eq!(assigned(&program), 4);
+    stop(program);
 }
 
 #[test]

@@ -82,6 +82,12 @@ impl Clients {
         self.generation.load(Ordering::Relaxed)
     }
 
+    /// Whether a worker that returns gets its former assignment without a rebalance.
+    pub fn are_static_members(&self) -> bool {
+        let kafka = &self.settings.kafka;
+        kafka.instance_id.is_some() && kafka.group_protocol == GroupProtocol::Classic
+    }
+
     /// Whether another instance may use the transactional ids of this one.
     pub fn may_have_rival(&self) -> bool {
         self.settings.kafka.instance_id.is_some()

@@ -76,6 +76,8 @@ pub struct GroupConsumer {
     leftovers: Leftovers,
     /// Whether the group's protocol sends no event for an empty assignment.
     hides_empty: bool,
+    /// The value of [`Shared::rejoins`] when this member last joined.
+    rejoins: u64,
 }
 
 impl GroupConsumer {
@@ -85,6 +87,7 @@ impl GroupConsumer {
         let topic = &shared.outputs.topics.requests;
         let events = ConsumerEvents::new(access, &topic.name, worker, Arc::clone(metrics));
         let consumer = GroupClient::new(&config, events)?;
+        let rejoins = shared.rejoins.load(Ordering::Relaxed);
         consumer.subscribe(&partition_list(topic.c_name(), &[-1]))?;
         Ok(Self {
             consumer,
@@ -101,6 +104,7 @@ impl GroupConsumer {
             },
             leftovers: Leftovers::new(worker, shared),
             hides_empty: config.get("group.protocol") == Some("consumer"),
+            rejoins,
             shared: Arc::clone(shared),
         })
     }
@@ -201,6 +205,7 @@ impl GroupConsumer {
     pub fn maintain(&mut self, now: Instant) -> Result<(), Fault> {
         let state = &self.consumer.context().client;
         state.restore_brokers(self.consumer.client(), &self.bootstrap);
+        self.join_again()?;
         self.start_pending()?;
         self.settle_leftovers(now)?;
         self.lookup.ledger.close_idle();
@@ -209,6 +214,21 @@ impl GroupConsumer {
         }
         self.look_again()?;
         self.announce()
+    }
+
+    /// Joins the group again if the watch has asked for it. A static member gives up its partitions
+    /// first, by a rebalance that is answered as any other.
+    fn join_again(&mut self) -> Result<(), Fault> {
+        let rejoins = self.shared.rejoins.load(Ordering::Relaxed);
+        if self.rejoins != rejoins {
+            self.rejoins = rejoins;
+            tracing::info!(
+                worker = self.worker,
+                "joins the group again: some partitions have no member"
+            );
+            self.consumer.subscribe(&partition_list(&self.lookup.topic, &[-1]))?;
+        }
+        Ok(())
     }
 
     /// This worker's group metadata now; `None` while it is not a member.

@@ -20,6 +20,7 @@ pub mod standing;
 pub mod start;
 mod supervisor;
 mod tracks;
+mod unassigned;
 mod watch;
 mod worker;
 
@@ -81,6 +82,7 @@ pub(crate) fn start(
         telemetry,
         refresh: Signal::default(),
         outages: AtomicU64::new(0),
+        rejoins: AtomicU64::new(0),
         own_positions: Arc::default(),
         turn: Turn::default(),
         shutdown: ShutdownBarrier::new(workers),

@@ -36,6 +36,8 @@ pub struct Shared {
     pub refresh: Signal<bool>,
     /// How often no broker answered the watch.
     pub outages: AtomicU64,
+    /// How often the watch has asked the workers to join the group again.
+    pub rejoins: AtomicU64,
     pub own_positions: Arc<OwnPositions>,
     /// Which worker may replace its clients.
     pub turn: Turn,

@@ -14,6 +14,7 @@ use rdkafka::metadata::{Metadata, MetadataTopic};
 use super::outputs::KnownTopic;
 use super::shared::Shared;
 use super::shutdown::Stop;
+use super::unassigned::Unassigned;
 use crate::kafka::client::callbacks::{BasicContext, drain_events};
 use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::fault::Fault;
@@ -38,9 +39,10 @@ pub struct Watch {
     internal_missing: Option<Instant>,
     /// Since when partitions have no leader.
     leaderless_since: Option<Instant>,
+    unassigned: Unassigned,
     last_counts: PerTopic<i32>,
     last_problems: Vec<Problem>,
-    /// When to fetch the watermarks again.
+    /// When to fetch the watermarks and to look at the group's assignment again.
     next_watermarks: Instant,
 }
 
@@ -72,6 +74,7 @@ impl Watch {
             ledger_misses: 0,
             internal_missing: None,
             leaderless_since: None,
+            unassigned: Unassigned::new(shared),
             last_counts: PerTopic::default(),
             last_problems: Vec::new(),
             next_watermarks: Instant::now(),
@@ -163,7 +166,9 @@ impl Watch {
         if problems.is_empty() && Instant::now() >= self.next_watermarks {
             self.next_watermarks = Instant::now() + INTERVAL;
             self.fetch_watermarks();
+            self.unassigned.look(self.client.client());
         }
+        lesser_problems.extend(self.unassigned.problem());
         problems.extend(lesser_problems);
         for denied in shared.clients.access.denied() {
             let denied = Obstacle::Denied.problem(denied);

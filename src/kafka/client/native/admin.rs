@@ -1,14 +1,17 @@
-//! Requests of librdkafka's admin interface, and the id of a topic, which rust-rdkafka 0.39 cannot
-//! ask for. The safety argument is that of [`super`].
+//! Requests of librdkafka's admin interface, among them two that rust-rdkafka 0.39 cannot make: the
+//! id of a topic, and the assignment of a group. The safety argument is that of [`super`].
 
+use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::ptr::{self, NonNull};
+use std::slice;
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
+use super::callbacks::text;
 use super::{NO_ERROR, millis};
 
 /// Sends a request and reads its result.
@@ -107,5 +110,86 @@ unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<Option<Strin
         // Kafka's tools write ids in the alphabet for URLs, librdkafka does not.
         let text = CStr::from_ptr(sys::rd_kafka_Uuid_base64str(id)).to_string_lossy();
         Ok(Some(text.replace('+', "-").replace('/', "_")))
+    }
+}
+
+/// A partition of a topic that a member of a group has.
+type Assigned = (String, i32);
+
+/// The partitions of `topic` that the members of `group` have; `None` while the group rebalances,
+/// and if it has no members.
+pub fn assigned_partitions<C: ClientContext>(
+    client: &Client<C>,
+    group: &CStr,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Option<BTreeSet<i32>>, Code> {
+    let native = client.native_ptr();
+    let mut groups = [group.as_ptr()];
+    // SAFETY: see the module's argument; the names are copied.
+    let assigned = unsafe {
+        ask(
+            native,
+            sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
+            timeout,
+            |options, queue| {
+                sys::rd_kafka_DescribeConsumerGroups(
+                    native,
+                    groups.as_mut_ptr(),
+                    groups.len(),
+                    options,
+                    queue,
+                );
+            },
+            described_assignment,
+        )
+    }?;
+    let of_topic = |all: Vec<Assigned>| all.into_iter().filter(|it| it.0 == topic).map(|it| it.1);
+    Ok(assigned.map(|all| of_topic(all).collect()))
+}
+
+/// What the members have in the result of a `DescribeConsumerGroups` request for one group, if the
+/// group is stable.
+///
+/// # Safety
+/// `event` is alive.
+unsafe fn described_assignment(
+    event: *mut sys::rd_kafka_event_t,
+) -> Result<Option<Vec<Assigned>>, Code> {
+    // SAFETY: the event is alive and owns all that is read from it; null results are checked.
+    unsafe {
+        let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);
+        let mut count = 0;
+        let groups = NonNull::new(result.cast_mut()).map_or(ptr::null_mut(), |result| {
+            sys::rd_kafka_DescribeConsumerGroups_result_groups(result.as_ptr(), &raw mut count)
+        });
+        if groups.is_null() || count == 0 {
+            return Err(Code::InvalidGroupId);
+        }
+        let group = *groups;
+        let error = sys::rd_kafka_ConsumerGroupDescription_error(group);
+        if !error.is_null() && sys::rd_kafka_error_code(error) != NO_ERROR {
+            return Err(sys::rd_kafka_error_code(error).into());
+        }
+        let state = sys::rd_kafka_ConsumerGroupDescription_state(group);
+        if state != sys::rd_kafka_consumer_group_state_t::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE {
+            return Ok(None);
+        }
+        let mut assigned = Vec::new();
+        for index in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(group) {
+            let member = sys::rd_kafka_ConsumerGroupDescription_member(group, index);
+            let assignment = sys::rd_kafka_MemberDescription_assignment(member);
+            if assignment.is_null() {
+                continue;
+            }
+            let list = sys::rd_kafka_MemberAssignment_partitions(assignment);
+            if list.is_null() || (*list).elems.is_null() {
+                continue;
+            }
+            let count = usize::try_from((*list).cnt).unwrap_or(0);
+            let partitions = slice::from_raw_parts((*list).elems, count);
+            assigned.extend(partitions.iter().map(|it| (text(it.topic), it.partition)));
+        }
+        Ok(Some(assigned))
     }
 }
