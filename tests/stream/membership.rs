@@ -209,30 +209,31 @@ fn a_static_member_that_crashes_during_a_rebalance_leaves_no_partition_unread() 
     stop(second);
 }
 
-/// Nothing makes the group assign the new partitions by itself: the only member had them in its
-/// sight from its start, and its return begins no rebalance.
+/// The leader of the group knows the new partitions from its start, its return begins no rebalance,
+/// and the brokers begin none for the other member.
 #[test]
-fn partitions_that_are_added_while_a_static_member_is_away_are_read() {
+fn partitions_that_are_added_while_the_leader_of_static_members_is_away_are_read() {
     let stage = Stage::new(shared(), "grown-away", 2);
     let settings = stage.settings().set("kafka.session_timeout_ms", "600000");
-    let settings = settings.set("kafka.instance_id", "only");
-    stop(ready(&settings));
+    let named = |name: &str| settings.clone().set("kafka.instance_id", name);
+    let leader = ready(&named("leader"));
+    let other = ready(&named("other"));
+    stop(leader);
     for topic in stage.topics() {
         shared().grow_topic(topic, 4);
     }
-    let program = ready(&settings);
+    let program = ready(&named("leader"));
     let sent: Vec<_> = Requests::new(0, 4).take(200).collect();
     shared().produce(&stage.requests, &sent);
-    let sentence = format!(
-        "no member of group {} has the partitions 2, 3 of topic {}",
-        stage.group, stage.requests
-    );
+    let (group, topic) = (&stage.group, &stage.requests);
+    let sentence = format!("no member of group {group} has the partitions 2, 3 of topic {topic}");
     held_by(&program, Obstacle::Unassigned, &sentence);
     let outcomes = stage.wait_for_outcomes(shared(), sent.len());
     assert_eq!(differences(&sent, &outcomes), Differences::default());
-    wait_until("it is ready", || program.ready());
-    assert_eq!(assigned(&program), 4);
+    wait_until("both are ready", || program.ready() && other.ready());
+    assert_eq!(assigned(&program) + assigned(&other), 4);
     stop(program);
+    stop(other);
 }
 
 #[test]
