@@ -249,7 +249,7 @@ const PROTECTED: &[(&str, &[&str], &str)] = &[
     (
         "enable.partition.eof",
         &["true"],
-        "positions move past the markers of transactions by events at the end of partitions",
+        "the event at the end of a partition moves its position past transaction markers",
     ),
 ];
 

@@ -1,6 +1,6 @@
 //! Whether this instance is ready, and if not, why not: the basis of `/readyz`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -9,9 +9,17 @@ use parking_lot::Mutex;
 
 use super::obstacle::{Obstacle, Problem};
 
-/// How long readiness shows that an epoch was not committed in time. A worker without requests does
-/// not commit, and the brokers end a transaction after 15 seconds by default.
+/// How long a late epoch is shown. The end is needed because an idle worker does not commit again.
 const LATE_TIME: Duration = Duration::from_secs(30);
+
+/// What is wrong with a partition. It may be both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartitionTrouble {
+    /// It is not read.
+    Stands,
+    /// An open transaction hides its position or its outcomes.
+    Hidden,
+}
 
 /// What readiness shows of the flood breaker, and what operators can do to it.
 pub trait FloodBreaker: Send + Sync {
@@ -31,8 +39,8 @@ pub struct Health {
     stopping: AtomicBool,
     /// Problems with the brokers and topics; `None` until they were checked for the first time.
     cluster: Mutex<Option<Vec<Problem>>>,
-    /// Partitions that are not read, and why.
-    standing: Mutex<BTreeMap<i32, Problem>>,
+    /// What is wrong with partitions, and the worker that says so.
+    standing: Mutex<BTreeMap<(i32, PartitionTrouble), (usize, Problem)>>,
     pub breaker: Arc<dyn FloodBreaker>,
 }
 
@@ -69,14 +77,31 @@ impl Health {
         *self.cluster.lock() = Some(problems);
     }
 
-    /// Records why a partition is not read (`None`: it is). Returns how many are not.
-    pub fn set_standing(&self, partition: i32, problem: Option<Problem>) -> i64 {
+    /// Records what is wrong with a partition of `worker`.
+    pub fn report(
+        &self,
+        worker: usize,
+        partition: i32,
+        trouble: PartitionTrouble,
+        problem: Problem,
+    ) {
+        self.standing.lock().insert((partition, trouble), (worker, problem));
+    }
+
+    /// Withdraws what `worker` reported. What another worker has reported since, because the
+    /// partition is assigned to it now, remains.
+    pub fn withdraw(&self, worker: usize, partition: i32, trouble: PartitionTrouble) {
         let mut standing = self.standing.lock();
-        match problem {
-            Some(problem) => standing.insert(partition, problem),
-            None => standing.remove(&partition),
-        };
-        i64::try_from(standing.len()).unwrap_or(i64::MAX)
+        if standing.get(&(partition, trouble)).is_some_and(|it| it.0 == worker) {
+            standing.remove(&(partition, trouble));
+        }
+    }
+
+    /// How many partitions something is wrong with.
+    pub fn standing_partitions(&self) -> i64 {
+        let standing = self.standing.lock();
+        let partitions: BTreeSet<_> = standing.keys().map(|it| it.0).collect();
+        i64::try_from(partitions.len()).unwrap_or(i64::MAX)
     }
 
     /// Whether every worker is a member of the group and has its assignment.
@@ -106,7 +131,7 @@ impl Health {
             }
             Some(cluster) => problems.extend_from_slice(cluster),
         }
-        problems.extend(self.standing.lock().values().cloned());
+        problems.extend(self.standing.lock().values().map(|it| it.1.clone()));
         problems.extend(self.breaker.problem().map(|text| Obstacle::BreakerOpen.problem(text)));
         for (worker, joined) in self.joined.iter().enumerate() {
             if !joined.load(Ordering::Relaxed) {
@@ -124,5 +149,40 @@ impl Health {
             Obstacle::SlowBrokers.problem(text)
         }));
         problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Closed;
+
+    impl FloodBreaker for Closed {
+        fn problem(&self) -> Option<String> {
+            None
+        }
+
+        fn accept(&self) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn a_partition_may_stand_and_be_hidden_and_only_the_worker_that_said_so_withdraws_it() {
+        let health = Health::new(2, Arc::new(Closed));
+        let is_told = |text| health.problems().iter().any(|problem| problem.text == text);
+        health.report(0, 3, PartitionTrouble::Hidden, Obstacle::Hidden.problem("hidden"));
+        health.report(0, 3, PartitionTrouble::Stands, Obstacle::Corrupt.problem("corrupt"));
+        assert!(is_told("hidden") && is_told("corrupt"));
+        assert_eq!(health.standing_partitions(), 1);
+        health.withdraw(0, 3, PartitionTrouble::Hidden);
+        assert!(!is_told("hidden") && is_told("corrupt"));
+        // The partition moves to the other worker, before the first one learns of it.
+        health.report(1, 3, PartitionTrouble::Stands, Obstacle::Corrupt.problem("corrupt again"));
+        health.withdraw(0, 3, PartitionTrouble::Stands);
+        assert!(is_told("corrupt again"));
+        health.withdraw(1, 3, PartitionTrouble::Stands);
+        assert_eq!(health.standing_partitions(), 0);
     }
 }

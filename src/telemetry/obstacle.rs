@@ -85,7 +85,7 @@ obstacles! {
     AheadOfLedger = "ahead_of_ledger" in DIFFER,
     /// The ledger's position belongs to another topic of the same name.
     LedgerOtherTopic = "ledger_other_topic" in DIFFER,
-    /// A transaction that no producer ends hides the position, or outcomes from readers.
+    /// A transaction that its producer never ends hides the group's position, or hides outcomes.
     Hidden = "hidden" in STANDING,
 }
 

@@ -1,9 +1,8 @@
 //! Whether all that the topics held at a moment is answered, and visible to `read_committed`
 //! readers.
 
-use std::time::Duration;
-
 use crate::cluster::{Ends, KafkaCluster};
+use crate::traffic::stage::wait_until;
 
 /// What the topics of a group held at a moment.
 pub struct Awaited {
@@ -53,10 +52,10 @@ impl Awaited {
 
 /// The ends of all partitions of these topics, once every leader answers.
 fn ends(cluster: &KafkaCluster, topics: &[&str]) -> Ends {
-    loop {
-        if let Some(ends) = cluster.ends(topics) {
-            return ends;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let mut found = None;
+    wait_until("every leader answers", || {
+        found = cluster.ends(topics);
+        found.is_some()
+    });
+    found.expect("waited for")
 }

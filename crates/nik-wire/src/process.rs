@@ -125,7 +125,8 @@ impl Processor {
         mut visit: impl FnMut(Option<[Option<SectionReason>; 5]>),
     ) {
         let (regions, min_age) = (&self.regions, self.settings.min_age);
-        let Ok(request) = self.reader.read(value, self.settings.limits) else { return };
+        let (json, limits) = unframed(value, &self.settings);
+        let Ok(request) = self.reader.read(json, limits) else { return };
         let reasons =
             |nik: Nik<'_>| explain(&nik, regions, min_age, reference).assessment.reasons();
         match request.digit_list() {
@@ -185,8 +186,8 @@ impl Processor {
         Ok((request.process, summary))
     }
 
-    /// Writes the failure, without the list if that would exceed the limit of a result or failures
-    /// are references.
+    /// Writes the failure. The list is left out if the failure would exceed the limit of a result, or
+    /// if failures are references.
     fn fail(&self, value: Option<&[u8]>, refusal: Refusal, out: &mut Vec<u8>) -> Outcome {
         let framing = self.settings.framing;
         let list = |niks: Span| value.and_then(|bytes| framing.json(bytes).get(niks.range()));

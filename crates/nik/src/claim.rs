@@ -12,8 +12,8 @@ crate::named! {
     pub enum Comparison {
         /// The NIK says the same.
         Match = "match",
-        /// The NIK says something else, but its code or the successor of that is within the declared
-        /// area or its successor. Only for areas.
+        /// The codes differ, but the NIK's code or its successor lies in the declared area or in that
+        /// area's successor. Only for areas.
         MatchByHistory = "match_by_history",
         /// The NIK says something else.
         Mismatch = "mismatch",

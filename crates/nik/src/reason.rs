@@ -1,5 +1,5 @@
-//! Why a section is invalid, and what is remarkable about a NIK: names that are part of the wire
-//! format. They may grow in number and never change their meaning.
+//! Why a section is invalid: names that are part of the wire format. They may grow in number and
+//! never change their meaning.
 
 /// Declares each section with its reasons once, so that the lists are complete.
 macro_rules! reasons {

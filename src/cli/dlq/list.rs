@@ -63,7 +63,7 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     let places = args.filters.places();
     for partition in topic.choose(&args.filters.partitions, &places)? {
         let offsets = topic.offsets(partition)?;
-        for record in topic.records(partition, offsets) {
+        for record in topic.records(partition, offsets)? {
             let Scanned::DeadLetter(dead_letter) = record? else {
                 foreign += 1;
                 continue;

@@ -94,9 +94,9 @@ pub(super) fn carry_out(
     let mut progress_due = io::stderr().is_terminal().then(|| Instant::now() + PROGRESS_INTERVAL);
     let summary = replay(topic, options, false, &mut |event| {
         match event {
-            ReplayEvent::Committed(sent) => {
+            ReplayEvent::Committed(count) => {
                 if progress_due.is_some_and(|due| Instant::now() >= due) {
-                    eprintln!("{sent} sent so far");
+                    eprintln!("{count} {} so far", words.done);
                     progress_due = Some(Instant::now() + PROGRESS_INTERVAL);
                 }
             }

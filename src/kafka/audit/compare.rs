@@ -118,13 +118,13 @@ pub fn compare(
     let reader = Reader::connect(&clients)?;
     let name = &candidates[0].settings.topics.requests;
     let topic = Topic::look_up(&reader, name, span.since)?;
-    let mut scanner = Scanner::connect(&clients, name)?;
+    let mut scanner = Scanner::connect(&clients, &clients.scanner(), name)?;
     let mut sides = candidates.map(Side::new);
     let (mut pace, now) = (Pace::new(rate, stop, progress), now_ms());
     pace.plan(topic.total());
     let mut comparison = Comparison { complete: true, ..Comparison::default() };
-    for (number, part) in topic.parts.iter().enumerate() {
-        scanner.start(number, part.offsets.clone())?;
+    for part in &topic.parts {
+        scanner.start(part.partition, part.offsets.clone())?;
         while let Some(record) = scanner.next()? {
             if !pace.next() {
                 comparison.complete = false;

@@ -41,18 +41,13 @@ pub struct Output {
 
 impl Output {
     pub fn connect(clients: &Clients, topic: usize, name: &str) -> Result<Self, CommandError> {
-        let scanner = Scanner::connect(clients, name)?;
+        let scanner = Scanner::connect(clients, &clients.scanner(), name)?;
         Ok(Self { topic, scanner, stream: 0, start: 0, next: None, clock: i64::MIN, owed: 0 })
     }
 
-    /// Reads a partition from here on.
-    pub fn start(
-        &mut self,
-        partition: usize,
-        part: Option<&Part>,
-        stream: usize,
-    ) -> Result<(), CommandError> {
-        let offsets = part.map_or(0..0, |part| part.offsets.clone());
+    /// Reads a partition from here on, or nothing if the topic does not have it.
+    pub fn start(&mut self, part: Option<&Part>, stream: usize) -> Result<(), CommandError> {
+        let (partition, offsets) = part.map_or((0, 0..0), |it| (it.partition, it.offsets.clone()));
         (self.stream, self.start) = (stream, offsets.start);
         (self.next, self.clock, self.owed) = (None, i64::MIN, 0);
         self.scanner.start(partition, offsets)

@@ -38,6 +38,7 @@ impl Span {
 /// The part of a partition that is read.
 #[derive(Clone, Debug)]
 pub struct Part {
+    pub partition: i32,
     pub offsets: Range<i64>,
     /// Whether retention may have deleted records of the span.
     is_cut: bool,
@@ -78,7 +79,8 @@ impl Topic {
                     why: format!("it holds more than {} offsets of the span", Place::MAX_OFFSETS),
                 });
             }
-            parts.push(Part { offsets: start..end, is_cut: low > 0 && start == low });
+            let is_cut = low > 0 && start == low;
+            parts.push(Part { partition, offsets: start..end, is_cut });
         }
         Ok(Self { name: name.to_owned(), parts })
     }

@@ -31,6 +31,7 @@
 //! what arrives late belongs to it or repeats its end.
 
 mod events;
+mod sent;
 mod settings;
 pub mod settle;
 pub mod unsettled;
@@ -52,8 +53,9 @@ use super::native::{self, CallError, GroupMetadata, Offsets, Outgoing, transacti
 use super::refusal::{Refused, is_permanent};
 use crate::kafka::security::acl::Right;
 use events::ProducerEvents;
+use sent::SentTo;
 pub use settings::{IfUnanswered, ProducerSettings, epoch_timeout, transaction_timeout};
-use unsettled::{Ending, Place};
+use unsettled::Ending;
 
 /// How long a transactional call may take, retries included; four fifths of
 /// `transaction.timeout.ms` if that is longer, since soon after the brokers abort the transaction.
@@ -78,12 +80,8 @@ const DELIVERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// some seconds (`broker.session.timeout.ms`) loses its leadership, and its partitions may have no
 /// leader until it is back.
 const SLOW_COMMIT: Duration = Duration::from_secs(2);
-/// How long the reports of records that were given up may take.
-const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
 /// What a client of this producer is called in the log.
 const PRODUCER: &str = "producer";
-/// Means the partition that librdkafka chooses by the key.
-const PARTITION_OF_KEY: i32 = -1;
 
 type OutputClient = ProducerClient<ProducerEvents>;
 
@@ -130,19 +128,6 @@ enum Transaction {
     InDoubt,
 }
 
-/// How many records of a transaction were queued for a partition.
-#[derive(Debug)]
-struct SentTo {
-    place: Place,
-    records: usize,
-}
-
-impl SentTo {
-    fn is(&self, topic: &CStr, partition: i32) -> bool {
-        self.place.1 == partition && self.place.0.as_c_str() == topic
-    }
-}
-
 /// What became of a record that was handed to the producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -160,10 +145,18 @@ impl OutputProducer {
         is_stopped: impl Fn() -> bool + Send + 'static,
     ) -> Result<Self, Fault> {
         let mut this = Self::new(settings, is_stopped)?;
-        this.init(&this.client)?;
-        this.losses = this.coordinator_losses();
-        this.settle_everywhere()?;
-        Ok(this)
+        let ready = this.init(&this.client).and_then(|()| {
+            this.losses = this.coordinator_losses();
+            this.settle_everywhere()
+        });
+        match ready {
+            Ok(()) => Ok(this),
+            Err(fault) => {
+                let metrics = this.settings.metrics.clone();
+                close_in_background(PRODUCER, this, metrics);
+                Err(fault)
+            }
+        }
     }
 
     fn new(
@@ -242,7 +235,7 @@ impl OutputProducer {
     /// Replaces the client between two transactions, see the module's documentation, and ends the
     /// last transaction again.
     ///
-    /// This takes a few milliseconds if the brokers are up, and at most twice [`INIT_TIMEOUT`]. The
+    /// This takes a few milliseconds if the brokers are up, and up to some minutes if not. The
     /// consumer is not polled meanwhile, and loses its partitions if that exceeds
     /// `max.poll.interval.ms`. A stop ends the attempt.
     fn replace_client(&mut self) -> Result<(), Fault> {
@@ -386,51 +379,6 @@ impl OutputProducer {
         self.call(move |producer, timeout| {
             native::send_offsets(producer, &positions, &membership, timeout)
         })
-    }
-
-    /// Notes that the open transaction was aborted, if the brokers received records of it.
-    ///
-    /// If they received none, the transaction before it is still the last one that may lack
-    /// markers. It may have been committed: settling it by an abort would discard its outcomes.
-    fn note_aborted(&self) {
-        if !matches!(self.transaction, Transaction::Open) {
-            return;
-        }
-        // What is still queued was not received. After an abort nothing is queued.
-        self.client.purge();
-        native::flush(self.client.client(), PURGE_TIMEOUT);
-        let undelivered = self.events().undelivered.lock();
-        let mut unsettled = self.settings.unsettled.lock();
-        if self.sent.iter().map(|to| to.records).sum::<usize>() > undelivered.values().sum() {
-            unsettled.last = Some(Ending::Abort);
-        }
-        let lost = |to: &SentTo| undelivered.get(&to.place).copied().unwrap_or(0);
-        let received = self.sent.iter().filter(|to| to.records > lost(to));
-        let by_key = self.sent.iter().any(|to| to.place.1 == PARTITION_OF_KEY);
-        unsettled.written = (!by_key).then(|| received.map(|to| to.place.clone()).collect());
-    }
-
-    /// Counts a record to be sent to this partition (`None`: the one of its key).
-    fn note_sent(&mut self, topic: &CStr, partition: Option<i32>) -> Result<(), Fault> {
-        if self.calls.is_none() {
-            return Ok(());
-        }
-        let partition = partition.unwrap_or(PARTITION_OF_KEY);
-        if self.sent.get(self.latest).is_some_and(|to| to.is(topic, partition)) {
-            return Ok(());
-        }
-        if let Some(known) = self.sent.iter().position(|to| to.is(topic, partition)) {
-            self.latest = known;
-            return Ok(());
-        }
-        let place = (topic.to_owned(), partition);
-        if self.has_held && self.settings.unsettled.lock().holds(&place) {
-            let text = format!("{}-{partition} has no leader", place.0.to_string_lossy());
-            return Err(Cause::NotSettled(text).into());
-        }
-        self.latest = self.sent.len();
-        self.sent.push(SentTo { place, records: 0 });
-        Ok(())
     }
 
     /// Aborts the open transaction; returns the records that the brokers refused. Without

@@ -1,5 +1,5 @@
-//! A reader for commands: it joins no group, reads committed records, and stops at the current end
-//! of a partition.
+//! A reader for commands: metadata, the offsets of partitions, and the committed offsets of a group
+//! that it does not join.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -9,14 +9,12 @@ use rdkafka::client::Client;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
-use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use crate::kafka::client::callbacks::{BasicContext, MAX_EVENTS, drain_events};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
-use crate::kafka::client::native::consumer::is_unreadable;
 use crate::kafka::client::native::is_unknown;
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
@@ -25,22 +23,15 @@ use crate::kafka::security::acl::{Operation, Right};
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long one attempt of such a request may take.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long the next record may take to arrive; a change of the partition's leader fits in.
-const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long committed offsets may stay unstable: the transaction timeout of a replay that crashed,
 /// and the time until the brokers notice.
 const STABLE_OFFSETS_TIMEOUT: Duration = Duration::from_secs(40);
-/// A record at most this far ahead is reached by reading on, which is faster than a seek.
-const READ_AHEAD: i64 = 1000;
 
-/// Reads one partition at a time.
 pub struct Reader {
     client: BaseConsumer<BasicContext>,
     access: Arc<Access>,
     servers: String,
     group: String,
-    /// The partition that the client reads, and the offset it delivers next.
-    at: Option<(String, i32, i64)>,
 }
 
 impl Reader {
@@ -62,7 +53,6 @@ impl Reader {
             access: Arc::clone(&clients.access),
             servers: setting("bootstrap.servers"),
             group: setting("group.id"),
-            at: None,
         })
     }
 
@@ -145,26 +135,6 @@ impl Reader {
         starts.collect()
     }
 
-    /// The records of a partition in this range of offsets. An error ends the iteration.
-    pub fn records(&mut self, topic: &str, partition: i32, offsets: Range<i64>) -> Records<'_> {
-        let is_near = self.at.take().is_some_and(|(read, of, at)| {
-            read == topic && of == partition && (0..READ_AHEAD).contains(&(offsets.start - at))
-        });
-        Records {
-            client: &self.client,
-            at: &mut self.at,
-            topic: topic.to_owned(),
-            partition,
-            begun: (is_near.into(), offsets.start),
-            offsets,
-        }
-    }
-
-    /// Discards what was fetched, so that the next [`Self::records`] asks the brokers.
-    pub fn forget_fetched(&mut self) {
-        self.at = None;
-    }
-
     /// The group whose committed offsets [`Self::committed`] returns.
     pub fn group(&self) -> &str {
         &self.group
@@ -208,113 +178,5 @@ impl Reader {
                 return Err(CommandError::new(&right, &error));
             }
         }
-    }
-}
-
-/// Iterates over the committed records of a partition in a range of offsets.
-pub struct Records<'a> {
-    client: &'a BaseConsumer<BasicContext>,
-    at: &'a mut Option<(String, i32, i64)>,
-    topic: String,
-    partition: i32,
-    /// What is left to return.
-    offsets: Range<i64>,
-    /// How many times reading was started, and the offset of the last start.
-    begun: (u32, i64),
-}
-
-impl<'a> Records<'a> {
-    fn seek(&mut self) -> Result<(), CommandError> {
-        let mut target = TopicPartitionList::new();
-        target
-            .add_partition_offset(&self.topic, self.partition, Offset::Offset(self.offsets.start))
-            .and_then(|()| self.client.assign(&target))
-            .map_err(|error| CommandError::new(&self.right(), &error))?;
-        *self.at = None;
-        self.begun = (self.begun.0 + 1, self.offsets.start);
-        Ok(())
-    }
-
-    fn right(&self) -> Right {
-        Right::on_topic(Operation::Read, &self.topic)
-    }
-
-    fn failed(&self, why: String) -> CommandError {
-        let action = format!("read partition {} of topic {}", self.partition, self.topic);
-        CommandError::Brokers { action, why }
-    }
-
-    /// The next record of the partition, or `None` at its end.
-    fn poll(&self) -> Result<Option<BorrowedMessage<'a>>, CommandError> {
-        let deadline = Instant::now() + RECORD_TIMEOUT;
-        loop {
-            match self.client.poll(Duration::from_millis(200)) {
-                Some(Ok(message))
-                    if message.topic() == self.topic && message.partition() == self.partition =>
-                {
-                    return Ok(Some(message));
-                }
-                Some(Err(KafkaError::PartitionEOF(partition))) if partition == self.partition => {
-                    return Ok(None);
-                }
-                Some(Err(error))
-                    if error.rdkafka_error_code() == Some(Code::TopicAuthorizationFailed) =>
-                {
-                    return Err(CommandError::NotAllowed(self.right()));
-                }
-                Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_unreadable) => {
-                    return Err(self.failed(format!("a batch cannot be read: {error}")));
-                }
-                // librdkafka retries by itself; and the right on the group, which it checks, is not
-                // needed to read.
-                Some(_) | None => {}
-            }
-            if Instant::now() > deadline {
-                return Err(self.failed(format!("no record for {} s", RECORD_TIMEOUT.as_secs())));
-            }
-        }
-    }
-
-    fn read(&mut self) -> Result<Option<BorrowedMessage<'a>>, CommandError> {
-        while !self.offsets.is_empty() {
-            if self.begun.0 == 0 {
-                self.seek()?;
-            }
-            let Some(message) = self.poll()? else {
-                // This event may be left over from what was read before. The end counts if it comes
-                // again, without a record, after a further seek to the same offset.
-                if self.begun.0 > 1 && self.begun.1 == self.offsets.start {
-                    *self.at = None;
-                    break;
-                }
-                self.seek()?;
-                continue;
-            };
-            let offset = message.offset();
-            let at = self.at.get_or_insert_with(|| (self.topic.clone(), self.partition, 0));
-            at.2 = offset + 1;
-            if offset >= self.offsets.end {
-                break;
-            }
-            if offset >= self.offsets.start {
-                self.offsets.start = offset + 1;
-                return Ok(Some(message));
-            }
-        }
-        self.offsets.start = self.offsets.end;
-        Ok(None)
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = Result<BorrowedMessage<'a>, CommandError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let next = self.read().transpose();
-        if let Some(Err(_)) = next {
-            *self.at = None;
-            self.offsets.start = self.offsets.end;
-        }
-        next
     }
 }

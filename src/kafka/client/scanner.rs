@@ -1,11 +1,12 @@
-//! A scanner for commands: it reads whole partitions of one topic fast. It joins no group and sees
-//! committed records only.
+//! A scanner for commands: it reads the records of one topic, whole partitions or single ones. It
+//! joins no group and sees committed records only.
 
 use std::ffi::CString;
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rdkafka::client::ClientContext;
+use rdkafka::config::ClientConfig;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
 use crate::kafka::client::callbacks::{ClientState, client_callbacks};
@@ -21,6 +22,8 @@ use crate::pipeline::Position;
 /// How long the next record may take to arrive; a change of the partition's leader fits in.
 const RECORD_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(200);
+/// A record at most this far ahead is reached by reading on, which is faster than a seek.
+const READ_AHEAD: i64 = 1000;
 
 /// The context of a client that is in no group.
 struct Callbacks {
@@ -35,7 +38,7 @@ impl ConsumerCallbacks for Callbacks {
     fn note_rebalance(&self, _: Rebalance) {} // without a subscription there is none
 }
 
-/// Reads the partitions of a topic, one after the other.
+/// Reads ranges of offsets of a topic's partitions, one after the other.
 pub struct Scanner {
     client: GroupClient<Callbacks>,
     topic: String,
@@ -43,12 +46,20 @@ pub struct Scanner {
     /// What is left to read of the current partition.
     partition: i32,
     offsets: Range<i64>,
+    /// Where the client reads on without a seek.
+    next: Option<Position>,
 }
 
 impl Scanner {
-    pub fn connect(clients: &Clients, topic: &str) -> Result<Self, CommandError> {
+    /// With the properties of [`Clients::scanner`] for whole partitions, of [`Clients::reader`] for
+    /// single records.
+    pub fn connect(
+        clients: &Clients,
+        config: &ClientConfig,
+        topic: &str,
+    ) -> Result<Self, CommandError> {
         let context = Callbacks { client: ClientState::new(&clients.access) };
-        let client = GroupClient::new(&clients.scanner(), context);
+        let client = GroupClient::new(config, context);
         Ok(Self {
             client: client.map_err(|error| CommandError::no_client(&error))?,
             topic: topic.to_owned(),
@@ -56,23 +67,32 @@ impl Scanner {
             topic_c: CString::new(topic).unwrap_or_default(),
             partition: 0,
             offsets: 0..0,
+            next: None,
         })
     }
 
     /// Reads these offsets of a partition from here on. The last one must be below the last stable
     /// offset.
-    pub fn start(&mut self, partition: usize, offsets: Range<i64>) -> Result<(), CommandError> {
-        let partition = i32::try_from(partition).unwrap_or(i32::MAX);
+    pub fn start(&mut self, partition: i32, offsets: Range<i64>) -> Result<(), CommandError> {
+        let is_near = self.next.is_some_and(|next| {
+            next.partition == partition && (0..READ_AHEAD).contains(&(offsets.start - next.offset))
+        });
         (self.partition, self.offsets) = (partition, offsets);
-        // What was fetched before may be of the same partition, such as its end.
-        self.client.drop_fetched();
-        if self.offsets.is_empty() {
+        if self.offsets.is_empty() || is_near {
             return Ok(());
         }
+        // What was fetched before may be of the same partition, such as its end.
+        self.client.drop_fetched();
         let from = Position { partition, offset: self.offsets.start };
+        self.next = Some(from);
         let target = Offsets::new(&self.topic_c, [from].into_iter());
         let assigned = self.client.replace_assignment(Some(&target));
         assigned.map_err(|error| CommandError::new(&self.right(), &error))
+    }
+
+    /// Discards what was fetched, so that the next [`Self::start`] asks the brokers.
+    pub fn forget_fetched(&mut self) {
+        self.next = None;
     }
 
     /// The next committed record, or `None` after the last one.
@@ -83,6 +103,7 @@ impl Scanner {
                 // A record of the partition before may still be in the queue.
                 Some(Ok(record)) if record.partition() == self.partition => {
                     let offset = record.offset();
+                    self.next = Some(Position { partition: self.partition, offset: offset + 1 });
                     if offset >= self.offsets.end {
                         break;
                     }
@@ -94,6 +115,7 @@ impl Scanner {
                 // The end of the partition, after transactions that were aborted.
                 Some(Err(ConsumeError { code: Code::PartitionEOF, at: Some(at), .. })) => {
                     if at.partition == self.partition && at.offset >= self.offsets.end {
+                        self.next = None; // it is reported once
                         break;
                     }
                 }

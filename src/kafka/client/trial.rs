@@ -1,4 +1,5 @@
-//! Makes every client once without a broker, since librdkafka refuses some settings only then.
+//! Makes one client of each kind that settings can break, without a broker, since librdkafka refuses
+//! some settings only then.
 
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};

@@ -3,11 +3,9 @@
 
 use std::ffi::CStr;
 
-use rdkafka::message::{BorrowedMessage, Message};
-
 use crate::config::DroppedHeaders;
 use crate::kafka::client::native::consumer::Record;
-use crate::kafka::client::native::{Headers, each_header};
+use crate::kafka::client::native::{Headers, NativeMessage, each_header};
 use crate::kafka::dlq::dead_letter::{DeadLetter, Header, TopicPosition};
 use crate::pipeline::Position;
 use nik_wire::{Detail, Reason};
@@ -138,7 +136,7 @@ pub fn is_passed_on(name: &[u8]) -> bool {
 }
 
 /// The reason in the headers of a dead letter.
-pub fn reason(message: &BorrowedMessage<'_>) -> Option<String> {
+pub fn reason(message: &impl NativeMessage) -> Option<String> {
     let mut reason = None;
     each_header(message, |name, value| {
         if name == REASON.as_bytes() && reason.is_none() {
@@ -148,11 +146,11 @@ pub fn reason(message: &BorrowedMessage<'_>) -> Option<String> {
     reason
 }
 
-/// Reads a dead letter; `None` if `message` lacks the headers of one.
-pub fn read(message: &BorrowedMessage<'_>) -> Option<DeadLetter> {
+/// Reads a dead letter; `None` if `record` lacks the headers of one.
+pub fn read(record: &Record<'_>) -> Option<DeadLetter> {
     let mut ours: [Option<Vec<u8>>; NAMES.len()] = Default::default();
     let mut headers: Vec<Header> = Vec::new();
-    each_header(message, |name, value| {
+    each_header(record, |name, value| {
         let value = value.map(<[u8]>::to_vec);
         match NAMES.iter().position(|given| given.as_bytes() == name) {
             // The stream writes its headers once, before those of the request.
@@ -171,8 +169,8 @@ pub fn read(message: &BorrowedMessage<'_>) -> Option<DeadLetter> {
         return None;
     }
     Some(DeadLetter {
-        position: Position { partition: message.partition(), offset: message.offset() },
-        timestamp: message.timestamp().to_millis(),
+        position: record.position(),
+        timestamp: record.timestamp(),
         // A foreign record may claim a topic of any length.
         request: TopicPosition {
             topic: text(topic).filter(|topic| topic.len() <= MAX_VALUE_BYTES)?,
@@ -184,8 +182,8 @@ pub fn read(message: &BorrowedMessage<'_>) -> Option<DeadLetter> {
         group: text(group)?,
         reason,
         message: text(description)?,
-        key: message.key().map(<[u8]>::to_vec),
-        value: message.payload().map(<[u8]>::to_vec),
+        key: record.key().map(<[u8]>::to_vec),
+        value: record.payload().map(<[u8]>::to_vec),
         original,
         headers,
     })

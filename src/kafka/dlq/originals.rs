@@ -6,14 +6,17 @@ use std::ops::Range;
 use std::time::Duration;
 
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::message::{BorrowedMessage, Message};
 
+use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
+use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::native::{each_header, is_unknown};
 use crate::kafka::client::reader::Reader;
+use crate::kafka::client::scanner::Scanner;
 use crate::kafka::dlq::dead_letter::{DeadLetter, Header, TopicPosition};
 use crate::kafka::security::acl::{Operation, Right};
 use crate::pipeline::Position;
+use crate::pipeline::timestamps::TimestampLimits;
 use nik_wire::Reason;
 
 /// How often the brokers are asked for a partition before it counts as deleted.
@@ -44,15 +47,27 @@ pub enum OriginalLocation {
 /// Reads originals; fast if they are read in the order of their positions.
 pub struct Originals {
     reader: Reader,
+    scanner: Scanner,
     /// The requests topic, the only one that is read.
     topic: String,
+    timestamps: TimestampLimits,
     /// The offsets that each partition holds; `None` if it was deleted.
     offsets: HashMap<i32, Option<Range<i64>>>,
 }
 
 impl Originals {
-    pub(super) fn new(reader: Reader, topic: &str) -> Self {
-        Self { reader, topic: topic.to_owned(), offsets: HashMap::new() }
+    pub(super) fn connect(
+        clients: &Clients,
+        topic: &str,
+        timestamps: TimestampLimits,
+    ) -> Result<Self, CommandError> {
+        Ok(Self {
+            reader: Reader::connect(clients)?,
+            scanner: Scanner::connect(clients, &clients.reader(), topic)?,
+            topic: topic.to_owned(),
+            timestamps,
+            offsets: HashMap::new(),
+        })
     }
 
     /// Where the original is, judged by the offsets in its topic alone.
@@ -84,10 +99,10 @@ impl Originals {
             // Asks the brokers again before it counts as gone, since no later replay looks for it.
             for _ in 0..2 {
                 match self.read(dead_letter.request.position)? {
-                    Some(record) if is_original(&record, dead_letter) => {
+                    Some(record) if self.is_original(&record, dead_letter) => {
                         return Ok((OriginalLocation::RequestTopic, Some(record)));
                     }
-                    _ => self.reader.forget_fetched(),
+                    _ => self.scanner.forget_fetched(),
                 }
             }
         }
@@ -128,37 +143,42 @@ impl Originals {
         Ok(None)
     }
 
+    /// Whether the record is the request of the dead letter: a topic that was deleted and created
+    /// again has other records at the same offsets.
+    fn is_original(&self, record: &OriginalRecord, dead_letter: &DeadLetter) -> bool {
+        // The dead letter has the clock's time if that of the request is wrong.
+        let is_replaced = |clock| self.timestamps.time(record.timestamp, clock).replaced.is_some();
+        let same = match &dead_letter.original {
+            // It has another timestamp, too, if its topic refused that of the request.
+            Some(original) => record.value.as_ref() == Some(original),
+            None => {
+                record.timestamp == dead_letter.timestamp
+                    || dead_letter.timestamp.is_some_and(is_replaced)
+            }
+        };
+        same && record.key == dead_letter.key
+    }
+
     fn read(&mut self, position: Position) -> Result<Option<OriginalRecord>, CommandError> {
         let (partition, offset) = position.into();
-        let mut records = self.reader.records(&self.topic, partition, offset..offset + 1);
-        Ok(records.next().transpose()?.as_ref().map(OriginalRecord::of))
+        self.scanner.start(partition, offset..offset + 1)?;
+        Ok(self.scanner.next()?.as_ref().map(OriginalRecord::of))
     }
 }
 
 impl OriginalRecord {
-    fn of(message: &BorrowedMessage<'_>) -> Self {
+    fn of(record: &Record<'_>) -> Self {
         let mut headers = Vec::new();
-        each_header(message, |name, value| {
+        each_header(record, |name, value| {
             headers.push((name.to_vec(), value.map(<[u8]>::to_vec)));
         });
         Self {
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().map(<[u8]>::to_vec),
+            key: record.key().map(<[u8]>::to_vec),
+            value: record.payload().map(<[u8]>::to_vec),
             headers,
-            timestamp: message.timestamp().to_millis(),
+            timestamp: record.timestamp(),
         }
     }
-}
-
-/// Whether the record is the request of the dead letter: a topic that was deleted and created again
-/// has other records at the same offsets.
-fn is_original(record: &OriginalRecord, dead_letter: &DeadLetter) -> bool {
-    let same = match &dead_letter.original {
-        // The dead letter has another timestamp if its topic refused that of the request.
-        Some(original) => record.value.as_ref() == Some(original),
-        None => record.timestamp == dead_letter.timestamp,
-    };
-    same && record.key == dead_letter.key
 }
 
 /// The request, as far as the dead letter contains it.

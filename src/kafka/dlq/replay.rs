@@ -65,7 +65,7 @@ pub enum ReplayEvent<'a> {
     Lost(&'a DeadLetter),
     /// This record is not a dead letter.
     Foreign(Position),
-    /// This many originals have been sent so far.
+    /// This many dead letters have been replayed or dismissed so far.
     Committed(u64),
 }
 
@@ -150,7 +150,7 @@ impl Run<'_> {
         let mut cursor = Cursor::at(task.start);
         let mut batch = Batch::default();
         let mut flow = Flow::Continue;
-        for record in topic.records(task.partition, offsets) {
+        for record in topic.records(task.partition, offsets)? {
             match record? {
                 Scanned::DeadLetter(dead_letter) => {
                     flow = self.dead_letter(&dead_letter, task, &mut cursor, &mut batch)?;
@@ -174,7 +174,7 @@ impl Run<'_> {
             // Commits even without progress, since the brokers delete committed offsets that are
             // not renewed.
             sender.commit(task, cursor)?;
-            (self.observer)(ReplayEvent::Committed(sender.sent))?;
+            (self.observer)(ReplayEvent::Committed(self.summary.chosen))?;
         }
         Ok(flow)
     }
@@ -226,7 +226,7 @@ impl Run<'_> {
             batch.add(Ready { position, partition, original, cursor: *cursor });
             if batch.is_full(sender.batch_records) {
                 sender.deliver(&std::mem::take(batch).ready, task)?;
-                (self.observer)(ReplayEvent::Committed(sender.sent))?;
+                (self.observer)(ReplayEvent::Committed(summary.chosen))?;
             }
         }
         Ok(Flow::Continue)

@@ -1,14 +1,15 @@
 //! The failures topic as the commands read it.
 
 use std::collections::BTreeSet;
+use std::iter;
 use std::ops::Range;
-
-use rdkafka::message::{BorrowedMessage, Message};
 
 use crate::config::Settings;
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
+use crate::kafka::client::native::consumer::Record;
 use crate::kafka::client::reader::Reader;
+use crate::kafka::client::scanner::Scanner;
 use crate::kafka::dlq::dead_letter::DeadLetter;
 use crate::kafka::dlq::error::DlqError;
 use crate::kafka::dlq::headers;
@@ -16,6 +17,7 @@ use crate::kafka::dlq::originals::Originals;
 use crate::kafka::dlq::progress::{self, Fate};
 use crate::kafka::security::acl::{Operation, Right};
 use crate::pipeline::Position;
+use crate::pipeline::timestamps::TimestampLimits;
 
 /// A record of the failures topic.
 pub enum Scanned {
@@ -25,12 +27,10 @@ pub enum Scanned {
 }
 
 impl Scanned {
-    fn of(message: &BorrowedMessage<'_>) -> Self {
-        match headers::read(message) {
+    fn of(record: &Record<'_>) -> Self {
+        match headers::read(record) {
             Some(dead_letter) => Self::DeadLetter(Box::new(dead_letter)),
-            None => {
-                Self::Foreign(Position { partition: message.partition(), offset: message.offset() })
-            }
+            None => Self::Foreign(record.position()),
         }
     }
 }
@@ -38,9 +38,11 @@ impl Scanned {
 pub struct DeadLetterTopic {
     pub(super) clients: Clients,
     pub(super) reader: Reader,
+    scanner: Scanner,
     pub(super) name: String,
     /// The requests topic, which may have been deleted.
     pub(super) requests: String,
+    timestamps: TimestampLimits,
     partitions: i32,
 }
 
@@ -57,12 +59,15 @@ impl DeadLetterTopic {
             Ok(_) | Err(CommandError::NoTopic(_)) => {}
             Err(error) => return Err(error),
         }
-        Ok(Self { clients, reader, name, requests: settings.topics.requests.clone(), partitions })
+        let scanner = Scanner::connect(&clients, &clients.reader(), &name)?;
+        let requests = settings.topics.requests.clone();
+        let timestamps = settings.rules.dating().timestamps;
+        Ok(Self { clients, reader, scanner, name, requests, timestamps, partitions })
     }
 
     /// A reader of the requests behind dead letters.
     pub fn originals(&self) -> Result<Originals, CommandError> {
-        Ok(Originals::new(Reader::connect(&self.clients)?, &self.requests))
+        Originals::connect(&self.clients, &self.requests, self.timestamps)
     }
 
     /// These partitions in ascending order, or all of them if none is given.
@@ -100,10 +105,7 @@ impl DeadLetterTopic {
     /// What became of a dead letter, and why if it was dismissed.
     pub fn fate(&self, dead_letter: &DeadLetter) -> Result<Fate, DlqError> {
         let Position { partition, offset } = dead_letter.position;
-        // A new reader: one that has read records may have met a missing right on the group already,
-        // and does not report it again.
-        let reader = Reader::connect(&self.clients)?;
-        let progress = progress::load(&reader, &self.name, &[partition])?;
+        let progress = progress::load(&self.reader, &self.name, &[partition])?;
         let fate = progress.get(&partition).map(|it| it.fate(offset, dead_letter.traits()));
         Ok(fate.unwrap_or(Fate::Open))
     }
@@ -120,9 +122,11 @@ impl DeadLetterTopic {
         &mut self,
         partition: i32,
         offsets: Range<i64>,
-    ) -> impl Iterator<Item = Result<Scanned, CommandError>> {
-        let records = self.reader.records(&self.name, partition, offsets);
-        records.map(|record| record.map(|message| Scanned::of(&message)))
+    ) -> Result<impl Iterator<Item = Result<Scanned, CommandError>>, CommandError> {
+        self.scanner.start(partition, offsets)?;
+        let next =
+            || self.scanner.next().map(|record| record.as_ref().map(Scanned::of)).transpose();
+        Ok(iter::from_fn(next))
     }
 
     pub fn get(&mut self, position: Position) -> Result<DeadLetter, DlqError> {
@@ -130,7 +134,7 @@ impl DeadLetterTopic {
         self.select(&[partition])?;
         let Range { start: low, end: high } = self.offsets(partition)?;
         let found = if (low..high).contains(&offset) {
-            self.records(partition, offset..offset + 1).next().transpose()?
+            self.records(partition, offset..offset + 1)?.next().transpose()?
         } else {
             None
         };

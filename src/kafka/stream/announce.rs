@@ -8,6 +8,7 @@ use super::start::Notice;
 use super::tracks::{Change, StandingPartition};
 use crate::pipeline::Position;
 use crate::pipeline::timestamps::Replaced;
+use crate::telemetry::health::PartitionTrouble;
 use crate::telemetry::obstacle::Obstacle;
 
 /// How often a replaced timestamp is logged, for each cause. The metric counts all.
@@ -30,8 +31,9 @@ fn sentence(topic: &str, standing: &StandingPartition) -> String {
     }
 }
 
-/// Tells operators about changes, once each. Returns the partitions that are standing now.
-pub fn announce(shared: &Shared, changes: &[Change]) -> Vec<i32> {
+/// Tells operators about changes in partitions of `worker`, once each. Returns the partitions that
+/// are standing now.
+pub fn announce(shared: &Shared, worker: usize, changes: &[Change]) -> Vec<i32> {
     let Telemetry { metrics, health, .. } = &shared.telemetry;
     let topic = &shared.outputs.topics.requests.name;
     let mut stopped = Vec::new();
@@ -55,25 +57,25 @@ pub fn announce(shared: &Shared, changes: &[Change]) -> Vec<i32> {
                 if let Some(kind) = standing.reason.ledger_difference() {
                     metrics.ledger_differences.with_label_values(&[kind]).inc();
                 }
-                let problem = Some(obstacle.problem(sentence));
-                let count = health.set_standing(standing.partition, problem);
-                metrics.standing_partitions.set(count);
+                let problem = obstacle.problem(sentence);
+                health.report(worker, standing.partition, PartitionTrouble::Stands, problem);
                 metrics.lag.stands(standing.partition, Some(standing.offset));
                 stopped.push(standing.partition);
             }
             Change::Reads { partition } => {
-                metrics.standing_partitions.set(health.set_standing(*partition, None));
+                health.withdraw(worker, *partition, PartitionTrouble::Stands);
                 metrics.lag.stands(*partition, None);
                 tracing::info!(topic, partition, "the partition is read again");
             }
         }
     }
+    metrics.standing_partitions.set(health.standing_partitions());
     stopped
 }
 
 /// Tells operators that an open transaction hides a partition's position (`waits`) or only its
 /// outcomes, and cannot be settled.
-pub fn hidden(shared: &Shared, partition: i32, waits: bool) {
+pub fn hidden(shared: &Shared, worker: usize, partition: i32, waits: bool) {
     let Telemetry { metrics, health, .. } = &shared.telemetry;
     let (topic, group) = (&shared.outputs.topics.requests.name, &shared.group);
     let (consequence, place) = if waits {
@@ -91,16 +93,23 @@ pub fn hidden(shared: &Shared, partition: i32, waits: bool) {
     );
     let (reason, runbook) = (Obstacle::Hidden.label(), Obstacle::Hidden.runbook());
     tracing::error!(topic, partition, reason, runbook, "{sentence}");
-    let problem = Some(Obstacle::Hidden.problem(sentence));
-    metrics.standing_partitions.set(health.set_standing(partition, problem));
+    health.report(worker, partition, PartitionTrouble::Hidden, Obstacle::Hidden.problem(sentence));
+    metrics.standing_partitions.set(health.standing_partitions());
 }
 
-/// Withdraws what operators were told: these partitions were revoked, or are not held up any more.
-pub fn forget(telemetry: &Telemetry, partitions: &[i32]) {
+/// Withdraws that a partition is hidden.
+pub fn visible(telemetry: &Telemetry, worker: usize, partition: i32) {
+    telemetry.health.withdraw(worker, partition, PartitionTrouble::Hidden);
+    telemetry.metrics.standing_partitions.set(telemetry.health.standing_partitions());
+}
+
+/// Withdraws what operators were told about these partitions: they were revoked from `worker`.
+pub fn forget(telemetry: &Telemetry, worker: usize, partitions: &[i32]) {
     for &partition in partitions {
-        let count = telemetry.health.set_standing(partition, None);
-        telemetry.metrics.standing_partitions.set(count);
+        telemetry.health.withdraw(worker, partition, PartitionTrouble::Stands);
+        telemetry.health.withdraw(worker, partition, PartitionTrouble::Hidden);
     }
+    telemetry.metrics.standing_partitions.set(telemetry.health.standing_partitions());
 }
 
 /// Logs that an outcome does not carry the `timestamp` of its request. A producer without

@@ -216,8 +216,8 @@ impl GroupConsumer {
         self.announce()
     }
 
-    /// Joins the group again if the watch has asked for it. A static member gives up its partitions
-    /// first, by a rebalance that is answered as any other.
+    /// Joins the group again if the watch has asked for it. librdkafka first revokes the partitions
+    /// of a static member, and the worker answers that like any other rebalance.
     fn join_again(&mut self) -> Result<(), Fault> {
         let rejoins = self.shared.rejoins.load(Ordering::Relaxed);
         if self.rejoins != rejoins {
@@ -290,7 +290,7 @@ impl GroupConsumer {
                 self.pending.remove(partitions);
                 self.leftovers.forget(partitions);
                 self.tracks.get_mut().remove(partitions);
-                announce::forget(&self.shared.telemetry, partitions);
+                announce::forget(&self.shared.telemetry, self.worker, partitions);
                 metrics.lag.revoked(self.worker, partitions);
             }
         }
@@ -381,7 +381,7 @@ impl GroupConsumer {
     /// Leaves the group. A consumer that has not closed within `budget` is left behind.
     pub fn leave(self, budget: Duration) {
         self.shared.telemetry.metrics.lag.revoked(self.worker, &self.assigned);
-        announce::forget(&self.shared.telemetry, &self.assigned);
+        announce::forget(&self.shared.telemetry, self.worker, &self.assigned);
         let (consumer, topic) = (self.consumer, self.lookup.topic);
         // A rebalance event that a fault left unanswered would block the group. Both answers are
         // given; librdkafka ignores the one that it did not ask for.

@@ -54,7 +54,7 @@ impl OutcomeHeaders {
         }
     }
 
-    /// Whether results and failures keep this header of their request.
+    /// Whether an audit compares this header of a request with that of its outcome.
     pub fn keeps(&self, name: &[u8]) -> bool {
         headers::is_passed_on(name) && !self.dropped.contains(name)
     }

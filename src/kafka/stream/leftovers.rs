@@ -91,7 +91,7 @@ impl Leftovers {
     /// The position of this partition is known, or its outcomes are not hidden any more.
     pub fn started(&mut self, partition: i32) {
         if self.announced.remove(&partition) {
-            announce::forget(&self.shared.telemetry, &[partition]);
+            announce::visible(&self.shared.telemetry, self.worker, partition);
         }
     }
 
@@ -132,7 +132,8 @@ impl Leftovers {
             return Ok(());
         };
         watched.look_at = now + self.timeout; // set first, because this look may fail
-        if ledger.is_missing() {
+        // A position may also be unknown because its partition has no leader.
+        if ledger.is_missing() || !self.shared.outputs.topics.requests.has_leader(partition) {
             return Ok(());
         }
         let before = watched.open.take();
@@ -154,9 +155,9 @@ impl Leftovers {
         if !waits && watched.stuck < LOOKS {
             return Ok(());
         }
-        // If this process wrote what hides the position, the worker restarts, because producers
-        // settle what they wrote when they connect. If only outcomes are hidden, this process may
-        // have written entries since, which are passed over to find the process before it.
+        // If this process wrote what hides the position, the worker restarts: its producer settles
+        // that when it connects. If only outcomes are hidden, entries of this process are newer
+        // than the transaction, so they are skipped.
         let own = self.shared.clients.transactional_prefix();
         let may_be = |id: &str| {
             !id.is_empty() && !watched.settled.contains(id) && (waits || !id.starts_with(&own))
@@ -168,7 +169,7 @@ impl Leftovers {
         };
         let brokers_answer = self.shared.telemetry.metrics.brokers_up.get() > 0;
         if !settled && brokers_answer && self.announced.insert(partition) {
-            announce::hidden(&self.shared, partition, waits);
+            announce::hidden(&self.shared, self.worker, partition, waits);
         }
         Ok(())
     }

@@ -69,7 +69,7 @@ impl KnownTopic {
         *self.leaderless.lock() = partitions;
     }
 
-    fn has_leader(&self, partition: i32) -> bool {
+    pub fn has_leader(&self, partition: i32) -> bool {
         !self.leaderless.lock().contains(&partition)
     }
 }
@@ -146,7 +146,7 @@ impl Outputs {
         let is_known = partition < self.routable.load(Ordering::Relaxed);
         is_known
             && (!self.lacks_leaders.load(Ordering::Relaxed)
-                || self.places(partition).all(|(topic, partition)| topic.has_leader(partition)))
+                || self.own_places(partition).all(|(topic, partition)| topic.has_leader(partition)))
     }
 
     /// The partitions without a leader that outcomes or positions go to.
@@ -208,11 +208,17 @@ impl Outputs {
     }
 
     /// All partitions that may hold outcomes of requests in `partition`, or their positions.
+    /// Those without a leader are among them: a transaction may have written there before.
     pub fn reach(&self, partition: i32) -> impl Iterator<Item = (CString, i32)> {
-        self.places(partition).map(|(topic, partition)| (topic.c_name.clone(), partition))
+        // A request may name any partition of its reply topic.
+        let replies = self.replies.iter().filter(|topic| !self.access.is_denied(&topic.right));
+        let replies = replies.flat_map(|topic| all_partitions(topic).map(move |it| (topic, it)));
+        let places = self.own_places(partition).chain(replies);
+        places.map(|(topic, partition)| (topic.c_name.clone(), partition))
     }
 
-    fn places(&self, partition: i32) -> impl Iterator<Item = (&KnownTopic, i32)> {
+    /// The same without the replies, which go to the results if they cannot be written.
+    fn own_places(&self, partition: i32) -> impl Iterator<Item = (&KnownTopic, i32)> {
         let outputs = Role::OUTPUTS.into_iter().map(move |role| {
             let topic = &self.topics[role];
             let range = match self.partition(topic, partition, true) {
@@ -221,13 +227,9 @@ impl Outputs {
             };
             (topic, range)
         });
-        // A request may name any partition of its reply topic.
-        let replies = self.replies.iter().filter(|topic| self.is_writable(topic));
-        let replies = replies.map(|topic| (topic, all_partitions(topic)));
         let ledger = self.ledger_of(partition);
         let ledger = ledger.map(|topic| (topic, partition..partition + 1));
         outputs
-            .chain(replies)
             .chain(ledger)
             .flat_map(|(topic, range)| range.map(move |partition| (topic, partition)))
     }
@@ -306,7 +308,8 @@ mod tests {
 
     /// Topics with these partition counts; 0: not seen yet.
     fn outputs(requests: i32, results: i32, failures: i32) -> Outputs {
-        let settings = load_from(&[], std::iter::empty(), |_, _| Ok(())).unwrap().settings;
+        let mut settings = load_from(&[], std::iter::empty(), |_, _| Ok(())).unwrap().settings;
+        settings.topics.reply_allowed = Some("replies".to_owned());
         let access = Arc::new(Access::new(&settings.kafka));
         let outputs = Outputs::new(&settings.topics, &access).unwrap();
         let counts = PerTopic { requests, results, failures };
@@ -344,6 +347,18 @@ mod tests {
         assert_eq!(reach, expected);
         let all = outputs.reach_of_all().unwrap();
         assert!(all.len() == 10 && expected.iter().all(|it| all.contains(it)), "{all:?}");
+    }
+
+    #[test]
+    fn the_reach_includes_replies_without_a_leader_which_hold_back_no_outcome() {
+        let outputs = outputs(2, 2, 2);
+        let replies = &outputs.replies[0];
+        replies.set_partitions(2);
+        replies.set_leaderless([1].into());
+        outputs.update_routable(true);
+        assert!(!outputs.is_writable(replies) && outputs.can_route(0));
+        let reach: Vec<_> = outputs.reach(0).collect();
+        assert_eq!(reach.iter().filter(|it| it.0 == replies.c_name).count(), 2);
     }
 
     #[test]

@@ -217,6 +217,7 @@ impl Tracks {
 
     pub fn remove(&mut self, partitions: &[i32]) {
         self.all.retain(|track| !partitions.contains(&track.partition));
+        self.healed.retain(|it| !partitions.contains(it));
     }
 
     /// Whether every partition is read and nothing is to be reported, so that [`Self::due`] and

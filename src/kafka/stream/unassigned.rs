@@ -1,10 +1,9 @@
 //! Partitions of the requests that no member of the group has.
 //!
-//! A static member that returns gets its former assignment without a rebalance (KIP-345). If it
-//! leads the group, and the topic got partitions while it was away, nothing makes the group assign
-//! them: the leader does not know that there were fewer, and the brokers begin no rebalance for
-//! other members. The leader begins one when it joins again, and no member knows that it is the
-//! leader, so all join again.
+//! A static member that restarts gets its former assignment without a rebalance (KIP-345). If it
+//! leads the group, and the topic got partitions while it was away, it assigns nothing: it does not
+//! know that there were fewer. Only a further request of the leader to join begins a rebalance.
+//! librdkafka does not show who leads, so all members send one.
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -21,18 +20,21 @@ use crate::telemetry::obstacle::{Obstacle, Problem};
 /// A leader that has not returned notices new partitions within 10 seconds
 /// (`topic.metadata.refresh.interval.ms`), and its rebalance takes a moment.
 const NOTICE_TIME: Duration = Duration::from_secs(15);
-/// How long a rebalance may take before the members are asked for another one.
-const REJOIN_INTERVAL: Duration = Duration::from_secs(30);
-const TIMEOUT: Duration = Duration::from_secs(5);
+/// How long after a request to join again the next one follows; it doubles up to the longest. It
+/// does not help while the leader is away, and each one interrupts the members that are there.
+const SHORTEST_REJOIN_INTERVAL: Duration = Duration::from_secs(30);
+const LONGEST_REJOIN_INTERVAL: Duration = Duration::from_mins(5);
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the last looks at the group's assignment showed.
 pub struct Unassigned {
     shared: Arc<Shared>,
     group: CString,
+    /// Those that no member had at the last look, and since when there are some.
     partitions: BTreeSet<i32>,
     since: Instant,
-    /// When the members were last asked to join again.
-    asked: Option<Instant>,
+    next_rejoin: Instant,
+    rejoin_interval: Duration,
 }
 
 impl Unassigned {
@@ -41,7 +43,8 @@ impl Unassigned {
             group: CString::new(shared.group.as_str()).unwrap_or_default(),
             partitions: BTreeSet::new(),
             since: Instant::now(),
-            asked: None,
+            next_rejoin: Instant::now(),
+            rejoin_interval: SHORTEST_REJOIN_INTERVAL,
             shared: Arc::clone(shared),
         }
     }
@@ -50,11 +53,16 @@ impl Unassigned {
     /// missing in it for long.
     pub fn look<C: ClientContext>(&mut self, client: &Client<C>) {
         let shared = &self.shared;
-        if !shared.clients.are_static_members() || !shared.telemetry.health.all_joined() {
+        if !shared.clients.are_static_members() {
+            return;
+        }
+        if !shared.telemetry.health.all_joined() {
+            self.partitions.clear(); // a worker that has not joined is reported by itself
             return;
         }
         let topic = &shared.outputs.topics.requests;
-        let assigned = match assigned_partitions(client, &self.group, &topic.name, TIMEOUT) {
+        let assigned = match assigned_partitions(client, &self.group, &topic.name, DESCRIBE_TIMEOUT)
+        {
             Ok(Some(assigned)) => assigned,
             Ok(None) => return, // a rebalance is under way
             Err(error) => {
@@ -64,24 +72,26 @@ impl Unassigned {
         };
         if self.partitions.is_empty() {
             self.since = Instant::now();
+            self.rejoin_interval = SHORTEST_REJOIN_INTERVAL;
         }
         self.partitions = (0..topic.partitions()).filter(|it| !assigned.contains(it)).collect();
-        if self.lasts() && self.asked.is_none_or(|asked| asked.elapsed() >= REJOIN_INTERVAL) {
-            self.asked = Some(Instant::now());
+        if self.is_overdue() && Instant::now() >= self.next_rejoin {
+            self.next_rejoin = Instant::now() + self.rejoin_interval;
+            self.rejoin_interval = (self.rejoin_interval * 2).min(LONGEST_REJOIN_INTERVAL);
             shared.rejoins.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    fn lasts(&self) -> bool {
+    fn is_overdue(&self) -> bool {
         !self.partitions.is_empty() && self.since.elapsed() >= NOTICE_TIME
     }
 
     /// What operators read about these partitions, if they have been missing for long.
     pub fn problem(&self) -> Option<Problem> {
         let list: Vec<_> = self.partitions.iter().map(ToString::to_string).collect();
-        self.lasts().then(|| {
+        self.is_overdue().then(|| {
             Obstacle::Unassigned.problem(format!(
-                "no member of group {} has the partitions {} of topic {}: its members join it again, so that they are assigned",
+                "no member of group {} has the partitions {} of topic {}: the members join the group again to get them",
                 self.shared.group,
                 list.join(", "),
                 self.shared.outputs.topics.requests.name

@@ -42,8 +42,8 @@ pub struct Watch {
     unassigned: Unassigned,
     last_counts: PerTopic<i32>,
     last_problems: Vec<Problem>,
-    /// When to fetch the watermarks and to look at the group's assignment again.
-    next_watermarks: Instant,
+    /// When to fetch the watermarks and to look at the group's assignment.
+    next_look: Instant,
 }
 
 /// A broker that has just started knows no topic, so a reply topic or the ledger counts as gone
@@ -77,7 +77,7 @@ impl Watch {
             unassigned: Unassigned::new(shared),
             last_counts: PerTopic::default(),
             last_problems: Vec::new(),
-            next_watermarks: Instant::now(),
+            next_look: Instant::now(),
             shared: Arc::clone(shared),
         })
     }
@@ -163,8 +163,8 @@ impl Watch {
         }
         self.publish_counts();
         lesser_problems.extend(self.lasting(leaderless));
-        if problems.is_empty() && Instant::now() >= self.next_watermarks {
-            self.next_watermarks = Instant::now() + INTERVAL;
+        if problems.is_empty() && Instant::now() >= self.next_look {
+            self.next_look = Instant::now() + INTERVAL;
             self.fetch_watermarks();
             self.unassigned.look(self.client.client());
         }

@@ -301,15 +301,15 @@ impl OpenEpoch {
     }
 
     /// How long to wait for more records before the epoch is committed, if none arrive. After a
-    /// slow commit this is at least half of the time that it took (but at most the commit
-    /// interval), so that the brokers can catch up.
+    /// slow commit the next one begins at the earliest after half of the time that it took, so that
+    /// the brokers can catch up, but not after the commit interval.
     fn time_until_commit(&self) -> Duration {
         let cadence = &self.shared.policy.cadence;
         let cadence =
             Cadence { min_interval: cadence.min_interval.max(self.last_duration / 2), ..*cadence };
         let left = self.epoch.time_until_commit(&cadence, self.last_commit, self.now);
-        // The coordinator adds partitions to a transaction when it has written the markers of the
-        // last one. A commit would wait for that, so the epoch takes further records until then.
+        // The coordinator accepts the partitions of a transaction only after it has written the
+        // markers of the last one. A commit would wait for that; the epoch takes records instead.
         if left.is_zero() && self.producer.awaits_partitions() {
             CONFIRMATION_INTERVAL
         } else {

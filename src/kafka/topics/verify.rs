@@ -80,7 +80,7 @@ fn internal(layout: &Layout, name: &str, replicas: Option<usize>) -> Option<Find
     let (brokers, factor, in_sync) = (layout.brokers, value(factor_key), value(in_sync_key));
     let text = match (replicas, factor, in_sync) {
         (None, Some(factor), _) if factor > brokers => format!(
-            "the brokers' setting {factor_key} = {factor}: {name} cannot be created, as the cluster has {brokers} of the brokers: \
+            "the brokers' setting {factor_key} = {factor}: {name} cannot be created, as the cluster has fewer brokers, {brokers}: \
              {consequence}"
         ),
         (replicas, factor, Some(in_sync)) if replicas.or(factor).is_some_and(|it| it < in_sync) => {

@@ -8,7 +8,7 @@ mod export;
 mod parent;
 
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, SyncSender, TrySendError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -100,11 +100,11 @@ impl Traces {
 
     /// Sends what is left, within `timeout`.
     pub fn close(&self, timeout: Duration) {
-        if self.queue.try_send(None).is_ok() {
-            let ended = self.ended.lock().recv_timeout(timeout);
-            if ended == Err(RecvTimeoutError::Timeout) {
-                tracing::warn!("the collector does not answer: the last spans are dropped");
-            }
+        let is_full = matches!(self.queue.try_send(None), Err(TrySendError::Full(_)));
+        let timed_out =
+            || self.ended.lock().recv_timeout(timeout) == Err(RecvTimeoutError::Timeout);
+        if is_full || timed_out() {
+            tracing::warn!("the collector does not answer: the last spans are dropped");
         }
     }
 }

@@ -53,8 +53,8 @@ impl Regions {
         core::iter::once(code).chain(successor)
     }
 
-    /// The names of a known kecamatan, or of a regency without a kecamatan; `None` for any other
-    /// code.
+    /// The names of a known kecamatan, or of a regency (then without that of a kecamatan); `None`
+    /// for any other code.
     pub fn names_of(&self, code: Code) -> Option<Area<'_>> {
         match code.level() {
             Level::Province => None,

@@ -1,5 +1,5 @@
-//! Requests of librdkafka's admin interface, among them two that rust-rdkafka 0.39 cannot make: the
-//! id of a topic, and the assignment of a group. The safety argument is that of [`super`].
+//! Requests of librdkafka's admin interface that rust-rdkafka 0.39 cannot make: the id of a topic
+//! and the assignment of a group. The safety argument is that of [`super`].
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;

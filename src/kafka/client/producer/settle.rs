@@ -51,11 +51,12 @@ impl OutputProducer {
         is_stopped: impl Fn() -> bool + Send + 'static,
     ) -> Result<Option<Ending>, Fault> {
         let mut this = Self::new(settings, is_stopped)?;
-        this.init(&this.client)?;
-        let ending = this.settings.unsettled.lock().last;
-        this.settle_everywhere()?;
+        let ending = this.init(&this.client).and_then(|()| {
+            let ending = this.settings.unsettled.lock().last;
+            this.settle_everywhere().map(|()| ending)
+        });
         this.close(TAKEN_OVER_CLOSE_TIMEOUT);
-        Ok(ending)
+        ending
     }
 
     /// Whether the coordinator may have restarted since the latest transaction began, or may have
@@ -69,8 +70,8 @@ impl OutputProducer {
         transactions::coordinator_losses(self.client.client())
     }
 
-    /// Whether the coordinator has not yet added all partitions to the open transaction. No record of
-    /// a partition is sent before.
+    /// Whether the open transaction has partitions that the coordinator has not added yet. Records
+    /// of a partition are sent only after it was added.
     pub fn awaits_partitions(&self) -> bool {
         matches!(self.transaction, Transaction::Open)
             && transactions::awaits_partitions(self.client.client())
@@ -100,13 +101,13 @@ impl OutputProducer {
 
     /// Ends the last transaction again in all partitions, if there was one.
     pub(super) fn settle_everywhere(&mut self) -> Result<(), Fault> {
-        if self.settings.unsettled.lock().last.is_none() {
+        let Some(ending) = self.settings.unsettled.lock().last else {
             return Ok(());
-        }
+        };
         let deadline = Instant::now() + INIT_TIMEOUT;
         loop {
             if let Some(reach) = (self.settings.reach)() {
-                return self.settle(reach);
+                return self.settle(ending, reach);
             }
             if (self.is_stopped)() {
                 return Err(Cause::StoppedEarly.into());
@@ -121,13 +122,14 @@ impl OutputProducer {
     /// Ends the last transaction again in these partitions, if it was aborted.
     pub fn settle_aborted(&mut self, reach: impl IntoIterator<Item = Place>) -> Result<(), Fault> {
         let is_aborted = self.settings.unsettled.lock().last == Some(Ending::Abort);
-        if is_aborted { self.settle(reach) } else { Ok(()) }
+        if is_aborted { self.settle(Ending::Abort, reach) } else { Ok(()) }
     }
 
-    fn settle(&mut self, reach: impl IntoIterator<Item = Place>) -> Result<(), Fault> {
-        let Some(ending) = self.settings.unsettled.lock().last else {
-            return Ok(());
-        };
+    fn settle(
+        &mut self,
+        ending: Ending,
+        reach: impl IntoIterator<Item = Place>,
+    ) -> Result<(), Fault> {
         let mut reach: Vec<_> = reach.into_iter().collect();
         let leaderless = self.leaderless(&reach)?;
         {
@@ -156,7 +158,11 @@ impl OutputProducer {
         if matches!(self.transaction, Transaction::Open) {
             return Ok(());
         }
-        if self.must_renew() && transactions::coordinator_is_up(self.client.client()) {
+        if self.must_renew() {
+            // The client begins no other transaction, and another one needs the coordinator.
+            if !transactions::coordinator_is_up(self.client.client()) {
+                return Ok(());
+            }
             self.renew()?;
         }
         self.settle_held()
@@ -185,7 +191,9 @@ impl OutputProducer {
             }
             self.end_again(ending, &places)?;
             self.retain_led(&mut places)?;
-            self.settings.unsettled.lock().release(&places);
+            let mut unsettled = self.settings.unsettled.lock();
+            unsettled.release(&places);
+            unsettled.last = None; // that was the transaction before this one
         }
         Ok(())
     }
@@ -234,7 +242,7 @@ impl OutputProducer {
             fault => fault,
         })?;
         let (id, ending) = (&self.transactional_id, ending.label());
-        tracing::info!(transactional_id = id, ending, "the last transaction was ended again");
+        tracing::info!(transactional_id = id, ending, "a transaction was ended again");
         if let Some(metrics) = &self.settings.metrics {
             metrics.transactions_settled.with_label_values(&[ending]).inc();
         }

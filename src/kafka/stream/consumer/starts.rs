@@ -252,7 +252,7 @@ impl GroupConsumer {
     /// Tells operators which partitions are standing, and which no longer are.
     pub(super) fn announce(&mut self) -> Result<(), Fault> {
         let changes = self.tracks.get_mut().changes(Instant::now());
-        let stopped = announce::announce(&self.shared, &changes);
+        let stopped = announce::announce(&self.shared, self.worker, &changes);
         self.pause(&stopped)
     }
 }
