@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use crate::cluster::{KafkaCluster, NewRecord, Program};
+use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::{OVERSIZE, Requests};
-use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, held_by, stop, wait_until};
+use crate::traffic::stage::{Stage, TOPIC, held_by, ready, stop, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 /// The broker with partition 1 of the results.
@@ -26,8 +26,8 @@ fn stage(cluster: &KafkaCluster, name: &str) -> Stage {
 }
 
 /// An instance whose epochs last for ten seconds.
-fn run(stage: &Stage, session_ms: &str) -> Program {
-    let mut program = stage
+fn settings(stage: &Stage, session_ms: &str) -> ProgramSettings {
+    stage
         .settings()
         .set("kafka.workers", "1")
         .set("kafka.session_timeout_ms", session_ms)
@@ -35,9 +35,21 @@ fn run(stage: &Stage, session_ms: &str) -> Program {
         .set("kafka.producer.transaction_timeout_ms", "300000")
         .set("delivery.commit_interval_ms", "10000")
         .set("delivery.commit_min_interval_ms", "10000")
-        .run();
-    program.wait_ready(WAIT_TIMEOUT);
-    program
+}
+
+fn run(stage: &Stage, session_ms: &str) -> Program {
+    ready(&settings(stage, session_ms))
+}
+
+/// A cluster whose coordinators are on a broker that stays: their restart alone would make the
+/// program end its transactions again.
+fn cluster() -> KafkaCluster {
+    let cluster = KafkaCluster::start(3);
+    let internal = [("cleanup.policy", "compact"), ("min.insync.replicas", "1")];
+    for topic in ["__consumer_offsets", "__transaction_state"] {
+        cluster.place_topic(topic, &[1; 4], &internal);
+    }
+    cluster
 }
 
 /// Requests for partition 1, numbered from `first` on.
@@ -74,12 +86,7 @@ fn freeze(cluster: &KafkaCluster, stage: &Stage, program: &Program) -> Vec<NewRe
 
 #[test]
 fn a_transaction_that_ended_while_a_partition_had_no_leader_is_ended_there_in_its_own_way() {
-    let mut cluster = KafkaCluster::start(3);
-    // The coordinators stay: their restart alone would make the program end its transactions again.
-    let internal = [("cleanup.policy", "compact"), ("min.insync.replicas", "1")];
-    for topic in ["__consumer_offsets", "__transaction_state"] {
-        cluster.place_topic(topic, &[1; 4], &internal);
-    }
+    let mut cluster = cluster();
     let (committed, aborted) = (stage(&cluster, "committed"), stage(&cluster, "aborted"));
     // The second one loses its membership while it is frozen, so that its commit is refused.
     let (commits, aborts) = (run(&committed, "120000"), run(&aborted, "6000"));
@@ -114,4 +121,42 @@ fn a_transaction_that_ended_while_a_partition_had_no_leader_is_ended_there_in_it
         wait_until("it is ready again", || program.ready());
         stop(program);
     }
+}
+
+/// The next process aborts what the dead one left open. A reply topic without a leader keeps the
+/// records, and they must not be committed once it has a leader: the requests got results meanwhile.
+#[test]
+fn replies_that_a_dead_process_left_in_a_partition_without_a_leader_stay_aborted() {
+    let mut cluster = cluster();
+    let stage = Stage::new(&cluster, "dead-replies", 2);
+    let replies = format!("{}.reply", stage.group);
+    cluster.place_topic(&replies, &[1, AWAY as i32], &[TOPIC[1], TOPIC[2]]);
+    let settings = settings(&stage, "6000")
+        .set("topics.reply_allowed", &replies)
+        .set("kafka.instance_id", "only");
+    let dead = ready(&settings);
+    let sent: Vec<_> = requests(0, REQUESTS, 16)
+        .into_iter()
+        .map(|mut request| {
+            let target = (b"kafka_replyTopic".to_vec(), Some(replies.clone().into_bytes()));
+            let partition = (b"kafka_replyPartition".to_vec(), Some(vec![0, 0, 0, 1]));
+            request.headers.extend([target, partition]);
+            request
+        })
+        .collect();
+    cluster.produce(&stage.requests, &sent);
+    wait_until("replies arrive", || cluster.read_uncommitted(&replies).len() == sent.len());
+    dead.kill9();
+    assert!(cluster.read_committed(&replies).is_empty(), "the epoch was committed early");
+    cluster.stop(AWAY);
+    wait_until("the partition has no leader", || cluster.leader(&replies, 1) < 0);
+
+    let program = ready(&settings);
+    wait_until("the requests have results", || {
+        cluster.read_committed(&stage.results).len() == sent.len()
+    });
+    cluster.restart(AWAY);
+    wait_until("the transaction is ended there, too", || cluster.is_settled(&[&replies]));
+    assert!(cluster.read_committed(&replies).is_empty(), "requests were answered twice");
+    stop(program);
 }
