@@ -113,3 +113,13 @@ fn the_limits_of_a_record_include_its_schema_id() {
         assert_eq!(answer(settings, request).1.len(), expected);
     }
 }
+
+#[test]
+fn the_niks_of_a_request_with_a_schema_id_are_judged_one_by_one() {
+    let mut processor = processor(framed(Framing { requests: true, ..Framing::default() }));
+    for request in [REQUEST.to_vec(), [PREFIX, REQUEST].concat()] {
+        let mut found = Vec::new();
+        processor.judge_each(&request, date("2024-03-01"), |reasons| found.push(reasons));
+        assert_eq!(found, [Some([None; 5])]);
+    }
+}
