@@ -140,7 +140,10 @@ fn assert_a_corrupt_batch_is_not_passed(bad: usize) {
     let list =
         stage.settings().set("topics.failures", "letters").command(&["dlq", "list"]).output();
     let words = String::from_utf8_lossy(&list.expect("runs").stderr).into_owned();
-    assert!(words.contains("read partition 0 of topic letters: a batch cannot be read"), "{words}");
+    assert!(
+        words.contains("read partition 0 of topic letters: the batch at 0:100 cannot be read"),
+        "{words}"
+    );
     let reader = Reader::start(&cluster, &stage);
     // Another worker that got the partition would count the batch again.
     let settings = stage.settings().set("kafka.workers", "1");

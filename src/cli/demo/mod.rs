@@ -3,6 +3,8 @@
 mod auditor;
 mod traffic;
 
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::app::App;
-use crate::cli::signals;
+use crate::cli::{signals, written};
 use crate::config::{self, Loaded, Settings};
 use crate::kafka::embedded::EmbeddedBroker;
 use crate::kafka::{Stop, check_property};
@@ -133,32 +135,38 @@ fn watch(args: &DemoArgs, app: &App, audit: &Audit, traffic: &Traffic, interrupt
         while started.elapsed() < Duration::from_secs(second) && goes_on() {
             std::thread::sleep(Duration::from_millis(20));
         }
-        println!(
-            "{second:4} s  requests {}  {}{}",
-            traffic.sent(),
-            audit.line(),
-            if app.health.problems().is_empty() { "" } else { "  (not ready)" }
-        );
+        let readiness = if app.health.problems().is_empty() { "" } else { "  (not ready)" };
+        let (sent, line) = (traffic.sent(), audit.line());
+        let printed = writeln!(io::stdout(), "{second:4} s  requests {sent}  {line}{readiness}");
+        if printed.is_err() {
+            return; // nobody reads on
+        }
     }
 }
 
 /// Compares the outcomes with the requests, and the counters with the outcomes.
 fn reconcile(audit: &Audit, requests: u64, broken: usize, metrics: &str) -> Result<ExitCode> {
     let counts = audit.counts();
-    println!("\nrequests sent by the demo          {requests} ({broken} of them broken)");
-    println!("  answered with a result           {}", counts.demo_results);
-    println!("  dead-lettered                    {}", counts.demo_failures);
-    println!("  lost                             {}", requests.saturating_sub(counts.answered));
-    println!("  outcomes beyond the first        {}", counts.doubled);
-    println!("outcomes of your own requests      {}", counts.others);
+    let mut out = String::new();
+    writeln!(out, "\nrequests sent by the demo          {requests} ({broken} of them broken)")?;
+    writeln!(out, "  answered with a result           {}", counts.demo_results)?;
+    writeln!(out, "  dead-lettered                    {}", counts.demo_failures)?;
+    writeln!(
+        out,
+        "  lost                             {}",
+        requests.saturating_sub(counts.answered)
+    )?;
+    writeln!(out, "  outcomes beyond the first        {}", counts.doubled)?;
+    writeln!(out, "outcomes of your own requests      {}", counts.others)?;
     let mut differences = requests.abs_diff(counts.answered) + counts.doubled;
-    println!("\n{:<58}{:>12}{:>12}", "counter", "/metrics", "topics");
+    writeln!(out, "\n{:<58}{:>12}{:>12}", "counter", "/metrics", "topics")?;
     for (name, expected) in audit.expected_counters() {
         let counted = sample(metrics, &name).with_context(|| format!("/metrics has no {name}"))?;
-        println!("{name:<58}{counted:>12}{expected:>12}");
+        writeln!(out, "{name:<58}{counted:>12}{expected:>12}")?;
         differences += counted.abs_diff(expected);
     }
-    println!("\ndifference: {differences}");
+    writeln!(out, "\ndifference: {differences}")?;
+    written(io::stdout().write_all(out.as_bytes()))?;
     if differences > 0 {
         bail!("the outcomes differ from the requests");
     }

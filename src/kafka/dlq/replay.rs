@@ -153,7 +153,13 @@ impl Run<'_> {
         for record in topic.records(task.partition, offsets)? {
             match record? {
                 Scanned::DeadLetter(dead_letter) => {
-                    flow = self.dead_letter(&dead_letter, task, &mut cursor, &mut batch)?;
+                    let done = self.dead_letter(&dead_letter, task, &mut cursor, &mut batch);
+                    if let (Err(DlqError::OtherTopic { .. }), Some(sender)) =
+                        (&done, &mut self.sender)
+                    {
+                        sender.deliver(&batch.ready, task)?; // what precedes it is sent
+                    }
+                    flow = done?;
                 }
                 Scanned::Foreign(position) if position.offset >= committed => {
                     self.summary.foreign += 1;
