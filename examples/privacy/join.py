@@ -9,5 +9,5 @@ if __name__ == "__main__":
     keys = [line.split() for line in open(sys.argv[1])]  # any key of the file may have written a result
     niks = {token(*key, nik): nik for nik in open(sys.argv[2]).read().split() for key in keys}
     for result in sys.stdin:
-        for name, verdict in json.loads(result)["data"].items():
+        for name, verdict in json.loads(result)["data"].items():  # of limited or full
             print(niks.get(name, name), json.dumps(verdict), sep="\t")

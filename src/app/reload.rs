@@ -83,7 +83,7 @@ impl Reloader {
         for setting in &changes.fixed {
             tracing::warn!(
                 setting,
-                "this setting cannot change while the program runs: restart it"
+                "this setting cannot change while the program runs: restart the program"
             );
         }
         if !changes.fixed.is_empty() {

@@ -86,7 +86,9 @@ pub(super) fn run(args: &ListArgs) -> anyhow::Result<ExitCode> {
     }
     written(out.flush())?;
     let name = &settings.topics.failures;
-    eprintln!("{} dead letters in {name}; times are those of the requests, in UTC", table.total());
+    let total = table.total();
+    let letters = if total == 1 { "dead letter" } else { "dead letters" };
+    eprintln!("{total} {letters} in {name}; times are those of the requests, in UTC");
     if foreign > 0 {
         eprintln!("{foreign} records skipped: they lack the headers of a dead letter");
     }

@@ -21,7 +21,7 @@ use crate::pipeline::Position;
 #[derive(clap::Args, Debug)]
 #[command(after_help = "Example: nik-stream dlq show 3:42 --reveal
 
-The request is read from its topic; if it was deleted there, from the dead letter, unless it was too large to fit in.")]
+The request is read from its topic; if it was deleted there, from the dead letter, if that holds a copy.")]
 pub(super) struct ShowArgs {
     #[command(flatten)]
     files: Files,
@@ -91,10 +91,10 @@ impl Page {
                     "deleted from the requests topic; read from the dead letter"
                 }
                 OriginalLocation::Gone => {
-                    "lost: deleted from the requests topic, and too large for the dead letter"
+                    "lost: deleted from the requests topic, and the dead letter holds no copy"
                 }
                 OriginalLocation::OtherTopic => {
-                    "not read: in a topic that is not topics.requests, and too large for the dead letter"
+                    "not read: in a topic that is not topics.requests, and the dead letter holds no copy"
                 }
             },
         );

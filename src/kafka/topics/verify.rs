@@ -244,8 +244,8 @@ const RECORD_CHECKS: [Check; 13] = [
         let (longer, requests) = (it.failures_outlive(kept)?, it.names.requests);
         let kept = format_duration(kept);
         Some(format!(
-            "dead letters are kept {longer}, requests in {requests} for {kept}: after that, an original that was too large \
-             for its dead letter is lost"
+            "dead letters are kept {longer}, requests in {requests} for {kept}: after that, an original of which \
+             its dead letter holds no copy is lost"
         ))
     }),
     warning("retention.ms", |it| {
