@@ -130,7 +130,7 @@ fn replies_that_a_dead_process_left_in_a_partition_without_a_leader_stay_aborted
     let mut cluster = cluster();
     let stage = Stage::new(&cluster, "dead-replies", 2);
     let replies = format!("{}.reply", stage.group);
-    cluster.place_topic(&replies, &[1, AWAY as i32], &[TOPIC[1], TOPIC[2]]);
+    cluster.place_topic(&replies, &[1, 2], &[TOPIC[1], TOPIC[2]]);
     let settings = settings(&stage, "6000")
         .set("topics.reply_allowed", &replies)
         .set("kafka.instance_id", "only");

@@ -61,15 +61,15 @@ impl Unassigned {
             return;
         }
         let topic = &shared.outputs.topics.requests;
-        let assigned = match assigned_partitions(client, &self.group, &topic.name, DESCRIBE_TIMEOUT)
-        {
-            Ok(Some(assigned)) => assigned,
-            Ok(None) => return, // a rebalance is under way
-            Err(error) => {
-                tracing::debug!(%error, "the brokers did not describe the group");
-                return;
-            }
-        };
+        let assigned =
+            match assigned_partitions(client, &self.group, topic.c_name(), DESCRIBE_TIMEOUT) {
+                Ok(Some(assigned)) => assigned,
+                Ok(None) => return, // a rebalance is under way
+                Err(error) => {
+                    tracing::debug!(%error, "the brokers did not describe the group");
+                    return;
+                }
+            };
         if self.partitions.is_empty() {
             self.since = Instant::now();
             self.rejoin_interval = SHORTEST_REJOIN_INTERVAL;

@@ -24,6 +24,7 @@ use super::shutdown::Stop;
 use crate::config::Guarantee;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::GroupMetadata;
+use crate::kafka::client::producer::settle::CONFIRMATION_INTERVAL;
 use crate::kafka::client::producer::unsettled::Unsettled;
 use crate::kafka::client::producer::{OutputProducer, ProducerSettings, Sent};
 use crate::pipeline::Position;
@@ -34,8 +35,6 @@ use crate::telemetry::traces::Sampled;
 
 /// The longest wait for a record, because a stop and the breaker are checked in between.
 const LONGEST_POLL: Duration = Duration::from_millis(100);
-/// How often to check whether the coordinator has added an epoch's partitions to its transaction.
-const CONFIRMATION_INTERVAL: Duration = Duration::from_millis(2);
 /// How long a batch is processed at most: slow commits inside of it must not delay the answer to a
 /// rebalance, nor the next poll.
 const LONGEST_BATCH: Duration = Duration::from_secs(1);

@@ -11,7 +11,6 @@ use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::callbacks::text;
 use super::{NO_ERROR, millis};
 
 /// Sends a request and reads its result.
@@ -24,7 +23,7 @@ pub(super) unsafe fn ask<T>(
     kind: sys::rd_kafka_admin_op_t,
     timeout: Duration,
     send: impl FnOnce(*const sys::rd_kafka_AdminOptions_t, *mut sys::rd_kafka_queue_t),
-    read: unsafe fn(*mut sys::rd_kafka_event_t) -> Result<T, Code>,
+    read: impl FnOnce(*mut sys::rd_kafka_event_t) -> Result<T, Code>,
 ) -> Result<T, Code> {
     // SAFETY: see the contract. Each object that is created here is ours and destroyed once, after
     // the last use of what it owns.
@@ -72,7 +71,7 @@ pub fn topic_id<C: ClientContext>(
             sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS,
             timeout,
             |options, queue| sys::rd_kafka_DescribeTopics(native, topics, options, queue),
-            described_id,
+            |event| described_id(event),
         );
         sys::rd_kafka_TopicCollection_destroy(topics);
         id
@@ -113,49 +112,40 @@ unsafe fn described_id(event: *mut sys::rd_kafka_event_t) -> Result<Option<Strin
     }
 }
 
-/// A partition of a topic that a member of a group has.
-type Assigned = (String, i32);
-
 /// The partitions of `topic` that the members of `group` have; `None` while the group rebalances,
 /// and if it has no members.
 pub fn assigned_partitions<C: ClientContext>(
     client: &Client<C>,
     group: &CStr,
-    topic: &str,
+    topic: &CStr,
     timeout: Duration,
 ) -> Result<Option<BTreeSet<i32>>, Code> {
     let native = client.native_ptr();
     let mut groups = [group.as_ptr()];
+    let (groups, count) = (groups.as_mut_ptr(), groups.len());
     // SAFETY: see the module's argument; the names are copied.
-    let assigned = unsafe {
+    unsafe {
         ask(
             native,
             sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONSUMERGROUPS,
             timeout,
             |options, queue| {
-                sys::rd_kafka_DescribeConsumerGroups(
-                    native,
-                    groups.as_mut_ptr(),
-                    groups.len(),
-                    options,
-                    queue,
-                );
+                sys::rd_kafka_DescribeConsumerGroups(native, groups, count, options, queue);
             },
-            described_assignment,
+            |event| described_assignment(event, topic),
         )
-    }?;
-    let of_topic = |all: Vec<Assigned>| all.into_iter().filter(|it| it.0 == topic).map(|it| it.1);
-    Ok(assigned.map(|all| of_topic(all).collect()))
+    }
 }
 
-/// What the members have in the result of a `DescribeConsumerGroups` request for one group, if the
-/// group is stable.
+/// What the members have of `topic` in the result of a `DescribeConsumerGroups` request for one
+/// group, if the group is stable.
 ///
 /// # Safety
 /// `event` is alive.
 unsafe fn described_assignment(
     event: *mut sys::rd_kafka_event_t,
-) -> Result<Option<Vec<Assigned>>, Code> {
+    topic: &CStr,
+) -> Result<Option<BTreeSet<i32>>, Code> {
     // SAFETY: the event is alive and owns all that is read from it; null results are checked.
     unsafe {
         let result = sys::rd_kafka_event_DescribeConsumerGroups_result(event);
@@ -175,7 +165,7 @@ unsafe fn described_assignment(
         if state != sys::rd_kafka_consumer_group_state_t::RD_KAFKA_CONSUMER_GROUP_STATE_STABLE {
             return Ok(None);
         }
-        let mut assigned = Vec::new();
+        let mut assigned = BTreeSet::new();
         for index in 0..sys::rd_kafka_ConsumerGroupDescription_member_count(group) {
             let member = sys::rd_kafka_ConsumerGroupDescription_member(group, index);
             let assignment = sys::rd_kafka_MemberDescription_assignment(member);
@@ -187,8 +177,9 @@ unsafe fn described_assignment(
                 continue;
             }
             let count = usize::try_from((*list).cnt).unwrap_or(0);
-            let partitions = slice::from_raw_parts((*list).elems, count);
-            assigned.extend(partitions.iter().map(|it| (text(it.topic), it.partition)));
+            let partitions = slice::from_raw_parts((*list).elems, count).iter();
+            let of_topic = partitions.filter(|it| CStr::from_ptr(it.topic) == topic);
+            assigned.extend(of_topic.map(|it| it.partition));
         }
         Ok(Some(assigned))
     }

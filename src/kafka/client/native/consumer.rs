@@ -172,7 +172,8 @@ impl Record<'_> {
     }
 }
 
-impl NativeMessage for Record<'_> {
+// SAFETY: the record owns its message.
+unsafe impl NativeMessage for Record<'_> {
     fn native(&self) -> *mut sys::rd_kafka_message_t {
         self.message.0.as_ptr()
     }

@@ -22,12 +22,16 @@ unsafe extern "C" {
     ) -> usize;
 }
 
-/// A consumed message. It stays alive as long as this value.
-pub trait NativeMessage {
+/// A consumed message.
+///
+/// # Safety
+/// The pointer is valid for as long as this value is alive.
+pub unsafe trait NativeMessage {
     fn native(&self) -> *mut sys::rd_kafka_message_t;
 }
 
-impl NativeMessage for BorrowedMessage<'_> {
+// SAFETY: the message that is borrowed outlives this value.
+unsafe impl NativeMessage for BorrowedMessage<'_> {
     fn native(&self) -> *mut sys::rd_kafka_message_t {
         self.ptr()
     }

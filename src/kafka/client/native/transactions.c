@@ -17,6 +17,7 @@
 
 /* One request to a coordinator, whose answer the caller waits for. */
 struct call {
+        void (*send)(rd_kafka_t *rk, struct call *call);
         rd_kafka_q_t *queue;
         rd_bool_t done;
         rd_kafka_resp_err_t err;
@@ -25,15 +26,30 @@ struct call {
         char state[32];
 };
 
-/* Runs `op` on librdkafka's main thread, the only one that may look for coordinators and count
- * requests. Waits for the answer, whose handler runs on the calling thread. */
-static rd_kafka_resp_err_t
-call_run(rd_kafka_t *rk, rd_kafka_op_cb_t *op, struct call *call, int timeout_ms) {
+/* Sends the request of a call on librdkafka's main thread. It may come after the caller has given
+ * up, so it has its own reference to the queue. */
+static rd_kafka_op_res_t op_send(rd_kafka_t *rk, rd_kafka_q_t *rkq, rd_kafka_op_t *rko) {
+        struct call *call   = rko->rko_u.offset_commit.opaque;
+        rd_kafka_q_t *queue = call->queue; /* the answer may free the call */
+        if (rko->rko_err != RD_KAFKA_RESP_ERR__DESTROY)
+                call->send(rk, call);
+        rd_kafka_q_destroy(queue);
+        return RD_KAFKA_OP_RES_HANDLED;
+}
+
+/* Sends the request on librdkafka's main thread, the only one that may look for coordinators and
+ * count requests. Waits for the answer, whose handler runs on the calling thread. */
+static rd_kafka_resp_err_t call_run(rd_kafka_t *rk,
+                                    void (*send)(rd_kafka_t *rk, struct call *call),
+                                    struct call *call,
+                                    int timeout_ms) {
         rd_ts_t deadline   = rd_timeout_init(timeout_ms);
-        rd_kafka_op_t *rko = rd_kafka_op_new_cb(rk, RD_KAFKA_OP_OFFSET_COMMIT, op);
+        rd_kafka_op_t *rko = rd_kafka_op_new_cb(rk, RD_KAFKA_OP_OFFSET_COMMIT, op_send);
         rko->rko_u.offset_commit.opaque = call; /* the one operation with room for a pointer */
+        call->send                      = send;
         call->queue                     = rd_kafka_q_new(rk);
         call->timeout_ms                = timeout_ms;
+        rd_kafka_q_keep(call->queue);
         rd_kafka_q_enq(rk->rk_ops, rko);
         while (!call->done && !rd_timeout_expired(rd_timeout_remains(deadline)))
                 rd_kafka_q_serve(call->queue, rd_timeout_remains(deadline), 0,
@@ -128,13 +144,10 @@ static rd_kafka_resp_err_t send_describe(rd_kafka_broker_t *rkb,
         return RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 
-static rd_kafka_op_res_t op_describe(rd_kafka_t *rk, rd_kafka_q_t *rkq, rd_kafka_op_t *rko) {
-        struct call *call = rko->rko_u.offset_commit.opaque;
-        if (rko->rko_err != RD_KAFKA_RESP_ERR__DESTROY)
-                rd_kafka_coord_req(rk, RD_KAFKA_COORD_TXN, rk->rk_conf.eos.transactional_id,
-                                   send_describe, NULL, 0, call->timeout_ms,
-                                   RD_KAFKA_REPLYQ(call->queue, 0), handle_describe, call);
-        return RD_KAFKA_OP_RES_HANDLED;
+static void describe(rd_kafka_t *rk, struct call *call) {
+        rd_kafka_coord_req(rk, RD_KAFKA_COORD_TXN, rk->rk_conf.eos.transactional_id, send_describe,
+                           NULL, 0, call->timeout_ms, RD_KAFKA_REPLYQ(call->queue, 0),
+                           handle_describe, call);
 }
 
 /* Writes the name of the state that the coordinator knows, such as "CompleteCommit", to `state`;
@@ -142,7 +155,7 @@ static rd_kafka_op_res_t op_describe(rd_kafka_t *rk, rd_kafka_q_t *rkq, rd_kafka
 rd_kafka_error_t *
 nik_describe_transaction(rd_kafka_t *rk, char *state, size_t size, int timeout_ms) {
         struct call *call       = rd_calloc(1, sizeof(*call));
-        rd_kafka_resp_err_t err = call_run(rk, op_describe, call, timeout_ms);
+        rd_kafka_resp_err_t err = call_run(rk, describe, call, timeout_ms);
         rd_snprintf(state, size, "%s", call->state);
         call_destroy(call);
         return failed(err);
@@ -233,18 +246,14 @@ done:
         call->done = rd_true;
 }
 
-static rd_kafka_op_res_t op_add_group(rd_kafka_t *rk, rd_kafka_q_t *rkq, rd_kafka_op_t *rko) {
-        struct call *call = rko->rko_u.offset_commit.opaque;
+static void add_group(rd_kafka_t *rk, struct call *call) {
         char text[256];
-        if (rko->rko_err == RD_KAFKA_RESP_ERR__DESTROY)
-                return RD_KAFKA_OP_RES_HANDLED;
         /* Refused only by brokers that know no transactions. */
         if (!rd_kafka_AddOffsetsToTxnRequest(
                 rk->rk_eos.txn_coord, rk->rk_conf.eos.transactional_id, rd_kafka_idemp_get_pid(rk),
                 call->group, text, sizeof(text), RD_KAFKA_REPLYQ(call->queue, 0), handle_add_group,
                 call))
                 rk->rk_eos.txn_req_cnt++; /* so that the end of the transaction is sent */
-        return RD_KAFKA_OP_RES_HANDLED;
 }
 
 /* Adds the partition of the group's offsets to the open transaction. */
@@ -252,7 +261,7 @@ rd_kafka_error_t *nik_add_group(rd_kafka_t *rk, const char *group, int timeout_m
         struct call *call = rd_calloc(1, sizeof(*call));
         rd_kafka_resp_err_t err;
         call->group = rd_strdup(group);
-        err         = call_run(rk, op_add_group, call, timeout_ms);
+        err         = call_run(rk, add_group, call, timeout_ms);
         call_destroy(call);
         return failed(err);
 }

@@ -46,7 +46,7 @@ fn list_offsets<C: ClientContext>(
             sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTOFFSETS,
             timeout,
             |options, queue| sys::rd_kafka_ListOffsets(native, wanted.as_ptr(), options, queue),
-            listed,
+            |event| listed(event),
         )
     }
 }

@@ -36,7 +36,7 @@ use crate::kafka::client::native::{self, is_unknown, transactions};
 use crate::kafka::security::acl::{Operation, Right};
 
 /// How often to check whether the coordinator has confirmed the partitions.
-const CONFIRMATION_INTERVAL: Duration = Duration::from_millis(2);
+pub const CONFIRMATION_INTERVAL: Duration = Duration::from_millis(2);
 /// How often to ask for the partitions that transactions may reach while they are not known yet.
 const REACH_INTERVAL: Duration = Duration::from_millis(50);
 
