@@ -119,7 +119,7 @@ impl Worker {
         self.pause_or_resume()?;
         let Self { consumer, open } = self;
         consumer.maintain(open.now)?;
-        open.begin(consumer)?;
+        open.prepare(consumer)?;
         let arrived = consumer.fetch(open.time_until_commit().min(LONGEST_POLL));
         open.read_clock();
         if arrived {
@@ -283,7 +283,7 @@ impl OpenEpoch {
     /// later it may belong to a newer generation of the group, and would wrongly authorize the
     /// commit of their offsets. An open epoch keeps its older metadata; epochs that begin within
     /// the batch share what was taken here.
-    fn begin(&mut self, consumer: &GroupConsumer) -> Result<(), Fault> {
+    fn prepare(&mut self, consumer: &GroupConsumer) -> Result<(), Fault> {
         if !self.epoch.is_empty() {
             return Ok(());
         }
