@@ -7,7 +7,7 @@ use config::{Value, ValueKind};
 
 use super::layers::{Layer, below};
 use super::rule::{Rule, Type};
-use super::secret::is_secret;
+use super::secret::{HIDDEN, Secret, is_secret};
 use super::{Problem, Properties};
 
 /// A value as `config show` prints it, or an empty table.
@@ -23,7 +23,16 @@ pub(super) struct Shown {
 pub(super) struct ShownValue {
     name: String,
     pub text: String,
+    /// The value itself if `text` does not show it.
+    secret: Option<Secret>,
     origin: String,
+}
+
+impl ShownValue {
+    /// Whether both are the same value, wherever they are set.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.text == other.text && self.secret == other.secret
+    }
 }
 
 /// The values as TOML, each with its origin.
@@ -36,7 +45,7 @@ pub(super) fn show(values: &[Shown]) -> String {
             let _ = writeln!(text, "{gap}[{table}]");
             last = table;
         }
-        if let Some(ShownValue { name, text: value, origin }) = value {
+        if let Some(ShownValue { name, text: value, origin, .. }) = value {
             let _ = writeln!(text, "{name} = {value} # {origin}");
         }
     }
@@ -105,7 +114,8 @@ impl<'a> Reader<'a> {
         let origin = value.origin().unwrap_or_default().to_owned();
         self.origins.insert(key.to_owned(), origin.clone());
         let (name, text) = (name.to_owned(), shown.to_owned());
-        let value = Some(ShownValue { name, text, origin });
+        let secret = shown.contains(HIDDEN).then(|| Secret::from(value.to_string()));
+        let value = Some(ShownValue { name, text, secret, origin });
         self.shown.push(Shown { table, key: key.to_owned(), value });
     }
 
