@@ -83,3 +83,57 @@ impl OutputProducer {
         unsettled.written = (!by_key).then(|| received.map(|to| to.place.clone()).collect());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rdkafka::mocking::MockCluster;
+
+    use super::*;
+    use crate::config::load_from;
+    use crate::kafka::client::config::Clients;
+    use crate::kafka::client::native::Outgoing;
+    use crate::kafka::client::producer::unsettled::Unsettled;
+    use crate::kafka::client::producer::{IfUnanswered, ProducerSettings, Sent};
+
+    #[test]
+    fn no_record_reaches_a_held_partition_neither_by_its_number_nor_by_its_key() {
+        let brokers = MockCluster::new(1).unwrap();
+        for topic in ["results", "failures"] {
+            brokers.create_topic(topic, 2, 1).unwrap();
+        }
+        let bootstrap =
+            ("NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS".into(), brokers.bootstrap_servers().into());
+        let settings = load_from(&[], [bootstrap], |_, _| Ok(())).unwrap().settings;
+        let clients = Clients::new(&settings);
+        let unsettled = Unsettled::default();
+        let held = || vec![(c"results".to_owned(), 1)];
+        let settings = ProducerSettings {
+            config: clients.producer(0),
+            access: Arc::clone(&clients.access),
+            group: "group".to_owned(),
+            worker: 0,
+            metrics: None,
+            if_unanswered: IfUnanswered::Replace,
+            reach: Box::new(|| None),
+            leaderless: Box::new(held),
+            unsettled: Arc::clone(&unsettled),
+        };
+        let mut producer = OutputProducer::connect(settings, || false).unwrap();
+        let mut send = |topic, partition| {
+            let (key, value, timestamp) = (Some(&b"key"[..]), Some(&b"value"[..]), None);
+            let record =
+                Outgoing { topic, partition, key, value, timestamp, headers: None, tag: 0 };
+            producer.send(record)
+        };
+        for partition in [Some(1), None] {
+            let sent = send(c"results", partition);
+            assert!(matches!(sent, Err(Fault::Restart(Cause::NotSettled(_)))), "{sent:?}");
+        }
+        for (topic, partition) in [(c"results", Some(0)), (c"failures", None)] {
+            assert_eq!(send(topic, partition).unwrap(), Sent::Queued);
+        }
+        producer.close(Duration::from_secs(5));
+    }
+}
