@@ -128,8 +128,8 @@ mod tests {
             producer.send(record)
         };
         for partition in [Some(1), None] {
-            let sent = send(c"results", partition);
-            assert!(matches!(sent, Err(Fault::Restart(Cause::NotSettled(_)))), "{sent:?}");
+            let found = send(c"results", partition);
+            assert!(matches!(found, Err(Fault::Restart(Cause::NotSettled(_)))), "{found:?}");
         }
         for (topic, partition) in [(c"results", Some(0)), (c"failures", None)] {
             assert_eq!(send(topic, partition).unwrap(), Sent::Queued);
