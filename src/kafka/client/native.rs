@@ -19,6 +19,7 @@
 mod admin;
 mod callbacks;
 pub mod consumer;
+pub mod groups;
 mod headers;
 pub mod offsets;
 pub mod producer;
@@ -31,7 +32,7 @@ use std::ptr::{self, NonNull};
 use std::slice;
 use std::time::Duration;
 
-pub use admin::{assigned_partitions, topic_id};
+pub use admin::topic_id;
 pub use headers::{Headers, NativeMessage, each_header};
 pub use offsets::Offsets;
 use producer::{ProducerCallbacks, Topic};

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use rdkafka::client::{Client, ClientContext};
 
 use super::shared::Shared;
-use crate::kafka::client::native::assigned_partitions;
+use crate::kafka::client::native::groups;
 use crate::telemetry::obstacle::{Obstacle, Problem};
 
 /// A leader that has not returned notices new partitions within 10 seconds
@@ -24,7 +24,8 @@ const NOTICE_TIME: Duration = Duration::from_secs(15);
 /// does not help while the leader is away, and each one interrupts the members that are there.
 const SHORTEST_REJOIN_INTERVAL: Duration = Duration::from_secs(30);
 const LONGEST_REJOIN_INTERVAL: Duration = Duration::from_mins(5);
-const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A broker that is away takes all of it.
+const LIST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What the last looks at the group's assignment showed.
 pub struct Unassigned {
@@ -61,15 +62,20 @@ impl Unassigned {
             return;
         }
         let topic = &shared.outputs.topics.requests;
-        let assigned =
-            match assigned_partitions(client, &self.group, topic.c_name(), DESCRIBE_TIMEOUT) {
-                Ok(Some(assigned)) => assigned,
-                Ok(None) => return, // a rebalance is under way
-                Err(error) => {
-                    tracing::debug!(%error, "the brokers did not describe the group");
-                    return;
-                }
-            };
+        let assignments = match groups::assignments(client, &self.group, LIST_TIMEOUT) {
+            Ok(Some(assignments)) => assignments,
+            Ok(None) => return, // a rebalance is under way
+            Err(error) => {
+                tracing::debug!(%error, "the brokers did not describe the group");
+                return;
+            }
+        };
+        let partitions = assignments.iter().map(|it| partitions(it, topic.name.as_bytes()));
+        let Some(assigned) = partitions.collect::<Option<Vec<_>>>() else {
+            tracing::debug!("an assignment of the group cannot be read");
+            return;
+        };
+        let assigned = assigned.concat();
         if self.partitions.is_empty() {
             self.since = Instant::now();
             self.rejoin_interval = SHORTEST_REJOIN_INTERVAL;
@@ -97,5 +103,50 @@ impl Unassigned {
                 self.shared.outputs.topics.requests.name
             ))
         })
+    }
+}
+
+/// The partitions of a topic in an assignment; `None` if it is malformed. (A member without
+/// partitions may have an empty one.)
+fn partitions(mut assignment: &[u8], topic: &[u8]) -> Option<Vec<i32>> {
+    let from = &mut assignment;
+    if from.is_empty() {
+        return Some(Vec::new());
+    }
+    let _version = i16::from_be_bytes(take(from)?);
+    let mut found = Vec::new();
+    for _ in 0..i32::from_be_bytes(take(from)?) {
+        let length = usize::try_from(i16::from_be_bytes(take(from)?)).ok()?;
+        let name = from.split_off(..length)?;
+        for _ in 0..i32::from_be_bytes(take(from)?) {
+            let partition = i32::from_be_bytes(take(from)?);
+            if name == topic {
+                found.push(partition);
+            }
+        }
+    }
+    Some(found)
+}
+
+fn take<const N: usize>(from: &mut &[u8]) -> Option<[u8; N]> {
+    from.split_off(..N)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_partitions_of_the_topic_are_read_and_a_cut_assignment_is_not() {
+        let assignment = b"\0\x01\0\0\0\x02\0\x01a\0\0\0\x01\0\0\0\x09\
+            \0\x02bc\0\0\0\x02\0\0\0\0\0\0\0\x03\xff\xff\xff\xff";
+        assert_eq!(partitions(assignment, b"bc"), Some(vec![0, 3]));
+        assert_eq!(partitions(assignment, b"a"), Some(vec![9]));
+        assert_eq!(partitions(assignment, b"b"), Some(vec![]));
+        assert_eq!(partitions(b"", b"a"), Some(vec![]));
+        let needed = assignment.len() - 4; // without the user data
+        for length in 1..needed {
+            assert_eq!(partitions(&assignment[..length], b"bc"), None, "{length}");
+        }
     }
 }
