@@ -76,7 +76,6 @@ pub struct Sender {
     rate: u32,
     /// When the next batch may be sent.
     due: Instant,
-    pub sent: u64,
 }
 
 impl Sender {
@@ -123,7 +122,6 @@ impl Sender {
             },
             rate,
             due: Instant::now(),
-            sent: 0,
         })
     }
 
@@ -160,7 +158,6 @@ impl Sender {
         }
         let Some(code) = refused else {
             self.commit(task, last.cursor)?;
-            self.sent += batch.len() as u64;
             return Ok(());
         };
         self.producer.abort()?;

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use rdkafka::client::{Client, ClientContext};
 
 use super::shared::Shared;
+use crate::kafka::client::c_string;
+use crate::kafka::client::fault::Fault;
 use crate::kafka::client::native::groups;
 use crate::telemetry::obstacle::{Obstacle, Problem};
 
@@ -39,15 +41,15 @@ pub struct Unassigned {
 }
 
 impl Unassigned {
-    pub fn new(shared: &Arc<Shared>) -> Self {
-        Self {
-            group: CString::new(shared.group.as_str()).unwrap_or_default(),
+    pub fn new(shared: &Arc<Shared>) -> Result<Self, Fault> {
+        Ok(Self {
+            group: c_string(&shared.group)?,
             partitions: BTreeSet::new(),
             since: Instant::now(),
             next_rejoin: Instant::now(),
             rejoin_interval: SHORTEST_REJOIN_INTERVAL,
             shared: Arc::clone(shared),
-        }
+        })
     }
 
     /// Looks at the group's assignment, and asks the workers to join again if partitions have been

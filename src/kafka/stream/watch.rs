@@ -74,7 +74,7 @@ impl Watch {
             ledger_misses: 0,
             internal_missing: None,
             leaderless_since: None,
-            unassigned: Unassigned::new(shared),
+            unassigned: Unassigned::new(shared)?,
             last_counts: PerTopic::default(),
             last_problems: Vec::new(),
             next_look: Instant::now(),
