@@ -160,6 +160,7 @@ fn declared() -> impl Strategy<Value = (String, String)> {
             |(year, month, day, century)| format!("\"{century:02}{year:02}-{month:02}-{day:02}\"")
         ),
         1 => "\"[0-9]{1,4}[-/][0-9]{1,2}-[0-9]{1,2}\"",
+        1 => "\"[0-9A-Z]{4}-[0-9A-Z]{2}-[0-9A-Z]{2}\"",
     ];
     let gender = select(&["\"Man\"", "\"Woman\"", "\"man\"", "\"\"", "\"\\u004dan\""][..]);
     let area = prop_oneof![

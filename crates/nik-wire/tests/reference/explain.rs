@@ -63,13 +63,15 @@ impl Claim {
 
 /// A text `YYYY-MM-DD` that is a day from 0001-01-01 to 9999-12-31.
 fn calendar_day(text: &str) -> Option<NaiveDate> {
-    let form: String = text.chars().map(|c| if c.is_ascii_digit() { 'D' } else { c }).collect();
-    if form != "DDDD-DD-DD" {
+    let parts: Vec<&str> = text.split('-').collect();
+    let is_digits = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    if lengths != [4, 2, 2] || !parts.iter().all(is_digits) {
         return None;
     }
-    let number = |from: usize, to: usize| text[from..to].parse::<u32>().expect("digits");
-    let year = number(0, 4).cast_signed();
-    NaiveDate::from_ymd_opt(year, number(5, 7), number(8, 10)).filter(|_| year > 0)
+    let number = |part: usize| parts[part].parse::<u32>().expect("digits");
+    let year = number(0).cast_signed();
+    NaiveDate::from_ymd_opt(year, number(1), number(2)).filter(|_| year > 0)
 }
 
 /// The result of a request of the process `explain`.
