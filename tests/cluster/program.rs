@@ -79,6 +79,10 @@ impl ProgramSettings {
             .expect("a temporary directory");
         let file = dir.path().join("settings.toml");
         std::fs::write(&file, &self.file).expect("written");
+        // The shell opens them at some time after the start.
+        for output in ["stdout", "stderr"] {
+            std::fs::write(dir.path().join(output), "").expect("written");
+        }
         let http = ports::free(1);
         let mut environment = self.environment.clone();
         environment.push(("NIK_STREAM__HTTP__LISTEN".to_owned(), format!("127.0.0.1:{http}")));
@@ -186,11 +190,17 @@ impl Program {
     }
 
     pub fn stdout(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("stdout")).unwrap_or_default()
+        self.output("stdout")
     }
 
     pub fn stderr(&self) -> String {
-        std::fs::read_to_string(self.dir.path().join("stderr")).unwrap_or_default()
+        self.output("stderr")
+    }
+
+    // Tests search it for secrets, so one byte that is not UTF-8 must not hide the rest.
+    fn output(&self, name: &str) -> String {
+        let bytes = std::fs::read(self.dir.path().join(name)).expect("readable");
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 }
 

@@ -1,6 +1,6 @@
 //! Writes records to a cluster and reads them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -227,21 +227,22 @@ impl KafkaCluster {
             .set("fetch.wait.max.ms", "5")
             .create()
             .expect("a consumer");
-        let mut open = self.partitions(topic);
+        let mut open: BTreeSet<i32> = (0..self.partitions(topic)).collect();
+        assert!(!open.is_empty(), "{topic} does not exist");
         let mut assignment = TopicPartitionList::new();
-        for partition in 0..open {
+        for &partition in &open {
             assignment
                 .add_partition_offset(topic, partition, Offset::Beginning)
                 .expect("an offset");
         }
         consumer.assign(&assignment).expect("assigned");
 
-        let mut records = Vec::new();
+        let (mut records, mut last_error) = (Vec::new(), None);
         let deadline = Instant::now() + 2 * BROKER_TIMEOUT;
-        while open > 0 {
+        while !open.is_empty() {
             assert!(
                 Instant::now() < deadline,
-                "{topic} has no end: {} records, {open} partitions still open",
+                "{topic} has no end: {} records, partitions {open:?} still open, {last_error:?}",
                 records.len()
             );
             match consumer.poll(Duration::from_millis(100)) {
@@ -253,8 +254,12 @@ impl KafkaCluster {
                     headers: raw::headers(&message),
                     timestamp: message.timestamp().to_millis(),
                 }),
-                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-                Some(Err(_)) | None => {} // a broker that is down for a while
+                // Reported again whenever the end has moved.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    open.remove(&partition);
+                }
+                Some(Err(error)) => last_error = Some(error), // a broker may be down for a while
+                None => {}
             }
         }
         records.sort_by_key(|record| (record.partition, record.offset));

@@ -4,7 +4,7 @@
 //! The requests are sent before the program starts, so that each batch is full. With ten requests
 //! an epoch, many epochs end inside of a batch, and each interruption finds records of one left.
 
-use super::breaker::is_open;
+use super::breaker::{dead_letters, is_open};
 use crate::cluster::{NewRecord, ProgramSettings, shared};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
@@ -94,7 +94,8 @@ fn the_breaker_opens_in_the_middle_of_a_batch_and_the_rest_is_read_again() {
         .set("delivery.failure_cool_down_ms", "600000");
     let program = settings.run(); // never ready: the breaker opens at once
     wait_until("the breaker opens", || is_open(&program));
-    let (results, failures) = stage.wait_for_outcomes(shared(), LIMIT);
+    wait_until("what went out is committed", || dead_letters(&stage) == LIMIT);
+    let (results, failures) = stage.outcomes(shared());
     assert_eq!((results.len(), failures.len()), (0, LIMIT));
     assert_eq!(program.post("/breaker/resume").expect("an answer").0, 200);
     assert_answered(&stage, &sent);

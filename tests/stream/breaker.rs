@@ -57,7 +57,7 @@ fn lag(program: &Program) -> f64 {
     of_partitions.map(|(_, records)| records).sum()
 }
 
-fn dead_letters(stage: &Stage) -> usize {
+pub fn dead_letters(stage: &Stage) -> usize {
     shared().read_committed(&stage.failures).len()
 }
 

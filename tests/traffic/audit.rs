@@ -183,7 +183,7 @@ pub fn assert_exact(cluster: &KafkaCluster, stage: &Stage, load: Load, reader: &
     let ids: HashSet<_> = requests.iter().map(|request| id(&request.headers)).collect();
     assert_eq!(ids.len(), sent.len(), "requests in the topic");
     reader.wait_for(requests.len());
-    let found = differences(&requests, &stage.outcomes(cluster));
+    let found = differences(&requests, &stage.all_outcomes(cluster));
     let (sent, held) = (sent.len(), requests.len());
     assert_eq!(found, Differences::default(), "of {held}, {sent} sent");
 }

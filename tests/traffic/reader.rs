@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::{Message, Offset, TopicPartitionList};
 
 use super::load::{now_ms, number};
@@ -26,6 +27,7 @@ pub struct Seen {
 /// Reads until dropped.
 pub struct Reader {
     seen: Arc<Mutex<Vec<Seen>>>,
+    last_error: Arc<Mutex<Option<KafkaError>>>,
     _end: End,
 }
 
@@ -50,8 +52,10 @@ impl Reader {
         consumer.assign(&list).expect("assigned");
         let bootstrap = cluster.bootstrap();
         let (seen, end) = (Arc::<Mutex<Vec<Seen>>>::default(), End::default());
+        let last_error = Arc::<Mutex<Option<KafkaError>>>::default();
         std::thread::spawn({
             let (seen, end) = (Arc::clone(&seen), end.flag());
+            let error = Arc::clone(&last_error);
             move || {
                 let mut refreshed = Instant::now();
                 while !end.load(Ordering::Relaxed) {
@@ -59,9 +63,13 @@ impl Reader {
                         add_brokers(consumer.client().native_ptr(), &bootstrap);
                         refreshed = Instant::now();
                     }
-                    // Errors come from brokers that are down for a while.
-                    let Some(Ok(message)) = consumer.poll(Duration::from_millis(50)) else {
-                        continue;
+                    let message = match consumer.poll(Duration::from_millis(50)) {
+                        Some(Ok(message)) => message,
+                        Some(Err(it)) => {
+                            *error.lock().expect("no panic") = Some(it); // a broker may be down
+                            continue;
+                        }
+                        None => continue,
                     };
                     seen.lock().expect("no panic").push(Seen {
                         partition: message.partition(),
@@ -72,7 +80,7 @@ impl Reader {
                 }
             }
         });
-        Reader { seen, _end: end }
+        Reader { seen, last_error, _end: end }
     }
 
     /// The number of outcomes read so far.
@@ -103,7 +111,8 @@ impl Reader {
             if now > read {
                 (read, deadline) = (now, Instant::now() + WAIT_TIMEOUT);
             }
-            assert!(Instant::now() < deadline, "{read} outcomes of {count}");
+            let error = || self.last_error.lock().expect("no panic").clone();
+            assert!(Instant::now() < deadline, "{read} outcomes of {count}, {:?}", error());
             std::thread::sleep(Duration::from_millis(20));
         }
     }

@@ -122,14 +122,10 @@ impl Stage {
         wait_until("open transactions end", || {
             cluster.is_settled(&[&self.results, &self.failures])
         });
-        self.committed(cluster)
-    }
-
-    fn committed(&self, cluster: &KafkaCluster) -> (Vec<Record>, Vec<Record>) {
         (cluster.read_committed(&self.results), cluster.read_committed(&self.failures))
     }
 
-    /// Waits for `count` outcomes and reads them; asserts that there are no more.
+    /// Waits until every request has been answered, by `count` outcomes in all, and reads them.
     pub fn wait_for_outcomes(
         &self,
         cluster: &KafkaCluster,
@@ -138,9 +134,19 @@ impl Stage {
         // The reader counts them as they arrive: polling by reading all of them again would be most
         // of a test's work.
         Reader::start(cluster, self).wait_for(count);
-        let (results, failures) = self.committed(cluster);
+        let (results, failures) = self.all_outcomes(cluster);
         assert_eq!(results.len() + failures.len(), count, "outcomes");
         (results, failures)
+    }
+
+    /// The outcomes once the group has committed every request: no further one can follow.
+    pub fn all_outcomes(&self, cluster: &KafkaCluster) -> (Vec<Record>, Vec<Record>) {
+        let ends = cluster.end_offsets(&self.requests);
+        wait_until("every request is committed", || {
+            let committed = cluster.committed(&self.group, &self.requests);
+            ends.iter().all(|(partition, end)| committed.get(partition).unwrap_or(&0) >= end)
+        });
+        self.outcomes(cluster)
     }
 }
 
