@@ -12,7 +12,7 @@ mod world;
 
 use cluster::Name;
 use search::{Report, search};
-use worker::Mends;
+use worker::Safeguards;
 use world::{Faults, Protocol, Step};
 
 const ALONE: &[Name] = &[Name::A];
@@ -49,8 +49,8 @@ const NONE: Faults = Faults {
     total: 3,
 };
 
-fn check(workers: &'static [Name], mends: Mends, faults: Faults) -> Report<Step> {
-    search(&Protocol { workers, mends, faults })
+fn check(workers: &'static [Name], safeguards: Safeguards, faults: Faults) -> Report<Step> {
+    search(&Protocol { workers, safeguards, faults })
 }
 
 /// The report in words.
@@ -64,66 +64,66 @@ fn story(report: &Report<Step>) -> String {
 }
 
 #[test]
-fn with_all_mends_any_two_faults_are_harmless() {
-    let report = check(TWO, Mends::ALL, ANY);
+fn with_all_safeguards_any_two_faults_are_harmless() {
+    let report = check(TWO, Safeguards::ALL, ANY);
     println!("{}", story(&report));
     assert!(report.found.is_none());
     // A model that cannot move finds nothing either.
     assert!(report.states > 350_000);
 }
 
-/// A mend taken out, the faults that show it, and what they lead to.
+/// A safeguard taken out, the faults that show it, and what they lead to.
 struct Hole {
-    mend: &'static str,
+    safeguard: &'static str,
     workers: &'static [Name],
-    with: Mends,
-    without: Mends,
+    with: Safeguards,
+    without: Safeguards,
     faults: Faults,
     fault: &'static str,
 }
 
 fn hole(
-    mend: &'static str,
-    with: Mends,
-    without: Mends,
+    safeguard: &'static str,
+    with: Safeguards,
+    without: Safeguards,
     faults: Faults,
     fault: &'static str,
 ) -> Hole {
-    Hole { mend, workers: TWO, with, without, faults, fault }
+    Hole { safeguard, workers: TWO, with, without, faults, fault }
 }
 
-/// Each mend is the only difference between a program without a hole and one with it.
+/// Each safeguard is the only difference between a program without a hole and one with it.
 fn holes() -> Vec<Hole> {
-    let all = Mends::ALL;
-    // Without the mends of left out markers, which would hide the need for some of the others.
-    let basic = Mends { settle: false, take_over: false, renewed_producer: false, ..all };
-    let no_ledger = Mends { ledger: false, ..basic };
+    let all = Safeguards::ALL;
+    // Without the safeguards of left out markers, which would hide the need for some of the others.
+    let basic = Safeguards { settle: false, take_over: false, renewed_producer: false, ..all };
+    let no_ledger = Safeguards { ledger: false, ..basic };
     vec![
         hole(
             "the replaced producer: a late commit",
             no_ledger,
-            Mends { replaced_producer: false, ..no_ledger },
+            Safeguards { replaced_producer: false, ..no_ledger },
             Faults { late_ends: 1, ..NONE },
             "request 1 has 2 committed outcomes",
         ),
         hole(
             "the replaced producer: late positions",
             no_ledger,
-            Mends { replaced_producer: false, ..no_ledger },
+            Safeguards { replaced_producer: false, ..no_ledger },
             Faults { late_others: 1, ..NONE },
             "the position is not committed",
         ),
         hole(
             "the replaced producer: a late abort",
             basic,
-            Mends { replaced_producer: false, ..basic },
+            Safeguards { replaced_producer: false, ..basic },
             Faults { late_ends: 1, aborts: 1, ..NONE },
             "request 0 is lost: the group is at 1",
         ),
         hole(
             "the membership before the first poll",
             basic,
-            Mends { membership_first: false, ..basic },
+            Safeguards { membership_first: false, ..basic },
             Faults { removals: 1, ..NONE },
             "request 0 has 2 committed outcomes",
         ),
@@ -132,7 +132,7 @@ fn holes() -> Vec<Hole> {
             ..hole(
                 "the own position as a floor",
                 no_ledger,
-                Mends { own_floor: false, ..no_ledger },
+                Safeguards { own_floor: false, ..no_ledger },
                 Faults { removals: 1, stale_answers: 1, ..NONE },
                 "request 0 has 2 committed outcomes",
             )
@@ -147,21 +147,21 @@ fn holes() -> Vec<Hole> {
         hole(
             "the wait for a hidden entry of the ledger",
             basic,
-            Mends { patient_ledger: false, ..basic },
+            Safeguards { patient_ledger: false, ..basic },
             Faults { removals: 1, stale_answers: 1, ..NONE },
             "request 1 has 2 committed outcomes",
         ),
         hole(
             "the sweep",
             basic,
-            Mends { sweep: false, ..basic },
+            Safeguards { sweep: false, ..basic },
             Faults { aborts: 1, left_out_aborts: 1, ..NONE },
             "request 0 has 2 committed outcomes",
         ),
         hole(
             "init_transactions before subscribing",
             basic,
-            Mends { init_first: false, ..basic },
+            Safeguards { init_first: false, ..basic },
             Faults { crashes: 1, ..NONE },
             "request 0 is never answered",
         ),
@@ -170,33 +170,33 @@ fn holes() -> Vec<Hole> {
 
 /// The same where markers are left out.
 fn holes_of_markers() -> Vec<Hole> {
-    let all = Mends::ALL;
+    let all = Safeguards::ALL;
     vec![
         hole(
             "the settled transaction at a start",
             all,
-            Mends { settle: false, ..all },
+            Safeguards { settle: false, ..all },
             Faults { left_out_commits: 1, crashes: 1, ..NONE },
             "request 1 is never answered",
         ),
         hole(
             "the transaction of a dead producer",
             all,
-            Mends { take_over: false, ..all },
+            Safeguards { take_over: false, ..all },
             Faults { left_out_commits: 1, deaths: 1, ..NONE },
             "request 1 is never answered",
         ),
         hole(
             "the renewed producer",
             all,
-            Mends { renewed_producer: false, held_back_begin: false, ..all },
+            Safeguards { renewed_producer: false, held_back_begin: false, ..all },
             Faults { left_out_commits: 1, aborts: 1, ..NONE },
             "request 0 is lost: the group is at 1",
         ),
         hole(
             "the epoch that is held back",
             all,
-            Mends { held_back_begin: false, ..all },
+            Safeguards { held_back_begin: false, ..all },
             Faults { left_out_commits: 1, aborts: 1, ..NONE },
             "request 0 is lost: the group is at 1",
         ),
@@ -204,15 +204,15 @@ fn holes_of_markers() -> Vec<Hole> {
 }
 
 #[test]
-fn each_mend_closes_a_hole() {
-    for Hole { mend, workers, with, without, faults, fault } in
+fn each_safeguard_closes_a_hole() {
+    for Hole { safeguard, workers, with, without, faults, fault } in
         holes().into_iter().chain(holes_of_markers())
     {
         let report = check(workers, without, faults);
-        println!("\nwithout {mend}: {}", story(&report));
+        println!("\nwithout {safeguard}: {}", story(&report));
         let found = report.found.as_ref().map(|(fault, _)| fault.as_str());
-        assert_eq!(found, Some(fault), "without {mend}");
+        assert_eq!(found, Some(fault), "without {safeguard}");
         let report = check(workers, with, faults);
-        assert!(report.found.is_none(), "with {mend}: {}", story(&report));
+        assert!(report.found.is_none(), "with {safeguard}: {}", story(&report));
     }
 }

@@ -1,19 +1,19 @@
 //! What may happen next in a world.
 
 use super::cluster::{Call, Ending, Name, Partition, Refusal, State};
-use super::worker::{Mends, REQUESTS, Stage, Worker};
+use super::worker::{REQUESTS, Safeguards, Stage, Worker};
 use super::world::{Faults, Step, World};
 
 /// Collects the steps from one state.
 pub struct Steps<'a> {
     world: &'a World,
-    mends: Mends,
+    safeguards: Safeguards,
     pub found: Vec<(Step, World)>,
 }
 
 impl<'a> Steps<'a> {
-    pub fn new(world: &'a World, mends: Mends) -> Self {
-        Self { world, mends, found: Vec::new() }
+    pub fn new(world: &'a World, safeguards: Safeguards) -> Self {
+        Self { world, safeguards, found: Vec::new() }
     }
 
     pub fn add(&mut self, step: Step, mut next: World) {
@@ -52,38 +52,40 @@ impl<'a> Steps<'a> {
 
     /// What the worker and its clients do.
     pub fn of_program(&mut self, name: Name) {
-        let (mends, cluster) = (self.mends, &self.world.cluster);
+        let (safeguards, cluster) = (self.safeguards, &self.world.cluster);
         let worker = &self.world.workers[name as usize];
         let (is_member, is_owner) = (cluster.members[name as usize], cluster.owner == Some(name));
         match worker.stage {
             Stage::Dead if worker.is_gone => {}
-            Stage::Dead => self.change(Step::Start(name), |next| next.worker(name).resume(mends)),
+            Stage::Dead => {
+                self.change(Step::Start(name), |next| next.worker(name).resume(safeguards))
+            }
             Stage::Init => {
                 let mut next = self.world.clone();
                 let ending = worker.known.or_else(|| cluster.ending(name));
-                let ending = ending.filter(|_| mends.settle);
+                let ending = ending.filter(|_| safeguards.settle);
                 let answer = next.cluster.init(name);
                 if let Ok(epoch) = answer {
                     // One step: a crash in between would make the coordinator forget the ending.
                     if let Some(ending) = ending {
                         next.cluster.settle(name, ending);
                     }
-                    next.worker(name).initialized(epoch, mends);
+                    next.worker(name).initialized(epoch, safeguards);
                 }
                 self.add(Step::Init(name, answer.map(|_| ())), next);
             }
             Stage::Poll => {
-                let is_renewed = mends.renewed_producer && worker.doubtful;
+                let is_renewed = safeguards.renewed_producer && worker.doubtful;
                 if is_renewed {
                     self.change(Step::Renew(name), |next| {
                         next.worker(name).epoch = None;
-                        next.worker(name).resume(mends);
+                        next.worker(name).resume(safeguards);
                     });
                 }
                 if worker.assigned && worker.next < REQUESTS && !is_renewed {
                     self.change(Step::Begin(name), |next| next.worker(name).begin(name, cluster));
                 }
-                if is_owner && mends.take_over {
+                if is_owner && safeguards.take_over {
                     self.take_over(name.other());
                 }
                 if worker.assigned && !is_owner {
@@ -97,8 +99,8 @@ impl<'a> Steps<'a> {
                 }
             }
             Stage::Standing if is_owner => self.look_up(name),
-            _ if mends.held_back_begin && worker.must_hold_back() => {
-                self.change(Step::HoldBack(name), |next| next.worker(name).hold_back(mends));
+            _ if safeguards.held_back_begin && worker.must_hold_back() => {
+                self.change(Step::HoldBack(name), |next| next.worker(name).hold_back(safeguards));
             }
             _ => self.call(name),
         }
@@ -109,18 +111,18 @@ impl<'a> Steps<'a> {
     }
 
     fn look_up(&mut self, name: Name) {
-        let mends = self.mends;
+        let safeguards = self.safeguards;
         let cluster = &self.world.cluster;
         let current = cluster.log(Partition::Offsets).last();
         self.change(Step::LookUp(name, current), |next| {
-            next.worker(name).look_up(cluster, current, mends);
+            next.worker(name).look_up(cluster, current, safeguards);
         });
         for older in (0..current.unwrap_or(0)).map(|it| Some(it).filter(|it| *it > 0)) {
             self.spend(
                 Step::StaleAnswer(name, older),
                 |it| &mut it.stale_answers,
                 |next| {
-                    next.worker(name).look_up(cluster, older, mends);
+                    next.worker(name).look_up(cluster, older, safeguards);
                 },
             );
         }
@@ -146,17 +148,17 @@ impl<'a> Steps<'a> {
     }
 
     fn call_in(&mut self, world: &World, name: Name) {
-        let mut steps = Steps::new(world, self.mends);
+        let mut steps = Steps::new(world, self.safeguards);
         steps.call(name);
         self.found.append(&mut steps.found);
     }
 
     fn call(&mut self, name: Name) {
-        let mends = self.mends;
+        let safeguards = self.safeguards;
         let worker = &self.world.workers[name as usize];
-        let Some(request) = worker.request(name, &self.world.cluster, mends) else { return };
+        let Some(request) = worker.request(name, &self.world.cluster, safeguards) else { return };
         let mut next = self.world.clone();
-        let answer = next.call(name, request, mends);
+        let answer = next.call(name, request, safeguards);
         if matches!(request.call, Call::AddPartitionsToTxn(_)) && answer.is_ok() {
             self.call_in(&next, name); // one step with the record that follows
         } else if answer != Err(Refusal::Busy) {
@@ -175,7 +177,7 @@ impl<'a> Steps<'a> {
         if worker.waits {
             self.change(Step::GiveUp(name), |next| {
                 next.remove(name);
-                next.worker(name).restart(mends);
+                next.worker(name).restart(safeguards);
             });
         }
         if worker.can_abort() {

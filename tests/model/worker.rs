@@ -1,4 +1,4 @@
-//! The program: what one worker does next, as `src/kafka/stream` does it, with each mend as a switch.
+//! The program: what one worker does next, as `src/kafka/stream` does it, with each safeguard as a switch.
 
 use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request};
 use super::start::start;
@@ -9,7 +9,7 @@ pub const REQUESTS: u8 = 2;
 /// What the program does against the known holes. Each can be taken out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent switches")]
-pub struct Mends {
+pub struct Safeguards {
     /// After a transaction with an unanswered request the producer is replaced before anything else begins.
     pub replaced_producer: bool,
     /// An epoch commits with the group metadata fetched before its first poll, not before its commit.
@@ -34,7 +34,7 @@ pub struct Mends {
     pub held_back_begin: bool,
 }
 
-impl Mends {
+impl Safeguards {
     pub const ALL: Self = Self {
         replaced_producer: true,
         membership_first: true,
@@ -143,7 +143,12 @@ impl Worker {
     }
 
     /// The request of this stage, if it is one that a client may repeat.
-    pub fn request(&self, from: Name, cluster: &Cluster, mends: Mends) -> Option<Request> {
+    pub fn request(
+        &self,
+        from: Name,
+        cluster: &Cluster,
+        safeguards: Safeguards,
+    ) -> Option<Request> {
         let call = match self.stage {
             Stage::Add(partition) => Call::AddPartitionsToTxn(partition),
             Stage::Produce(partition) => {
@@ -153,7 +158,7 @@ impl Worker {
             }
             Stage::AddOffsets => Call::AddOffsetsToTxn,
             Stage::CommitOffsets => {
-                let membership = if mends.membership_first {
+                let membership = if safeguards.membership_first {
                     self.membership
                 } else {
                     membership(from, cluster)
@@ -167,34 +172,34 @@ impl Worker {
     }
 
     /// Continues after the answer to the request of this stage.
-    pub fn answered(&mut self, answer: Result<(), Refusal>, mends: Mends) {
+    pub fn answered(&mut self, answer: Result<(), Refusal>, safeguards: Safeguards) {
         if answer != Err(Refusal::Busy) {
             self.waits = false;
         }
         self.stage = match (self.stage, answer) {
             (stage, Err(Refusal::Busy)) => stage,
-            (Stage::Add(partition), Ok(())) if self.sweeping => after(partition, mends),
+            (Stage::Add(partition), Ok(())) if self.sweeping => after(partition, safeguards),
             (Stage::AddOffsets, Ok(())) if self.sweeping => Stage::End(Ending::Abort),
             (Stage::Add(partition), Ok(())) => Stage::Produce(partition),
             (Stage::Produce(partition), Ok(())) => {
                 self.sequences[partition as usize] += 1;
-                if mends.sweep {
+                if safeguards.sweep {
                     self.unswept = Some(self.next);
                 }
-                after(partition, mends)
+                after(partition, safeguards)
             }
             (Stage::AddOffsets, Ok(())) => Stage::CommitOffsets,
             (Stage::CommitOffsets, Ok(())) => Stage::End(Ending::Commit),
-            (Stage::End(ending), Ok(())) => return self.ended(ending, mends),
+            (Stage::End(ending), Ok(())) => return self.ended(ending, safeguards),
             (_, Err(Refusal::Fenced)) | (Stage::End(_), Err(_)) => {
                 self.known = self.known.filter(|it| *it == Ending::Abort); // a rival may have committed or aborted
-                return self.restart(mends);
+                return self.restart(safeguards);
             }
             _ => Stage::End(Ending::Abort),
         };
     }
 
-    fn ended(&mut self, ending: Ending, mends: Mends) {
+    fn ended(&mut self, ending: Ending, safeguards: Safeguards) {
         if ending == Ending::Commit {
             self.next += 1;
             self.own = Some(self.next);
@@ -205,21 +210,21 @@ impl Worker {
         self.known = Some(ending);
         self.sweeping = false;
         self.membership = Membership::Stale;
-        if self.unanswered && mends.replaced_producer {
+        if self.unanswered && safeguards.replaced_producer {
             self.epoch = None;
         }
-        self.resume(mends);
+        self.resume(safeguards);
     }
 
     /// Closes both clients: the worker starts again from the committed position.
-    pub fn restart(&mut self, mends: Mends) {
+    pub fn restart(&mut self, safeguards: Safeguards) {
         // A transaction whose commit was requested and not answered may be committed.
         let in_doubt = self.waits && self.stage == Stage::End(Ending::Commit);
         let unswept = self.unswept.filter(|_| !in_doubt);
         let known = if unswept.is_some() { Some(Ending::Abort) } else { self.known };
         let known = known.filter(|_| !in_doubt);
         *self = Self { own: self.own, unswept, known, ..Self::dead() };
-        self.resume(mends);
+        self.resume(safeguards);
     }
 
     /// Whether the connection to the coordinator was lost before that confirmed the transaction.
@@ -229,14 +234,14 @@ impl Worker {
     }
 
     /// Gives up a transaction that must not reach the coordinator, without a request.
-    pub fn hold_back(&mut self, mends: Mends) {
+    pub fn hold_back(&mut self, safeguards: Safeguards) {
         (self.epoch, self.waits) = (None, false);
-        self.resume(mends);
+        self.resume(safeguards);
     }
 
     /// Goes to the next stage outside of a transaction.
-    pub fn resume(&mut self, mends: Mends) {
-        self.stage = if self.epoch.is_none() && (mends.init_first || self.assigned) {
+    pub fn resume(&mut self, safeguards: Safeguards) {
+        self.stage = if self.epoch.is_none() && (safeguards.init_first || self.assigned) {
             Stage::Init
         } else if self.unswept.is_some() && self.epoch.is_some() {
             self.sweeping = true;
@@ -247,10 +252,10 @@ impl Worker {
     }
 
     /// The producer has its epoch.
-    pub fn initialized(&mut self, epoch: u8, mends: Mends) {
+    pub fn initialized(&mut self, epoch: u8, safeguards: Safeguards) {
         (self.epoch, self.sequences) = (Some(epoch), [0; 3]);
         (self.unanswered, self.doubtful) = (false, false);
-        self.resume(mends);
+        self.resume(safeguards);
     }
 
     /// Begins an epoch with the next request.
@@ -261,22 +266,22 @@ impl Worker {
     }
 
     /// Decides where the partition starts, unless it must wait.
-    pub fn look_up(&mut self, cluster: &Cluster, group: Option<u8>, mends: Mends) {
+    pub fn look_up(&mut self, cluster: &Cluster, group: Option<u8>, safeguards: Safeguards) {
         if !cluster.log(Partition::Offsets).is_stable() {
             return;
         }
-        let own = self.own.filter(|_| mends.own_floor);
+        let own = self.own.filter(|_| safeguards.own_floor);
         let entries = cluster.log(Partition::Ledger);
         let visible = entries.last_stable();
         let is_hidden = !entries.is_stable();
-        let agrees = visible.is_some() && visible == group && !mends.patient_ledger;
-        if mends.ledger && is_hidden && !agrees {
+        let agrees = visible.is_some() && visible == group && !safeguards.patient_ledger;
+        if safeguards.ledger && is_hidden && !agrees {
             return;
         }
-        match start(group, own, visible, mends.ledger) {
+        match start(group, own, visible, safeguards.ledger) {
             Some(next) => {
                 (self.next, self.assigned) = (next, true);
-                self.resume(mends);
+                self.resume(safeguards);
             }
             None => self.stage = Stage::Standing,
         }
@@ -288,8 +293,8 @@ fn membership(name: Name, cluster: &Cluster) -> Membership {
 }
 
 /// What follows in a transaction after `partition`.
-fn after(partition: Partition, mends: Mends) -> Stage {
-    if partition == Partition::Outcomes && mends.ledger {
+fn after(partition: Partition, safeguards: Safeguards) -> Stage {
+    if partition == Partition::Outcomes && safeguards.ledger {
         Stage::Add(Partition::Ledger)
     } else {
         Stage::AddOffsets

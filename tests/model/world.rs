@@ -3,7 +3,7 @@
 use super::cluster::{Call, Cluster, Ending, Membership, Name, Partition, Refusal, Request};
 use super::search::Model;
 use super::steps::Steps;
-use super::worker::{Mends, REQUESTS, Stage, Worker};
+use super::worker::{REQUESTS, Safeguards, Stage, Worker};
 
 /// What may go wrong, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -33,11 +33,11 @@ pub struct Faults {
     pub total: u8,
 }
 
-/// The model: a program with these mends, under these faults.
+/// The model: a program with these safeguards, under these faults.
 pub struct Protocol {
     /// The workers; the first has the partition at the start.
     pub workers: &'static [Name],
-    pub mends: Mends,
+    pub safeguards: Safeguards,
     pub faults: Faults,
 }
 
@@ -126,7 +126,7 @@ impl Model for Protocol {
     }
 
     fn steps(&self, world: &World) -> Vec<(Step, World)> {
-        let mut steps = Steps::new(world, self.mends);
+        let mut steps = Steps::new(world, self.safeguards);
         for &name in self.workers {
             steps.of_program(name);
             steps.of_cluster(name);
@@ -232,11 +232,16 @@ impl World {
     }
 
     /// The worker makes the call of its stage, and the cluster answers.
-    pub fn call(&mut self, name: Name, request: Request, mends: Mends) -> Result<(), Refusal> {
+    pub fn call(
+        &mut self,
+        name: Name,
+        request: Request,
+        safeguards: Safeguards,
+    ) -> Result<(), Refusal> {
         let answer = self.cluster.handle(request);
         let is_member = self.cluster.members[name as usize];
         let worker = self.worker(name);
-        worker.answered(answer, mends);
+        worker.answered(answer, safeguards);
         worker.assigned &= is_member || answer != Err(Refusal::NotAMember);
         answer
     }
