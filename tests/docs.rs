@@ -140,7 +140,7 @@ fn the_reference_lists_every_exit_code() {
 }
 
 /// Every command that has none below it, with its options.
-fn commands(above: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+pub fn commands(above: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
     let help = printed(&[above, &["--help"]].concat());
     assert!(help.contains("\nExample"), "{above:?} --help: no example");
     let below = help.split("\nCommands:\n").nth(1).and_then(|it| it.split("\n\n").next());
