@@ -47,10 +47,12 @@ impl Brokers {
         })
     }
 
-    /// A clean stop.
+    /// A clean stop, if the broker hands over its partitions in time.
     pub fn stop(&mut self, random: &mut ChaCha8Rng) -> bool {
         self.apply("broker stopped", random, |cluster, node, until| {
-            cluster.stop(node);
+            if !cluster.stop(node) {
+                println!("broker {node} did not stop and was killed");
+            }
             Fault::Down(node, until)
         })
     }

@@ -61,6 +61,8 @@ pub struct Audit {
     /// Failures whose headers name another record than their request.
     misplaced: usize,
     drained: Option<Duration>,
+    /// Whether no transaction stayed open.
+    is_settled: bool,
     unexpected: Vec<String>,
 }
 
@@ -112,10 +114,11 @@ impl Group {
         self.fleet.stop();
         let [_, results, failures] = self.stage.topics();
         let stopped = Instant::now();
-        while !cluster.is_settled(&[results, failures]) && stopped.elapsed() < TRANSACTIONS_TIMEOUT
-        {
+        let is_settled = || cluster.is_settled(&[results, failures]);
+        while !is_settled() && stopped.elapsed() < TRANSACTIONS_TIMEOUT {
             std::thread::sleep(Duration::from_millis(200));
         }
+        let is_settled = is_settled();
         let [requests, results, failures] =
             self.stage.topics().map(|topic| cluster.read_committed(topic));
         let places = places(&requests);
@@ -135,6 +138,7 @@ impl Group {
             audited: audited(&self.stage.default_settings()),
             misplaced,
             drained,
+            is_settled,
             unexpected: self.fleet.unexpected,
         }
     }
@@ -208,6 +212,7 @@ impl Audit {
             (if has_grown { 0 } else { it.elsewhere }, "outcomes in other partitions"),
             (self.misplaced, "failures that name another record"),
             (usize::from(self.drained.is_none()), "drain that timed out"),
+            (usize::from(!self.is_settled), "transaction or more that stayed open"),
         ] {
             if count > 0 {
                 complaints.push(format!("{count} {what}"));
