@@ -82,7 +82,6 @@ fn prometheus_gets_the_alerts_unchanged_with_your_runbook() {
     let alerts = read("config/prometheus/alerts.yml");
     let alerts = alerts.replace("docs/runbook.md#", "https://runbooks.example.com/nik-stream#");
     let alerts: Value = serde_saphyr::from_str(&alerts).expect("YAML");
-    // As these are the file's, what it says in `docs/runbook.md#` of comments is left.
     assert_eq!(rendered.one("PrometheusRule")["spec"], alerts);
 }
 
@@ -117,7 +116,7 @@ fn keda_scales_on_the_lag_of_the_group_in_the_topic_of_requests() {
     );
     assert_eq!(trigger["authenticationRef"]["name"], "kafka");
     let replicas = &rendered.one("StatefulSet")["spec"]["replicas"];
-    assert!(replicas.is_null(), "two would set the number of pods: {replicas}");
+    assert!(replicas.is_null(), "only KEDA sets the number of pods: {replicas}");
 }
 
 #[test]

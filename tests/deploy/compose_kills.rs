@@ -15,7 +15,7 @@ use crate::cluster::{ChildProcess, NewRecord, Program};
 use crate::faults::kills::ANSWER_TIMEOUT;
 use crate::faults::setting;
 use crate::traffic::answers::Awaited;
-use crate::traffic::audit::{audited, differences};
+use crate::traffic::audit::{Differences, audited, differences};
 use crate::traffic::load::{ID, Load, id, key};
 use crate::traffic::stage::{WAIT_TIMEOUT, stop};
 
@@ -99,7 +99,7 @@ fn kill_together(rounds: u32, seed: u64) {
     let [results, failures] = [results, failures]
         .map(|it| it.into_iter().filter(|it| !id(&it.headers).is_empty()).collect());
     let found = differences(&requests, &(results, failures));
-    assert_eq!((found.lost, found.doubled, found.wrong), (0, 0, 0), "seed {seed}: {found:?}");
+    assert_eq!(found, Differences::default(), "seed {seed}");
     assert_eq!(audited(&settings), Ok([0; 3]), "seed {seed}");
 }
 

@@ -53,7 +53,7 @@ fn outcomes(stage: &Stage, replies: &[&str]) -> usize {
     topics.iter().map(|topic| shared().read_committed(topic).len()).sum()
 }
 
-/// Requests, some without a key, some that nothing but their value tells apart.
+/// Requests, some without a key and an id, some of them with the same timestamp and value, too.
 fn mixture(count: usize) -> Vec<NewRecord> {
     let mut requests: Vec<_> = Requests::new(0, 3).take(count).collect();
     for (number, request) in requests.iter_mut().enumerate() {

@@ -109,7 +109,7 @@ fn each_way_to_connect_works_and_each_wrong_credential_gives_the_message_of_the_
     let rows = table("| way | credentials | line |");
     let found: Vec<String> = thread::scope(|scope| {
         // Three at a time, since each is a process.
-        let halves: Vec<_> = rows
+        let thirds: Vec<_> = rows
             .chunks(rows.len().div_ceil(3))
             .map(|rows| {
                 let base = &base;
@@ -120,7 +120,7 @@ fn each_way_to_connect_works_and_each_wrong_credential_gives_the_message_of_the_
                 })
             })
             .collect();
-        let found = halves.into_iter().map(|it| it.join().expect("a message for each row"));
+        let found = thirds.into_iter().map(|it| it.join().expect("a message for each row"));
         found.collect::<Vec<_>>().concat()
     });
     let line = |row: &Vec<String>, line: &String| format!("| {} | {} | {line} |\n", row[0], row[1]);

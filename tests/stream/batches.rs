@@ -2,7 +2,7 @@
 //! nothing.
 //!
 //! The requests are sent before the program starts, so that each batch is full. With ten requests
-//! an epoch, many epochs end inside of a batch, and each interruption finds records of one left.
+//! an epoch, many epochs end inside a batch, and an interruption comes before the batch is finished.
 
 use super::breaker::{dead_letters, is_open};
 use crate::cluster::{NewRecord, ProgramSettings, shared};

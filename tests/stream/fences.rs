@@ -13,11 +13,13 @@ use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, ready, share, stop, w
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
 
-/// The number of faults that a program has counted; being fenced is one.
-fn faults(program: &Program) -> f64 {
+/// How often a program was fenced, as a producer or as a member.
+fn fenced(program: &Program) -> f64 {
     let metrics = program.metrics();
-    let faults = metrics.iter().filter(|(name, _)| name.starts_with("nik_stream_faults_total"));
-    faults.map(|(_, value)| value).sum()
+    ["producer_fenced", "member_fenced", "not_a_member"]
+        .map(|cause| metrics[&format!("nik_stream_faults_total{{cause=\"{cause}\"}}")])
+        .iter()
+        .sum()
 }
 
 /// Freezes the zombie until the other has all partitions, and for `absence` longer; returns whether
@@ -26,17 +28,17 @@ fn freeze(zombie: &Program, other: &Program, absence: Duration) -> bool {
     let both_have_partitions = || share([zombie, other], PARTITIONS);
     let rebalances = || zombie.metrics()["nik_stream_rebalances_total"];
     wait_until("both have partitions", both_have_partitions);
-    let (faults_before, rebalances_before) = (faults(zombie), rebalances());
+    let (fenced_before, rebalances_before) = (fenced(zombie), rebalances());
     zombie.signal("STOP");
     wait_until("the other has all partitions", || assigned(other) == PARTITIONS);
     std::thread::sleep(absence);
     zombie.signal("CONT");
     // It needs a moment to notice that it lost its partitions.
     wait_until("the zombie notices", || {
-        faults(zombie) > faults_before || rebalances() > rebalances_before
+        fenced(zombie) > fenced_before || rebalances() > rebalances_before
     });
     wait_until("both have partitions again", both_have_partitions);
-    faults(zombie) > faults_before
+    fenced(zombie) > fenced_before
 }
 
 #[test]
