@@ -84,16 +84,6 @@ impl KafkaCluster {
         Self::set_up(brokers, JVM, properties, scram)
     }
 
-    /// One broker that advertises another address than its own. `started` gets its port before
-    /// the broker is waited for.
-    pub fn start_behind(properties: &str, started: impl FnOnce(u16)) -> KafkaCluster {
-        let mut cluster = Self::prepare(1, JVM, properties, &[]);
-        cluster.launch(1);
-        started(cluster.brokers[0].port);
-        cluster.wait_ready();
-        cluster
-    }
-
     /// Like [`Self::start_with`], with other JVM options.
     pub fn set_up(brokers: usize, jvm: &str, properties: &str, scram: &[String]) -> KafkaCluster {
         let mut cluster = Self::prepare(brokers, jvm, properties, scram);
@@ -186,13 +176,13 @@ impl KafkaCluster {
         self.broker(node).process = None;
     }
 
-    /// Stops broker `node` by SIGTERM, or kills it after 20 s: without enough other brokers it
-    /// cannot hand over its partitions.
-    pub fn stop(&mut self, node: usize) {
-        if let Some(mut process) = self.broker(node).process.take() {
-            process.signal("TERM");
-            process.wait(Duration::from_secs(20));
-        }
+    /// Stops broker `node` by SIGTERM. Kills it after 20 s, since without enough other brokers it
+    /// cannot hand over its partitions; returns whether it stopped before.
+    #[must_use]
+    pub fn stop(&mut self, node: usize) -> bool {
+        let mut process = self.broker(node).process.take().expect("runs");
+        process.signal("TERM");
+        process.wait(Duration::from_secs(20)).is_some()
     }
 
     /// Starts broker `node` with its data, and waits until it has joined and every replica is in

@@ -1,14 +1,16 @@
-//! A TCP proxy in front of one broker that delivers requests late, after the client has repeated
-//! them, and hides brokers.
+//! TCP proxies in front of one broker, one for each test, that deliver requests late, after the
+//! client has repeated them, and hide brokers.
 //!
-//! It reads the framing of requests only. A held request is not forwarded: the proxy closes the
-//! client's side, as a broken connection would, and keeps its own connection to the broker, on
+//! A proxy reads the framing of requests only. A held request is not forwarded: the proxy closes
+//! the client's side, as a broken connection would, and keeps its own connection to the broker, on
 //! which it delivers the request later. Of answers it changes metadata only.
 
+use std::fmt::Write as _;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::{KafkaCluster, ports};
@@ -26,8 +28,8 @@ pub const TXN_OFFSET_COMMIT: i16 = 28;
 
 /// How long the broker may take to answer a request that is delivered late.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
-/// The client id of the program.
-const PROGRAM: &str = "nik-stream";
+/// At least as many as there are tests that take one.
+const PROXIES: u16 = 16;
 
 /// What happens to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +45,7 @@ pub enum Verdict {
     Swallow,
 }
 
-/// A request of the program.
+/// A request of a client.
 pub struct Request<'a> {
     pub api_key: i16,
     /// Its answer has the same.
@@ -74,44 +76,89 @@ struct State {
     held: Mutex<Vec<Held>>,
     /// Metadata list no brokers if their request contains this, the name of a topic or nothing.
     hides_brokers: Mutex<Option<Vec<u8>>>,
+    /// How many metadata listed no brokers.
+    without_brokers: AtomicUsize,
     /// The error codes of the `EndTxn` requests that were delivered.
     delivered: Mutex<Vec<Option<i16>>>,
 }
 
-/// The proxy; its threads end with the test process.
-pub struct Proxy(Arc<State>);
+/// A proxy; its threads end with the test process.
+pub struct Proxy {
+    state: Arc<State>,
+    port: u16,
+}
+
+/// A cluster of one broker that has a further listener behind each proxy.
+struct Proxied {
+    cluster: KafkaCluster,
+    free: Mutex<Vec<Proxy>>,
+}
+
+impl Proxied {
+    fn start() -> Proxied {
+        let first = ports::free(2 * PROXIES);
+        let (mut listeners, mut advertised, mut protocols) =
+            (String::new(), String::new(), String::new());
+        let mut free = Vec::new();
+        for index in 0..PROXIES {
+            let (broker, port) = (first + 2 * index, first + 2 * index + 1);
+            let _ = write!(listeners, ",BEHIND{index}://127.0.0.1:{broker}");
+            let _ = write!(advertised, ",BEHIND{index}://127.0.0.1:{port}");
+            let _ = write!(protocols, ",BEHIND{index}:PLAINTEXT");
+            free.push(Proxy::start(port, broker));
+        }
+        let properties = format!(
+            "num.network.threads=1\n\
+             listeners=PLAINTEXT://127.0.0.1:@PORT@,CONTROLLER://127.0.0.1:@CONTROLLER_PORT@{listeners}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:@PORT@{advertised}\n\
+             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n"
+        );
+        let cluster = KafkaCluster::start_with(1, &properties, &[]);
+        Proxied { cluster, free: Mutex::new(free) }
+    }
+}
 
 impl Proxy {
-    /// A cluster of one broker whose clients connect through the proxy.
-    pub fn with_cluster() -> (Proxy, KafkaCluster) {
-        let port = ports::free(1);
-        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
-        let properties = format!("advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n");
-        let state = Arc::<State>::default();
-        let proxy = Proxy(Arc::clone(&state));
-        let cluster = KafkaCluster::start_behind(&properties, |broker| {
-            std::thread::spawn(move || accept(&listener, broker, &state));
-        });
-        (proxy, cluster)
+    /// A proxy that no other test has, and the cluster behind it.
+    pub fn with_cluster() -> (Proxy, &'static KafkaCluster) {
+        static PROXIED: OnceLock<Proxied> = OnceLock::new();
+        let Proxied { cluster, free } = PROXIED.get_or_init(Proxied::start);
+        let proxy = free.lock().expect("no panic").pop();
+        (proxy.expect("raise PROXIES"), cluster)
     }
 
-    /// Decides from now on what happens to the requests of the program.
+    fn start(port: u16, broker: u16) -> Proxy {
+        let listener = TcpListener::bind(("127.0.0.1", port)).expect("a free port");
+        let state = Arc::<State>::default();
+        std::thread::spawn({
+            let state = Arc::clone(&state);
+            move || accept(&listener, broker, &state)
+        });
+        Proxy { state, port }
+    }
+
+    /// The address for its clients.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Decides from now on what happens to the requests of its clients.
     pub fn judge(&self, judge: impl FnMut(&Request<'_>) -> Verdict + Send + 'static) {
-        *self.0.judge.lock().expect("no panic") = Some(Box::new(judge));
+        *self.state.judge.lock().expect("no panic") = Some(Box::new(judge));
     }
 
     /// Metadata of this topic, or all if it is empty, list no brokers from now on, as may those of a
     /// broker that has just restarted.
     pub fn hide_brokers(&self, topic: &str) {
-        *self.0.hides_brokers.lock().expect("no panic") = Some(topic.into());
+        *self.state.hides_brokers.lock().expect("no panic") = Some(topic.into());
     }
 
     /// Forwards everything from now on, and forgets what is held.
     pub fn reset(&self) {
-        *self.0.hides_brokers.lock().expect("no panic") = None;
-        *self.0.judge.lock().expect("no panic") = None;
-        self.0.held.lock().expect("no panic").clear();
-        self.0.delivered.lock().expect("no panic").clear();
+        *self.state.hides_brokers.lock().expect("no panic") = None;
+        *self.state.judge.lock().expect("no panic") = None;
+        self.state.held.lock().expect("no panic").clear();
+        self.state.delivered.lock().expect("no panic").clear();
     }
 
     /// Holds the first request that `matches`, and delivers it right before the next one of
@@ -140,18 +187,23 @@ impl Proxy {
 
     /// The number of requests that are held.
     pub fn held(&self) -> usize {
-        self.0.held.lock().expect("no panic").len()
+        self.state.held.lock().expect("no panic").len()
     }
 
     /// What the broker answered to requests that were delivered late: the error codes of `EndTxn`,
     /// `None` for others.
     pub fn delivered(&self) -> Vec<Option<i16>> {
-        self.0.delivered.lock().expect("no panic").clone()
+        self.state.delivered.lock().expect("no panic").clone()
     }
 
     /// Delivers what is held, and waits for the answers.
     pub fn deliver(&self) {
-        self.0.deliver();
+        self.state.deliver();
+    }
+
+    /// The number of metadata that have listed no brokers.
+    pub fn without_brokers(&self) -> usize {
+        self.state.without_brokers.load(Ordering::Relaxed)
     }
 }
 
@@ -200,8 +252,13 @@ fn accept(listener: &TcpListener, broker: u16, state: &Arc<State>) {
         let state = Arc::clone(state);
         let (unread, answers) = mpsc::channel();
         let (asked, metadata) = mpsc::channel();
-        std::thread::spawn(move || forward_requests(client, broker, answers, &asked, &state));
-        std::thread::spawn(move || forward_answers(from_broker, to_client, &metadata, &unread));
+        std::thread::spawn({
+            let state = Arc::clone(&state);
+            move || forward_requests(client, broker, answers, &asked, &state)
+        });
+        std::thread::spawn(move || {
+            forward_answers(from_broker, to_client, &metadata, &unread, &state);
+        });
     }
 }
 
@@ -244,12 +301,14 @@ fn forward_answers(
     mut client: TcpStream,
     metadata: &Receiver<Vec<u8>>,
     unread: &Sender<Vec<u8>>,
+    state: &State,
 ) {
     let mut without = Vec::new();
     while let Ok(mut frame) = read_frame(&mut broker) {
         without.extend(metadata.try_iter());
         if without.iter().any(|id: &Vec<u8>| frame[4..8] == id[..]) {
             hide_brokers(&mut frame);
+            state.without_brokers.fetch_add(1, Ordering::Relaxed);
         }
         if client.write_all(&frame).is_err() {
             let _ = unread.send(frame); // read only if a request is held
@@ -285,14 +344,15 @@ fn hide_brokers(frame: &mut Vec<u8>) {
     frame[..4].copy_from_slice(&size.to_be_bytes());
 }
 
-/// The request in a frame if the program sent it. The length precedes the key, the version, the
+/// The request in a frame if it names its client. The length precedes the key, the version, the
 /// correlation id and the client id.
 fn request(frame: &[u8]) -> Option<Request<'_>> {
     let length = usize::try_from(int16(frame, 12)).ok()?;
-    let (client_id, body) = frame[14..].split_at(length);
-    let api_key = int16(frame, 4);
-    let correlation_id = &frame[8..12];
-    (client_id == PROGRAM.as_bytes()).then_some(Request { api_key, correlation_id, body })
+    Some(Request {
+        api_key: int16(frame, 4),
+        correlation_id: &frame[8..12],
+        body: &frame[14 + length..],
+    })
 }
 
 fn int16(frame: &[u8], at: usize) -> i16 {

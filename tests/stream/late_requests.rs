@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::process::Output;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use rand::{Rng, SeedableRng};
@@ -29,15 +29,6 @@ const REFUSED: [i16; 2] = [47, 90];
 const KILL_INTERVAL: Duration = Duration::from_secs(10);
 /// How long the last outcomes may take; after that they count as lost.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// The cluster behind the proxy, which one test uses at a time.
-pub fn behind_proxy() -> MutexGuard<'static, (Proxy, KafkaCluster)> {
-    static CLUSTER: OnceLock<Mutex<(Proxy, KafkaCluster)>> = OnceLock::new();
-    let cluster = CLUSTER.get_or_init(|| Mutex::new(Proxy::with_cluster()));
-    let guard = cluster.lock().unwrap_or_else(PoisonError::into_inner);
-    guard.0.reset();
-    guard
-}
 
 /// The settings of one worker: a dynamic member, and a static one.
 fn memberships(stage: &Stage) -> [ProgramSettings; 2] {
@@ -82,10 +73,9 @@ impl<'a> OneByOne<'a> {
 
 #[test]
 fn a_late_commit_does_not_end_the_next_transaction() {
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
+    let (proxy, cluster) = Proxy::with_cluster();
     for membership in 0..2 {
-        let stage = Stage::new(cluster, "late-commit", 1);
+        let stage = Stage::behind(&proxy, cluster, "late-commit", 1);
         let reader = Reader::start(cluster, &stage);
         let program = ready(&memberships(&stage)[membership]);
         let mut requests = OneByOne::new(cluster, &stage, &reader);
@@ -101,7 +91,7 @@ fn a_late_commit_does_not_end_the_next_transaction() {
         let found = differences(&requests.sent, &stage.outcomes(cluster));
         assert_eq!(found, Differences::default());
         assert!(replaced > 0.5, "{replaced}");
-        assert_refused(proxy);
+        assert_refused(&proxy);
     }
 }
 
@@ -113,10 +103,9 @@ fn assert_refused(proxy: &Proxy) {
 
 #[test]
 fn a_late_abort_of_a_settling_transaction_does_not_end_the_next_one() {
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
+    let (proxy, cluster) = Proxy::with_cluster();
     for membership in 0..2 {
-        let stage = Stage::new(cluster, "late-abort", PARTITIONS);
+        let stage = Stage::behind(&proxy, cluster, "late-abort", PARTITIONS);
         // Epochs so long that a freeze falls into an open one.
         let settings = memberships(&stage)[membership]
             .clone()
@@ -152,7 +141,7 @@ fn a_late_abort_of_a_settling_transaction_does_not_end_the_next_one() {
         wait_until("the late abort is answered", || !proxy.delivered().is_empty());
         let found = audit(cluster, &stage, load, &reader, program);
         assert_eq!(found, Differences::default());
-        assert_refused(proxy);
+        assert_refused(&proxy);
     }
 }
 
@@ -175,10 +164,9 @@ fn audit(
 
 #[test]
 fn late_positions_do_not_set_the_group_back() {
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
+    let (proxy, cluster) = Proxy::with_cluster();
     for membership in 0..2 {
-        let stage = Stage::new(cluster, "late-positions", 1);
+        let stage = Stage::behind(&proxy, cluster, "late-positions", 1);
         let settings = &memberships(&stage)[membership];
         let reader = Reader::start(cluster, &stage);
         let program = ready(settings);
@@ -202,9 +190,8 @@ fn late_positions_do_not_set_the_group_back() {
 
 #[test]
 fn a_transaction_that_has_not_reached_its_coordinator_does_not_follow_it_to_another_connection() {
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
-    let stage = Stage::new(cluster, "held-back", 1);
+    let (proxy, cluster) = Proxy::with_cluster();
+    let stage = Stage::behind(&proxy, cluster, "held-back", 1);
     let reader = Reader::start(cluster, &stage);
     let program = ready(&memberships(&stage)[0]);
     let mut requests = OneByOne::new(cluster, &stage, &reader);
@@ -236,9 +223,8 @@ fn a_transaction_that_has_not_reached_its_coordinator_does_not_follow_it_to_anot
 
 #[test]
 fn a_stop_is_noticed_while_the_producer_is_replaced() {
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
-    let stage = Stage::new(cluster, "late-stop", 1);
+    let (proxy, cluster) = Proxy::with_cluster();
+    let stage = Stage::behind(&proxy, cluster, "late-stop", 1);
     let [settings, _] = memberships(&stage);
     let reader = Reader::start(cluster, &stage);
     let mut program = ready(&settings);
@@ -272,9 +258,8 @@ fn a_stop_is_noticed_while_the_producer_is_replaced() {
 #[test]
 fn a_replay_whose_commit_was_not_answered_stops_and_continues_when_it_is_run_again() {
     const COUNT: usize = 12;
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
-    let stage = Stage::new(cluster, "late-replay", 1);
+    let (proxy, cluster) = Proxy::with_cluster();
+    let stage = Stage::behind(&proxy, cluster, "late-replay", 1);
     let broken = |number: usize| NewRecord {
         partition: Some(0),
         key: Some(number.to_string().into_bytes()),
@@ -297,7 +282,7 @@ fn a_replay_whose_commit_was_not_answered_stops_and_continues_when_it_is_run_aga
         *copies.entry(request.key).or_default() += 1;
     }
     assert_eq!(copies, (0..COUNT).map(|number| (broken(number).key, 2)).collect());
-    assert_refused(proxy);
+    assert_refused(&proxy);
 }
 
 #[test]
@@ -322,11 +307,10 @@ fn late_requests_at_random_for_long() {
 /// later, and kills the program every [`KILL_INTERVAL`]; as long for a dynamic member as for a
 /// static one.
 fn at_random(time: Duration, seed: u64) {
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
+    let (proxy, cluster) = Proxy::with_cluster();
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     for membership in 0..2 {
-        let stage = Stage::new(cluster, "late-random", PARTITIONS);
+        let stage = Stage::behind(&proxy, cluster, "late-random", PARTITIONS);
         let timeout_ms = TRANSACTION_TIMEOUT.as_millis().to_string();
         let settings = &memberships(&stage)[membership]
             .clone()

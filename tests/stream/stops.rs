@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use super::late_requests::behind_proxy;
-use crate::cluster::proxy::{JOIN_GROUP, LEAVE_GROUP, Verdict};
+use crate::cluster::proxy::{JOIN_GROUP, LEAVE_GROUP, Proxy, Verdict};
 use crate::cluster::{KafkaCluster, ProgramSettings, shared};
 use crate::traffic::audit::assert_exact;
 use crate::traffic::load::Load;
@@ -41,9 +40,8 @@ fn a_stop_under_load_exits_with_0_and_leaves_the_group_at_once() {
 
 #[test]
 fn a_member_without_partitions_that_stops_while_it_joins_again_leaves_the_group() {
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
-    let stage = Stage::new(cluster, "stopped-joining", 1);
+    let (proxy, cluster) = Proxy::with_cluster();
+    let stage = Stage::behind(&proxy, cluster, "stopped-joining", 1);
     // The session is so long that only a member that leaves is replaced in time.
     let settings =
         stage.settings().set("kafka.session_timeout_ms", "600000").set("kafka.workers", "1");
@@ -63,9 +61,9 @@ fn a_member_without_partitions_that_stops_while_it_joins_again_leaves_the_group(
     owner.signal("STOP");
     let third = settings.run();
     // The third member asks for its id, then it joins; the standby joins again.
-    wait_until("the standby joins again", || joins() == 3);
+    wait_until("the standby joins again", || joins() >= 3);
     standby.signal("INT");
-    wait_until("the standby leaves", || leaves() == 1);
+    wait_until("the standby leaves", || leaves() >= 1);
     owner.signal("CONT");
     assert_eq!(standby.wait(Duration::from_secs(15)), Some(0), "{}", standby.stderr());
     stop(owner);
