@@ -137,6 +137,10 @@ impl Producer {
 
 impl KafkaCluster {
     pub fn producer(&self) -> Producer {
+        self.producer_with(&[])
+    }
+
+    fn producer_with(&self, settings: &[(&str, &str)]) -> Producer {
         let mut config = self.client();
         config
             .set("enable.idempotence", "true")
@@ -145,6 +149,9 @@ impl KafkaCluster {
             .set("partitioner", "murmur2_random")
             .set("message.max.bytes", "5000000")
             .set("topic.metadata.refresh.interval.ms", "2000"); // picks up added partitions
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
         let client = config.create_with_context(Failures::default()).expect("a producer");
         Producer { client, bootstrap: self.bootstrap() }
     }
@@ -168,6 +175,21 @@ impl KafkaCluster {
     /// Sends the records and waits until they are delivered.
     pub fn produce(&self, topic: &str, records: &[NewRecord]) {
         let producer = self.producer();
+        for record in records {
+            producer.send(topic, record);
+        }
+        producer.flush();
+    }
+
+    /// The same, as one batch for each partition.
+    pub fn produce_batch(&self, topic: &str, records: &[NewRecord], compression: &str) {
+        const MOST: &str = "200000000";
+        let producer = self.producer_with(&[
+            ("compression.type", compression),
+            ("linger.ms", "60000"), // flush sends the batch
+            ("batch.size", MOST),
+            ("message.max.bytes", MOST),
+        ]);
         for record in records {
             producer.send(topic, record);
         }
