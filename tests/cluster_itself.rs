@@ -87,7 +87,7 @@ fn a_broker_keeps_its_records_through_kill_stop_and_pause_and_leaves_nothing_beh
     assert!(cluster.pids().is_empty());
     cluster.restart(1);
     cluster.produce("kept", &[text("after the kill")]);
-    cluster.stop(1);
+    assert!(cluster.stop(1));
     cluster.restart(1);
     cluster.pause(1);
     std::thread::scope(|scope| {

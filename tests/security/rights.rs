@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{Secured, USERS, secured, table};
 use crate::cluster::{Grant, NewRecord, ProgramSettings};
 use crate::operators::done;
-use crate::traffic::stage::{Stage, WAIT_TIMEOUT, held_by, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, ready, stop, wait_for_obstacle, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 /// A right without its user: operation, kind, name, whether the name is a prefix.
@@ -139,7 +139,7 @@ fn the_service_continues_when_a_missing_right_is_granted() {
         }],
     );
     let needs = format!("needs Write on topic {}", stage.results);
-    held_by(&program, Obstacle::Denied, &needs);
+    wait_for_obstacle(&program, Obstacle::Denied, &needs);
     let (operation, kind, name, prefixed) = rights[results.expect("listed")].clone();
     secured.cluster.grant(&[Grant {
         user: format!("user-{late}"),

@@ -1,10 +1,8 @@
 //! Brokers that create topics by themselves: the program never makes them do so.
 
-use std::time::{Duration, Instant};
-
 use crate::cluster::KafkaCluster;
 use crate::traffic::load::Load;
-use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, held_by, stop, wait_until};
+use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, stop, wait_for_obstacle, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 const PARTITIONS: usize = 4;
@@ -19,14 +17,11 @@ fn a_results_topic_that_is_deleted_under_traffic_stays_deleted_and_is_named() {
     let mut program = stage.run();
     wait_until("it answers", || !cluster.read_committed(&stage.results).is_empty());
     cluster.delete_topic(&stage.results);
-    // The clients refresh their metadata every second.
-    let end = Instant::now() + Duration::from_secs(5);
-    while Instant::now() < end {
-        assert!(!cluster.topic_exists(&stage.results), "it was created again");
-        std::thread::sleep(Duration::from_millis(100));
-    }
     let named = format!("topic {} does not exist", stage.results);
-    held_by(&program, Obstacle::TopicMissing, &named);
+    wait_for_obstacle(&program, Obstacle::TopicMissing, &named);
+    // Five seconds; the clients refresh their metadata every second.
+    load.wait_for(5 * RATE as usize);
+    assert!(!cluster.topic_exists(&stage.results), "it was created again");
     cluster.create_topic(&stage.results, PARTITIONS, &TOPIC);
     program.wait_ready(WAIT_TIMEOUT);
     wait_until("it answers again", || !cluster.read_committed(&stage.results).is_empty());

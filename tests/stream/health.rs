@@ -5,7 +5,7 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::cluster::{KafkaCluster, Program, ProgramSettings, shared};
-use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, held_by, stop, wait_until};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, stop, wait_for_obstacle, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 /// Waits until it is not ready for the wanted reasons; asserts that it is alive.
@@ -43,7 +43,7 @@ fn brokers_that_are_down_are_reported_until_they_are_back() {
     let mut program = stage.run();
     assert_eq!(program.get("/readyz").expect("an answer").1, "ready\n");
     cluster.kill(1);
-    held_by(&program, Obstacle::NoBroker, "no broker answers");
+    wait_for_obstacle(&program, Obstacle::NoBroker, "no broker answers");
     wait_for_reasons(&program, "no broker answers", |reasons| {
         reasons.contains("no broker answers")
     });
@@ -65,7 +65,7 @@ fn until_a_broker_has_answered_readiness_says_so() {
     assert!(program.metrics()[metric] > 0.5);
     let (status, why) = program.get("/readyz").expect("an answer");
     assert!(status == 503 && why.contains("the brokers have not answered yet"), "{why}");
-    held_by(&program, Obstacle::NoBroker, "no broker answers");
+    wait_for_obstacle(&program, Obstacle::NoBroker, "no broker answers");
     stop(program);
 }
 
@@ -80,7 +80,7 @@ fn an_error_that_the_brokers_report_of_a_topic_is_named() {
     program.wait_ready(WAIT_TIMEOUT);
     let set = |error| cluster.topic_error(&stage.results, error).expect("set");
     set(RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_EXCEPTION);
-    held_by(&program, Obstacle::TopicFaulty, &format!("topic {}: ", stage.results));
+    wait_for_obstacle(&program, Obstacle::TopicFaulty, &format!("topic {}: ", stage.results));
     set(RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR);
     program.wait_ready(WAIT_TIMEOUT);
     stop(program);

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::cluster::KafkaCluster;
-use crate::traffic::stage::{Stage, held_by, stop};
+use crate::traffic::stage::{Stage, stop, wait_for_obstacle};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 #[test]
@@ -18,6 +18,6 @@ fn an_internal_topic_that_one_broker_cannot_create_is_named_by_readiness_and_by_
     assert!(found.contains(&format!("error: the brokers' setting {SETTING} = 3")), "{found}");
 
     let program = stage.settings().run();
-    held_by(&program, Obstacle::InternalTopicMissing, SETTING);
+    wait_for_obstacle(&program, Obstacle::InternalTopicMissing, SETTING);
     stop(program);
 }

@@ -8,7 +8,9 @@ use crate::operators::done;
 use crate::traffic::audit::{Differences, assert_exact, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, held_by, ready, stop, wait_until};
+use crate::traffic::stage::{
+    Stage, TOPIC, WAIT_TIMEOUT, ready, stop, wait_for_obstacle, wait_until,
+};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 const PARTITIONS: usize = 3;
@@ -146,7 +148,7 @@ fn a_position_ahead_of_the_ledger_waits_for_the_operator() {
             && reasons.contains("partition 0 is not read")
             && reasons.contains("positions accept 0")
     });
-    held_by(&program, Obstacle::AheadOfLedger, "partition 0 is not read");
+    wait_for_obstacle(&program, Obstacle::AheadOfLedger, "partition 0 is not read");
     assert!((counted(&program, "ahead") - 1.0).abs() < 0.5);
     let shown = done(&it.settings(), &["positions", "show"]);
     let rows: Vec<Vec<_>> = shown.lines().map(|row| row.split_whitespace().collect()).collect();
@@ -186,7 +188,7 @@ fn a_position_that_may_belong_to_a_deleted_topic_waits_for_the_operator() {
         results.len() + failures.len() == 360
     });
     let sentence = "the ledger's position 100 belongs to another topic of this name";
-    held_by(&program, Obstacle::LedgerOtherTopic, sentence);
+    wait_for_obstacle(&program, Obstacle::LedgerOtherTopic, sentence);
     assert!((counted(&program, "other_topic") - 3.0).abs() < 0.5);
     done(&it.settings(), &["positions", "set", "0:0"]);
     wait_until("it is ready", || program.ready());
@@ -297,7 +299,7 @@ fn added_partitions_are_answered_before_the_ledger_has_them() {
     it.requests.append(&mut more);
     it.wait();
     let sentence = format!("topic {} has 3 partitions", it.ledger);
-    held_by(&program, Obstacle::LedgerTooSmall, &sentence);
+    wait_for_obstacle(&program, Obstacle::LedgerTooSmall, &sentence);
     shared().grow_topic(&it.ledger, PARTITIONS + 1);
     program.wait_ready(WAIT_TIMEOUT);
     let mut more: Vec<_> = Requests::new(70, PARTITIONS + 1).take(40).collect();
@@ -320,11 +322,12 @@ fn kills_under_load_leave_outcomes_and_both_ledgers_in_agreement() {
     for crash in 0..4 {
         let program = settings.run();
         reader.wait_for(reader.count() + 150 + 31 * crash);
+        assert_none_counted(&program);
         program.kill9();
     }
     let program = ready(&settings);
-    assert_none_counted(&program);
     assert_exact(shared(), &it.stage, load, &reader);
+    assert_none_counted(&program);
     stop(program);
     it.assert_positions_agree();
 }

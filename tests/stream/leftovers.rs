@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cluster::{NewRecord, shared, unique};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
-use crate::traffic::stage::{Stage, WAIT_TIMEOUT, held_by, stop};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop, wait_for_obstacle};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 const REQUESTS: usize = 20;
@@ -72,7 +72,7 @@ fn outcomes_hidden_by_a_writer_before_the_latest_one_are_published() {
         .settings()
         .set("topics.positions", &ledger)
         .set("kafka.workers", "1")
-        // The program looks at the partition three times, after pauses of this and 12 seconds.
+        // Only the third look at the partition ends it; the looks are this and 12 seconds apart.
         .set("kafka.producer.transaction_timeout_ms", "4000");
     let mut program = settings.run();
     let requests: Vec<_> = Requests::new(0, 1).take(REQUESTS).collect();
@@ -94,7 +94,7 @@ fn an_open_transaction_that_nothing_explains_stops_its_partition_until_it_is_end
     let unknown = shared().transactional_producer_for(&unique("unknown"), FOR_EVER);
     unknown.leave_open(&[(&*stage.results, outcome())], &stage.group, &stage.requests, 1);
     let program = stage.settings().set("kafka.workers", "1").run();
-    held_by(&program, Obstacle::Hidden, "partition 0 is not read: a transaction is open");
+    wait_for_obstacle(&program, Obstacle::Hidden, "partition 0 is not read: a transaction is open");
     unknown.abort();
     let outcomes = stage.wait_for_outcomes(shared(), REQUESTS);
     assert_eq!(differences(&requests, &outcomes), Differences::default());

@@ -9,7 +9,7 @@ use crate::traffic::audit::{Differences, assert_exact, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
 use crate::traffic::stage::{
-    Stage, TOPIC, WAIT_TIMEOUT, assigned, held_by, ready, share, stop, wait_until,
+    Stage, TOPIC, WAIT_TIMEOUT, assigned, ready, share, stop, wait_for_obstacle, wait_until,
 };
 use nik_stream::telemetry::obstacle::Obstacle;
 
@@ -112,7 +112,7 @@ fn missing_topics_are_named_and_used_once_they_are_created() {
         let (status, body) = program.get("/readyz").expect("an answer");
         status == 503 && body.contains(&stage.results) && !body.contains(&stage.requests)
     });
-    std::thread::sleep(Duration::from_secs(4));
+    std::thread::sleep(Duration::from_secs(4)); // twice the interval
     assert!(!program.stderr().contains("MAXPOLL"), "{}", program.stderr());
     shared().create_topic(&stage.failures, PARTITIONS, &TOPIC);
     shared().create_topic(&stage.results, PARTITIONS, &TOPIC);
@@ -227,7 +227,7 @@ fn partitions_that_are_added_while_the_leader_of_static_members_is_away_are_read
     shared().produce(&stage.requests, &sent);
     let (group, topic) = (&stage.group, &stage.requests);
     let sentence = format!("no member of group {group} has the partitions 2, 3 of topic {topic}");
-    held_by(&program, Obstacle::Unassigned, &sentence);
+    wait_for_obstacle(&program, Obstacle::Unassigned, &sentence);
     let outcomes = stage.wait_for_outcomes(shared(), sent.len());
     assert_eq!(differences(&sent, &outcomes), Differences::default());
     wait_until("both are ready", || program.ready() && other.ready());

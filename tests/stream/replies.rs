@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::cluster::{NewRecord, Record, shared};
-use crate::traffic::stage::{Stage, TOPIC, WAIT_TIMEOUT, held_by, ready, stop, wait_until};
+use crate::traffic::stage::{
+    Stage, TOPIC, WAIT_TIMEOUT, ready, stop, wait_for_obstacle, wait_until,
+};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 /// A request with these headers.
@@ -133,7 +135,7 @@ fn a_reply_topic_that_is_missing_or_refuses_the_result_does_not_stop_the_stream(
     assert_eq!(shared().read_committed(&small).len(), 1);
     let (status, body) = program.get("/readyz").expect("it answers");
     let missing = format!("topic {absent} does not exist (topics.reply_allowed)");
-    held_by(&program, Obstacle::ReplyTopic, &missing);
+    wait_for_obstacle(&program, Obstacle::ReplyTopic, &missing);
     assert_eq!((status, body.contains(&missing)), (503, true), "{body}");
     let verified = settings.command(&["topics", "verify"]).output().expect("runs");
     let found = String::from_utf8(verified.stdout).expect("text");

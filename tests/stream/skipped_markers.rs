@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::{OVERSIZE, Requests};
-use crate::traffic::stage::{Stage, TOPIC, held_by, ready, stop, wait_until};
+use crate::traffic::stage::{Stage, TOPIC, ready, stop, wait_for_obstacle, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 /// The broker with partition 1 of the results.
@@ -69,7 +69,7 @@ fn freeze(cluster: &KafkaCluster, stage: &Stage, program: &Program) -> Vec<NewRe
     let place = (stage.results.clone(), 1);
     let end = || cluster.ends(&[&stage.results]).map_or(0, |ends| ends[&place]);
     let mut sent = Vec::new();
-    loop {
+    for _ in 0..10 {
         let more = requests(sent.len(), REQUESTS, 16);
         let before = end();
         cluster.produce(&stage.requests, &more);
@@ -82,6 +82,7 @@ fn freeze(cluster: &KafkaCluster, stage: &Stage, program: &Program) -> Vec<NewRe
         }
         program.signal("CONT"); // they were committed meanwhile
     }
+    panic!("no freeze fell into a transaction: {}", program.stderr());
 }
 
 #[test]
@@ -95,7 +96,7 @@ fn a_transaction_that_ended_while_a_partition_had_no_leader_is_ended_there_in_it
     let mut to_commit = freeze(&cluster, &committed, &commits);
     let to_abort = freeze(&cluster, &aborted, &aborts);
     // The broker hands its other partitions over. This one has no other replica.
-    cluster.stop(AWAY);
+    assert!(cluster.stop(AWAY));
     wait_until("the partition has no leader", || cluster.leader(&committed.results, 1) < 0);
     wait_until("the group loses a member", || cluster.members(&aborted.group) == 0);
     for program in [&commits, &aborts] {
@@ -104,7 +105,11 @@ fn a_transaction_that_ended_while_a_partition_had_no_leader_is_ended_there_in_it
     wait_until("it is committed", || metric(&commits, "nik_stream_commits_total") > before + 0.5);
     wait_until("it is aborted", || metric(&aborts, "nik_stream_aborts_total") > 0.5);
     for program in [&commits, &aborts] {
-        held_by(program, Obstacle::NoLeader, ".results has no leader for its partitions 1");
+        wait_for_obstacle(
+            program,
+            Obstacle::NoLeader,
+            ".results has no leader for its partitions 1",
+        );
     }
 
     cluster.restart(AWAY);
@@ -148,7 +153,7 @@ fn replies_that_a_dead_process_left_in_a_partition_without_a_leader_stay_aborted
     wait_until("replies arrive", || cluster.read_uncommitted(&replies).len() == sent.len());
     dead.kill9();
     assert!(cluster.read_committed(&replies).is_empty(), "the epoch was committed early");
-    cluster.stop(AWAY);
+    assert!(cluster.stop(AWAY));
     wait_until("the partition has no leader", || cluster.leader(&replies, 1) < 0);
 
     let program = ready(&settings);

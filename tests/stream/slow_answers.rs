@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::late_requests::behind_proxy;
-use crate::cluster::proxy::{END_TXN, PRODUCE, Verdict};
+use crate::cluster::proxy::{END_TXN, PRODUCE, Proxy, Verdict};
 use crate::cluster::{NewRecord, Program};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, assigned, held_by, ready, share, stop, wait_until};
+use crate::traffic::stage::{Stage, assigned, ready, share, stop, wait_for_obstacle, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 /// Longer than the timeouts of a transaction and of all calls.
@@ -17,9 +16,8 @@ const SLOW: Duration = Duration::from_secs(20);
 /// Two requests of this kind take 20 seconds each. The instance has a name, so that it could
 /// mistake its own successor for a rival.
 fn assert_slow_requests_only_delay(api_key: i16) {
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
-    let stage = Stage::new(cluster, "slow-answers", 1);
+    let (proxy, cluster) = Proxy::with_cluster();
+    let stage = Stage::behind(&proxy, cluster, "slow-answers", 1);
     let reader = Reader::start(cluster, &stage);
     let settings = stage.settings().set("kafka.instance_id", "slow").set("kafka.workers", "1");
     let mut program = ready(&settings);
@@ -33,7 +31,7 @@ fn assert_slow_requests_only_delay(api_key: i16) {
     });
     let sent: Vec<_> = Requests::new(0, 1).take(40).collect();
     cluster.produce(&stage.requests, &sent);
-    held_by(&program, Obstacle::SlowBrokers, "the brokers take too long");
+    wait_for_obstacle(&program, Obstacle::SlowBrokers, "the brokers take too long");
     reader.wait_for(sent.len());
     wait_until("it is ready", || program.ready());
     assert_eq!(program.wait(SLOW), None, "it keeps running"); // the last slow request arrives
@@ -60,9 +58,8 @@ fn restarts(program: &Program) -> f64 {
 
 #[test]
 fn clients_that_forgot_their_brokers_find_them_again() {
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
-    let stage = Stage::new(cluster, "forgotten", 1);
+    let (proxy, cluster) = Proxy::with_cluster();
+    let stage = Stage::behind(&proxy, cluster, "forgotten", 1);
     let settings = stage
         .settings()
         .set("kafka.workers", "1")
@@ -92,9 +89,8 @@ fn clients_that_forgot_their_brokers_find_them_again() {
 #[test]
 fn a_client_of_the_ledger_that_forgot_its_brokers_is_replaced() {
     const PARTITIONS: usize = 2;
-    let guard = behind_proxy();
-    let (proxy, cluster) = &*guard;
-    let stage = Stage::new(cluster, "forgotten-ledger", PARTITIONS);
+    let (proxy, cluster) = Proxy::with_cluster();
+    let stage = Stage::behind(&proxy, cluster, "forgotten-ledger", PARTITIONS);
     let ledger = format!("{}.positions", stage.group);
     cluster.create_topic(&ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
     let settings = stage

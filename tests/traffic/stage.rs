@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::reader::Reader;
+use crate::cluster::proxy::Proxy;
 use crate::cluster::{KafkaCluster, Program, ProgramSettings, Record, unique};
 use nik_stream::telemetry::obstacle::Obstacle;
 
@@ -83,6 +84,13 @@ impl Stage {
             cluster.create_topic(topic, partitions, &TOPIC);
         }
         stage
+    }
+
+    /// A stage whose instances connect through the proxy.
+    pub fn behind(proxy: &Proxy, cluster: &KafkaCluster, name: &str, partitions: usize) -> Stage {
+        let stage = Self::new(cluster, name, partitions);
+        let settings = stage.settings.clone().set("kafka.bootstrap_servers", &proxy.bootstrap());
+        Stage { settings, ..stage }
     }
 
     pub fn topics(&self) -> [&str; 3] {
@@ -180,9 +188,8 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     }
 }
 
-/// Waits until readiness, the metric and the log report the obstacle, the first and the last with
-/// this sentence.
-pub fn held_by(program: &Program, obstacle: Obstacle, sentence: &str) {
+/// Waits until readiness, the metric and the log report the obstacle; the metric has no sentence.
+pub fn wait_for_obstacle(program: &Program, obstacle: Obstacle, sentence: &str) {
     wait_until(sentence, || {
         program.get("/readyz").is_some_and(|(status, why)| status == 503 && why.contains(sentence))
     });
