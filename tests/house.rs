@@ -1,7 +1,7 @@
 //! The rules for sources: who may import whom, who may use what, how long a file may get, which phrases are refused.
 
 mod obstacles;
-mod source;
+pub mod source;
 mod words;
 
 use source::{Source, sources};

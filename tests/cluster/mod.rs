@@ -35,6 +35,7 @@ pub use child::ChildProcess;
 pub use program::{Program, ProgramSettings};
 pub use raw::{Header, add_brokers};
 pub use records::{Ends, NewRecord, Producer, Record};
+pub use tools::need;
 
 /// A small heap; with the first JIT compiler alone, a start takes half the CPU.
 pub const JVM: &str = "-Xmx512m -XX:TieredStopAtLevel=1 -XX:+UseSerialGC";

@@ -162,6 +162,12 @@ impl Program {
         self.get("/readyz").is_some_and(|(status, _)| status == 200)
     }
 
+    /// Whether it is not ready and gives this among its reasons.
+    pub fn is_held_up_by(&self, reason: &str) -> bool {
+        self.get("/readyz")
+            .is_some_and(|(status, reasons)| status == 503 && reasons.contains(reason))
+    }
+
     /// Waits until it is ready; panics with its log if it exits, or is not ready after `limit`.
     pub fn wait_ready(&mut self, limit: Duration) {
         let deadline = Instant::now() + limit;

@@ -1,8 +1,19 @@
-//! Kafka's own command line tools.
+//! Programs that tests run: Kafka's own command line tools, and those of other packages.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use super::KafkaCluster;
+
+/// Fails the test with a hint how to install `tool` if it is missing.
+pub fn need(tool: &str) {
+    let mut version = Command::new(tool);
+    let version = version.arg("--version").stdout(Stdio::null());
+    let found = version.stderr(Stdio::null()).status();
+    assert!(
+        found.is_ok_and(|status| status.success()),
+        "{tool} is missing: `script/bootstrap tests` installs it"
+    );
+}
 
 impl KafkaCluster {
     /// Runs a tool by the name of its class; returns its output.

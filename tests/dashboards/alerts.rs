@@ -5,7 +5,7 @@ use std::process::Command;
 use nik_stream::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
 
 use super::{REFERENCE, read};
-use crate::page::browser::need;
+use crate::cluster::need;
 
 fn alerts() -> Vec<String> {
     let rules = read("config/prometheus/alerts.yml");

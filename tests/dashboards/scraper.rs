@@ -6,8 +6,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::api::client;
+use crate::cluster::need;
 use crate::cluster::{ChildProcess, Program, ports};
-use crate::page::browser::need;
 use crate::traffic::stage::wait_until;
 
 /// A Prometheus server with the alerts of `config/prometheus/`.

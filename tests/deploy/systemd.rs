@@ -5,7 +5,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use super::{program, read, written};
-use crate::page::browser::need;
+use crate::cluster::need;
 
 const UNIT: &str = "deploy/systemd/nik-stream.service";
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+pub use crate::house::source::files;
+
 pub const README: &str = include_str!("../../README.md");
 pub const ARCHITECTURE: &str = include_str!("../../ARCHITECTURE.md");
 pub const CONTRIBUTING: &str = include_str!("../../CONTRIBUTING.md");
@@ -63,20 +65,4 @@ pub fn file(path: &str) -> PathBuf {
 
 pub fn read(path: &str) -> String {
     fs::read_to_string(file(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
-}
-
-/// Every file in a directory of this repository, by its path from the root.
-pub fn files(directory: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(file(directory)).expect(directory) {
-        let entry = entry.expect(directory);
-        let name = format!("{directory}/{}", entry.file_name().to_string_lossy());
-        if entry.path().is_dir() {
-            found.extend(files(&name));
-        } else {
-            found.push(name);
-        }
-    }
-    found.sort();
-    found
 }

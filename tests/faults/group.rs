@@ -87,18 +87,18 @@ impl Group {
             let settings = [&KEPT[..], &[("max.message.bytes", limit)]].concat();
             cluster.create_topic(topic, PARTITIONS, &settings);
         }
-        let mut settings = stage.default_settings();
         let mut requests = Mixture::new(seed);
-        if kind == Kind::Kills {
-            let ledger = format!("{}.positions", stage.group);
-            cluster.create_topic(&ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
+        let (stage, settings) = if kind == Kind::Kills {
+            requests = requests.dated_now();
+            let stage = stage.with_ledger(cluster);
             // A batch that the small results topic refuses is sent again one outcome at a time,
             // which takes a minute after an outage; here only single results are too large.
-            settings = settings
-                .set("topics.positions", &ledger)
-                .set("kafka.producer.batch_size", BATCH_BYTES);
-            requests = requests.dated_now();
-        }
+            let settings = stage.default_settings().set("kafka.producer.batch_size", BATCH_BYTES);
+            (stage, settings)
+        } else {
+            let settings = stage.default_settings();
+            (stage, settings)
+        };
         let fleet = Fleet::start(settings, membership, logs.join(name));
         let load = Load::of(cluster, &stage.requests, requests, rate);
         Group { stage, fleet, load, rate, membership }

@@ -47,7 +47,7 @@ fn created_topics_pass_verification_and_are_created_once() {
 #[test]
 fn the_ledger_is_created_and_verified_with_the_topics() {
     let stage = Stage::named(shared(), "ledgers");
-    let ledger = format!("{}.positions", stage.group);
+    let ledger = stage.ledger();
     let settings = stage.settings().set("topics.positions", &ledger);
     let absent = format!("error: topic {ledger} does not exist: `nik-stream topics create`");
     assert!(say(&settings, &["topics", "verify"]).out.contains(&absent));

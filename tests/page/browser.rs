@@ -3,14 +3,13 @@
 //! The tests need only a few calls of the `WebDriver` protocol. The crates for it (`fantoccini`,
 //! `thirtyfour`) would bring an async client along.
 
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::api::client;
-use crate::cluster::{ChildProcess, ports};
+use crate::cluster::{ChildProcess, need, ports};
 
 /// How long chromedriver may take to start.
 const START_TIMEOUT: Duration = Duration::from_mins(1);
@@ -21,17 +20,6 @@ pub struct Browser {
     session: String,
     _driver: ChildProcess,
     dir: TempDir,
-}
-
-/// Fails the test with a hint how to install `tool` if it is missing.
-pub fn need(tool: &str) {
-    let mut version = Command::new(tool);
-    let version = version.arg("--version").stdout(Stdio::null());
-    let found = version.stderr(Stdio::null()).status();
-    assert!(
-        found.is_ok_and(|status| status.success()),
-        "{tool} is missing: `script/bootstrap tests` installs it"
-    );
 }
 
 impl Browser {

@@ -107,10 +107,7 @@ fn the_service_works_with_the_rights_of_the_page_and_names_each_missing_one() {
             let stage = &stage;
             scope.spawn(move || {
                 let mut program = settings_of(secured, stage, *user).run();
-                wait_until(needs, || {
-                    let answer = program.get("/readyz");
-                    answer.is_some_and(|(status, body)| status == 503 && body.contains(needs))
-                });
+                wait_until(needs, || program.is_held_up_by(needs));
                 let words = program.stderr();
                 assert_eq!(words.matches(&format!("\"message\":\"{needs}")).count(), 1, "{words}");
                 // It keeps running and waits for the right.

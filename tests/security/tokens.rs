@@ -46,9 +46,7 @@ fn an_endpoint_that_is_away_is_waited_for_and_meanwhile_the_old_token_is_used() 
     let stage = Stage::new(&secured.cluster, "away", 1);
     let mut program = settings(secured, &provider, 12, stage.settings()).run();
     let line = "no token for the brokers: the token endpoint cannot be reached: ";
-    wait_until("the program says why it waits", || {
-        program.get("/readyz").is_some_and(|(status, body)| status == 503 && body.contains(line))
-    });
+    wait_until("the program says why it waits", || program.is_held_up_by(line));
     provider.set_away(false);
     program.wait_ready(WAIT_TIMEOUT);
 

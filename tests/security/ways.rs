@@ -174,9 +174,7 @@ fn the_service_logs_once_why_it_is_refused_and_continues_when_it_is_accepted() {
         .set("kafka.security.oauth_token_file", &path.display().to_string());
     let mut program = settings.run();
     let line = "no token for the brokers: the token of kafka.security.oauth_token_file has expired";
-    wait_until("the program says why", || {
-        program.get("/readyz").is_some_and(|(_, body)| body.contains(line))
-    });
+    wait_until("the program says why", || program.is_held_up_by(line));
     // From now on a thread renews a short-lived token, as token agents do. The program runs for longer than its first token lives,
     // and must fetch the next one in time: otherwise it would log the message again.
     let lifetime = Duration::from_secs(5);
@@ -210,9 +208,7 @@ fn a_wrong_password_is_reported_once_and_never_shown() {
     let program = settings.run();
     let line =
         "refuses the user of kafka.security: Authentication failed: Invalid username or password";
-    wait_until("the program says why", || {
-        program.get("/readyz").is_some_and(|(_, body)| body.contains(line))
-    });
+    wait_until("the program says why", || program.is_held_up_by(line));
     let words = program.stderr();
     assert_eq!(words.matches(line).count(), 1, "{words}");
     let shown = settings.command(&["config", "show"]).output().expect("runs");

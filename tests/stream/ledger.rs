@@ -9,7 +9,7 @@ use crate::traffic::audit::{Differences, assert_exact, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
 use crate::traffic::stage::{
-    Stage, TOPIC, WAIT_TIMEOUT, ready, stop, wait_for_obstacle, wait_until,
+    LEDGER, Stage, TOPIC, WAIT_TIMEOUT, ready, stop, wait_for_obstacle, wait_until,
 };
 use nik_stream::telemetry::obstacle::Obstacle;
 
@@ -24,10 +24,8 @@ struct Ledgered {
 
 impl Ledgered {
     fn new(name: &str) -> Ledgered {
-        let stage = Stage::new(shared(), name, PARTITIONS);
-        let ledger = format!("{}.positions", stage.group);
-        shared().create_topic(&ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
-        Ledgered { stage, ledger, requests: Vec::new() }
+        let stage = Stage::new(shared(), name, PARTITIONS).with_ledger(shared());
+        Ledgered { ledger: stage.ledger(), stage, requests: Vec::new() }
     }
 
     fn settings(&self) -> ProgramSettings {
@@ -255,11 +253,9 @@ fn a_ledger_that_is_missing_or_emptied_doubles_nothing() {
     shared().delete_topic(&it.ledger);
     let mut program = it.settings().run();
     let sentence = format!("topic {} does not exist", it.ledger);
-    wait_until("readiness names the ledger", || {
-        program.get("/readyz").is_some_and(|(_, reasons)| reasons.contains(&sentence))
-    });
+    wait_until("readiness names the ledger", || program.is_held_up_by(&sentence));
     it.send(90);
-    shared().create_topic(&it.ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
+    shared().create_topic(&it.ledger, PARTITIONS, &LEDGER);
     program.wait_ready(WAIT_TIMEOUT);
     it.wait();
     assert_eq!(it.differences(), Differences::default());
@@ -276,7 +272,7 @@ fn a_ledger_that_is_deleted_and_created_again_under_load_loses_and_doubles_nothi
     it.wait();
     shared().delete_topic(&it.ledger);
     it.send(90);
-    shared().create_topic(&it.ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
+    shared().create_topic(&it.ledger, PARTITIONS, &LEDGER);
     it.send(90);
     it.wait();
     stop(program);

@@ -33,20 +33,17 @@ fn outcome() -> NewRecord {
 
 #[test]
 fn an_open_transaction_of_a_dead_process_is_ended_by_the_owner_of_the_partition() {
-    let stage = Stage::new(shared(), "leftover", 1);
-    let ledger = format!("{}.positions", stage.group);
-    shared().create_topic(&ledger, 1, &[("cleanup.policy", "compact")]);
+    let stage = Stage::new(shared(), "leftover", 1).with_ledger(shared());
     let requests: Vec<_> = Requests::new(0, 1).take(REQUESTS).collect();
     shared().produce(&stage.requests, &requests);
     // The transaction contains the group's position, and hides its entry in the ledger and all
     // outcomes after its own.
     let id = format!("{}-dead-0", stage.group);
     let dead = shared().transactional_producer_for(&id, FOR_EVER);
-    let records = [(&*stage.results, outcome()), (&*ledger, entry(&stage.group, &id, 1))];
+    let records = [(&*stage.results, outcome()), (&*stage.ledger(), entry(&stage.group, &id, 1))];
     dead.leave_open(&records, &stage.group, &stage.requests, 1);
 
-    let settings = stage.settings().set("topics.positions", &ledger).set("kafka.workers", "1");
-    let mut program = settings.run();
+    let mut program = stage.settings().set("kafka.workers", "1").run();
     let outcomes = stage.wait_for_outcomes(shared(), REQUESTS);
     assert_eq!(differences(&requests, &outcomes), Differences::default());
     program.wait_ready(WAIT_TIMEOUT);
@@ -58,19 +55,16 @@ fn an_open_transaction_of_a_dead_process_is_ended_by_the_owner_of_the_partition(
 
 #[test]
 fn outcomes_hidden_by_a_writer_before_the_latest_one_are_published() {
-    let stage = Stage::new(shared(), "before", 1);
-    let ledger = format!("{}.positions", stage.group);
-    shared().create_topic(&ledger, 1, &[("cleanup.policy", "compact")]);
+    let stage = Stage::new(shared(), "before", 1).with_ledger(shared());
     // The process wrote to the ledger once, and then left a transaction open that hides only
     // outcomes. So the service reads on, and its own entries follow in the ledger.
     let id = format!("{}-dead-0", stage.group);
     let dead = shared().transactional_producer_for(&id, FOR_EVER);
-    dead.transaction(true, || dead.send(&ledger, &entry(&stage.group, &id, 0)));
+    dead.transaction(true, || dead.send(&stage.ledger(), &entry(&stage.group, &id, 0)));
     dead.leave_open(&[(&*stage.results, outcome())], &unique("another"), &stage.requests, 0);
 
     let settings = stage
         .settings()
-        .set("topics.positions", &ledger)
         .set("kafka.workers", "1")
         // Only the third look at the partition ends it; the looks are this and 12 seconds apart.
         .set("kafka.producer.transaction_timeout_ms", "4000");

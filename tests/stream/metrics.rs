@@ -50,7 +50,7 @@ fn promtool_reports_nothing_but_the_promised_names() {
     stage.wait_for_outcomes(shared(), 40);
     let (_, text) = program.get("/metrics").expect("an answer");
     stop(program);
-    crate::page::browser::need("promtool");
+    crate::cluster::need("promtool");
     let mut promtool = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

@@ -156,16 +156,14 @@ fn assert_headers(sent: &NewRecord, failure: &Record) {
 #[test]
 fn with_tokens_and_references_no_number_of_a_request_is_in_its_outcome_or_seen_by_an_operator() {
     let stage = Stage::named(shared(), "tokens");
-    let ledger = format!("{}.positions", stage.group);
     for (topic, limit) in stage.topics().into_iter().zip(["6000000", "20000", "6000000"]) {
         shared().create_topic(topic, 1, &[("max.message.bytes", limit)]);
     }
-    shared().create_topic(&ledger, 1, &[("cleanup.policy", "compact")]);
+    let stage = stage.with_ledger(shared());
     let keys = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(keys.path(), format!("a {}\n", "7".repeat(64))).expect("written");
     let settings = stage
         .settings()
-        .set("topics.positions", &ledger)
         .set("privacy.outcomes", "tokens")
         .set("privacy.failures", "reference")
         .set("privacy.key_file", keys.path().to_str().expect("a plain path"))
@@ -180,7 +178,7 @@ fn with_tokens_and_references_no_number_of_a_request_is_in_its_outcome_or_seen_b
     assert!(results.len() >= 3 && failures.len() >= 15);
     let tokens = results.iter().filter(|it| shows(it, "\"ta_")).count();
     assert!(tokens >= 3, "{tokens} results with tokens");
-    let entries = shared().read_committed(&ledger);
+    let entries = shared().read_committed(&stage.ledger());
     assert!(!entries.is_empty());
     for record in results.iter().chain(&failures).chain(&entries) {
         assert_none("its key", record.key.as_deref().unwrap_or_default());

@@ -90,19 +90,16 @@ fn clients_that_forgot_their_brokers_find_them_again() {
 fn a_client_of_the_ledger_that_forgot_its_brokers_is_replaced() {
     const PARTITIONS: usize = 2;
     let (proxy, cluster) = Proxy::with_cluster();
-    let stage = Stage::behind(&proxy, cluster, "forgotten-ledger", PARTITIONS);
-    let ledger = format!("{}.positions", stage.group);
-    cluster.create_topic(&ledger, PARTITIONS, &[("cleanup.policy", "compact")]);
+    let stage = Stage::behind(&proxy, cluster, "forgotten-ledger", PARTITIONS).with_ledger(cluster);
     let settings = stage
         .settings()
-        .set("topics.positions", &ledger)
         .set("kafka.workers", "1")
         .set("kafka.producer.transaction_timeout_ms", "15000")
         .set("kafka.librdkafka.statistics_interval_ms", "500");
     let (first, second) = (ready(&settings), ready(&settings));
     wait_until("both have a partition", || share([&first, &second], PARTITIONS));
     // The group's consumer does not ask for the ledger, and gets the partition of the first.
-    proxy.hide_brokers(&ledger);
+    proxy.hide_brokers(&stage.ledger());
     std::thread::sleep(Duration::from_secs(4)); // until what the clients know is too old
     stop(first);
     wait_until("it is assigned both partitions", || assigned(&second) == PARTITIONS);

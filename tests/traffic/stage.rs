@@ -21,6 +21,9 @@ pub const TOPIC: [(&str, &str); 3] = [
     ("segment.ms", "1000000000000000"),
 ];
 
+/// The settings of a ledger of positions.
+pub const LEDGER: [(&str, &str); 1] = [("cleanup.policy", "compact")];
+
 /// A dynamic member that is killed keeps its partitions for this long: short, as tests wait for it.
 const SESSION_TIMEOUT_MS: &str = "3000";
 /// The broker aborts a transaction after this time; until then, one that a crash left open hides
@@ -91,6 +94,19 @@ impl Stage {
         let stage = Self::new(cluster, name, partitions);
         let settings = stage.settings.clone().set("kafka.bootstrap_servers", &proxy.bootstrap());
         Stage { settings, ..stage }
+    }
+
+    /// Creates a ledger of positions, which the instances keep from now on.
+    pub fn with_ledger(self, cluster: &KafkaCluster) -> Stage {
+        let partitions = cluster.end_offsets(&self.requests).len();
+        cluster.create_topic(&self.ledger(), partitions, &LEDGER);
+        let settings = self.settings.clone().set("topics.positions", &self.ledger());
+        Stage { settings, ..self }
+    }
+
+    /// The name of the ledger of positions.
+    pub fn ledger(&self) -> String {
+        format!("{}.positions", self.group)
     }
 
     pub fn topics(&self) -> [&str; 3] {
@@ -190,9 +206,7 @@ pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// Waits until readiness, the metric and the log report the obstacle; the metric has no sentence.
 pub fn wait_for_obstacle(program: &Program, obstacle: Obstacle, sentence: &str) {
-    wait_until(sentence, || {
-        program.get("/readyz").is_some_and(|(status, why)| status == 503 && why.contains(sentence))
-    });
+    wait_until(sentence, || program.is_held_up_by(sentence));
     let label = obstacle.label();
     let metric = format!("nik_stream_obstacles{{cause=\"{label}\"}}");
     // Waited for, since an obstacle that comes and goes may be absent at one scrape.
