@@ -205,10 +205,13 @@ fn a_wrong_password_is_reported_once_and_never_shown() {
     let secured = secured();
     let stage = Stage::new(&secured.cluster, "wrong", 1);
     let settings = way(secured, "PLAIN over TLS", "wrong password", &stage.settings());
-    let program = settings.run();
+    let program = settings.clone().set("log.level", "debug").run();
     let line =
         "refuses the user of kafka.security: Authentication failed: Invalid username or password";
     wait_until("the program says why", || program.is_held_up_by(line));
+    // librdkafka reports each attempt twice.
+    let attempts = || program.stderr().matches("SASL authentication error").count() / 2;
+    wait_until("it is refused again and again", || attempts() >= 3);
     let words = program.stderr();
     assert_eq!(words.matches(line).count(), 1, "{words}");
     let shown = settings.command(&["config", "show"]).output().expect("runs");

@@ -1,8 +1,6 @@
 //! An epoch turns out to be aborted while a further record is added to it: that record is read
 //! again, too.
 
-use std::time::Duration;
-
 use crate::cluster::{NewRecord, Record, shared};
 use crate::traffic::load::{Requests, number};
 use crate::traffic::stage::{Stage, TOPIC, ready, stop, wait_until};
@@ -20,6 +18,8 @@ fn a_record_that_finds_its_transaction_aborted_by_another_partition_is_not_skipp
         .settings()
         .set("kafka.workers", "1")
         .set("kafka.producer.compression_type", "none")
+        .set("kafka.producer.debug", "msg")
+        .set("log.level", "debug")
         .set("kafka.producer.transaction_timeout_ms", "10000")
         .set("delivery.commit_interval_ms", "6000")
         .set("delivery.commit_min_interval_ms", "6000");
@@ -42,7 +42,9 @@ fn a_record_that_finds_its_transaction_aborted_by_another_partition_is_not_skipp
     stage.wait_for_outcomes(shared(), 1);
     let refused = next(&format!("\"{}\"", "x".repeat(2_000)));
     send(&[refused]);
-    std::thread::sleep(Duration::from_millis(700));
+    wait_until("the broker refuses its result", || {
+        program.stderr().contains("Message size too large")
+    });
     let (first, _, second) = (next(""), next(""), next(""));
     assert_eq!((first.partition, second.partition), (Some(1), Some(1)));
     send(&[first, second]);

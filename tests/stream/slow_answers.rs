@@ -77,7 +77,7 @@ fn clients_that_forgot_their_brokers_find_them_again() {
     produce(&mut sent);
     reader.wait_for(sent.len());
     proxy.hide_brokers("");
-    std::thread::sleep(Duration::from_secs(4)); // the metadata of all clients are due, then statistics
+    wait_until("each client has asked again and again", || proxy.without_brokers() >= 12);
     proxy.reset();
     produce(&mut sent);
     reader.wait_for(sent.len());
@@ -100,10 +100,11 @@ fn a_client_of_the_ledger_that_forgot_its_brokers_is_replaced() {
     wait_until("both have a partition", || share([&first, &second], PARTITIONS));
     // The group's consumer does not ask for the ledger, and gets the partition of the first.
     proxy.hide_brokers(&stage.ledger());
-    std::thread::sleep(Duration::from_secs(4)); // until what the clients know is too old
+    wait_until("each client has asked again and again", || proxy.without_brokers() >= 18);
     stop(first);
     wait_until("it is assigned both partitions", || assigned(&second) == PARTITIONS);
-    std::thread::sleep(Duration::from_secs(2));
+    let before = proxy.without_brokers();
+    wait_until("it has looked into the ledger", || proxy.without_brokers() >= before + 5);
     proxy.reset();
     let sent: Vec<_> = Requests::new(0, PARTITIONS).take(20).collect();
     cluster.produce(&stage.requests, &sent);
