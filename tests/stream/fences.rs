@@ -13,26 +13,26 @@ use crate::traffic::stage::{Stage, WAIT_TIMEOUT, assigned, ready, share, stop, w
 const PARTITIONS: usize = 4;
 const RATE: u32 = 400;
 
-/// How often the log has a refusal of this kind.
-fn refusals(program: &Program, kind: &[&str]) -> usize {
+/// How often the log has one of these reasons.
+fn logged(program: &Program, reasons: &[&str]) -> usize {
     let log = program.stderr();
-    kind.iter().map(|it| log.matches(it).count()).sum()
+    reasons.iter().map(|it| log.matches(it).count()).sum()
 }
 
 /// Freezes the zombie until the other has all partitions, and for `absence` longer; returns whether
-/// the brokers then refused its open epoch. (A freeze during a commit leaves none.)
-fn freeze(zombie: &Program, other: &Program, absence: Duration, refusal: &[&str]) -> bool {
+/// its open epoch then ended for one of these reasons. (A freeze during a commit leaves none.)
+fn freeze(zombie: &Program, other: &Program, absence: Duration, reasons: &[&str]) -> bool {
     let both_have_partitions = || share([zombie, other], PARTITIONS);
     let rebalances = || zombie.metrics()["nik_stream_rebalances_total"];
     wait_until("both have partitions", both_have_partitions);
-    let (refused_before, rebalances_before) = (refusals(zombie, refusal), rebalances());
+    let (logged_before, rebalances_before) = (logged(zombie, reasons), rebalances());
     zombie.signal("STOP");
     wait_until("the other has all partitions", || assigned(other) == PARTITIONS);
     std::thread::sleep(absence);
     zombie.signal("CONT");
     wait_until("the zombie notices", || rebalances() > rebalances_before);
     wait_until("both have partitions again", both_have_partitions);
-    refusals(zombie, refusal) > refused_before
+    logged(zombie, reasons) > logged_before
 }
 
 #[test]
@@ -47,14 +47,15 @@ fn a_zombie_is_fenced_and_joins_again() {
     let load = Load::start(shared(), &stage.requests, PARTITIONS, RATE);
     let reader = Reader::start(shared(), &stage);
     let (zombie, other) = (ready(&settings), ready(&settings));
-    // The first time, it resumes before the broker aborts its transaction, so that only the group
-    // can refuse its offsets; the second time, it resumes after that.
-    for (absence, refusal) in [
-        (Duration::ZERO, &["UnknownMemberId", "IllegalGeneration"][..]),
+    // The first time, it resumes before the broker aborts its transaction: the group refuses its
+    // offsets, unless it has noticed that it lost its partitions. The second time, it
+    // resumes after that, and the brokers refuse the producer.
+    for (absence, reasons) in [
+        (Duration::ZERO, &["UnknownMemberId", "IllegalGeneration", "assignment_lost"][..]),
         (Duration::from_secs(5), &["producer_fenced", "transaction_timed_out"]),
     ] {
         load.wait_for(RATE as usize);
-        let caught = (0..5).any(|_| freeze(&zombie, &other, absence, refusal));
+        let caught = (0..5).any(|_| freeze(&zombie, &other, absence, reasons));
         assert!(caught, "{}", zombie.stderr());
     }
     load.wait_for(200);
