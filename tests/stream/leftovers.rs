@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::cluster::{NewRecord, shared, unique};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
-use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop, wait_for_obstacle};
+use crate::traffic::stage::{Stage, WAIT_TIMEOUT, stop, wait_for_obstacle, wait_until};
 use nik_stream::telemetry::obstacle::Obstacle;
 
 const REQUESTS: usize = 20;
@@ -72,10 +72,11 @@ fn outcomes_hidden_by_a_writer_before_the_latest_one_are_published() {
     let requests: Vec<_> = Requests::new(0, 1).take(REQUESTS).collect();
     shared().produce(&stage.requests, &requests);
     program.wait_ready(WAIT_TIMEOUT);
+    wait_until("the transaction is ended", || {
+        program.metrics()[r#"nik_stream_transactions_settled_total{ending="abort"}"#] > 0.5
+    });
     let outcomes = stage.wait_for_outcomes(shared(), REQUESTS);
     assert_eq!(differences(&requests, &outcomes), Differences::default());
-    let settled = program.metrics()[r#"nik_stream_transactions_settled_total{ending="abort"}"#];
-    assert!(settled > 0.5, "{}", program.stderr());
     stop(program);
     drop(dead);
 }

@@ -52,6 +52,11 @@ fn cluster() -> KafkaCluster {
     cluster
 }
 
+/// The broker hands its other partitions over, and is killed since this one has no other replica.
+fn go_away(cluster: &mut KafkaCluster) {
+    assert!(!cluster.stop(AWAY));
+}
+
 /// Requests for partition 1, numbered from `first` on.
 fn requests(first: usize, count: usize, length: usize) -> Vec<NewRecord> {
     let requests = Requests::new(first, 1).take(count).map(|mut request| {
@@ -95,8 +100,7 @@ fn a_transaction_that_ended_while_a_partition_had_no_leader_is_ended_there_in_it
     let before = metric(&commits, "nik_stream_commits_total");
     let mut to_commit = freeze(&cluster, &committed, &commits);
     let to_abort = freeze(&cluster, &aborted, &aborts);
-    // The broker hands its other partitions over. This one has no other replica.
-    assert!(cluster.stop(AWAY));
+    go_away(&mut cluster);
     wait_until("the partition has no leader", || cluster.leader(&committed.results, 1) < 0);
     wait_until("the group loses a member", || cluster.members(&aborted.group) == 0);
     for program in [&commits, &aborts] {
@@ -153,7 +157,7 @@ fn replies_that_a_dead_process_left_in_a_partition_without_a_leader_stay_aborted
     wait_until("replies arrive", || cluster.read_uncommitted(&replies).len() == sent.len());
     dead.kill9();
     assert!(cluster.read_committed(&replies).is_empty(), "the epoch was committed early");
-    assert!(cluster.stop(AWAY));
+    go_away(&mut cluster);
     wait_until("the partition has no leader", || cluster.leader(&replies, 1) < 0);
 
     let program = ready(&settings);
