@@ -58,7 +58,7 @@ impl<'a> Steps<'a> {
         match worker.stage {
             Stage::Dead if worker.is_gone => {}
             Stage::Dead => {
-                self.change(Step::Start(name), |next| next.worker(name).resume(safeguards))
+                self.change(Step::Start(name), |next| next.worker(name).resume(safeguards));
             }
             Stage::Init => {
                 let mut next = self.world.clone();

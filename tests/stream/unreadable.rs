@@ -63,7 +63,8 @@ const LETTERS: &str = "letters";
 fn damaged() -> &'static Damaged {
     static DAMAGED: OnceLock<Damaged> = OnceLock::new();
     DAMAGED.get_or_init(|| {
-        let mut cluster = KafkaCluster::start(1);
+        // Several tests at once must not make it lose its leadership.
+        let mut cluster = KafkaCluster::start_with(1, "broker.session.timeout.ms=60000\n", &[]);
         let corrupt = [(); 2].map(|()| {
             let mut sent = Sent::to(Stage::new(&cluster, "corrupt", 2));
             sent.send(&cluster, 0, 500);
@@ -81,7 +82,7 @@ fn damaged() -> &'static Damaged {
         cluster.produce_batch(&jumping.stage.requests, &jumping.requests, "none");
         jumping.send(&cluster, 0, 100);
         let path = |topic: &str| segment(&cluster, topic, 0);
-        let changes: [(_, _, fn(&mut [u8])); 5] = [
+        let changes: [(_, _, Change); 5] = [
             (path(&corrupt[0].stage.requests), 1, corrupt_byte),
             (path(&corrupt[1].stage.requests), 4, corrupt_byte),
             (path(LETTERS), 1, corrupt_byte),
@@ -126,8 +127,11 @@ fn segment(cluster: &KafkaCluster, topic: &str, partition: i32) -> PathBuf {
     panic!("no folder {name}");
 }
 
+/// A change of the bytes of a batch.
+type Change = fn(&mut [u8]);
+
 /// Changes batch `index` of a segment.
-fn change_batch(path: &Path, index: usize, change: fn(&mut [u8])) {
+fn change_batch(path: &Path, index: usize, change: Change) {
     let mut bytes = fs::read(path).expect("readable");
     let mut start = 0;
     for batch in 0.. {
