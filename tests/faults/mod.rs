@@ -45,6 +45,8 @@ enum Event {
     Grow,
 }
 
+/// Each kind of fault. Until all have happened, only those that are missing are tried, so that a
+/// short run has every kind; then rounds of all of them follow, in a random order.
 const EACH: [Event; 11] = [
     Event::Kill,
     Event::Freeze,
@@ -58,7 +60,7 @@ const EACH: [Event; 11] = [
     Event::FreezeBroker,
     Event::Grow,
 ];
-/// These happen twice in a round.
+/// Those that happen twice in a round.
 const FREQUENT: [Event; 5] =
     [Event::Kill, Event::Freeze, Event::Restart, Event::JoinBriefly, Event::KillBroker];
 

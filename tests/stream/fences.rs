@@ -48,8 +48,8 @@ fn a_zombie_is_fenced_and_joins_again() {
     let reader = Reader::start(shared(), &stage);
     let (zombie, other) = (ready(&settings), ready(&settings));
     // The first time, it resumes before the broker aborts its transaction: the group refuses its
-    // offsets, unless it has noticed that it lost its partitions. The second time, it
-    // resumes after that, and the brokers refuse the producer.
+    // offsets, unless it has noticed that it lost its partitions. The second time, it resumes after
+    // that, and the brokers refuse the producer.
     for (absence, reasons) in [
         (Duration::ZERO, &["UnknownMemberId", "IllegalGeneration", "assignment_lost"][..]),
         (Duration::from_secs(5), &["producer_fenced", "transaction_timed_out"]),
