@@ -199,7 +199,7 @@ pub fn log_notices(shared: &Shared, partition: i32, notices: &[Notice]) {
             Notice::LostToRetention { from, to } => {
                 let records = u64::try_from(to - from).unwrap_or(0);
                 metrics.unreadable_records.with_label_values(&["out_of_range"]).inc_by(records);
-                tracing::warn!(
+                tracing::error!(
                     topic,
                     partition,
                     from,
