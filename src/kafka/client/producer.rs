@@ -109,6 +109,8 @@ pub struct OutputProducer {
     has_held: bool,
     /// When the latest transaction began, until it is committed or aborted.
     began: Option<Instant>,
+    /// When the transaction before the open one began, if this client has committed it.
+    committed: Option<Instant>,
     /// `transaction.timeout.ms`.
     transaction_timeout: Duration,
     /// How often the coordinator's connection was lost before the latest transaction began.
@@ -181,6 +183,7 @@ impl OutputProducer {
             latest: 0,
             has_held: false,
             began: None,
+            committed: None,
             losses: 0,
             was_slow: false,
         })
@@ -215,6 +218,7 @@ impl OutputProducer {
             self.latest = 0;
             self.began = Some(Instant::now());
             self.events().undelivered.lock().clear();
+            *self.events().first_batch.lock() = None;
         }
         Ok(())
     }
@@ -265,6 +269,7 @@ impl OutputProducer {
         // Closing may take long while a broker hangs.
         close_in_background(PRODUCER, unused, self.settings.metrics.clone());
         ready?;
+        self.committed = None;
         (self.was_slow, self.losses) = (false, self.coordinator_losses());
         self.settle_everywhere()
     }
@@ -354,7 +359,7 @@ impl OutputProducer {
         match committed {
             Ok(()) => {
                 self.transaction = Transaction::Idle;
-                self.began = None;
+                self.committed = self.began.take();
                 self.settings.unsettled.lock().last = Some(Ending::Commit);
             }
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
@@ -391,7 +396,7 @@ impl OutputProducer {
             self.call(native::abort_transaction)?;
             self.note_aborted();
             self.transaction = Transaction::Aborted;
-            self.began = None;
+            (self.began, self.committed) = (None, None);
             self.hold_leaderless()?;
         }
         Ok(self.events().take_refused())
