@@ -6,7 +6,7 @@ use std::path::Path;
 use nik_stream::telemetry::obstacle::Obstacle;
 
 /// The obstacles whose tests do not use `held_by`, each with its file and its test.
-const PROVOKED: [(Obstacle, &str, &str); 5] = [
+const PROVOKED: [(Obstacle, &str, &str); 6] = [
     (
         Obstacle::Stopping,
         "tests/stream/stops.rs",
@@ -26,6 +26,11 @@ const PROVOKED: [(Obstacle, &str, &str); 5] = [
         Obstacle::NoAssignment,
         "tests/stream/health.rs",
         "a_worker_that_cannot_join_the_group_is_named",
+    ),
+    (
+        Obstacle::PositionUnknown,
+        "src/kafka/stream/consumer/starts.rs",
+        "a_partition_whose_position_stays_unknown_is_reported_until_it_is_known",
     ),
     (
         Obstacle::Truncated,

@@ -36,7 +36,7 @@ mod settings;
 pub mod settle;
 pub mod unsettled;
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::mem;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -45,7 +45,6 @@ use std::time::{Duration, Instant};
 use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::config::bootstrap;
 use super::deadline::{CallThread, close, close_in_background};
 use super::fault::{Cause, Fault};
 use super::native::producer::{ProducerClient, Topic};
@@ -95,7 +94,6 @@ pub struct OutputProducer {
     client: Arc<OutputClient>,
     settings: ProducerSettings,
     is_stopped: Box<dyn Fn() -> bool + Send>,
-    bootstrap: CString,
     /// Empty without transactions.
     transactional_id: String,
     /// `None` without transactions.
@@ -170,7 +168,6 @@ impl OutputProducer {
             topics: Vec::new(),
             client: settings.client()?,
             is_stopped: Box::new(is_stopped),
-            bootstrap: bootstrap(&settings.config),
             calls: id
                 .as_ref()
                 .map(|_| CallThread::start(settings.worker, settings.metrics.clone()))
@@ -444,7 +441,7 @@ impl OutputProducer {
                 Err(_) if is_stopped() => return Err(Cause::StoppedEarly.into()),
                 Err(error) if error.retriable && Instant::now() < deadline => {
                     tracing::debug!(%error, "transactional call is retried");
-                    client.context().client.restore_brokers(client.client(), &self.bootstrap);
+                    client.context().client.restore_brokers(client.client());
                     sleep(RETRY_BACKOFF);
                 }
                 Err(error) => return Err(self.fault(error)),
@@ -480,7 +477,7 @@ impl OutputProducer {
     }
 
     fn restore_brokers(&self) {
-        self.events().client.restore_brokers(self.client.client(), &self.bootstrap);
+        self.events().client.restore_brokers(self.client.client());
     }
 
     fn events(&self) -> &ProducerEvents {

@@ -168,7 +168,7 @@ mod tests {
         running: Option<Running>,
         pub stop: Stop,
         pub metrics: Arc<Metrics>,
-        health: Arc<Health>,
+        pub health: Arc<Health>,
     }
 
     impl Service {

@@ -203,6 +203,10 @@ impl Tracks {
         self.find(partition).is_some_and(|track| matches!(track.state, State::Reading { .. }))
     }
 
+    pub fn is_standing(&mut self, partition: i32) -> bool {
+        self.find(partition).is_some_and(|track| matches!(track.state, State::Standing { .. }))
+    }
+
     pub fn position(&mut self, partition: i32) -> Option<&Committed> {
         self.find(partition).map(|track| &track.position)
     }

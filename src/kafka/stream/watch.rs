@@ -1,7 +1,6 @@
 //! The topic watch: looks at brokers and topics regularly, and publishes what it sees.
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,7 +15,6 @@ use super::shared::Shared;
 use super::shutdown::Stop;
 use super::unassigned::Unassigned;
 use crate::kafka::client::callbacks::{BasicContext, drain_events};
-use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::fault::Fault;
 use crate::kafka::client::native::is_unknown;
 use crate::kafka::client::producer::unsettled::leaderless_partitions;
@@ -28,7 +26,6 @@ use crate::telemetry::obstacle::{Obstacle, Problem};
 pub struct Watch {
     shared: Arc<Shared>,
     client: BaseConsumer<BasicContext>,
-    bootstrap: CString,
     /// The generation of the credentials that the client uses.
     generation: u64,
     /// How often in a row each reply topic was missing.
@@ -68,7 +65,6 @@ impl Watch {
         let config = shared.clients.watch();
         Ok(Self {
             client: BasicContext::consumer(&config, &shared.clients.access)?,
-            bootstrap: bootstrap(&config),
             generation,
             reply_misses: vec![0; shared.outputs.replies.len()],
             ledger_misses: 0,
@@ -129,7 +125,7 @@ impl Watch {
     fn refresh(&mut self) -> Result<Vec<Problem>, Unreachable> {
         drain_events(&self.client);
         let state = &self.client.context().client;
-        state.restore_brokers(self.client.client(), &self.bootstrap);
+        state.restore_brokers(self.client.client());
         let shared = Arc::clone(&self.shared);
         let outputs = &shared.outputs;
         let mut problems = Vec::new();
