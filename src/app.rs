@@ -104,12 +104,13 @@ impl App {
     /// with a fault which a restart would not cure; then shuts down in order.
     pub(crate) fn wait(self, stop: &Stop) -> Result<(), Fault> {
         stop.wait(Duration::MAX);
-        let ended = self.running.first_end().unwrap_or(Ok(()));
+        let mut ended = self.running.first_end().unwrap_or(Ok(()));
         self.health.set_stopping();
         tracing::info!("stopping: open epochs are committed first");
         let started = Instant::now();
         let deadline = started + STOP_BUDGET;
-        if self.running.finish(deadline) {
+        if let Some(others) = self.running.finish(deadline) {
+            ended = ended.and(others);
             tracing::info!(seconds = started.elapsed().as_secs_f64(), "stopped");
         } else {
             tracing::warn!(

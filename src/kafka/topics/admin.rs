@@ -143,8 +143,11 @@ impl Admin {
         let token = clients.access.token_if_any().map_err(|error| {
             CommandError::Rejected(format!("no token for the brokers: {error}"))
         })?;
-        if let Some(token) = token {
-            native::set_token(client.inner(), token);
+        if let Some(token) = token
+            && !native::set_token(client.inner(), token)
+        {
+            let text = "librdkafka does not accept the token for the brokers".to_owned();
+            return Err(CommandError::Rejected(text).into());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(Self { client, reader: Reader::connect(&clients)?, runtime, settings: settings.clone() })
