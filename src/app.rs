@@ -20,7 +20,6 @@ use crate::telemetry::logging;
 use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
 use crate::telemetry::traces::{self, Traces};
 use nik::region::{Level, Regions, State};
-use nik_wire::process::Processor;
 
 use reload::Reloader;
 
@@ -144,11 +143,9 @@ fn about(loaded: &Loaded, librdkafka: &str) -> Result<About> {
 
 /// The judge under these settings.
 fn judge(settings: &Settings, release: &Release, regions: Regions) -> Judge {
-    let processor = Processor::new(regions.into(), settings.process());
-    let processor = processor.with_privacy(settings.privacy.process());
     let judged_by = settings.judged_by(VERSION, &release.manifest.release);
     let judged_by = settings.delivery.judged_by.then_some(judged_by);
-    Judge::new(processor, settings.rules.dating(), judged_by)
+    Judge::new(settings.processor(regions), settings.rules.dating(), judged_by)
 }
 
 /// What the metrics say about a release and its `regions`.

@@ -39,7 +39,7 @@ pub trait FloodBreaker: Send + Sync {
 pub struct Health {
     /// Whether each worker is a member of the group and has its assignment.
     joined: Box<[AtomicBool]>,
-    /// When each worker last gave up an epoch since the brokers took too long, unless it has
+    /// When each worker last gave up an epoch because the brokers took too long, unless it has
     /// committed one since.
     late: Mutex<BTreeMap<usize, Instant>>,
     stopping: AtomicBool,
@@ -68,7 +68,7 @@ impl Health {
         self.joined[worker].store(joined, Ordering::Relaxed);
     }
 
-    /// Records that a worker gave up an epoch since the brokers took too long, or committed one.
+    /// Records that a worker gave up an epoch because the brokers took too long, or committed one.
     pub fn set_late(&self, worker: usize, is_late: bool) {
         let mut late = self.late.lock();
         if is_late {

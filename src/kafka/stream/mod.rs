@@ -155,7 +155,6 @@ mod tests {
     use std::ffi::OsString;
 
     use nik::region::{Regions, RetiredCodes};
-    use nik_wire::process::Processor;
 
     use super::*;
     use crate::config::load_from;
@@ -189,8 +188,8 @@ mod tests {
             let breaker =
                 Arc::new(SharedBreaker::new(settings.delivery.breaker(), Arc::clone(&metrics)));
             let health = Arc::new(Health::new(1, breaker.clone()));
-            let regions = Arc::new(Regions::parse("", "", RetiredCodes::All).unwrap());
-            let processor = Processor::new(regions, settings.process());
+            let regions = Regions::parse("", "", RetiredCodes::All).unwrap();
+            let processor = settings.processor(regions);
             let judge = Judge::new(processor, settings.rules.dating(), None);
             let stop = Stop::default();
             let telemetry = Telemetry::new(&metrics, &health, &breaker, None);

@@ -7,7 +7,7 @@ use super::standing::Standing;
 use super::start::Committed;
 use crate::pipeline::Position;
 
-/// How long a standing partition still receives records, which show where it can be read again.
+/// How long a standing partition is still fetched, to learn from which record on it can be read.
 const HINT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a standing partition is looked at again.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);

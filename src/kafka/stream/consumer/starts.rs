@@ -271,7 +271,7 @@ mod tests {
     fn a_partition_whose_position_stays_unknown_is_reported_until_it_is_known() {
         let brokers = MockCluster::new(1).unwrap();
         let unstable = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT;
-        brokers.request_errors(RDKafkaApiKey::OffsetFetch, &[unstable; 10_000]);
+        brokers.request_errors(RDKafkaApiKey::OffsetFetch, &[unstable; 2_000]);
         let timeout = [("KAFKA__PRODUCER__TRANSACTION_TIMEOUT_MS", "1000")];
         let service = Service::start(&brokers.bootstrap_servers(), &timeout);
         let topic = service.shared().outputs.topics.requests.name.clone();
