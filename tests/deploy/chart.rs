@@ -224,8 +224,6 @@ fn impossible_values_are_refused_with_a_reason() {
         ("settings.kafka.security.password=a", "does not belong into values"),
         ("members=many", "members"),
         ("replica=3", "replica"),
-        ("audit.enabled=true", "audit.volume is needed"),
-        ("keda.minReplicas=0", "minReplicas"),
         ("terminationGracePeriodSeconds=5", "terminationGracePeriodSeconds"),
     ] {
         let output = template(&["--values", &plain, "--set", set]).output().expect("runs");
