@@ -20,7 +20,6 @@ use crate::telemetry::logging;
 use crate::telemetry::metrics::{BuildInfo, Metrics, RegionsInfo};
 use crate::telemetry::traces::{self, Traces};
 use nik::region::{Level, Regions, State};
-use nik_wire::process::Processor;
 
 use reload::Reloader;
 
@@ -104,12 +103,13 @@ impl App {
     /// with a fault which a restart would not cure; then shuts down in order.
     pub(crate) fn wait(self, stop: &Stop) -> Result<(), Fault> {
         stop.wait(Duration::MAX);
-        let ended = self.running.first_end().unwrap_or(Ok(()));
+        let mut ended = self.running.first_end().unwrap_or(Ok(()));
         self.health.set_stopping();
         tracing::info!("stopping: open epochs are committed first");
         let started = Instant::now();
         let deadline = started + STOP_BUDGET;
-        if self.running.finish(deadline) {
+        if let Some(others) = self.running.finish(deadline) {
+            ended = ended.and(others);
             tracing::info!(seconds = started.elapsed().as_secs_f64(), "stopped");
         } else {
             tracing::warn!(
@@ -143,11 +143,9 @@ fn about(loaded: &Loaded, librdkafka: &str) -> Result<About> {
 
 /// The judge under these settings.
 fn judge(settings: &Settings, release: &Release, regions: Regions) -> Judge {
-    let processor = Processor::new(regions.into(), settings.process());
-    let processor = processor.with_privacy(settings.privacy.process());
     let judged_by = settings.judged_by(VERSION, &release.manifest.release);
     let judged_by = settings.delivery.judged_by.then_some(judged_by);
-    Judge::new(processor, settings.rules.dating(), judged_by)
+    Judge::new(settings.processor(regions), settings.rules.dating(), judged_by)
 }
 
 /// What the metrics say about a release and its `regions`.

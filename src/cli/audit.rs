@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use nik_wire::process::Processor;
 use serde_json::{Map, Value, json};
 
 use super::config::Files;
@@ -80,8 +79,8 @@ fn rulebook(loaded: &Loaded) -> anyhow::Result<Rulebook> {
     let Loaded { settings, release, .. } = loaded;
     let regions = release.regions(settings.rules.retired_codes).context("the region data")?;
     let version = env!("CARGO_PKG_VERSION");
-    let plain = Processor::new(regions.into(), settings.process());
-    let with = |privacy| plain.clone().with_privacy(privacy);
+    let processor = settings.processor(regions);
+    let with = |privacy| processor.clone().with_privacy(privacy);
     Ok(Rulebook {
         processors: settings.privacy.all().into_iter().map(with).collect(),
         judged_by: settings.judged_by(version, &release.manifest.release),

@@ -16,7 +16,7 @@ use nik::Date;
 use nik::dataset;
 use nik::region::RetiredCodes;
 use nik_wire::Process;
-use nik_wire::process::{Privacy, Processor, Settings};
+use nik_wire::process::{Processor, Settings};
 
 /// The usual alphabet, with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -63,16 +63,14 @@ pub struct CheckArgs {
 }
 
 pub fn run(mut args: CheckArgs) -> anyhow::Result<ExitCode> {
-    let (settings, privacy, regions) = if args.defaults {
-        (Settings::default(), Privacy::default(), dataset::regions(RetiredCodes::All)?)
+    let mut processor = if args.defaults {
+        Processor::new(dataset::regions(RetiredCodes::All)?.into(), Settings::default())
     } else {
         let Loaded { settings, release, .. } = args.files.load()?;
         let day = settings.rules.reference_date.fixed();
         args.reference_date = args.reference_date.or(day);
-        let regions = release.regions(settings.rules.retired_codes)?;
-        (settings.process(), settings.privacy.process(), regions)
+        settings.processor(release.regions(settings.rules.retired_codes)?)
     };
-    let mut processor = Processor::new(regions.into(), settings).with_privacy(privacy);
     let input = BufReader::with_capacity(1 << 16, io::stdin().lock());
     let output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
     written(check(&args, &mut processor, input, output))

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use nik::region::Regions;
-use nik_wire::process::Processor;
 use serde_json::{Map, Value, json};
 
 use super::config::Files;
@@ -58,10 +57,9 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
             Err(error) => return Ok(not_found_out(&format!("{error:#}"))),
         },
     };
-    let side = |settings, regions: Regions| Candidate {
+    let side = |settings, regions| Candidate {
         settings,
-        processor: Processor::new(regions.into(), Settings::process(settings))
-            .with_privacy(settings.privacy.process()),
+        processor: Settings::processor(settings, regions),
     };
     let stop = signals::stop()?;
     let (reading, mut bar) = (&args.reading, ProgressBar::new());

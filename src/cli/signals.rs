@@ -31,7 +31,7 @@ pub(super) fn stop() -> io::Result<Stop> {
 pub(super) fn hangups() -> io::Result<Receiver<()>> {
     let (send, receive) = mpsc::channel();
     catch("hangups", &[SignalKind::hangup()], move || {
-        let _ = send.send(()); // without a receiver the program ends
+        let _ = send.send(()); // nobody listens once the reload thread has ended
     })?;
     Ok(receive)
 }

@@ -42,9 +42,9 @@ pub use crate::pipeline::judge::ReferenceDate;
 use crate::pipeline::timestamps::{OUTCOME_MAX_AHEAD_MS, TimestampLimits};
 use crate::telemetry::logging::Format;
 use nik::Date;
-use nik::region::RetiredCodes;
+use nik::region::{Regions, RetiredCodes};
 use nik_wire::Absent;
-use nik_wire::process;
+use nik_wire::process::{self, Processor};
 use reader::Reader;
 use rule::{Choice, choice, optional, parsed, ratio, switch, text, whole};
 
@@ -86,6 +86,12 @@ impl Settings {
         let short =
             hash[..8].iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
         format!("{version}/{regions_release}/{short}")
+    }
+
+    /// What judges requests under these settings.
+    pub fn processor(&self, regions: Regions) -> Processor {
+        let processor = Processor::new(regions.into(), self.process());
+        processor.with_privacy(self.privacy.process())
     }
 
     /// The settings of the pure processing of a request.

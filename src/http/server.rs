@@ -158,6 +158,7 @@ async fn status(State(view): State<View>) -> Json<Value> {
 
 async fn metrics(State(view): State<View>) -> Response {
     view.metrics.set_obstacles(&view.health.problems());
+    view.metrics.standing_partitions.set(view.health.standing_partitions());
     let text = view.metrics.render();
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

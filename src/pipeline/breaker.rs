@@ -56,10 +56,7 @@ pub enum BreakerState {
 /// Counts the latest outcomes of all workers and derives the state. Callers pass in the time.
 #[derive(Debug)]
 pub struct Breaker {
-    window: usize,
-    /// The most failures in a window that keep it closed.
-    limit: usize,
-    cool_down: Duration,
+    policy: Policy,
     state: BreakerState,
     /// The latest outcomes as runs of equal ones, oldest first: whether they failed, and how many.
     runs: VecDeque<(bool, usize)>,
@@ -68,11 +65,9 @@ pub struct Breaker {
 }
 
 impl Breaker {
-    pub fn new(policy: &Policy) -> Self {
+    pub fn new(policy: Policy) -> Self {
         Self {
-            window: policy.window,
-            limit: policy.limit(),
-            cool_down: policy.cool_down,
+            policy,
             state: BreakerState::Closed,
             runs: VecDeque::new(),
             outcomes: 0,
@@ -82,20 +77,28 @@ impl Breaker {
 
     /// Continues under another policy. If the breaker is open, it becomes half-open, so that the
     /// policy is tried at once.
-    pub fn set_policy(&mut self, policy: &Policy) {
-        (self.window, self.limit, self.cool_down) =
-            (policy.window, policy.limit(), policy.cool_down);
+    pub fn set_policy(&mut self, policy: Policy) {
+        if self.policy == policy {
+            return;
+        }
+        self.policy = policy;
         if matches!(self.state, BreakerState::Open { .. }) {
             self.restart(BreakerState::HalfOpen);
         }
         self.count(false, 0); // drops what is too old for a smaller window
     }
 
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
     /// The state at `now`; replaces an expired one.
     pub fn state(&mut self, now: Instant) -> BreakerState {
         match self.state {
             BreakerState::Open { until } if now >= until => self.restart(BreakerState::HalfOpen),
-            BreakerState::Accepted { until } if now >= until && self.failures <= self.limit => {
+            BreakerState::Accepted { until }
+                if now >= until && self.failures <= self.policy.limit() =>
+            {
                 self.state = BreakerState::Closed;
             }
             _ => {}
@@ -117,9 +120,9 @@ impl Breaker {
         }
         // One more outcome drops the oldest of a full window.
         let drops_a_failure =
-            self.outcomes == self.window && self.runs.front().is_some_and(|it| it.0);
-        if self.failures + 1 - usize::from(drops_a_failure) > self.limit {
-            let until = now + self.cool_down;
+            self.outcomes == self.policy.window && self.runs.front().is_some_and(|it| it.0);
+        if self.failures + 1 - usize::from(drops_a_failure) > self.policy.limit() {
+            let until = now + self.policy.cool_down;
             if !matches!(state, BreakerState::Accepted { .. }) {
                 self.state = BreakerState::Open { until };
                 return false;
@@ -153,7 +156,7 @@ impl Breaker {
     pub fn accept(&mut self, now: Instant) -> bool {
         let open = matches!(self.state(now), BreakerState::Open { .. });
         if open {
-            self.restart(BreakerState::Accepted { until: now + self.cool_down });
+            self.restart(BreakerState::Accepted { until: now + self.policy.cool_down });
         }
         open
     }
@@ -173,10 +176,10 @@ impl Breaker {
         }
         self.outcomes += count;
         self.failures += if failed { count } else { 0 };
-        while self.outcomes > self.window
+        while self.outcomes > self.policy.window
             && let Some((failed, count)) = self.runs.front_mut()
         {
-            let old = (self.outcomes - self.window).min(*count);
+            let old = (self.outcomes - self.policy.window).min(*count);
             *count -= old;
             self.outcomes -= old;
             self.failures -= if *failed { old } else { 0 };
@@ -184,8 +187,8 @@ impl Breaker {
                 self.runs.pop_front();
             }
         }
-        let full = self.outcomes == self.window;
-        if self.state == BreakerState::HalfOpen && full && self.failures <= self.limit {
+        let full = self.outcomes == self.policy.window;
+        if self.state == BreakerState::HalfOpen && full && self.failures <= self.policy.limit() {
             self.state = BreakerState::Closed;
         }
     }
@@ -200,7 +203,7 @@ mod tests {
     const COOL_DOWN: Duration = Duration::from_mins(1);
 
     fn breaker(ratio: f64, window: usize) -> Breaker {
-        Breaker::new(&Policy { ratio, window, cool_down: COOL_DOWN })
+        Breaker::new(Policy { ratio, window, cool_down: COOL_DOWN })
     }
 
     /// How many dead letters of a flood are allowed.
@@ -244,14 +247,14 @@ mod tests {
         let mut breaker = breaker(0.5, 1_000);
         flood(&mut breaker, now);
         let policy = Policy { ratio: 0.1, window: 100, cool_down: COOL_DOWN };
-        breaker.set_policy(&policy);
+        breaker.set_policy(policy);
         assert_eq!(breaker.state(now), BreakerState::HalfOpen);
         assert_eq!(flood(&mut breaker, now), 10);
-        breaker.set_policy(&Policy { ratio: 1.0, ..policy });
+        breaker.set_policy(Policy { ratio: 1.0, ..policy });
         assert_eq!(flood(&mut breaker, now), 10_000);
         // Of a smaller window only the latest outcomes count.
         breaker.succeeded(50, now);
-        breaker.set_policy(&Policy { ratio: 0.2, window: 50, ..policy });
+        breaker.set_policy(Policy { ratio: 0.2, window: 50, ..policy });
         assert_eq!(flood(&mut breaker, now), 10);
     }
 

@@ -9,16 +9,22 @@ use parking_lot::Mutex;
 
 use super::obstacle::{Obstacle, Problem};
 
-/// How long a late epoch is shown. The end is needed because an idle worker does not commit again.
+/// How long a late epoch is shown. It expires, because an idle worker makes no later commit that clears it.
 const LATE_TIME: Duration = Duration::from_secs(30);
 
-/// What is wrong with a partition. It may be both.
+/// What is wrong with a partition. It may be several of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PartitionTrouble {
     /// It is not read.
     Stands,
     /// An open transaction hides its position or its outcomes.
     Hidden,
+    /// The brokers do not say where it continues.
+    Waits,
+}
+
+impl PartitionTrouble {
+    pub const ALL: [Self; 3] = [Self::Stands, Self::Hidden, Self::Waits];
 }
 
 /// What readiness shows of the flood breaker, and what operators can do to it.
@@ -33,7 +39,7 @@ pub trait FloodBreaker: Send + Sync {
 pub struct Health {
     /// Whether each worker is a member of the group and has its assignment.
     joined: Box<[AtomicBool]>,
-    /// When each worker last gave up an epoch since the brokers took too long, unless it has
+    /// When each worker last gave up an epoch because the brokers took too long, unless it has
     /// committed one since.
     late: Mutex<BTreeMap<usize, Instant>>,
     stopping: AtomicBool,
@@ -62,7 +68,7 @@ impl Health {
         self.joined[worker].store(joined, Ordering::Relaxed);
     }
 
-    /// Records that a worker gave up an epoch since the brokers took too long, or committed one.
+    /// Records that a worker gave up an epoch because the brokers took too long, or committed one.
     pub fn set_late(&self, worker: usize, is_late: bool) {
         let mut late = self.late.lock();
         if is_late {

@@ -165,6 +165,8 @@ impl Lag {
             let before = it.hidden.filter(|it| it.from == end).map(|it| it.since);
             let since = before.unwrap_or(now);
             it.hidden = (high > end).then_some(Hidden { from: end, to: high, since });
+        } else if it.hidden.is_some_and(|it| it.from < end) {
+            it.hidden = None; // that transaction has ended
         }
         if let Some(next) = watermarks.next.filter(|_| it.taken.is_empty()) {
             it.position = it.position.map(|position| position.max(next));
@@ -337,8 +339,13 @@ mod tests {
         assert_eq!(lag.held_back(3_001 + LONG_TRANSACTION_MS), [(3, 6)]);
         lag.observed(Some(0), 3, ends(7, 20), 100_000);
         assert_eq!(hidden(100_500), (13, 500), "another transaction");
-        lag.observed(Some(0), 3, ends(20, 20), 200_000);
+        // The watch does not see what is hidden, but that the transaction has ended.
+        lag.observed(None, 3, marks(0, 7), 200_000);
+        assert_eq!(hidden(200_000).0, 13);
+        lag.observed(None, 3, marks(0, 8), 210_000);
         assert_eq!((hidden(300_000), lag.held_back(300_000)), ((0, 0), vec![]));
+        lag.observed(Some(0), 3, ends(20, 20), 310_000);
+        assert_eq!((hidden(400_000), lag.held_back(400_000)), ((0, 0), vec![]));
     }
 
     #[test]

@@ -265,7 +265,7 @@ impl Metrics {
             ),
             standing_partitions: gauge(
                 "nik_stream_standing_partitions",
-                "Partitions of this instance that are not read; readiness says why.",
+                "Partitions of this instance that are not read, or whose outcomes readers do not see; readiness says why.",
             ),
             spans: Spans::new(&registry),
             commit_duration: histogram(

@@ -85,6 +85,8 @@ obstacles! {
     AheadOfLedger = "ahead_of_ledger" in DIFFER,
     /// The ledger's position belongs to another topic of the same name.
     LedgerOtherTopic = "ledger_other_topic" in DIFFER,
+    /// The brokers do not say where a partition continues.
+    PositionUnknown = "position_unknown" in STANDING,
     /// A transaction that its producer never ends hides the group's position, or hides outcomes.
     Hidden = "hidden" in STANDING,
 }

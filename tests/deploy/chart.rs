@@ -19,14 +19,17 @@ pub struct Rendered(Vec<Value>);
 impl Rendered {
     /// The only object of a kind.
     pub fn one(&self, kind: &str) -> &Value {
-        let mut found = self.0.iter().filter(|it| it["kind"] == kind);
-        let one = found.next().unwrap_or_else(|| panic!("no {kind}"));
-        assert!(found.next().is_none(), "a second {kind}");
-        one
+        let found = self.all(kind);
+        assert_eq!(found.len(), 1, "{kind}");
+        found[0]
+    }
+
+    pub fn all(&self, kind: &str) -> Vec<&Value> {
+        self.0.iter().filter(|it| it["kind"] == kind).collect()
     }
 
     pub fn has(&self, kind: &str) -> bool {
-        self.0.iter().any(|it| it["kind"] == kind)
+        !self.all(kind).is_empty()
     }
 
     /// The containers of the pods, of the hook and of the audit.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::chart::{VALUES, rendered};
+use super::chart::{Rendered, VALUES, rendered};
 use super::read;
 use crate::cluster::ProgramSettings;
 use crate::traffic::stage::wait_until;
@@ -43,14 +43,11 @@ fn selectors_match_all_pods_and_not_the_hook() {
         let rendered = rendered(name);
         let set = rendered.one("StatefulSet");
         let pods = &set["spec"]["template"]["metadata"]["labels"];
-        let mut selectors = vec![
+        let selectors = [
             &set["spec"]["selector"]["matchLabels"],
             &rendered.one("Service")["spec"]["selector"],
             &rendered.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
         ];
-        if rendered.has("NetworkPolicy") {
-            selectors.push(&rendered.one("NetworkPolicy")["spec"]["podSelector"]["matchLabels"]);
-        }
         for selector in selectors {
             assert!(is_part(selector, pods), "{name}: {selector} {pods}");
         }
@@ -120,23 +117,42 @@ fn keda_scales_on_the_lag_of_the_group_in_the_topic_of_requests() {
 }
 
 #[test]
-fn the_network_policy_allows_brokers_dns_and_scrapes() {
+fn network_policies_allow_brokers_dns_and_scrapes() {
     let ports = |policy: &Value, rule: usize| -> Vec<u64> {
         let ports = policy["spec"]["egress"][rule]["ports"].as_array().expect("ports");
         ports.iter().filter_map(|it| it["port"].as_u64()).collect()
     };
+    // The only policy for the pods of an object.
+    let policy = |rendered: &Rendered, kind: &str, template: &str| {
+        let pods = &rendered.one(kind).pointer(template).expect("pods")["metadata"]["labels"];
+        let mut policies = rendered.all("NetworkPolicy");
+        policies.retain(|it| is_part(&it["spec"]["podSelector"]["matchLabels"], pods));
+        assert_eq!(policies.len(), 1, "{kind}");
+        policies[0].clone()
+    };
     let secured = rendered("secured");
-    let secured = secured.one("NetworkPolicy");
-    assert_eq!(ports(secured, 0), [53, 53]);
-    assert_eq!(ports(secured, 1), [9093, 9094], "the ports of the bootstrap servers");
-    assert_eq!(secured["spec"]["egress"][1]["to"][0]["ipBlock"]["cidr"], "192.0.2.0/24");
-    let scraper = &secured["spec"]["ingress"][0];
+    let service = policy(&secured, "StatefulSet", "/spec/template");
+    assert_eq!(ports(&service, 0), [53, 53]);
+    assert_eq!(ports(&service, 1), [9093, 9092], "the ports of the bootstrap servers");
+    assert_eq!(service["spec"]["egress"][1]["to"][0]["ipBlock"]["cidr"], "192.0.2.0/24");
+    assert_eq!(ports(&service, 2), [4318], "the port of the collector of traces");
+    let scraper = &service["spec"]["ingress"][0];
     assert_eq!(scraper["ports"], json!([{ "port": "http" }]));
     assert!(scraper["from"][0]["namespaceSelector"].is_object());
+    let audit = policy(&secured, "CronJob", "/spec/jobTemplate/spec/template");
+    assert_eq!(audit["spec"]["egress"], service["spec"]["egress"]);
 
     let scaled = rendered("scaled");
-    let scaled = scaled.one("NetworkPolicy");
-    assert_eq!(ports(scaled, 1), [9092, 9095]);
-    assert_eq!(ports(scaled, 2), [8443], "the port of the token endpoint");
-    assert_eq!(scaled["spec"]["ingress"], json!([]), "nobody");
+    let service = policy(&scaled, "StatefulSet", "/spec/template");
+    assert_eq!(ports(&service, 1), [9092, 9095]);
+    assert_eq!(ports(&service, 2), [8443], "the port of the token endpoint");
+    assert_eq!(service["spec"]["ingress"], json!([]), "nobody");
+    let topics = policy(&scaled, "Job", "/spec/template");
+    assert_eq!(topics["spec"]["egress"], service["spec"]["egress"]);
+    // It exists before the Job, which runs before the release.
+    let (hook, weight) = ("helm.sh/hook", "helm.sh/hook-weight");
+    let job = &scaled.one("Job")["metadata"]["annotations"];
+    let annotations = &topics["metadata"]["annotations"];
+    assert_eq!((&annotations[hook], &annotations[weight]), (&job[hook], &json!("-1")));
+    assert!(job[weight].is_null(), "0");
 }

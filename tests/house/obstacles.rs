@@ -8,7 +8,7 @@ use nik_stream::telemetry::obstacle::Obstacle;
 use super::source::sources;
 
 /// The obstacles whose tests do not use `wait_for_obstacle`, each with its file and its test.
-const PROVOKED: [(Obstacle, &str, &str); 4] = [
+const PROVOKED: [(Obstacle, &str, &str); 5] = [
     (
         Obstacle::Stopping,
         "tests/stream/stops.rs",
@@ -28,6 +28,11 @@ const PROVOKED: [(Obstacle, &str, &str); 4] = [
         Obstacle::NoAssignment,
         "tests/stream/health.rs",
         "a_worker_that_cannot_join_the_group_is_named",
+    ),
+    (
+        Obstacle::PositionUnknown,
+        "src/kafka/stream/consumer/starts.rs",
+        "a_partition_whose_position_stays_unknown_is_reported_until_it_is_known",
     ),
 ];
 

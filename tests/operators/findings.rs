@@ -1,5 +1,6 @@
 //! The checks of the topics, also for what a test cluster cannot have.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use nik_stream::config::load_from;
@@ -24,7 +25,7 @@ fn sound() -> Topic {
     Topic {
         partitions: 6,
         replicas: 3,
-        without_leader: Vec::new(),
+        without_leader: BTreeSet::new(),
         config: config.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
     }
 }
@@ -98,7 +99,7 @@ fn too_few_replicas_and_a_wrong_number_in_sync_are_findings() {
 
 #[test]
 fn a_partition_without_a_leader_is_an_error() {
-    let all = found(|topic| topic.without_leader = vec![3]);
+    let all = found(|topic| topic.without_leader = BTreeSet::from([3]));
     assert_eq!(all.len(), 1);
     assert!(
         all[0].severity == Severity::Error && all[0].text.contains("leader = none for partition 3")

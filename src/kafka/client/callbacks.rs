@@ -1,6 +1,5 @@
 //! Callbacks that all clients share, and the context of clients that need no others.
 
-use std::ffi::CStr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -58,10 +57,10 @@ impl ClientState {
     /// The metadata of a broker that has just restarted may list no brokers. librdkafka then drops
     /// all that it knows, including those of `bootstrap.servers`, and never reconnects (2.12.1; its
     /// issue 5301).
-    pub fn restore_brokers<C: ClientContext>(&self, client: &Client<C>, bootstrap: &CStr) {
+    pub fn restore_brokers<C: ClientContext>(&self, client: &Client<C>) {
         let lost = &self.lost_brokers;
         if lost.load(Ordering::Relaxed) && lost.swap(false, Ordering::Relaxed) {
-            let added = native::add_brokers(client, bootstrap);
+            let added = native::add_brokers(client, &self.access.bootstrap_servers());
             tracing::warn!(added, "librdkafka had dropped all brokers: bootstrap brokers re-added");
         }
     }

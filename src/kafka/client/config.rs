@@ -1,6 +1,5 @@
 //! The properties of librdkafka clients: ours, each with its reason, then the operator's overrides.
 
-use std::ffi::CString;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -339,12 +338,6 @@ fn has_to_find_authorities(security: &Security) -> bool {
         && security.protocol.has_tls()
         && security.ca_file.is_none()
         && !is_set
-}
-
-/// The bootstrap brokers of a client.
-pub fn bootstrap(config: &ClientConfig) -> CString {
-    let servers = config.get("bootstrap.servers").unwrap_or_default();
-    CString::new(servers).unwrap_or_default() // a client cannot be created with a NUL in it
 }
 
 /// The log level of librdkafka. Some of its debug lines explain why brokers do not respond. (The

@@ -13,6 +13,7 @@ pub mod refusal;
 pub mod scanner;
 pub mod trial;
 
+use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::thread::JoinHandle;
 
@@ -21,6 +22,11 @@ use fault::{Cause, Fault};
 /// The name of a topic or group as a C string.
 pub fn c_string(name: &str) -> Result<CString, Fault> {
     Ok(CString::new(name)?)
+}
+
+/// Partitions as text.
+pub fn listed(partitions: &BTreeSet<i32>) -> String {
+    partitions.iter().map(i32::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Starts a named thread.

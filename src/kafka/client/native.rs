@@ -223,6 +223,16 @@ fn raw(bytes: Option<&[u8]>) -> (*const c_void, usize) {
 }
 
 /// # Safety
+/// There are `count` elements at `start`, unless it is null, for as long as `'a`.
+unsafe fn elements<'a, T>(start: *const T, count: impl TryInto<usize>) -> &'a [T] {
+    match count.try_into() {
+        // SAFETY: see the contract.
+        Ok(count) if !start.is_null() => unsafe { slice::from_raw_parts(start, count) },
+        _ => &[],
+    }
+}
+
+/// # Safety
 /// There are `length` bytes at `start`, unless it is null, for as long as `'a`.
 unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
     // SAFETY: see the contract.

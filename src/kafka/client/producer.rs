@@ -36,7 +36,7 @@ mod settings;
 pub mod settle;
 pub mod unsettled;
 
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::mem;
 use std::sync::Arc;
 use std::thread::sleep;
@@ -45,7 +45,6 @@ use std::time::{Duration, Instant};
 use rdkafka::client::Client;
 use rdkafka::error::RDKafkaErrorCode as Code;
 
-use super::config::bootstrap;
 use super::deadline::{CallThread, close, close_in_background};
 use super::fault::{Cause, Fault};
 use super::native::producer::{ProducerClient, Topic};
@@ -95,7 +94,6 @@ pub struct OutputProducer {
     client: Arc<OutputClient>,
     settings: ProducerSettings,
     is_stopped: Box<dyn Fn() -> bool + Send>,
-    bootstrap: CString,
     /// Empty without transactions.
     transactional_id: String,
     /// `None` without transactions.
@@ -109,6 +107,8 @@ pub struct OutputProducer {
     has_held: bool,
     /// When the latest transaction began, until it is committed or aborted.
     began: Option<Instant>,
+    /// When the transaction before the open one began, if this client has committed it.
+    committed: Option<Instant>,
     /// `transaction.timeout.ms`.
     transaction_timeout: Duration,
     /// How often the coordinator's connection was lost before the latest transaction began.
@@ -168,7 +168,6 @@ impl OutputProducer {
             topics: Vec::new(),
             client: settings.client()?,
             is_stopped: Box::new(is_stopped),
-            bootstrap: bootstrap(&settings.config),
             calls: id
                 .as_ref()
                 .map(|_| CallThread::start(settings.worker, settings.metrics.clone()))
@@ -181,6 +180,7 @@ impl OutputProducer {
             latest: 0,
             has_held: false,
             began: None,
+            committed: None,
             losses: 0,
             was_slow: false,
         })
@@ -215,6 +215,7 @@ impl OutputProducer {
             self.latest = 0;
             self.began = Some(Instant::now());
             self.events().undelivered.lock().clear();
+            *self.events().first_batch.lock() = None;
         }
         Ok(())
     }
@@ -265,6 +266,7 @@ impl OutputProducer {
         // Closing may take long while a broker hangs.
         close_in_background(PRODUCER, unused, self.settings.metrics.clone());
         ready?;
+        self.committed = None;
         (self.was_slow, self.losses) = (false, self.coordinator_losses());
         self.settle_everywhere()
     }
@@ -354,7 +356,7 @@ impl OutputProducer {
         match committed {
             Ok(()) => {
                 self.transaction = Transaction::Idle;
-                self.began = None;
+                self.committed = self.began.take();
                 self.settings.unsettled.lock().last = Some(Ending::Commit);
             }
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
@@ -391,7 +393,7 @@ impl OutputProducer {
             self.call(native::abort_transaction)?;
             self.note_aborted();
             self.transaction = Transaction::Aborted;
-            self.began = None;
+            (self.began, self.committed) = (None, None);
             self.hold_leaderless()?;
         }
         Ok(self.events().take_refused())
@@ -439,7 +441,7 @@ impl OutputProducer {
                 Err(_) if is_stopped() => return Err(Cause::StoppedEarly.into()),
                 Err(error) if error.retriable && Instant::now() < deadline => {
                     tracing::debug!(%error, "transactional call is retried");
-                    client.context().client.restore_brokers(client.client(), &self.bootstrap);
+                    client.context().client.restore_brokers(client.client());
                     sleep(RETRY_BACKOFF);
                 }
                 Err(error) => return Err(self.fault(error)),
@@ -475,7 +477,7 @@ impl OutputProducer {
     }
 
     fn restore_brokers(&self) {
-        self.events().client.restore_brokers(self.client.client(), &self.bootstrap);
+        self.events().client.restore_brokers(self.client.client());
     }
 
     fn events(&self) -> &ProducerEvents {

@@ -88,16 +88,21 @@ impl Reader {
         }
     }
 
-    /// The number of partitions of `topic`; `needed` is what the caller is going to do with it.
-    pub fn partitions(&self, topic: &str, needed: Operation) -> Result<i32, CommandError> {
+    /// The metadata of a topic that exists; `needed` is what the caller is going to do with it.
+    pub fn existing(&self, topic: &str, needed: Operation) -> Result<Metadata, CommandError> {
         let metadata = self.metadata(topic)?;
-        let found = metadata.topics().first();
-        let error = found.and_then(MetadataTopic::error).map(Code::from);
-        match error {
+        match metadata.topics().first().and_then(MetadataTopic::error).map(Code::from) {
             Some(code) if is_unknown(code) => Err(CommandError::NoTopic(topic.to_owned())),
             Some(code) => Err(CommandError::from_code(&Right::on_topic(needed, topic), code)),
-            None => Ok(found.map_or(0, |it| i32::try_from(it.partitions().len()).unwrap_or(0))),
+            None => Ok(metadata),
         }
+    }
+
+    /// The number of partitions of `topic`; `needed` is what the caller is going to do with it.
+    pub fn partitions(&self, topic: &str, needed: Operation) -> Result<i32, CommandError> {
+        let metadata = self.existing(topic, needed)?;
+        let count = metadata.topics().first().map_or(0, |it| it.partitions().len());
+        Ok(i32::try_from(count).unwrap_or(0))
     }
 
     /// The offsets that a partition holds, up to its last committed record.

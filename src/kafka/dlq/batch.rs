@@ -11,8 +11,7 @@ use crate::kafka::client::c_string;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
-use crate::kafka::client::producer::unsettled::Unsettled;
-use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings, Sent};
+use crate::kafka::client::producer::{OutputProducer, ProducerSettings, Sent};
 use crate::kafka::client::refusal::is_permanent;
 use crate::kafka::dlq::dead_letter::{self, REPLAYS};
 use crate::kafka::dlq::error::DlqError;
@@ -83,22 +82,11 @@ impl Sender {
     pub fn connect(topic: &DeadLetterTopic, rate: u32, partitions: i32) -> Result<Self, DlqError> {
         let clients = &topic.clients;
         let name = clients.replay_name();
-        let settings = ProducerSettings {
-            config: clients.replay_producer(),
-            access: Arc::clone(&clients.access),
-            group: name.clone(),
-            worker: 0,
-            metrics: None,
-            // A new client would fence a replay that began later. Among replays, only the
-            // transactional id decides who may commit.
-            if_unanswered: IfUnanswered::Fail,
-            reach: {
-                let requests = c_string(&topic.requests)?;
-                Box::new(move || Some((0..partitions).map(|it| (requests.clone(), it)).collect()))
-            },
-            leaderless: Box::new(Vec::new),
-            unsettled: Unsettled::default(),
-        };
+        let requests = c_string(&topic.requests)?;
+        let reach =
+            Box::new(move || Some((0..partitions).map(|it| (requests.clone(), it)).collect()));
+        let (config, access) = (clients.replay_producer(), &clients.access);
+        let settings = ProducerSettings::of_command(config, access, name.clone(), reach);
         let producer =
             OutputProducer::connect(settings, || false).map_err(|fault| match fault {
                 Fault::Abort(why) | Fault::Restart(why) | Fault::Fatal(why) => {

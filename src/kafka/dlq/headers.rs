@@ -103,8 +103,7 @@ pub fn headers(message: &Record<'_>, failure: &Failure<'_>, dropped: &DroppedHea
     let mut of_request = Vec::new();
     if truncation < Truncation::WithoutRequestHeaders {
         each_header(message, |name, value| {
-            let is_ours = NAMES.iter().any(|given| given.as_bytes() == name);
-            if !is_ours && !dropped.contains(name) {
+            if own_index(name).is_none() && !dropped.contains(name) {
                 size += name.len() + value.map_or(0, <[u8]>::len);
                 of_request.push((name.to_vec(), value.map(<[u8]>::to_vec)));
             }
@@ -132,7 +131,12 @@ pub fn with_judged_by(headers: Option<Headers>, judged_by: &str) -> Headers {
 
 /// Whether outcomes carry this header of their request.
 pub fn is_passed_on(name: &[u8]) -> bool {
-    name != JUDGED_BY.to_bytes() && !NAMES.iter().any(|given| given.as_bytes() == name)
+    name != JUDGED_BY.to_bytes() && own_index(name).is_none()
+}
+
+/// The index in [`NAMES`] of a header of dead letters.
+fn own_index(name: &[u8]) -> Option<usize> {
+    NAMES.iter().position(|own| own.as_bytes() == name)
 }
 
 /// The reason in the headers of a dead letter.
@@ -152,7 +156,7 @@ pub fn read(record: &Record<'_>) -> Option<DeadLetter> {
     let mut headers: Vec<Header> = Vec::new();
     each_header(record, |name, value| {
         let value = value.map(<[u8]>::to_vec);
-        match NAMES.iter().position(|given| given.as_bytes() == name) {
+        match own_index(name) {
             // The stream writes its headers once, before those of the request.
             Some(index) if ours[index].is_none() => ours[index] = value,
             Some(_) => {}

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
+use std::ffi::CString;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -53,6 +54,12 @@ impl Access {
     /// How often a client lost all its brokers.
     pub fn outages(&self) -> u64 {
         self.outages.load(Ordering::Relaxed)
+    }
+
+    /// The bootstrap brokers.
+    pub fn bootstrap_servers(&self) -> CString {
+        // No client can be created with a NUL in it.
+        CString::new(self.kafka.bootstrap_servers.as_str()).unwrap_or_default()
     }
 
     /// The OAuth token.

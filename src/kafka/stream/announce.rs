@@ -8,7 +8,7 @@ use super::start::Notice;
 use super::tracks::{Change, StandingPartition};
 use crate::pipeline::Position;
 use crate::pipeline::timestamps::Replaced;
-use crate::telemetry::health::PartitionTrouble;
+use crate::telemetry::health::{Health, PartitionTrouble};
 use crate::telemetry::obstacle::Obstacle;
 
 /// How often a replaced timestamp is logged, for each cause. The metric counts all.
@@ -69,14 +69,12 @@ pub fn announce(shared: &Shared, worker: usize, changes: &[Change]) -> Vec<i32> 
             }
         }
     }
-    metrics.standing_partitions.set(health.standing_partitions());
     stopped
 }
 
 /// Tells operators that an open transaction hides a partition's position (`waits`) or only its
 /// outcomes, and cannot be settled.
 pub fn hidden(shared: &Shared, worker: usize, partition: i32, waits: bool) {
-    let Telemetry { metrics, health, .. } = &shared.telemetry;
     let (topic, group) = (&shared.outputs.topics.requests.name, &shared.group);
     let (consequence, place) = if waits {
         ("is not read", format!("in {group}'s offsets or in the ledger of positions"))
@@ -93,23 +91,32 @@ pub fn hidden(shared: &Shared, worker: usize, partition: i32, waits: bool) {
     );
     let (reason, runbook) = (Obstacle::Hidden.label(), Obstacle::Hidden.runbook());
     tracing::error!(topic, partition, reason, runbook, "{sentence}");
+    let health = &shared.telemetry.health;
     health.report(worker, partition, PartitionTrouble::Hidden, Obstacle::Hidden.problem(sentence));
-    metrics.standing_partitions.set(health.standing_partitions());
 }
 
-/// Withdraws that a partition is hidden.
-pub fn visible(telemetry: &Telemetry, worker: usize, partition: i32) {
-    telemetry.health.withdraw(worker, partition, PartitionTrouble::Hidden);
-    telemetry.metrics.standing_partitions.set(telemetry.health.standing_partitions());
+/// Tells operators that a partition is not read because its position is not known: the brokers do
+/// not answer what it depends on.
+pub fn waits(shared: &Shared, worker: usize, partition: i32, unanswered: &str) {
+    let topic = &shared.outputs.topics.requests.name;
+    let sentence = format!(
+        "{topic} partition {partition} is not read: the brokers do not say where it continues \
+         (no answer yet: {unanswered})"
+    );
+    let obstacle = Obstacle::PositionUnknown;
+    let (reason, runbook) = (obstacle.label(), obstacle.runbook());
+    tracing::error!(topic, partition, reason, runbook, "{sentence}");
+    let health = &shared.telemetry.health;
+    health.report(worker, partition, PartitionTrouble::Waits, obstacle.problem(sentence));
 }
 
 /// Withdraws what operators were told about these partitions: they were revoked from `worker`.
-pub fn forget(telemetry: &Telemetry, worker: usize, partitions: &[i32]) {
+pub fn forget(health: &Health, worker: usize, partitions: &[i32]) {
     for &partition in partitions {
-        telemetry.health.withdraw(worker, partition, PartitionTrouble::Stands);
-        telemetry.health.withdraw(worker, partition, PartitionTrouble::Hidden);
+        for trouble in PartitionTrouble::ALL {
+            health.withdraw(worker, partition, trouble);
+        }
     }
-    telemetry.metrics.standing_partitions.set(telemetry.health.standing_partitions());
 }
 
 /// Logs that an outcome does not carry the `timestamp` of its request. A producer without
@@ -199,7 +206,7 @@ pub fn log_notices(shared: &Shared, partition: i32, notices: &[Notice]) {
             Notice::LostToRetention { from, to } => {
                 let records = u64::try_from(to - from).unwrap_or(0);
                 metrics.unreadable_records.with_label_values(&["out_of_range"]).inc_by(records);
-                tracing::warn!(
+                tracing::error!(
                     topic,
                     partition,
                     from,

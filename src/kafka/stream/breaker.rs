@@ -15,7 +15,6 @@ use crate::telemetry::metrics::Metrics;
 /// One breaker for all workers of an instance, so that a flood costs an instance one window of dead
 /// letters and not one per worker.
 pub struct SharedBreaker {
-    policy: Mutex<Policy>,
     breaker: Mutex<Breaker>,
     /// Read by every worker before every batch, so it is not behind the lock.
     open: AtomicBool,
@@ -24,19 +23,12 @@ pub struct SharedBreaker {
 
 impl SharedBreaker {
     pub fn new(policy: Policy, metrics: Arc<Metrics>) -> Self {
-        Self {
-            policy: Mutex::new(policy),
-            breaker: Mutex::new(Breaker::new(&policy)),
-            open: AtomicBool::new(false),
-            metrics,
-        }
+        Self { breaker: Mutex::new(Breaker::new(policy)), open: AtomicBool::new(false), metrics }
     }
 
     /// Continues under another policy.
     pub fn set_policy(&self, policy: Policy) {
-        if std::mem::replace(&mut *self.policy.lock(), policy) != policy {
-            self.with(|breaker, _| breaker.set_policy(&policy));
-        }
+        self.with(|breaker, _| breaker.set_policy(policy));
     }
 
     /// Whether the workers must pause.
@@ -62,35 +54,33 @@ impl SharedBreaker {
             let open = matches!(after, BreakerState::Open { .. });
             self.open.store(open, Ordering::Relaxed);
             self.metrics.breaker_open.set(i64::from(open));
-            self.log(after);
+            log(after, &breaker.policy());
         }
         done
     }
+}
 
-    fn log(&self, state: BreakerState) {
-        let policy = *self.policy.lock();
-        match state {
-            BreakerState::Open { .. } => tracing::error!(
-                breaker = "open",
-                max_failure_ratio = policy.ratio,
-                failure_window = policy.window,
-                failure_cool_down_ms =
-                    u64::try_from(policy.cool_down.as_millis()).unwrap_or(u64::MAX),
-                "flood breaker opened: too many of the latest requests would be dead letters; the workers pause"
-            ),
-            BreakerState::HalfOpen => {
-                tracing::warn!(
-                    breaker = "half_open",
-                    "flood breaker half-open: the workers continue on trial"
-                );
-            }
-            BreakerState::Accepted { .. } => tracing::warn!(
-                breaker = "accepted",
-                "flood breaker resumed by an operator: dead letters are written until the flood is over"
-            ),
-            BreakerState::Closed => {
-                tracing::info!(breaker = "closed", "flood breaker closed: the flood is over");
-            }
+fn log(state: BreakerState, policy: &Policy) {
+    match state {
+        BreakerState::Open { .. } => tracing::error!(
+            breaker = "open",
+            max_failure_ratio = policy.ratio,
+            failure_window = policy.window,
+            failure_cool_down_ms = u64::try_from(policy.cool_down.as_millis()).unwrap_or(u64::MAX),
+            "flood breaker opened: too many of the latest requests would be dead letters; the workers pause"
+        ),
+        BreakerState::HalfOpen => {
+            tracing::warn!(
+                breaker = "half_open",
+                "flood breaker half-open: the workers continue on trial"
+            );
+        }
+        BreakerState::Accepted { .. } => tracing::warn!(
+            breaker = "accepted",
+            "flood breaker resumed by an operator: dead letters are written until the flood is over"
+        ),
+        BreakerState::Closed => {
+            tracing::info!(breaker = "closed", "flood breaker closed: the flood is over");
         }
     }
 }
@@ -102,7 +92,7 @@ impl FloodBreaker for SharedBreaker {
 
     fn problem(&self) -> Option<String> {
         let remaining = self.remaining()?;
-        let policy = *self.policy.lock();
+        let policy = self.with(|breaker, _| breaker.policy());
         let until = (Utc::now() + remaining).to_rfc3339_opts(SecondsFormat::Secs, true);
         Some(format!(
             "the flood breaker is open until {until}: more than {} of the latest {} requests would be dead letters; POST \
@@ -118,11 +108,13 @@ pub struct WorkerBreaker {
     shared: Arc<SharedBreaker>,
     /// How many results of the open epoch were reported.
     reported: u64,
+    /// How many dead letters of the open epoch were allowed.
+    allowed: usize,
 }
 
 impl WorkerBreaker {
     pub fn new(shared: &Arc<SharedBreaker>) -> Self {
-        Self { shared: Arc::clone(shared), reported: 0 }
+        Self { shared: Arc::clone(shared), reported: 0, allowed: 0 }
     }
 
     /// Whether the workers must pause.
@@ -133,28 +125,52 @@ impl WorkerBreaker {
     /// Whether one more dead letter may be written after the outcomes in `epoch`.
     pub fn allows(&mut self, epoch: &Tally) -> bool {
         let results = self.take_unreported(epoch);
-        self.shared.with(|breaker, now| {
+        let is_allowed = self.shared.with(|breaker, now| {
             breaker.succeeded(results, now);
             breaker.allows(now)
-        })
+        });
+        self.allowed += usize::from(is_allowed);
+        is_allowed
     }
 
     pub fn committed(&mut self, epoch: &Tally) {
         let results = self.take_unreported(epoch);
         self.shared.with(|breaker, now| breaker.succeeded(results, now));
-        self.reported = 0;
+        (self.reported, self.allowed) = (0, 0);
     }
 
-    /// Takes back the failures of an aborted epoch: they will be processed again.
-    pub fn aborted(&mut self, epoch: &Tally) {
-        let failures = usize::try_from(epoch.failed()).unwrap_or(usize::MAX);
-        self.shared.with(|breaker, _| breaker.uncount(failures));
-        self.reported = 0;
+    /// Takes back the dead letters of an aborted epoch, one that could not be sent included: their
+    /// requests will be processed again.
+    pub fn aborted(&mut self) {
+        let allowed = self.allowed;
+        self.shared.with(|breaker, _| breaker.uncount(allowed));
+        (self.reported, self.allowed) = (0, 0);
     }
 
     fn take_unreported(&mut self, epoch: &Tally) -> usize {
         let results = epoch.answered();
         let unreported = results - std::mem::replace(&mut self.reported, results);
         usize::try_from(unreported).unwrap_or(usize::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_of_an_aborted_epoch_is_not_counted_even_if_it_was_not_sent() {
+        let policy = Policy { ratio: 0.5, window: 10, cool_down: Duration::from_mins(1) };
+        let shared = Arc::new(SharedBreaker::new(policy, Arc::new(Metrics::for_tests(&[]))));
+        let mut worker = WorkerBreaker::new(&shared);
+        let unsent = Tally::default();
+        for _ in 0..20 {
+            assert!(worker.allows(&unsent));
+            worker.aborted();
+        }
+        for _ in 0..5 {
+            assert!(worker.allows(&unsent));
+        }
+        assert!(!worker.allows(&unsent) && worker.is_open());
     }
 }

@@ -3,7 +3,6 @@
 mod starts;
 
 use std::cell::RefCell;
-use std::ffi::CString;
 use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,7 +12,6 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
 use super::announce;
 use super::assignment::{ConsumerEvents, assign, close, partition_list, unassign};
-use super::ledger::LedgerLookup;
 use super::leftovers::Leftovers;
 use super::lookup::Lookup;
 use super::pending::PendingPartitions;
@@ -21,7 +19,6 @@ use super::shared::Shared;
 use super::standing::Standing;
 use super::start::Committed;
 use super::tracks::{Arrival, Tracks};
-use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::deadline::finishes_within;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::consumer::{ConsumeError, Dropped, GroupClient, is_unreadable};
@@ -63,7 +60,6 @@ pub struct Interruption {
 pub struct GroupConsumer {
     consumer: GroupClient<ConsumerEvents>,
     shared: Arc<Shared>,
-    bootstrap: CString,
     worker: usize,
     assigned: Vec<i32>,
     /// The assigned partitions that are not started yet, because their committed offsets are not
@@ -91,17 +87,11 @@ impl GroupConsumer {
         consumer.subscribe(&partition_list(topic.c_name(), &[-1]))?;
         Ok(Self {
             consumer,
-            bootstrap: bootstrap(&config),
             worker,
             assigned: Vec::new(),
             pending: PendingPartitions::new(),
             tracks: RefCell::default(),
-            lookup: Lookup {
-                topic: topic.c_name().to_owned(),
-                own: Arc::clone(&shared.own_positions),
-                ledger: LedgerLookup::new(shared),
-                deleted: None,
-            },
+            lookup: Lookup::new(shared),
             leftovers: Leftovers::new(worker, shared),
             hides_empty: config.get("group.protocol") == Some("consumer"),
             rejoins,
@@ -204,7 +194,7 @@ impl GroupConsumer {
     /// enough.
     pub fn maintain(&mut self, now: Instant) -> Result<(), Fault> {
         let state = &self.consumer.context().client;
-        state.restore_brokers(self.consumer.client(), &self.bootstrap);
+        state.restore_brokers(self.consumer.client());
         self.join_again()?;
         self.start_pending()?;
         self.settle_leftovers(now)?;
@@ -290,7 +280,8 @@ impl GroupConsumer {
                 self.pending.remove(partitions);
                 self.leftovers.forget(partitions);
                 self.tracks.get_mut().remove(partitions);
-                announce::forget(&self.shared.telemetry, self.worker, partitions);
+                self.lookup.ledger.forget(partitions);
+                announce::forget(&self.shared.telemetry.health, self.worker, partitions);
                 metrics.lag.revoked(self.worker, partitions);
             }
         }
@@ -375,13 +366,13 @@ impl GroupConsumer {
         let positions = self.with_metadata(positions);
         let lag = &self.shared.telemetry.metrics.lag;
         lag.committed(self.worker, positions.iter().map(|(it, position)| (*it, position.offset)));
-        self.lookup.own.committed(positions.into_iter());
+        self.shared.own_positions.committed(positions.into_iter());
     }
 
     /// Leaves the group. A consumer that has not closed within `budget` is left behind.
     pub fn leave(self, budget: Duration) {
         self.shared.telemetry.metrics.lag.revoked(self.worker, &self.assigned);
-        announce::forget(&self.shared.telemetry, self.worker, &self.assigned);
+        announce::forget(&self.shared.telemetry.health, self.worker, &self.assigned);
         let (consumer, topic) = (self.consumer, self.lookup.topic);
         // A rebalance event that a fault left unanswered would block the group. Both answers are
         // given; librdkafka ignores the one that it did not ask for.

@@ -145,6 +145,12 @@ impl LedgerLookup {
         Some(answers)
     }
 
+    /// These partitions were revoked: when they come back, what hides their entries is waited for
+    /// again.
+    pub fn forget(&self, partitions: &[i32]) {
+        self.hidden.borrow_mut().retain(|it, _| !partitions.contains(it));
+    }
+
     /// The latest transactional id that wrote an entry for a partition, committed or not, and that
     /// `is_wanted`.
     pub fn writer(

@@ -17,6 +17,7 @@ use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::producer::{
     IfUnanswered, OutputProducer, ProducerSettings, transaction_timeout,
 };
+use crate::telemetry::health::PartitionTrouble;
 
 /// How far a transaction may outlast its timeout: the coordinator looks for those that are overdue
 /// every 10 seconds (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
@@ -91,8 +92,19 @@ impl Leftovers {
     /// The position of this partition is known, or its outcomes are not hidden any more.
     pub fn started(&mut self, partition: i32) {
         if self.announced.remove(&partition) {
-            announce::visible(&self.shared.telemetry, self.worker, partition);
+            let health = &self.shared.telemetry.health;
+            health.withdraw(self.worker, partition, PartitionTrouble::Hidden);
         }
+    }
+
+    /// Whether operators were told that an open transaction hides something of this partition.
+    pub fn is_announced(&self, partition: i32) -> bool {
+        self.announced.contains(&partition)
+    }
+
+    /// A transaction that nobody ends is over after this time.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// A partition to look at now.
@@ -156,8 +168,8 @@ impl Leftovers {
             return Ok(());
         }
         // If this process wrote what hides the position, the worker restarts: its producer settles
-        // that when it connects. If only outcomes are hidden, entries of this process are newer
-        // than the transaction, so they are skipped.
+        // that when it connects. If only outcomes are hidden, the entries of this process are
+        // skipped, because they are newer than the transaction.
         let own = self.shared.clients.transactional_prefix();
         let may_be = |id: &str| {
             !id.is_empty() && !watched.settled.contains(id) && (waits || !id.starts_with(&own))

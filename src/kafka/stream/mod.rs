@@ -131,21 +131,22 @@ impl Running {
         self.ended.try_recv().ok()
     }
 
-    /// Waits for all threads after a stop was requested. Returns false if they have not ended by
-    /// `deadline`.
-    pub(crate) fn finish(self, deadline: Instant) -> bool {
+    /// Waits for all threads after a stop was requested. Returns the first fault of one of them that
+    /// ends the program, or `None` if they have not ended by `deadline`.
+    pub(crate) fn finish(self, deadline: Instant) -> Option<Result<(), Fault>> {
         self.shared.refresh_soon(); // wakes the watch, which then sees the stop
+        let mut ended = Ok(());
         loop {
             match self.ended.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Timeout) => return false,
+                Ok(result) => ended = ended.and(result),
+                Err(RecvTimeoutError::Timeout) => return None,
                 Err(RecvTimeoutError::Disconnected) => break,
             }
         }
         for thread in self.threads {
             let _ = thread.join(); // panics were caught
         }
-        true
+        Some(ended)
     }
 }
 
@@ -154,7 +155,6 @@ mod tests {
     use std::ffi::OsString;
 
     use nik::region::{Regions, RetiredCodes};
-    use nik_wire::process::Processor;
 
     use super::*;
     use crate::config::load_from;
@@ -168,7 +168,7 @@ mod tests {
         running: Option<Running>,
         pub stop: Stop,
         pub metrics: Arc<Metrics>,
-        health: Arc<Health>,
+        pub health: Arc<Health>,
     }
 
     impl Service {
@@ -188,8 +188,8 @@ mod tests {
             let breaker =
                 Arc::new(SharedBreaker::new(settings.delivery.breaker(), Arc::clone(&metrics)));
             let health = Arc::new(Health::new(1, breaker.clone()));
-            let regions = Arc::new(Regions::parse("", "", RetiredCodes::All).unwrap());
-            let processor = Processor::new(regions, settings.process());
+            let regions = Regions::parse("", "", RetiredCodes::All).unwrap();
+            let processor = settings.processor(regions);
             let judge = Judge::new(processor, settings.rules.dating(), None);
             let stop = Stop::default();
             let telemetry = Telemetry::new(&metrics, &health, &breaker, None);
@@ -216,7 +216,8 @@ mod tests {
         pub fn stop(mut self, timeout: Duration) {
             self.stop.request();
             self.health.set_stopping();
-            assert!(self.running.take().unwrap().finish(Instant::now() + timeout));
+            let ended = self.running.take().unwrap().finish(Instant::now() + timeout);
+            assert!(matches!(ended, Some(Ok(()))), "{ended:?}");
         }
     }
 

@@ -17,8 +17,7 @@ use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, GroupMetadata, Offsets};
-use crate::kafka::client::producer::unsettled::Unsettled;
-use crate::kafka::client::producer::{IfUnanswered, OutputProducer, ProducerSettings};
+use crate::kafka::client::producer::{OutputProducer, ProducerSettings};
 use crate::kafka::client::reader::Reader;
 use crate::kafka::ledger::{Found, LedgerReader};
 use crate::kafka::security::acl::{Operation, Right};
@@ -140,21 +139,13 @@ fn commit(
     let ledger = settings.topics.positions.as_ref();
     let ledger_partitions = ledger
         .map_or(Ok(0), |name| Reader::of_service(clients)?.partitions(name, Operation::Write))?;
-    let producer = ProducerSettings {
-        config: clients.positions_producer(),
-        access: Arc::clone(&clients.access),
-        group: group.clone(),
-        worker: 0,
-        metrics: None,
-        if_unanswered: IfUnanswered::Fail,
-        reach: {
-            let ledger = ledger.map(|name| c_string(name)).transpose()?;
-            let reach = move |it| Some((ledger.clone()?, it));
-            Box::new(move || Some((0..ledger_partitions).filter_map(&reach).collect()))
-        },
-        leaderless: Box::new(Vec::new),
-        unsettled: Unsettled::default(),
+    let reach = {
+        let ledger = ledger.map(|name| c_string(name)).transpose()?;
+        let reach = move |it| Some((ledger.clone()?, it));
+        Box::new(move || Some((0..ledger_partitions).filter_map(&reach).collect()))
     };
+    let (config, access) = (clients.positions_producer(), &clients.access);
+    let producer = ProducerSettings::of_command(config, access, group.clone(), reach);
     let mut producer = OutputProducer::connect(producer, || false)?;
     producer.begin()?;
     if let Some(name) = ledger.filter(|_| partition < ledger_partitions) {

@@ -7,7 +7,7 @@ use super::standing::Standing;
 use super::start::Committed;
 use crate::pipeline::Position;
 
-/// How long a standing partition still receives records, which show where it can be read again.
+/// How long a standing partition is still fetched, to learn from which record on it can be read.
 const HINT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How often a standing partition is looked at again.
 const LOOK_INTERVAL: Duration = Duration::from_secs(3);
@@ -201,6 +201,10 @@ impl Tracks {
 
     pub fn is_reading(&mut self, partition: i32) -> bool {
         self.find(partition).is_some_and(|track| matches!(track.state, State::Reading { .. }))
+    }
+
+    pub fn is_standing(&mut self, partition: i32) -> bool {
+        self.find(partition).is_some_and(|track| matches!(track.state, State::Standing { .. }))
     }
 
     pub fn position(&mut self, partition: i32) -> Option<&Committed> {

@@ -16,6 +16,7 @@ use rdkafka::client::{Client, ClientContext};
 use super::shared::Shared;
 use crate::kafka::client::c_string;
 use crate::kafka::client::fault::Fault;
+use crate::kafka::client::listed;
 use crate::kafka::client::native::groups;
 use crate::telemetry::obstacle::{Obstacle, Problem};
 
@@ -96,12 +97,11 @@ impl Unassigned {
 
     /// What operators read about these partitions, if they have been missing for long.
     pub fn problem(&self) -> Option<Problem> {
-        let list: Vec<_> = self.partitions.iter().map(ToString::to_string).collect();
         self.is_overdue().then(|| {
             Obstacle::Unassigned.problem(format!(
                 "no member of group {} has the partitions {} of topic {}: the members join the group again to get them",
                 self.shared.group,
-                list.join(", "),
+                listed(&self.partitions),
                 self.shared.outputs.topics.requests.name
             ))
         })

@@ -1,7 +1,6 @@
 //! The topic watch: looks at brokers and topics regularly, and publishes what it sees.
 
 use std::collections::BTreeSet;
-use std::ffi::CString;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,8 +15,8 @@ use super::shared::Shared;
 use super::shutdown::Stop;
 use super::unassigned::Unassigned;
 use crate::kafka::client::callbacks::{BasicContext, drain_events};
-use crate::kafka::client::config::bootstrap;
 use crate::kafka::client::fault::Fault;
+use crate::kafka::client::listed;
 use crate::kafka::client::native::is_unknown;
 use crate::kafka::client::producer::unsettled::leaderless_partitions;
 use crate::kafka::roles::{PerTopic, Role, internal_topics, replication_setting};
@@ -28,7 +27,6 @@ use crate::telemetry::obstacle::{Obstacle, Problem};
 pub struct Watch {
     shared: Arc<Shared>,
     client: BaseConsumer<BasicContext>,
-    bootstrap: CString,
     /// The generation of the credentials that the client uses.
     generation: u64,
     /// How often in a row each reply topic was missing.
@@ -68,7 +66,6 @@ impl Watch {
         let config = shared.clients.watch();
         Ok(Self {
             client: BasicContext::consumer(&config, &shared.clients.access)?,
-            bootstrap: bootstrap(&config),
             generation,
             reply_misses: vec![0; shared.outputs.replies.len()],
             ledger_misses: 0,
@@ -129,7 +126,7 @@ impl Watch {
     fn refresh(&mut self) -> Result<Vec<Problem>, Unreachable> {
         drain_events(&self.client);
         let state = &self.client.context().client;
-        state.restore_brokers(self.client.client(), &self.bootstrap);
+        state.restore_brokers(self.client.client());
         let shared = Arc::clone(&self.shared);
         let outputs = &shared.outputs;
         let mut problems = Vec::new();
@@ -144,16 +141,17 @@ impl Watch {
             self.ledger_misses = if problem.is_some() { self.ledger_misses + 1 } else { 0 };
             problems.extend(problem);
         }
-        let mut lesser_problems = Vec::new();
-        lesser_problems.extend(self.missing_ledger_partitions());
-        lesser_problems.extend(self.held_back());
-        lesser_problems.extend(self.missing_internal_topic(&mut leaderless)?);
+        // Watermarks and the assignment are looked at in spite of these.
+        let mut tolerable = Vec::new();
+        tolerable.extend(self.missing_ledger_partitions());
+        tolerable.extend(self.held_back());
+        tolerable.extend(self.missing_internal_topic(&mut leaderless)?);
         for (index, topic) in outputs.replies.iter().enumerate() {
             match self.publish(topic, &mut leaderless)? {
                 None => self.reply_misses[index] = 0,
                 Some(problem) => {
                     let text = format!("{problem} (topics.reply_allowed)");
-                    lesser_problems.push(Obstacle::ReplyTopic.problem(text));
+                    tolerable.push(Obstacle::ReplyTopic.problem(text));
                     self.reply_misses[index] += 1;
                     if self.reply_misses[index] >= MISSES_BEFORE_GONE {
                         topic.set_partitions(0);
@@ -162,14 +160,14 @@ impl Watch {
             }
         }
         self.publish_counts();
-        lesser_problems.extend(self.lasting(leaderless));
+        tolerable.extend(self.lasting(leaderless));
         if problems.is_empty() && Instant::now() >= self.next_look {
             self.next_look = Instant::now() + INTERVAL;
             self.fetch_watermarks();
             self.unassigned.look(self.client.client());
         }
-        lesser_problems.extend(self.unassigned.problem());
-        problems.extend(lesser_problems);
+        tolerable.extend(self.unassigned.problem());
+        problems.extend(tolerable);
         for denied in shared.clients.access.denied() {
             let denied = Obstacle::Denied.problem(denied);
             if !problems.contains(&denied) {
@@ -200,8 +198,8 @@ impl Watch {
         })
     }
 
-    /// Makes the partitions of a topic known to the workers, and adds to `leaderless` what
-    /// operators read about those without a leader; returns what is wrong with the topic itself.
+    /// Makes the partitions of a topic known to the workers, and appends a problem to `leaderless`
+    /// if some have no leader; returns what is wrong with the topic itself.
     fn publish(
         &self,
         topic: &KnownTopic,
@@ -344,10 +342,10 @@ impl Watch {
 
 /// What operators read about partitions without a leader, if there are any.
 fn without_leader(topic: &str, partitions: &BTreeSet<i32>) -> Option<Problem> {
-    let list: Vec<_> = partitions.iter().map(ToString::to_string).collect();
-    let text = format!(
-        "topic {topic} has no leader for its partitions {}: a broker is away, or its disk is full or broken",
-        list.join(", ")
-    );
-    (!partitions.is_empty()).then(|| Obstacle::NoLeader.problem(text))
+    (!partitions.is_empty()).then(|| {
+        Obstacle::NoLeader.problem(format!(
+            "topic {topic} has no leader for its partitions {}: a broker is away, or its disk is full or broken",
+            listed(partitions)
+        ))
+    })
 }

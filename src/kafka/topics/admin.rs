@@ -1,19 +1,20 @@
 //! Describes the topics, and creates those that are missing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
 };
 use rdkafka::error::RDKafkaErrorCode as Code;
-use rdkafka::metadata::{MetadataPartition, MetadataTopic};
+use rdkafka::metadata::MetadataTopic;
 
 use crate::config::Settings;
 use crate::kafka::client::callbacks::BasicContext;
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::native::{self, is_unknown};
+use crate::kafka::client::producer::unsettled::leaderless_partitions;
 use crate::kafka::client::reader::Reader;
 use crate::kafka::limits::RECORD_OVERHEAD;
 use crate::kafka::roles::{PerTopic, Role, internal_topics};
@@ -72,7 +73,7 @@ pub struct Topic {
     /// The number of replicas of the partition with the fewest.
     pub replicas: usize,
     /// The partitions that have no leader.
-    pub without_leader: Vec<i32>,
+    pub without_leader: BTreeSet<i32>,
     /// The settings in force, defaults of the brokers included.
     pub config: BTreeMap<String, String>,
 }
@@ -143,8 +144,11 @@ impl Admin {
         let token = clients.access.token_if_any().map_err(|error| {
             CommandError::Rejected(format!("no token for the brokers: {error}"))
         })?;
-        if let Some(token) = token {
-            native::set_token(client.inner(), token);
+        if let Some(token) = token
+            && !native::set_token(client.inner(), token)
+        {
+            let text = "librdkafka does not accept the token for the brokers".to_owned();
+            return Err(CommandError::Rejected(text).into());
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build()?;
         Ok(Self { client, reader: Reader::connect(&clients)?, runtime, settings: settings.clone() })
@@ -187,21 +191,15 @@ impl Admin {
     }
 
     fn topic(&self, name: &str) -> Result<Option<Topic>, CommandError> {
-        match self.reader.partitions(name, Operation::Describe) {
+        let metadata = match self.reader.existing(name, Operation::Describe) {
             Err(CommandError::NoTopic(_)) => return Ok(None),
-            Err(error) => return Err(error),
-            Ok(_) => {}
-        }
-        let metadata = self.reader.metadata(name)?;
-        let partitions = metadata.topics().first().map_or(&[][..], MetadataTopic::partitions);
+            found => found?,
+        };
+        let topic = metadata.topics().first();
         Ok(Some(Topic {
-            partitions: partitions.len(),
-            replicas: metadata.topics().first().map_or(0, fewest_replicas),
-            without_leader: partitions
-                .iter()
-                .filter(|partition| partition.leader() < 0)
-                .map(MetadataPartition::id)
-                .collect(),
+            partitions: topic.map_or(0, |it| it.partitions().len()),
+            replicas: topic.map_or(0, fewest_replicas),
+            without_leader: topic.map(leaderless_partitions).unwrap_or_default(),
             config: self.config(&ResourceSpecifier::Topic(name))?,
         }))
     }

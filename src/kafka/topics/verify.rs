@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Settings;
+use crate::kafka::client::listed;
 use crate::kafka::limits::RECORD_OVERHEAD;
 use crate::kafka::roles::{PerTopic, Role, TRANSACTIONS, replication_setting};
 use crate::kafka::topics::admin::{CLEANUP_POLICY, LEDGER_CLEANUP_POLICY, Layout, Topic};
@@ -312,8 +313,7 @@ impl<'a> Subject<'a> {
     fn value(&self, key: &str) -> String {
         match key {
             "leader" => {
-                let partitions = self.topic.without_leader.iter().map(i32::to_string);
-                format!("none for partition {}", partitions.collect::<Vec<_>>().join(", "))
+                format!("none for partition {}", listed(&self.topic.without_leader))
             }
             "partitions" => self.topic.partitions.to_string(),
             "replicas" => self.topic.replicas.to_string(),

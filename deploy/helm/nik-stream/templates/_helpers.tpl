@@ -156,3 +156,39 @@ volumeMounts:
   {{- end }}
 {{- end }}
 {{- end -}}
+
+{{/* The port of a URL. */}}
+{{- define "nik-stream.port" -}}
+{{- $url := urlParse . -}}
+{{ regexFind ":[0-9]+$" $url.host | trimPrefix ":" | default (eq $url.scheme "http" | ternary "80" "443") }}
+{{- end -}}
+
+{{/* What pods may reach: DNS, the brokers, the endpoint of tokens, the collector of traces. */}}
+{{- define "nik-stream.egress" -}}
+{{- $kafka := .Values.settings.kafka -}}
+{{- $ports := list -}}
+{{- range splitList "," $kafka.bootstrap_servers -}}
+{{- /* librdkafka's default */ -}}
+{{- $ports = append $ports (regexFind ":[0-9]+$" (trim .) | trimPrefix ":" | default "9092" | int) -}}
+{{- end -}}
+{{- range .Values.networkPolicy.kafkaPorts -}}
+{{- $ports = append $ports (int .) -}}
+{{- end -}}
+- ports:
+    - { port: 53, protocol: UDP }
+    - { port: 53, protocol: TCP }
+- ports:
+    {{- range uniq $ports }}
+    - port: {{ . }}
+    {{- end }}
+  {{- with .Values.networkPolicy.kafka }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- range list (default dict $kafka.security).oauth_endpoint (default dict .Values.settings.traces).endpoint }}
+{{- with . }}
+- ports:
+    - port: {{ include "nik-stream.port" . }}
+{{- end }}
+{{- end }}
+{{- end -}}

@@ -101,15 +101,15 @@ unsafe extern "C" fn on_token<C: ClientContext>(
     // SAFETY: see the module's argument; the text is alive during the call.
     let (context, config) = unsafe { (&*opaque.cast::<C>(), text(config)) };
     let config = (!config.is_empty()).then_some(config.as_str());
-    match context.generate_oauth_token(config) {
-        Ok(token) => {
-            // SAFETY: the client is alive during its callback.
-            unsafe { set_token_of(client, token) };
-        }
-        Err(error) => {
-            let reason = CString::new(error.to_string()).unwrap_or_default();
-            // SAFETY: the client is alive; the text is copied during the call.
-            unsafe { sys::rd_kafka_oauthbearer_set_token_failure(client, reason.as_ptr()) };
-        }
+    let taken = context.generate_oauth_token(config).and_then(|token| {
+        // SAFETY: the client is alive during its callback.
+        let is_taken = unsafe { set_token_of(client, token) };
+        if is_taken { Ok(()) } else { Err("librdkafka does not accept the token".into()) }
+    });
+    // Otherwise librdkafka would not ask again.
+    if let Err(error) = taken {
+        let reason = CString::new(error.to_string()).unwrap_or_default();
+        // SAFETY: the client is alive; the text is copied during the call.
+        unsafe { sys::rd_kafka_oauthbearer_set_token_failure(client, reason.as_ptr()) };
     }
 }

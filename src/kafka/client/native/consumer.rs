@@ -10,7 +10,6 @@ use std::collections::VecDeque;
 use std::ffi::{CStr, c_void};
 use std::marker::PhantomData;
 use std::ptr::{self, NonNull};
-use std::slice;
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
@@ -21,7 +20,7 @@ use rdkafka::types::RDKafkaType;
 
 use super::callbacks::{self, text};
 use super::offsets::Offsets;
-use super::{NO_ERROR, NativeMessage, bytes, millis};
+use super::{NO_ERROR, NativeMessage, bytes, elements, millis};
 use crate::pipeline::Position;
 
 /// The longest wait of one poll while the consumer closes.
@@ -477,12 +476,8 @@ unsafe extern "C" fn on_rebalance<C: ConsumerCallbacks>(
     opaque: *mut c_void,
 ) {
     // SAFETY: see the module's argument; the list is alive during the call.
-    let (context, elements) = unsafe {
-        let count = usize::try_from((*list).cnt).unwrap_or(0);
-        let elements =
-            if count == 0 { &[][..] } else { slice::from_raw_parts((*list).elems, count) };
-        (&*opaque.cast::<C>(), elements)
-    };
+    let (context, elements) =
+        unsafe { (&*opaque.cast::<C>(), elements((*list).elems, (*list).cnt)) };
     let partitions = elements.iter().map(|element| element.partition).collect();
     context.note_rebalance(match code {
         sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => {

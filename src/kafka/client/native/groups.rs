@@ -15,7 +15,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTIAL as PARTIAL;
 
 use super::callbacks::text;
-use super::{NO_ERROR, bytes, millis};
+use super::{NO_ERROR, bytes, elements, millis};
 
 /// The assignments of the members of `group`, as their protocol encodes them. `None` while the
 /// group rebalances, and if no broker that answers knows it.
@@ -55,22 +55,12 @@ unsafe fn stable_members(list: *const sys::rd_kafka_group_list) -> Option<Vec<Ve
     // SAFETY: see the contract; arrays have the lengths beside them.
     unsafe {
         let list = list.as_ref()?;
-        let groups = slice(list.groups, list.group_cnt);
+        let groups = elements(list.groups, list.group_cnt);
         let group = groups.first().filter(|it| it.err == NO_ERROR && text(it.state) == "Stable")?;
         let assignment = |it: &sys::rd_kafka_group_member_info| {
             let length = usize::try_from(it.member_assignment_size).unwrap_or(0);
             bytes(it.member_assignment, length).unwrap_or_default().to_vec()
         };
-        Some(slice(group.members, group.member_cnt).iter().map(assignment).collect())
-    }
-}
-
-/// # Safety
-/// There are `count` elements at `start`, unless it is null, for as long as `'a`.
-unsafe fn slice<'a, T>(start: *const T, count: i32) -> &'a [T] {
-    match usize::try_from(count) {
-        // SAFETY: see the contract.
-        Ok(count) if !start.is_null() => unsafe { std::slice::from_raw_parts(start, count) },
-        _ => &[],
+        Some(elements(group.members, group.member_cnt).iter().map(assignment).collect())
     }
 }

@@ -1,4 +1,5 @@
-//! A producer that reports transactional requests which ended without an answer.
+//! A producer that reports records which were not delivered, when it sends batches, and
+//! transactional requests which ended without an answer.
 //!
 //! The safety argument is that of [`super`] and [`super::callbacks`]. The interceptor runs on
 //! librdkafka's own threads, which end before the context does.
@@ -22,17 +23,32 @@ use super::{NO_ERROR, millis};
 /// How long one poll waits for delivery reports; closing a producer may take as long.
 const POLL_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// The keys, in Kafka's protocol, of the requests that change a transaction: `AddPartitionsToTxn`,
+/// The key of `Produce` in Kafka's protocol.
+const PRODUCE: i16 = 0;
+/// The keys of the requests that change a transaction: `AddPartitionsToTxn`,
 /// `AddOffsetsToTxn`, `EndTxn`, `TxnOffsetCommit`.
 const TRANSACTIONAL: [i16; 4] = [24, 25, 26, 28];
 
 /// The name under which the interceptors are registered.
 const INTERCEPTOR: *const c_char = c"nik-stream".as_ptr();
 
+/// A record of which the brokers have confirmed no delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct Undelivered<'a> {
+    pub topic: &'a CStr,
+    pub partition: i32,
+    pub code: RDKafkaErrorCode,
+    /// The tag with which it was sent.
+    pub tag: usize,
+    /// Whether a broker may have stored it: it was sent, and the answer is missing.
+    pub may_be_stored: bool,
+}
+
 /// The callbacks of a producer.
 pub trait ProducerCallbacks: ClientContext {
-    /// A record that was sent with `tag` was not delivered.
-    fn undelivered(&self, topic: &CStr, partition: i32, code: RDKafkaErrorCode, tag: usize);
+    fn undelivered(&self, record: Undelivered<'_>);
+    /// A batch is sent. Called on librdkafka's own threads.
+    fn batch_sent(&self);
     /// A transactional request ended without an answer, so it may still reach the broker. Called
     /// for each attempt, before librdkafka repeats the request, and on librdkafka's own threads.
     fn unanswered(&self);
@@ -107,7 +123,7 @@ impl<C: ProducerCallbacks> Drop for ProducerClient<C> {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(poller) = self.poller.take() {
-            let _ = poller.join(); // a panic in a callback is in the log
+            let _ = poller.join(); // it runs librdkafka alone, and a panic in a callback aborts the process
         }
     }
 }
@@ -152,10 +168,15 @@ unsafe extern "C" fn on_delivery<C: ProducerCallbacks>(
     unsafe {
         let message = &*message;
         if message.err != NO_ERROR {
-            let topic = CStr::from_ptr(sys::rd_kafka_topic_name(message.rkt));
-            let context = &*opaque.cast::<C>();
-            let (partition, code) = (message.partition, message.err.into());
-            context.undelivered(topic, partition, code, message._private.addr());
+            let status = sys::rd_kafka_message_status(message);
+            let not_stored = sys::rd_kafka_msg_status_t::RD_KAFKA_MSG_STATUS_NOT_PERSISTED;
+            (*opaque.cast::<C>()).undelivered(Undelivered {
+                topic: CStr::from_ptr(sys::rd_kafka_topic_name(message.rkt)),
+                partition: message.partition,
+                code: message.err.into(),
+                tag: message._private.addr(),
+                may_be_stored: status != not_stored,
+            });
         }
     }
 }
@@ -169,6 +190,15 @@ unsafe extern "C" fn on_new<C: ProducerCallbacks>(
 ) -> sys::rd_kafka_resp_err_t {
     // SAFETY: the client is alive and has sent no request yet; the name is static.
     unsafe {
+        let error = sys::rd_kafka_interceptor_add_on_request_sent(
+            client,
+            INTERCEPTOR,
+            Some(on_request::<C>),
+            ptr::null_mut(),
+        );
+        if error != NO_ERROR {
+            return error;
+        }
         sys::rd_kafka_interceptor_add_on_response_received(
             client,
             INTERCEPTOR,
@@ -176,6 +206,25 @@ unsafe extern "C" fn on_new<C: ProducerCallbacks>(
             ptr::null_mut(),
         )
     }
+}
+
+unsafe extern "C" fn on_request<C: ProducerCallbacks>(
+    client: *mut sys::rd_kafka_t,
+    _: i32,
+    _: *const c_char,
+    _: i32,
+    api_key: i16,
+    _: i16,
+    _: i32,
+    _: usize,
+    _: *mut c_void,
+) -> sys::rd_kafka_resp_err_t {
+    if api_key == PRODUCE {
+        // SAFETY: see the module's argument.
+        let context = unsafe { &*sys::rd_kafka_opaque(client).cast::<C>() };
+        context.batch_sent();
+    }
+    NO_ERROR
 }
 
 /// `error` is that of the connection. A broker's answer has none, even if its content is an error.

@@ -4,7 +4,6 @@
 //! end in a `read_committed` client, and does not show what librdkafka has cached.
 
 use std::ffi::CStr;
-use std::slice;
 use std::time::Duration;
 
 use rdkafka::bindings as sys;
@@ -12,9 +11,9 @@ use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode as Code;
 use sys::rd_kafka_OffsetSpec_t as Spec;
 
-use super::NO_ERROR;
 use super::admin::ask;
 use super::offsets::{Entry, Offsets, entry};
+use super::{NO_ERROR, elements};
 
 /// The first offset of each partition of `of`, and the one after its last record.
 pub fn watermarks<C: ClientContext>(
@@ -64,8 +63,7 @@ unsafe fn listed(event: *mut sys::rd_kafka_event_t) -> Result<Vec<Entry>, Code> 
         }
         let mut count = 0;
         let infos = sys::rd_kafka_ListOffsets_result_infos(result, &raw mut count);
-        let infos = if count == 0 { &[][..] } else { slice::from_raw_parts(infos, count) };
-        let entries = infos.iter().map(|&info| {
+        let entries = elements(infos, count).iter().map(|&info| {
             let entry = entry(&*sys::rd_kafka_ListOffsetsResultInfo_topic_partition(info));
             entry.error.map_or(Ok(entry), Err)
         });

@@ -1,10 +1,10 @@
 //! The producer's callbacks: what was not delivered, what was not answered, how much is queued.
 
 use std::collections::BTreeMap;
-use std::ffi::CStr;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use rdkafka::client::ClientContext;
@@ -13,18 +13,29 @@ use rdkafka::statistics::Statistics;
 
 use super::unsettled::Place;
 use crate::kafka::client::callbacks::{ClientState, client_callbacks};
-use crate::kafka::client::native::producer::ProducerCallbacks;
+use crate::kafka::client::native::producer::{ProducerCallbacks, Undelivered};
 use crate::kafka::client::refusal::{Refused, is_permanent};
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
 use crate::telemetry::metrics::Metrics;
+
+/// How many records of a partition were not delivered.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lost {
+    /// No broker has stored these.
+    pub surely: usize,
+    /// They were sent, and the answer is missing.
+    pub perhaps: usize,
+}
 
 /// The context of one producer client.
 pub(super) struct ProducerEvents {
     pub client: ClientState,
     refused: Mutex<Vec<Refused>>,
     /// How many records of the transaction were not delivered, by topic and partition.
-    pub undelivered: Mutex<BTreeMap<Place, usize>>,
+    pub undelivered: Mutex<BTreeMap<Place, Lost>>,
+    /// When the first batch of the transaction was sent.
+    pub first_batch: Mutex<Option<Instant>>,
     /// Whether a broker refused a batch of the transaction for good.
     gap: AtomicBool,
     /// Whether a transactional request may still be under way.
@@ -41,6 +52,7 @@ impl ProducerEvents {
             client: ClientState::new(access),
             refused: Mutex::default(),
             undelivered: Mutex::default(),
+            first_batch: Mutex::default(),
             gap: AtomicBool::new(false),
             unanswered: AtomicBool::new(false),
             queued: Mutex::default(),
@@ -97,8 +109,13 @@ impl ClientContext for ProducerEvents {
 }
 
 impl ProducerCallbacks for ProducerEvents {
-    fn undelivered(&self, topic: &CStr, partition: i32, code: Code, tag: usize) {
-        *self.undelivered.lock().entry((topic.to_owned(), partition)).or_default() += 1;
+    fn undelivered(&self, record: Undelivered<'_>) {
+        let Undelivered { topic, partition, code, tag, may_be_stored } = record;
+        {
+            let mut undelivered = self.undelivered.lock();
+            let lost = undelivered.entry((topic.to_owned(), partition)).or_default();
+            *(if may_be_stored { &mut lost.perhaps } else { &mut lost.surely }) += 1;
+        }
         if code == Code::TopicAuthorizationFailed {
             self.client
                 .access
@@ -108,6 +125,10 @@ impl ProducerCallbacks for ProducerEvents {
             self.gap.store(true, Ordering::Relaxed);
         }
         self.refused.lock().push(Refused { tag, code });
+    }
+
+    fn batch_sent(&self) {
+        self.first_batch.lock().get_or_insert_with(Instant::now);
     }
 
     fn unanswered(&self) {

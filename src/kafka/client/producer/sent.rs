@@ -4,8 +4,9 @@
 use std::ffi::CStr;
 use std::time::Duration;
 
+use super::events::Lost;
 use super::unsettled::{Ending, Place};
-use super::{OutputProducer, Transaction};
+use super::{OutputProducer, SLOW_COMMIT, Transaction};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native;
 
@@ -61,34 +62,58 @@ impl OutputProducer {
         }
     }
 
-    /// Notes that the open transaction was aborted, if the brokers received records of it.
+    /// Notes that the open transaction was aborted, if the brokers have stored records of it.
     ///
-    /// If they received none, the transaction before it is still the last one that may lack
+    /// If they have stored none, the transaction before it is still the last one that may lack
     /// markers. It may have been committed: settling it by an abort would discard its outcomes.
     pub(super) fn note_aborted(&self) {
         if !matches!(self.transaction, Transaction::Open) {
             return;
         }
-        // What is still queued was not received. After an abort nothing is queued.
+        // What is still queued is reported as undelivered. After an abort nothing is queued.
         self.client.purge();
         native::flush(self.client.client(), PURGE_TIMEOUT);
         let undelivered = self.events().undelivered.lock();
+        let counts_doubtful = self.previous_has_its_markers();
+        let lost = |place: &Place| {
+            let Lost { surely, perhaps } = undelivered.get(place).copied().unwrap_or_default();
+            if counts_doubtful { surely } else { surely + perhaps }
+        };
         let mut unsettled = self.settings.unsettled.lock();
-        if self.sent.iter().map(|to| to.records).sum::<usize>() > undelivered.values().sum() {
+        let sent: usize = self.sent.iter().map(|to| to.records).sum();
+        if sent > undelivered.keys().map(lost).sum() {
             unsettled.last = Some(Ending::Abort);
         }
-        let lost = |to: &SentTo| undelivered.get(&to.place).copied().unwrap_or(0);
-        let received = self.sent.iter().filter(|to| to.records > lost(to));
+        let stored = self.sent.iter().filter(|to| to.records > lost(&to.place));
         let by_key = self.sent.iter().any(|to| to.place.1 == PARTITION_OF_KEY);
-        unsettled.written = (!by_key).then(|| received.map(|to| to.place.clone()).collect());
+        unsettled.written = (!by_key).then(|| stored.map(|to| to.place.clone()).collect());
+    }
+
+    /// Whether the markers of the committed transaction before the open one were written wherever
+    /// this one has sent a batch.
+    ///
+    /// The coordinator lets a transaction send its first batch when all markers of the one before
+    /// are written or skipped. It skips those of a broker that has been silent for some seconds,
+    /// and that broker has answered the transaction before. So if little time has passed since that
+    /// began, none was skipped, and of a record whose storing is in doubt the abort is right: either
+    /// it is stored, or the partition has nothing to end.
+    fn previous_has_its_markers(&self) -> bool {
+        match (self.committed, *self.events().first_batch.lock()) {
+            (Some(began), Some(sent)) => sent.duration_since(began) <= SLOW_COMMIT,
+            _ => true,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
+    use std::time::Instant;
 
     use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
     use crate::config::load_from;
@@ -97,18 +122,25 @@ mod tests {
     use crate::kafka::client::producer::unsettled::Unsettled;
     use crate::kafka::client::producer::{IfUnanswered, ProducerSettings, Sent};
 
-    #[test]
-    fn no_record_reaches_a_held_partition_neither_by_its_number_nor_by_its_key() {
+    type Brokers = MockCluster<'static, DefaultProducerContext>;
+
+    fn brokers() -> Brokers {
         let brokers = MockCluster::new(1).unwrap();
         for topic in ["results", "failures"] {
             brokers.create_topic(topic, 2, 1).unwrap();
         }
+        brokers
+    }
+
+    /// A producer that knows of these partitions without a leader.
+    fn producer(brokers: &Brokers, leaderless: &[(&CStr, i32)]) -> (OutputProducer, Unsettled) {
         let bootstrap =
             ("NIK_STREAM__KAFKA__BOOTSTRAP_SERVERS".into(), brokers.bootstrap_servers().into());
         let settings = load_from(&[], [bootstrap], |_, _| Ok(())).unwrap().settings;
         let clients = Clients::new(&settings);
         let unsettled = Unsettled::default();
-        let held = || vec![(c"results".to_owned(), 1)];
+        let held: Vec<Place> =
+            leaderless.iter().map(|(topic, it)| ((*topic).to_owned(), *it)).collect();
         let settings = ProducerSettings {
             config: clients.producer(0),
             access: Arc::clone(&clients.access),
@@ -117,23 +149,81 @@ mod tests {
             metrics: None,
             if_unanswered: IfUnanswered::Replace,
             reach: Box::new(|| None),
-            leaderless: Box::new(held),
+            leaderless: Box::new(move || held.clone()),
             unsettled: Arc::clone(&unsettled),
         };
-        let mut producer = OutputProducer::connect(settings, || false).unwrap();
-        let mut send = |topic, partition| {
-            let (key, value, timestamp) = (Some(&b"key"[..]), Some(&b"value"[..]), None);
-            let record =
-                Outgoing { topic, partition, key, value, timestamp, headers: None, tag: 0 };
-            producer.send(record)
-        };
+        (OutputProducer::connect(settings, || false).unwrap(), unsettled)
+    }
+
+    fn send(
+        producer: &mut OutputProducer,
+        topic: &CStr,
+        partition: Option<i32>,
+    ) -> Result<Sent, Fault> {
+        let (key, value, timestamp) = (Some(&b"key"[..]), Some(&b"value"[..]), None);
+        producer.send(Outgoing { topic, partition, key, value, timestamp, headers: None, tag: 0 })
+    }
+
+    #[test]
+    fn no_record_reaches_a_held_partition_neither_by_its_number_nor_by_its_key() {
+        let brokers = brokers();
+        let (mut producer, _) = producer(&brokers, &[(c"results", 1)]);
         for partition in [Some(1), None] {
-            let found = send(c"results", partition);
+            let found = send(&mut producer, c"results", partition);
             assert!(matches!(found, Err(Fault::Restart(Cause::NotSettled(_)))), "{found:?}");
         }
         for (topic, partition) in [(c"results", Some(0)), (c"failures", None)] {
-            assert_eq!(send(topic, partition).unwrap(), Sent::Queued);
+            assert_eq!(send(&mut producer, topic, partition).unwrap(), Sent::Queued);
         }
         producer.close(Duration::from_secs(5));
+    }
+
+    /// What an aborted transaction has left in the only partition to which it sent a record, if each
+    /// attempt got this answer, and how long before its first batch the one before it had begun, if
+    /// that was committed.
+    fn left_after(answer: RDKafkaRespErr, committed: Option<Duration>) -> Option<Ending> {
+        let brokers = brokers();
+        brokers.request_errors(RDKafkaApiKey::Produce, &[answer; 200]);
+        let (mut producer, unsettled) = producer(&brokers, &[]);
+        send(&mut producer, c"results", Some(0)).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        let sent = loop {
+            if let Some(sent) = *producer.events().first_batch.lock() {
+                break sent;
+            }
+            assert!(Instant::now() < deadline, "no batch was sent");
+            native::flush(producer.client.client(), Duration::from_millis(10));
+        };
+        // The next attempt shows that the answer to the first one has arrived.
+        *producer.events().first_batch.lock() = None;
+        while producer.events().first_batch.lock().is_none() {
+            assert!(Instant::now() < deadline, "the batch was not sent again");
+            native::flush(producer.client.client(), Duration::from_millis(10));
+        }
+        *producer.events().first_batch.lock() = Some(sent);
+        producer.committed = committed.map(|before| sent.checked_sub(before).unwrap());
+        producer.note_aborted();
+        let (last, written) = {
+            let unsettled = unsettled.lock();
+            (unsettled.last, unsettled.written.clone())
+        };
+        let place = (c"results".to_owned(), 0);
+        let places = last.map(|_| place).into_iter().collect::<BTreeSet<_>>();
+        assert_eq!(written, Some(places), "both tell the same of the only partition");
+        producer.close(Duration::from_secs(5));
+        last
+    }
+
+    #[test]
+    fn a_record_whose_storing_is_in_doubt_counts_as_stored_unless_markers_before_it_may_lack() {
+        use RDKafkaRespErr::{
+            RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR as NOT_STORED,
+            RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as DOUBTFUL,
+        };
+        let long = SLOW_COMMIT + Duration::from_secs(1);
+        assert_eq!(left_after(DOUBTFUL, None), Some(Ending::Abort));
+        assert_eq!(left_after(DOUBTFUL, Some(SLOW_COMMIT)), Some(Ending::Abort));
+        assert_eq!(left_after(DOUBTFUL, Some(long)), None);
+        assert_eq!(left_after(NOT_STORED, None), None);
     }
 }

@@ -41,6 +41,28 @@ pub enum IfUnanswered {
 }
 
 impl ProducerSettings {
+    /// Those of a command, which sends one transaction at a time while a person waits. A new client
+    /// would fence a command that began later: among commands, only the transactional id decides who
+    /// may commit.
+    pub fn of_command(
+        config: ClientConfig,
+        access: &Arc<Access>,
+        group: String,
+        reach: Reach,
+    ) -> Self {
+        Self {
+            config,
+            access: Arc::clone(access),
+            group,
+            worker: 0,
+            metrics: None,
+            if_unanswered: IfUnanswered::Fail,
+            reach,
+            leaderless: Box::new(Vec::new),
+            unsettled: Unsettled::default(),
+        }
+    }
+
     pub(super) fn client(&self) -> Result<Arc<OutputClient>, Fault> {
         let events = ProducerEvents::new(&self.access, self.metrics.clone());
         Ok(Arc::new(ProducerClient::new(&self.config, events)?))

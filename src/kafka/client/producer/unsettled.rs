@@ -65,8 +65,8 @@ impl Endings {
         (self.last, self.written) = (None, None);
     }
 
-    /// How the latest transaction with records in `place` ended. An aborted one without a record
-    /// there does not count: the one before it was committed, or aborted and settled.
+    /// How the latest transaction with records in `place` ended. One that was aborted and has no
+    /// record there does not count. The one before it was committed, or aborted and settled.
     fn ending_at(&self, place: &Place) -> Ending {
         match (self.last, &self.written) {
             (Some(Ending::Abort), None) => Ending::Abort,

@@ -12,6 +12,7 @@ use crate::kafka::stream::announce;
 use crate::kafka::stream::assignment::{assign, partition_list, unassign};
 use crate::kafka::stream::standing::Standing;
 use crate::kafka::stream::start::{Committed, Start};
+use crate::telemetry::health::PartitionTrouble;
 
 /// The timeout of a lookup of committed offsets that may fail: new partitions become pending (under
 /// the eager protocol it is only the first attempt), and standing ones are looked up again later.
@@ -20,7 +21,7 @@ const FIRST_LOOKUP_TIMEOUT: Duration = Duration::from_millis(100);
 /// together.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this time no transaction of a crashed member can be open. If the committed offsets are
-/// still unknown, the worker logs a warning or restarts.
+/// still unknown under the eager protocol, the worker restarts.
 const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long to wait for the seek that validates positions.
 const VALIDATION_TIMEOUT: Duration = Duration::from_secs(1);
@@ -95,13 +96,11 @@ impl GroupConsumer {
             }
             _ => {
                 self.pending.not_found(partition, Instant::now());
-                let overdue = self.pending.overdue(COMMITTED_OFFSETS_TIMEOUT, Instant::now());
-                if let Some(partitions) = overdue {
-                    tracing::warn!(
-                        worker = self.worker,
-                        ?partitions,
-                        "partitions wait for their committed offsets: a transaction is still open, or no broker answers"
-                    );
+                let overdue = self.pending.overdue(self.leftovers.timeout(), Instant::now());
+                let overdue = overdue.into_iter().flatten();
+                for &partition in overdue.filter(|it| !self.leftovers.is_announced(**it)) {
+                    let unanswered = self.lookup.unanswered();
+                    announce::waits(&self.shared, self.worker, partition, unanswered);
                 }
             }
         }
@@ -146,6 +145,8 @@ impl GroupConsumer {
     /// Notes a decision, and returns the position to assign the partition at.
     fn decided(&mut self, partition: i32, start: Start, standing: &mut Vec<i32>) -> Committed {
         self.leftovers.started(partition);
+        let health = &self.shared.telemetry.health;
+        health.withdraw(self.worker, partition, PartitionTrouble::Waits);
         let (tracks, now) = (self.tracks.get_mut(), Instant::now());
         match start {
             Start::At { position, notices } => {
@@ -264,6 +265,41 @@ mod tests {
 
     use super::*;
     use crate::kafka::stream::tests::Service;
+    use crate::telemetry::obstacle::Obstacle;
+
+    #[test]
+    fn a_partition_whose_position_stays_unknown_is_reported_until_it_is_known() {
+        let brokers = MockCluster::new(1).unwrap();
+        let unstable = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT;
+        brokers.request_errors(RDKafkaApiKey::OffsetFetch, &[unstable; 2_000]);
+        let timeout = [("KAFKA__PRODUCER__TRANSACTION_TIMEOUT_MS", "1000")];
+        let service = Service::start(&brokers.bootstrap_servers(), &timeout);
+        let topic = service.shared().outputs.topics.requests.name.clone();
+        brokers.create_topic(&topic, 1, 1).unwrap();
+        let reported = || {
+            let mut problems = service.health.problems().into_iter();
+            problems.find(|it| it.obstacle == Obstacle::PositionUnknown)
+        };
+        let deadline = Instant::now() + Duration::from_mins(1);
+        let wait_until = |is_so: &dyn Fn() -> bool| {
+            while !is_so() {
+                assert!(Instant::now() < deadline, "{:?}", service.health.problems());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        };
+        wait_until(&|| reported().is_some());
+        let text = reported().unwrap().text;
+        assert_eq!(
+            text,
+            format!(
+                "{topic} partition 0 is not read: the brokers do not say where it continues \
+                 (no answer yet: committed offsets)"
+            )
+        );
+        brokers.clear_request_errors(RDKafkaApiKey::OffsetFetch);
+        wait_until(&|| reported().is_none());
+        service.stop(Duration::from_secs(20));
+    }
 
     #[test]
     fn a_stop_ends_the_wait_for_committed_offsets() {

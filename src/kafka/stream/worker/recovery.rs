@@ -155,7 +155,7 @@ impl OpenEpoch {
         if !self.epoch.is_empty() {
             self.shared.telemetry.metrics.aborts.inc();
         }
-        self.breaker.aborted(self.epoch.tally());
+        self.breaker.aborted();
         self.start_epoch();
     }
 }
