@@ -172,12 +172,12 @@ fn a_dead_letter_that_is_sent_again_gets_each_header_once() {
 
 #[test]
 fn no_header_of_a_failure_is_longer_than_256_bytes() {
-    let stage = Stage::new(shared(), "long", 3);
+    let mut stage = Stage::new(shared(), "long", 3);
     // 255 bytes end with a whole character; the 256th would cut one.
-    let group = format!("x{}", "é".repeat(200));
-    let settings = stage.settings().set("kafka.group_id", &group);
+    stage.group = format!("x{}", "é".repeat(200));
+    let settings = stage.settings().set("kafka.group_id", &stage.group);
     let found = failures(&stage, &settings, &[Some(b"x")], &[]);
-    assert_eq!(found[0].headers[3], header(NAMES[3], &group.as_bytes()[..255]));
+    assert_eq!(found[0].headers[3], header(NAMES[3], &stage.group.as_bytes()[..255]));
     let ours = found[0].headers.iter().filter(|(name, _)| name != ORIGINAL.as_bytes());
     assert!(ours.filter_map(|(_, value)| value.as_ref()).all(|value| value.len() <= 256));
 }
