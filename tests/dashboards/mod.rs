@@ -145,7 +145,9 @@ fn metrics(text: &str) -> BTreeSet<String> {
 #[test]
 fn every_metric_of_alerts_dashboards_and_runbook_is_in_the_reference() {
     let mut named = metrics(&read("config/prometheus/alerts.yml"));
-    named.extend(metrics(&read("config/prometheus/alerts.test.yml")));
+    for cases in ["alerts.test.yml", "alerts.days.test.yml"] {
+        named.extend(metrics(&read(&format!("config/prometheus/{cases}"))));
+    }
     named.extend(metrics(&read("docs/runbook.md")));
     named.extend(queries().iter().flat_map(|(_, query)| metrics(query)));
     assert!(named.len() > 15, "{named:?}");

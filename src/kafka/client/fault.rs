@@ -55,7 +55,7 @@ pub enum Cause {
     NotAMember,
     #[error("offsets cannot be committed: {0}")]
     OffsetsNotCommitted(KafkaError),
-    #[error("stopped while the producer was connecting")]
+    #[error("a stop or new credentials ended the attempt to connect the producer")]
     StoppedEarly,
     /// A transactional call failed in a way that neither a retry nor an abort repairs.
     #[error(transparent)]

@@ -11,6 +11,7 @@ mod recovery;
 mod traced;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use nik_wire::process::Outcome;
@@ -240,8 +241,16 @@ impl Worker {
             unsettled: Arc::clone(unsettled),
             ..shared.producer_settings(index)
         };
-        let stop = stop.clone();
-        let producer = OutputProducer::connect(settings, move || stop.requested())?;
+        let connecting = Arc::new(AtomicBool::new(true));
+        let is_stopped = {
+            let (stop, connecting) = (stop.clone(), Arc::clone(&connecting));
+            let shared = Arc::clone(shared);
+            // Brokers that refuse the old credentials would be asked for as long as silent ones.
+            let are_old = move || shared.clients.generation() != generation;
+            move || stop.requested() || (connecting.load(Ordering::Relaxed) && are_old())
+        };
+        let producer = OutputProducer::connect(settings, is_stopped)?;
+        connecting.store(false, Ordering::Relaxed);
         let consumer = GroupConsumer::join(index, shared)?;
         let now = Instant::now();
         let open = OpenEpoch {
