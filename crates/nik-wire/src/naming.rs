@@ -3,12 +3,13 @@
 //! It is a type parameter of the writer, so that plain results cost what they would cost without
 //! tokens.
 
+use super::request::Unreadable;
 use super::token::{Token, TokenKey};
-use super::{Unreadable, write};
+use super::write;
 use nik::Nik;
 
 /// What a result holds in the places of NIKs.
-pub trait Naming: Copy {
+pub(crate) trait Naming: Copy {
     /// Whether a NIK is named by its text.
     const PLAIN: bool;
     /// The name of one NIK. It is made once for all its places.
@@ -25,7 +26,7 @@ pub trait Naming: Copy {
 
 /// NIKs as they are.
 #[derive(Clone, Copy, Debug)]
-pub struct Plain;
+pub(crate) struct Plain;
 
 impl Naming for Plain {
     const PLAIN: bool = true;
@@ -48,7 +49,7 @@ impl Naming for Plain {
 
 /// The token of each NIK under this key.
 #[derive(Clone, Copy, Debug)]
-pub struct Tokens<'k>(pub &'k TokenKey);
+pub(crate) struct Tokens<'k>(pub &'k TokenKey);
 
 impl Naming for Tokens<'_> {
     const PLAIN: bool = false;

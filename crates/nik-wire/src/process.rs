@@ -3,9 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::naming::{Naming, Plain, Tokens};
+use crate::request::Unreadable;
+use crate::result::{ResultBody, ResultWriter};
 use crate::{
-    Absent, Framing, Limits, Naming, Plain, Process, Reason, Refusal, Request, RequestReader,
-    ResultBody, ResultWriter, Span, TokenKey, Tokens, Unreadable, write_failure,
+    Absent, Framing, Limits, Process, Reason, Refusal, Request, RequestReader, Span, TokenKey,
+    write_failure,
 };
 use nik::region::Regions;
 use nik::{Claim, Date, ExplainedSummary, Nik, SectionReason, Summary, assess, explain};
@@ -99,8 +102,8 @@ impl Processor {
         self
     }
 
-    /// The counts of the last result of the process `explain`. They are not part of [`Outcome`],
-    /// which is copied for every record.
+    /// The counts of a result of the process `explain`, if that is the last outcome. They are not
+    /// part of [`Outcome`], which is copied for every record.
     pub fn explained(&self) -> &ExplainedSummary {
         &self.explained
     }
