@@ -3,13 +3,12 @@
 //! It is a type parameter of the writer, so that plain results cost what they would cost without
 //! tokens.
 
-use super::request::Unreadable;
 use super::token::{Token, TokenKey};
-use super::write;
+use super::{Unreadable, write};
 use nik::Nik;
 
 /// What a result holds in the places of NIKs.
-pub(crate) trait Naming: Copy {
+pub trait Naming: Copy {
     /// Whether a NIK is named by its text.
     const PLAIN: bool;
     /// The name of one NIK. It is made once for all its places.
@@ -26,7 +25,7 @@ pub(crate) trait Naming: Copy {
 
 /// NIKs as they are.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Plain;
+pub struct Plain;
 
 impl Naming for Plain {
     const PLAIN: bool = true;
@@ -49,7 +48,7 @@ impl Naming for Plain {
 
 /// The token of each NIK under this key.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Tokens<'k>(pub &'k TokenKey);
+pub struct Tokens<'k>(pub &'k TokenKey);
 
 impl Naming for Tokens<'_> {
     const PLAIN: bool = false;

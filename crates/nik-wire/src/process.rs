@@ -3,12 +3,9 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use crate::naming::{Naming, Plain, Tokens};
-use crate::request::Unreadable;
-use crate::result::{ResultBody, ResultWriter};
 use crate::{
-    Absent, Framing, Limits, Process, Reason, Refusal, Request, RequestReader, Span, TokenKey,
-    write_failure,
+    Absent, Framing, Limits, Naming, Plain, Process, Reason, Refusal, Request, RequestReader,
+    ResultBody, ResultWriter, Span, TokenKey, Tokens, Unreadable, write_failure,
 };
 use nik::region::Regions;
 use nik::{Claim, Date, ExplainedSummary, Nik, SectionReason, Summary, assess, explain};

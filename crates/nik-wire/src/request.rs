@@ -64,7 +64,7 @@ struct Element {
 
 /// An element of the list that cannot be read as a NIK.
 #[derive(Clone, Copy)]
-pub(crate) struct Unreadable<'a> {
+pub struct Unreadable<'a> {
     /// The element, byte for byte.
     pub raw: &'a [u8],
     /// The decoded text of a string, or an integer as written; `None` for any other element.

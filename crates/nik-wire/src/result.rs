@@ -8,12 +8,13 @@ mod explained;
 use std::sync::Arc;
 
 use super::naming::Naming;
-use super::request::Unreadable;
 use super::seen_keys::SeenKeys;
 use super::seen_niks::SeenNiks;
-use super::write;
+use super::{Unreadable, write};
 use nik::region::{AreaId, Regions};
 use nik::{Assessment, BirthDate, Gender, Nik, Summary};
+
+pub use explained::ExplainedBody;
 
 /// The notation of absent values.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,7 +69,7 @@ macro_rules! valid {
 
 /// Writes results one at a time and reuses its buffers.
 #[derive(Clone)]
-pub(crate) struct ResultWriter {
+pub struct ResultWriter {
     areas: Arc<Areas>,
     absent: &'static str,
     niks: SeenNiks,
@@ -78,7 +79,7 @@ pub(crate) struct ResultWriter {
 
 /// A result that is being written: [`begin`](ResultWriter::begin), then each element, then
 /// [`finish`](ResultBody::finish).
-pub(crate) struct ResultBody<'a, N> {
+pub struct ResultBody<'a, N> {
     writer: &'a mut ResultWriter,
     out: &'a mut Vec<u8>,
     naming: N,

@@ -9,7 +9,7 @@ use nik::{Declared, ExplainedSummary, Explanation, SectionReason, Summary};
 
 /// A result of `explain` that is being written: [`ResultBody::explained`], then each element, then
 /// [`finish`](ExplainedBody::finish).
-pub(crate) struct ExplainedBody<'a, N> {
+pub struct ExplainedBody<'a, N> {
     body: ResultBody<'a, N>,
     regions: &'a Regions,
 }
