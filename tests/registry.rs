@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde_json::{Value, json};
 
+use crate::clients::by_request;
 use crate::cluster::{NewRecord, shared};
 use crate::traffic::server::serve;
 use crate::traffic::stage::{Stage, TOPIC, ready, stop, wait_until};
@@ -67,6 +68,33 @@ fn registered_by_the_page(registry: &str) -> HashMap<&'static str, u32> {
     commands.iter().map(id).collect()
 }
 
+#[test]
+fn the_schema_that_the_page_registers_accepts_every_result_of_the_conformance_kit() {
+    let schemas = Schemas::default();
+    registered_by_the_page(&start_registry(&schemas));
+    let schemas = schemas.lock().expect("not poisoned");
+    let (_, schema) = schemas
+        .iter()
+        .find(|(subject, _)| subject == "nik.results-value")
+        .expect("the command registers it");
+    let schema = serde_json::from_str(schema.as_str().expect("text")).expect("JSON");
+    let validator = jsonschema::draft202012::new(&schema).expect("a schema");
+    let mut results = 0;
+    for case in include_str!("../examples/conformance/cases.jsonl").lines() {
+        let case: Value = serde_json::from_str(case).expect("JSON");
+        let is_result = ["limited", "full", "explain"].iter().any(|it| case["kind"] == *it);
+        let outcome = case["outcome"].as_str().unwrap_or_default();
+        // serde_json parses neither a number beyond `f64` nor 128 levels of nesting.
+        if let Ok(outcome) = serde_json::from_str::<Value>(outcome)
+            && is_result
+        {
+            assert!(validator.is_valid(&outcome), "{}: {outcome}", case["name"]);
+            results += 1;
+        }
+    }
+    assert!(results > 700, "{results} results");
+}
+
 fn prefix(id: u32) -> Vec<u8> {
     [&[0], &id.to_be_bytes()[..]].concat()
 }
@@ -108,7 +136,8 @@ fn exchange(client: &str) {
     let words = String::from_utf8_lossy(&output.stderr);
     let page = include_str!("../examples/clients/README.md");
     let shown = page.split("```text\n").nth(2).and_then(|it| it.split("```").next());
-    assert_eq!(String::from_utf8_lossy(&output.stdout), shown.expect("a block"), "{words}");
+    let printed = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(by_request(&printed), by_request(shown.expect("a block")), "{words}");
 
     // A request without an id, for the reply topic.
     let request = NewRecord {

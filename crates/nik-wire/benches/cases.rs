@@ -1,5 +1,5 @@
 //! The measured cases: requests of every size, with every process, of valid NIKs only and of a
-//! mixture.
+//! mixture, and those of `explain` also of claims.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -29,16 +29,19 @@ pub struct Case {
 /// Every case; the requests are the same at each call.
 pub fn all(regions: &Regions) -> Vec<Case> {
     let mut cases = Vec::new();
+    let kinds = [
+        ("valid", Options { invalid: 0.0, ..Options::default() }),
+        ("mixed", Options { invalid: 0.3, unreadable: 0.05, ..Options::default() }),
+        ("claims", Options { invalid: 0.0, claims: 1.0, mismatch: 0.3, ..Options::default() }),
+    ];
     for process in Process::ALL {
-        for (kind, invalid, unreadable) in [("valid", 0.0, 0.0), ("mixed", 0.3, 0.05)] {
+        for (kind, options) in kinds {
+            // The other processes do not read claims.
+            if kind == "claims" && process != Process::Explain {
+                continue;
+            }
             for size in SIZES {
-                let options = Options {
-                    niks_per_request: size,
-                    invalid,
-                    unreadable,
-                    process: Some(process),
-                    ..Options::default()
-                };
+                let options = Options { niks_per_request: size, process: Some(process), ..options };
                 let mut generator = Generator::new(regions, 7, options);
                 let request = |_| {
                     let mut request = Vec::new();

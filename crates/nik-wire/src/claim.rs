@@ -8,75 +8,36 @@ use nik::{Claim, Date, Gender};
 /// The containers around the members of an element: the request, the list and the element.
 const DEPTH: u32 = 3;
 
-/// The members of a claim. Only the NIK is required.
+/// The members of a claim. Only the NIK is required; each other one can be null.
 #[derive(Default)]
-struct Members {
+struct ClaimMembers {
     nik: Member<Text>,
-    birth_date: Optional<Date>,
-    gender: Optional<Gender>,
-    area: Optional<Code>,
+    birth_date: Member<Option<Date>>,
+    gender: Member<Option<Gender>>,
+    area: Member<Option<Code>>,
 }
 
-/// A member that can be missing or null.
-#[derive(Default)]
-enum Optional<T> {
-    #[default]
-    Missing,
-    Null,
-    Given(T),
-    /// Of another type or form, or duplicate.
-    Bad,
-}
-
-/// The element is not a claim.
-struct Unreadable;
-
-impl<T> Optional<T> {
-    fn give(&mut self, value: Self) {
-        *self = if let Self::Missing = self { value } else { Self::Bad };
-    }
-
-    fn value(self) -> Result<Option<T>, Unreadable> {
-        match self {
-            Self::Missing | Self::Null => Ok(None),
-            Self::Given(value) => Ok(Some(value)),
-            Self::Bad => Err(Unreadable),
-        }
-    }
-}
-
-/// Reads the object at which `scanner` is: the text of its NIK, and what it declares. `None` if a
-/// member is of another type or form, missing, or duplicate.
+/// Reads the element at which `scanner` is: the text of its NIK, and what it declares. `None` if it
+/// is not an object, or a member is of another type or form, missing, or duplicate.
 pub(super) fn read_claim(scanner: &mut Scanner<'_>) -> Option<(Text, Claim)> {
-    let members = Members::read(scanner).ok()?;
+    let mut members = ClaimMembers::default();
+    scanner.each(*b"{}", |scanner| members.read(scanner)).ok()?;
     let claim = Claim {
-        birth_date: members.birth_date.value().ok()?,
-        gender: members.gender.value().ok()?,
-        area: members.area.value().ok()?,
+        birth_date: members.birth_date.good_or(None)?,
+        gender: members.gender.good_or(None)?,
+        area: members.area.good_or(None)?,
     };
     Some((members.nik.good()?, claim))
 }
 
-impl Members {
-    fn read(scanner: &mut Scanner<'_>) -> Result<Self, Malformed> {
-        let mut members = Self::default();
-        scanner.expect(b'{')?;
-        scanner.whitespace();
-        let mut more = !scanner.eat(b'}');
-        while more {
-            members.read_member(scanner)?;
-            more = scanner.another(b'}')?;
-        }
-        Ok(members)
-    }
-
-    fn read_member(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Malformed> {
+impl ClaimMembers {
+    fn read(&mut self, scanner: &mut Scanner<'_>) -> Result<(), Malformed> {
         let key = scanner.key()?;
         match scanner.text(key) {
-            "nik" => self.nik.give(scanner.nik(DEPTH)?),
-            "birth_date" => self.birth_date.give(optional(scanner, |it| Date::parse(it).ok())?),
-            "gender" => self.gender.give(optional(scanner, gender)?),
-            "area" => self.area.give(optional(scanner, Code::from_digits)?),
+            "nik" => self.nik.set_once(scanner.nik(DEPTH)?),
+            "birth_date" => read_text(&mut self.birth_date, scanner, |it| Date::parse(it).ok())?,
+            "gender" => read_text(&mut self.gender, scanner, Gender::from_text)?,
+            "area" => read_text(&mut self.area, scanner, Code::from_digits)?,
             _ => {
                 scanner.value(DEPTH)?;
             }
@@ -85,23 +46,17 @@ impl Members {
     }
 }
 
-/// Consumes a value that should be a text that `parse` accepts, or null.
-fn optional<T>(
+/// Consumes the value of `member`, which should be null or a text that `parse` accepts.
+fn read_text<T: Copy>(
+    member: &mut Member<Option<T>>,
     scanner: &mut Scanner<'_>,
     parse: impl FnOnce(&str) -> Option<T>,
-) -> Result<Optional<T>, Malformed> {
+) -> Result<(), Malformed> {
     let is_null = scanner.peek() == Some(b'n');
-    Ok(match scanner.value(DEPTH)? {
-        Value::Text(text) => parse(scanner.text(text)).map_or(Optional::Bad, Optional::Given),
-        Value::Other if is_null => Optional::Null,
-        Value::Integer | Value::Other => Optional::Bad,
-    })
-}
-
-fn gender(text: &str) -> Option<Gender> {
-    match text {
-        "Man" => Some(Gender::Man),
-        "Woman" => Some(Gender::Woman),
-        _ => None,
-    }
+    member.set_once(match scanner.value(DEPTH)? {
+        Value::Text(text) => parse(scanner.text(text)).map(Some),
+        Value::Other => is_null.then_some(None),
+        Value::Integer => None,
+    });
+    Ok(())
 }

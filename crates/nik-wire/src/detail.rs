@@ -4,7 +4,7 @@
 //! names members and notations, never a value.
 
 use super::Reason;
-use super::json::{Malformed, Scanner, Value};
+use super::json::Scanner;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -90,33 +90,27 @@ fn invalid(document: &str) -> Option<Detail> {
     let mut arena = String::new();
     let mut scanner = Scanner::new(document, &mut arena);
     scanner.whitespace();
-    if !scanner.eat(b'{') {
+    if scanner.peek() != Some(b'{') {
         return Some(Detail::NotAnObject);
     }
-    let mut members = || -> Result<(), Malformed> {
-        scanner.whitespace();
-        let mut more = !scanner.eat(b'}');
-        while more {
+    scanner
+        .each(*b"{}", |scanner| {
             let key = scanner.key()?;
-            let found = match scanner.text(key) {
-                "nik" => Some((&mut nik, scanner.peek() == Some(b'['))),
-                "process" => Some((&mut process, scanner.peek() == Some(b'"'))),
-                "specversion" => {
-                    is_event = true;
-                    None
+            let (member, right) = match scanner.text(key) {
+                "nik" => (Some(&mut nik), scanner.peek() == Some(b'[')),
+                "process" => (Some(&mut process), scanner.peek() == Some(b'"')),
+                key => {
+                    is_event |= key == "specversion";
+                    (None, true)
                 }
-                _ => None,
             };
-            if let Some((member, right)) = found {
+            if let Some(member) = member {
                 member.times += 1;
                 member.right &= right;
             }
-            let _: Value = scanner.value(1)?;
-            more = scanner.another(b'}')?;
-        }
-        Ok(())
-    };
-    members().ok()?;
+            scanner.value(1).map(drop)
+        })
+        .ok()?;
     match (nik, process) {
         (Found { times: 0, .. }, _) if is_event => Some(Detail::CloudEvent),
         (Found { times: 0, .. }, Found { times: 0, .. }) => Some(Detail::BothMissing),

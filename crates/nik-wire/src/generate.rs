@@ -301,7 +301,7 @@ impl Generator {
             out.extend_from_slice(format!(r#","birth_date":"{born}""#).as_bytes());
         }
         if let Some(gender) = gender {
-            let gender = if gender == Gender::Man { "Man" } else { "Woman" };
+            let gender = gender.as_str();
             out.extend_from_slice(format!(r#","gender":"{gender}""#).as_bytes());
         }
         if !area.is_empty() {

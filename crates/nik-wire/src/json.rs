@@ -110,6 +110,23 @@ impl<'a> Scanner<'a> {
         Ok(true)
     }
 
+    /// Consumes an array or object; `item` consumes each element or member.
+    #[inline]
+    pub(super) fn each(
+        &mut self,
+        [open, close]: [u8; 2],
+        mut item: impl FnMut(&mut Self) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        self.expect(open)?;
+        self.whitespace();
+        let mut more = !self.eat(close);
+        while more {
+            item(self)?;
+            more = self.another(close)?;
+        }
+        Ok(())
+    }
+
     /// Consumes the key of an object, the colon and the whitespace up to the value.
     pub(super) fn key(&mut self) -> Result<Text, Malformed> {
         self.expect(b'"')?;

@@ -99,8 +99,8 @@ impl Processor {
         self
     }
 
-    /// The counts of the last result of the process `explain`. They are not part of [`Outcome`],
-    /// which is copied for every record.
+    /// The counts of a result of the process `explain`, if that is the last outcome. They are not
+    /// part of [`Outcome`], which is copied for every record.
     pub fn explained(&self) -> &ExplainedSummary {
         &self.explained
     }

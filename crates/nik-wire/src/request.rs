@@ -6,31 +6,16 @@ use super::json::{Malformed, Scanner, Text, Value};
 use super::{Reason, Span};
 use nik::{Claim, Nik};
 
-/// The form of the result.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Process {
-    /// The verdict on each NIK alone.
-    Limited,
-    /// The five sections of each NIK.
-    Full,
-    /// The sections of each NIK with the reasons of invalid ones, compared with what is declared.
-    Explain,
-}
-
-impl Process {
-    pub const ALL: [Self; 3] = [Self::Limited, Self::Full, Self::Explain];
-
-    /// The text in the request and in the metric's label.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Limited => "limited",
-            Self::Full => "full",
-            Self::Explain => "explain",
-        }
-    }
-
-    pub fn from_text(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|process| process.as_str() == text)
+nik::named! {
+    /// The form of the result. The names are those in the request and in the metric's label.
+    pub enum Process {
+        /// The verdict on each NIK alone.
+        Limited = "limited",
+        /// The five sections of each NIK.
+        Full = "full",
+        /// The sections of each NIK with the reasons of invalid ones, compared with what is
+        /// declared.
+        Explain = "explain",
     }
 }
 
@@ -63,7 +48,7 @@ pub struct Refusal {
 #[derive(Clone, Default)]
 pub struct RequestReader {
     elements: Vec<Element>,
-    /// What each claim among the elements declares, in their order. Only `explain` has claims.
+    /// What each element declares: nothing, unless it is a claim. Only `explain` fills it.
     claims: Vec<Claim>,
     /// The decoded text of all strings with escapes.
     arena: String,
@@ -73,7 +58,7 @@ pub struct RequestReader {
 #[derive(Clone)]
 struct Element {
     raw: Span,
-    /// The text, if the element is a string or an integer, or the text of the NIK in a claim.
+    /// The text of a string or an integer. That of a claim is the text of its NIK.
     text: Option<Text>,
 }
 
@@ -125,7 +110,7 @@ impl<'a> Request<'a> {
     }
 
     /// The elements of a list that the general reader read.
-    pub fn elements(&self) -> impl Iterator<Item = Result<Nik<'a>, Unreadable<'a>>> {
+    pub(crate) fn elements(&self) -> impl Iterator<Item = Result<Nik<'a>, Unreadable<'a>>> {
         let document = self.document;
         let (elements, arena) = match self.list {
             List::Digits(_) => (&[][..], ""),
@@ -141,24 +126,13 @@ impl<'a> Request<'a> {
         })
     }
 
-    /// What each of [`Self::elements`] declares: nothing, unless it is a claim.
-    pub fn claims(&self) -> impl Iterator<Item = Claim> {
-        let document = self.document;
-        let (elements, claims) = match self.list {
-            List::Digits(_) => (&[][..], &[][..]),
-            List::Elements(reader) => (&reader.elements[..], &reader.claims[..]),
+    /// What each of [`Self::elements`] declares, in a request of the process `explain`.
+    pub(crate) fn claims(&self) -> impl Iterator<Item = Claim> {
+        let claims = match self.list {
+            List::Digits(_) => &[][..],
+            List::Elements(reader) => &reader.claims[..],
         };
-        let mut claims = claims.iter().copied();
-        elements.iter().map(move |element| {
-            let is_claim = element.is_object(document) && element.text.is_some();
-            if is_claim { claims.next() } else { None }.unwrap_or_default()
-        })
-    }
-}
-
-impl Element {
-    fn is_object(&self, document: &str) -> bool {
-        document.as_bytes()[self.raw.range()].first() == Some(&b'{')
+        claims.iter().copied()
     }
 }
 
@@ -205,16 +179,16 @@ impl RequestReader {
         Ok(Request { process, niks, document, list: List::Elements(self) })
     }
 
-    /// Reads the objects among the elements, which the scan has only checked.
+    /// Reads the claims among the elements, whose form the scan has only checked.
     fn read_claims(&mut self, document: &str) {
         self.claims.clear();
-        for element in self.elements.iter_mut().filter(|it| it.is_object(document)) {
-            let start = element.raw.range().start;
-            let claim = read_claim(&mut Scanner::at(start, document, &mut self.arena));
-            if let Some((nik, claim)) = claim {
+        for element in &mut self.elements {
+            let mut scanner = Scanner::at(element.raw.range().start, document, &mut self.arena);
+            let claim = read_claim(&mut scanner).map(|(nik, claim)| {
                 element.text = Some(nik);
-                self.claims.push(claim);
-            }
+                claim
+            });
+            self.claims.push(claim.unwrap_or_default());
         }
     }
 
@@ -225,13 +199,8 @@ impl RequestReader {
         let mut members = Members::default();
         let scanner = &mut Scanner::new(document, &mut self.arena);
         scanner.whitespace();
-        if scanner.eat(b'{') {
-            scanner.whitespace();
-            let mut more = !scanner.eat(b'}');
-            while more {
-                members.read(scanner, &mut self.elements, limit)?;
-                more = scanner.another(b'}')?;
-            }
+        if scanner.peek() == Some(b'{') {
+            scanner.each(*b"{}", |scanner| members.read(scanner, &mut self.elements, limit))?;
         } else {
             scanner.value(0)?;
         }
@@ -261,17 +230,17 @@ impl Members {
                 let start = scanner.position();
                 read_list(scanner, elements, limit)?;
                 let span = Span::new(start, scanner.position());
-                self.niks.give(Some(span));
+                self.niks.set_once(Some(span));
             }
             "nik" => {
                 scanner.value(1)?;
-                self.niks.give(None);
+                self.niks.set_once(None);
             }
             "process" => match scanner.value(1)? {
                 Value::Text(text) => {
-                    self.process.give(Some(Process::from_text(scanner.text(text))));
+                    self.process.set_once(Some(Process::from_text(scanner.text(text))));
                 }
-                Value::Integer | Value::Other => self.process.give(None),
+                Value::Integer | Value::Other => self.process.set_once(None),
             },
             _ => {
                 scanner.value(1)?;
@@ -286,10 +255,7 @@ fn read_list(
     elements: &mut Vec<Element>,
     limit: usize,
 ) -> Result<(), Malformed> {
-    scanner.expect(b'[')?;
-    scanner.whitespace();
-    let mut more = !scanner.eat(b']');
-    while more {
+    scanner.each(*b"[]", |scanner| {
         let start = scanner.position();
         let text = if scanner.sixteen_digits() {
             Some(Text::Plain(Span::new(start + 1, scanner.position() - 1)))
@@ -300,12 +266,11 @@ fn read_list(
             let raw = Span::new(start, scanner.position());
             elements.push(Element { raw, text });
         }
-        more = scanner.another(b']')?;
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
-/// A member that the object must have exactly once.
+/// A member that an object may have only once.
 #[derive(Clone, Copy, Default)]
 pub(super) enum Member<T> {
     #[default]
@@ -316,7 +281,7 @@ pub(super) enum Member<T> {
 }
 
 impl<T: Copy> Member<T> {
-    pub(super) fn give(&mut self, value: Option<T>) {
+    pub(super) fn set_once(&mut self, value: Option<T>) {
         *self = match (*self, value) {
             (Self::Missing, Some(value)) => Self::Good(value),
             _ => Self::Bad,
@@ -327,6 +292,15 @@ impl<T: Copy> Member<T> {
         match self {
             Self::Good(value) => Some(value),
             Self::Missing | Self::Bad => None,
+        }
+    }
+
+    /// The value, or `default` if the member is missing; `None` if it is bad.
+    pub(super) fn good_or(self, default: T) -> Option<T> {
+        match self {
+            Self::Missing => Some(default),
+            Self::Good(value) => Some(value),
+            Self::Bad => None,
         }
     }
 }

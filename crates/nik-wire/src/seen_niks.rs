@@ -10,7 +10,7 @@ const NONE: u32 = u32::MAX;
 
 /// The NIKs written so far, by their [`key`](nik::Digits::key). Reused from request to request.
 ///
-/// Senders choose the NIKs, so that the hash must not be predictable: with a secret random factor,
+/// Senders choose the NIKs, so the hash must not be predictable: with a secret random factor,
 /// multiply-shift makes two keys collide with a probability of at most 2 / the number of chains,
 /// even for a sender who knows this code (Dietzfelbinger, Hagerup, Katajainen and Penttonen 1997).
 /// It costs two multiplications; `SipHash` would cost more than judging the NIK.

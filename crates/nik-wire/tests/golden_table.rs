@@ -67,7 +67,7 @@ fn the_processor_gives_every_golden_outcome() {
     let mut processors = Processors::default();
     assert_outcomes(|case| {
         let answer = processors.answer(case);
-        assert_eq!(answer.kind, reference_answer(case).kind, "counts and process of {}", case.name);
+        assert_eq!(answer, reference_answer(case), "{}", case.name);
         (kind(&answer), answer.bytes)
     });
 }

@@ -213,12 +213,13 @@ fn below_the_minimum_age_the_date_is_invalid_and_still_written() {
 fn an_outcome_does_not_depend_on_the_records_before() {
     let mut processor = processor(Settings::default());
     let mut out = Vec::new();
-    let records: [&[u8]; 5] = [
+    let records: [&[u8]; 6] = [
         br#"{"nik":[1,"\u0033273010101900001"],"process":"full"}"#,
         br#"{"nik":["3273010101900001","#,
         br#"{"nik":["3273010101900001"],"process":"limited"}"#,
         br#"{"nik":["3273010101900001"]}"#,
         br#"{"nik":[],"process":"limited"}"#,
+        br#"{"nik":[{"nik":"3273010101900001","gender":"Man"},1],"process":"explain"}"#,
     ];
     for record in records.iter().chain(records.iter().rev()) {
         let outcome = processor.process(Some(record), date("2024-03-01"), &mut out);

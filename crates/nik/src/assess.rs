@@ -2,7 +2,7 @@
 
 use super::birth_date::{BirthDate, Date};
 use super::gender::Gender;
-use super::reason::{Refusal, SectionReason};
+use super::reason::{Cause, SectionReason};
 use super::{Nik, area, birth_date, gender, length, serial};
 use crate::region::{AreaId, Regions};
 
@@ -20,7 +20,7 @@ impl<T, R> Section<T, R> {
     /// A section with this value; `reason` is called only for an invalid one.
     pub(super) fn new(value: T, valid: bool, reason: impl FnOnce() -> SectionReason) -> Self
     where
-        R: Refusal,
+        R: Cause,
     {
         Self { value, verdict: if valid { Ok(()) } else { Err(R::because(reason)) } }
     }
@@ -95,7 +95,7 @@ pub fn assess<'a>(
 /// The judgement, which says as much about an invalid section as `R` holds.
 #[inline(always)]
 #[expect(clippy::inline_always, reason = "as above")]
-pub(super) fn judge<'a, R: Refusal>(
+pub(super) fn judge<'a, R: Cause>(
     nik: &Nik<'a>,
     regions: &Regions,
     min_age: u8,

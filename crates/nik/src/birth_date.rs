@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use super::reason::{Refusal, SectionReason};
+use super::reason::{Cause, SectionReason};
 use super::{Nik, Section};
 
 /// Added to a woman's day of birth.
@@ -142,7 +142,7 @@ pub struct BirthDate {
 /// after `reference`, else 19YY on the same conditions.
 ///
 /// Source: PP 37/2007 art. 37 (day, month and year of birth, a woman's day plus 40).
-pub(super) fn read<R: Refusal>(
+pub(super) fn read<R: Cause>(
     nik: &Nik<'_>,
     min_age: u8,
     reference: Date,

@@ -1,6 +1,7 @@
-//! Enums whose values are names of the wire format.
+//! Enums whose values have names, most of them in the wire format.
 
-/// Declares an enum with the name of each value, so that `ALL` and `as_str` are complete.
+/// Declares an enum with the name of each value, so that `ALL`, `as_str` and `from_text` are
+/// complete.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! named {
@@ -9,7 +10,7 @@ macro_rules! named {
         pub enum $type:ident { $($(#[$value_doc:meta])* $value:ident = $name:literal,)+ }
     ) => {
         $(#[$doc])+
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         pub enum $type {
             $($(#[$value_doc])* $value,)+
         }
@@ -23,6 +24,11 @@ macro_rules! named {
                 match self {
                     $(Self::$value => $name,)+
                 }
+            }
+
+            /// The value with this name.
+            pub fn from_text(text: &str) -> Option<Self> {
+                Self::ALL.into_iter().find(|value| value.as_str() == text)
             }
         }
     };

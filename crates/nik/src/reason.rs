@@ -82,16 +82,16 @@ reasons! {
 
 /// What an invalid section holds: `()` for the verdict alone, which costs nothing, or its
 /// [`SectionReason`]. Both come from the same checks.
-pub(super) trait Refusal: Copy {
-    /// The refusal of a section for this reason. It calls `reason` only if it keeps it.
+pub(super) trait Cause: Copy {
+    /// The cause for this reason. It calls `reason` only if it keeps it.
     fn because(reason: impl FnOnce() -> SectionReason) -> Self;
 }
 
-impl Refusal for () {
+impl Cause for () {
     fn because(_: impl FnOnce() -> SectionReason) -> Self {}
 }
 
-impl Refusal for SectionReason {
+impl Cause for SectionReason {
     fn because(reason: impl FnOnce() -> SectionReason) -> Self {
         reason()
     }

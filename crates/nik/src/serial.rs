@@ -2,7 +2,7 @@
 //! kecamatan.
 
 use super::number::all_digits;
-use super::reason::{Refusal, SectionReason};
+use super::reason::{Cause, SectionReason};
 use super::{Nik, Section};
 
 /// The value is everything from the 13th character on, or `None` if the NIK ends before it. Valid
@@ -10,7 +10,7 @@ use super::{Nik, Section};
 ///
 /// Source: PP 37/2007 art. 37 (four digits, assigned by the system when the NIK is issued). The
 /// civil registry (Dukcapil) explains that serial numbers start at 0001.
-pub(super) fn read<'a, R: Refusal>(nik: &Nik<'a>) -> Section<Option<&'a str>, R> {
+pub(super) fn read<'a, R: Cause>(nik: &Nik<'a>) -> Section<Option<&'a str>, R> {
     let serial = nik.serial();
     let digits: Option<&[u8; 4]> = serial.as_bytes().try_into().ok();
     let valid = match nik.digits() {

@@ -26,7 +26,7 @@ fn retired_error(line: &str) -> ParseError {
 #[test]
 fn well_formed_tables_are_accepted() {
     let rows =
-        "3299\t2\tKota Lama\t\t\t3273\tgap\thigh\t\n329901\t3\tPusat\t\t\t327301\tgap\tlow\t\n";
+        "3299\t2\tKota Lama\t\t\t32\tgap\thigh\t\n329901\t3\tPusat\t\t\t327301\tgap\tlow\t\n";
     let regions = Regions::parse(CURRENT, &retired(rows), RetiredCodes::All).unwrap();
     let area = regions.area(regions.find(329_901).unwrap());
     assert_eq!((area.province, area.regency), ("Jawa Barat", "Kota Lama"));
@@ -75,6 +75,7 @@ fn malformed_lines_of_the_current_codes_are_refused() {
 fn malformed_lines_of_the_retired_codes_are_refused() {
     const NAME: &str = "a name without surrounding spaces or control characters";
     const LEVEL: &str = "level 3 for 327303";
+    const SUCCESSOR: &str = "a successor of the same level or the one above";
     let nameless_regency = "3274\t2\t\t\t\t\tgap\tcode high / name unknown\t";
     let cases = [
         ("327303\t3\tX", "9 columns separated by tabs", "327303\t3\tX"),
@@ -85,6 +86,8 @@ fn malformed_lines_of_the_retired_codes_are_refused() {
         ("327303\t3\tX\t\t\t\tgap\tsure\t", r#"a confidence such as "confirmed""#, "sure"),
         ("327303\t3\tX\t\t\t32\u{a0}\tgap\thigh\t", "a code of 2, 4 or 6 digits", "32\u{a0}"),
         ("327303\t3\tX\t\t\t327399\tgap\thigh\t", "a current code as successor", "327399"),
+        ("327303\t3\tX\t\t\t32\tgap\thigh\t", SUCCESSOR, "32"),
+        ("3274\t2\tX\t\t\t327301\tgap\thigh\t", SUCCESSOR, "327301"),
         ("327302\t3\tX\t\t\t\tgap\thigh\t", "a code above 327302", "327302"),
         ("327401\t3\tX\t\t\t\tgap\thigh\t", "3274 in a line above", "327401"),
     ];

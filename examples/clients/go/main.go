@@ -47,28 +47,25 @@ func main() {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 
-	number := map[string]int{} // by key
+	waiting := map[string]int{} // the requests without an outcome, by key
 	for at, request := range asked {
 		key := rand.Text() // your own, such as an application id; the outcome has the same key
-		number[key] = at
+		waiting[key] = at
 		value, err := json.Marshal(request)
 		check(err)
 		check(client.ProduceSync(ctx, &kgo.Record{Topic: "nik.requests", Key: []byte(key), Value: value}).FirstErr())
 	}
-	outcomes := map[int]*kgo.Record{}
-	for len(outcomes) < len(asked) {
+	for len(waiting) > 0 {
 		fetches := client.PollFetches(ctx)
 		check(fetches.Err())
 		for _, record := range fetches.Records() {
-			if at, mine := number[string(record.Key)]; mine { // other clients have outcomes here too
-				outcomes[at] = record
+			if at, mine := waiting[string(record.Key)]; mine { // other clients have outcomes here too
+				tell(at, record)
+				delete(waiting, string(record.Key))
 			}
 		}
 		// After processing: a crash before this repeats the outcomes, so process them idempotently.
 		check(client.CommitUncommittedOffsets(ctx))
-	}
-	for at := range asked {
-		tell(at, outcomes[at])
 	}
 }
 

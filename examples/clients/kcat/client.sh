@@ -6,7 +6,7 @@
 # BOOTSTRAP_SERVERS names the brokers, localhost:9092 by default.
 set -eu
 brokers=${BOOTSTRAP_SERVERS:-localhost:9092}
-run=$(date +%s)-$$ # your own key, such as an application id; the outcome has the same key
+run=$(cat /proc/sys/kernel/random/uuid) # your own key, such as an application id; the outcome has the same key
 
 # Each line is a key, a tab and a request. Send NIKs as strings: jq and many others change numbers beyond 2^53, and a number with a
 # leading zero is not valid JSON, so the whole request fails.

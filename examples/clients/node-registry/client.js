@@ -42,23 +42,26 @@ await producer.disconnect()
 const consumer = kafka.consumer({ groupId: 'client-node-registry', readUncommitted: false })
 await consumer.connect()
 await consumer.subscribe({ topics: [results, failures], fromBeginning: true })
-const outcomes = new Map()
+const waiting = new Map(keys.map((key, at) => [key, at + 1])) // requests without an outcome
 const all = new Promise((resolve, reject) => {
   setTimeout(() => reject(new Error('no outcome after a minute')), 60_000).unref()
+  // The offset is committed after this returns.
   const eachMessage = async ({ topic, message }) => {
     const key = message.key?.toString()
-    if (keys.includes(key)) outcomes.set(key, await deserializer.deserialize(topic, message.value))
-    if (outcomes.size === keys.length) resolve()
+    if (waiting.has(key)) {
+      tell(waiting.get(key), await deserializer.deserialize(topic, message.value))
+      waiting.delete(key)
+    }
+    if (waiting.size === 0) resolve()
   }
   consumer.run({ eachMessage }).catch(reject)
 })
 await all.finally(() => consumer.disconnect())
 
-for (const [at, key] of keys.entries()) {
-  const { message, data } = outcomes.get(key)
+function tell (number, { message, data }) {
   if (message === 'failed') {
-    console.log(at + 1, 'failed', ...data)
-    continue
+    console.log(number, 'failed', ...data)
+    return
   }
-  for (const [nik, told] of Object.entries(data)) console.log(at + 1, nik, told.valid ?? told ? 'valid' : 'not valid')
+  for (const [nik, told] of Object.entries(data)) console.log(number, nik, told.valid ?? told ? 'valid' : 'not valid')
 }

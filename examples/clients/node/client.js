@@ -36,36 +36,38 @@ await producer.disconnect()
 const consumer = kafka.consumer({ groupId: 'client-node', readUncommitted: false }) // uncommitted records are not outcomes
 await consumer.connect()
 await consumer.subscribe({ topics: ['nik.results', 'nik.failures'], fromBeginning: true })
-const outcomes = new Map()
+const waiting = new Map(keys.map((key, at) => [key, at + 1])) // requests without an outcome
 const all = new Promise((resolve, reject) => {
   setTimeout(() => reject(new Error('no outcome after a minute')), 60_000).unref()
   // The offset is committed after this returns. A crash before that repeats the outcome, so process it idempotently.
   const eachMessage = async ({ topic, message }) => {
     const key = message.key?.toString()
-    if (keys.includes(key)) outcomes.set(key, { topic, message }) // other clients have outcomes here too
-    if (outcomes.size === keys.length) resolve()
+    if (waiting.has(key)) { // other clients have outcomes here too
+      tell(waiting.get(key), topic, message)
+      waiting.delete(key)
+    }
+    if (waiting.size === 0) resolve()
   }
   consumer.run({ eachMessage }).catch(reject)
 })
 await all.finally(() => consumer.disconnect())
 
-for (const [at, key] of keys.entries()) {
-  const { topic, message } = outcomes.get(key)
+function tell (number, topic, message) {
   if (topic === 'nik.failures') {
-    console.log(at + 1, 'failed:', message.headers['nik-failure-reason'].toString())
-    continue
+    console.log(number, 'failed:', message.headers['nik-failure-reason'].toString())
+    return
   }
   const { data } = JSON.parse(message.value)
   if (Array.isArray(data)) { // explain: one entry for each readable element, in the order sent
     for (const { nik, sections, declared } of data) {
       const reasons = Object.entries(sections).filter(([, { reason }]) => reason).map(([name, { reason }]) => `${name} ${reason}`)
       const compared = Object.entries(declared ?? {}).filter(([name]) => name !== 'consistent').map((it) => it.join(' '))
-      console.log(at + 1, nik, [...reasons, ...compared].join(', '))
+      console.log(number, nik, [...reasons, ...compared].join(', '))
     }
-    continue
+    return
   }
   for (const [nik, told] of Object.entries(data)) {
     const { area, dob } = told.data ?? {}
-    console.log(at + 1, nik, dob ? `${area.value.district}, born ${dob.value.dob}` : told ? 'valid' : 'not valid')
+    console.log(number, nik, dob ? `${area.value.district}, born ${dob.value.dob}` : told ? 'valid' : 'not valid')
   }
 }

@@ -39,13 +39,23 @@ asked = [
     {"nik": ["3273010101900001"], "process": "full"},
     {"nik": ["3273010101900001"], "process": "fast"},  # an unknown process
 ]
-keys = [uuid.uuid4().hex for _ in asked]
+keys = [uuid.uuid4().hex.encode() for _ in asked]
 
 producer = Producer(SERVERS | {"enable.idempotence": True})
 for key, request in zip(keys, asked):
     producer.produce(REQUESTS, serialize(request, SerializationContext(REQUESTS, MessageField.VALUE)), key)
 if producer.flush(30):
     sys.exit("the brokers did not acknowledge the requests")
+
+
+def tell(number, outcome):
+    if outcome["message"] == "failed":
+        print(number, "failed", *outcome["data"])
+        return
+    for nik, told in outcome["data"].items():
+        is_valid = told if isinstance(told, bool) else told["valid"]
+        print(number, nik, "valid" if is_valid else "not valid")
+
 
 consumer = Consumer(SERVERS | {
     "group.id": "client-python-registry",
@@ -54,25 +64,17 @@ consumer = Consumer(SERVERS | {
     "isolation.level": "read_committed",
 })
 consumer.subscribe([RESULTS, FAILURES])
-outcomes, deadline = {}, time.monotonic() + 60
-while len(outcomes) < len(keys) and time.monotonic() < deadline:
+waiting = {key: number for number, key in enumerate(keys, 1)}  # requests without an outcome
+deadline = time.monotonic() + 60
+while waiting and time.monotonic() < deadline:
     record = consumer.poll(1)
     if record is None or record.error():
         continue
-    key = (record.key() or b"").decode()
-    if key in keys:
+    if record.key() in waiting:
         context = SerializationContext(record.topic(), MessageField.VALUE)
-        outcomes[key] = deserialize(record.value(), context)
-    consumer.commit(record)
+        tell(waiting[record.key()], deserialize(record.value(), context))
+        del waiting[record.key()]
+    consumer.commit(record)  # after processing the outcome
 consumer.close()
-
-for number, key in enumerate(keys, 1):
-    if key not in outcomes:
-        sys.exit(f"{number} has no outcome after a minute")
-    outcome = outcomes[key]
-    if outcome["message"] == "failed":
-        print(number, "failed", *outcome["data"])
-        continue
-    for nik, told in outcome["data"].items():
-        is_valid = told if isinstance(told, bool) else told["valid"]
-        print(number, nik, "valid" if is_valid else "not valid")
+if waiting:
+    sys.exit(f"no outcome after a minute: {list(waiting.values())}")

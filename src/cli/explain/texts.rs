@@ -198,7 +198,7 @@ const GENDER: [Explanation; 1] = [Explanation {
     rule: "The seventh digit is 8 or 9. It is 0 to 3 for a man and 4 to 7 for a woman.",
     source: NIK_LAW,
     say: "The seventh digit is at most 7. Please compare it with the identity card.",
-    look: "the same as for `day_out_of_range`, which always occurs with it.",
+    look: "the same as for `day_out_of_range`, which occurs with it in a NIK of at least 12 characters.",
 }];
 
 const COMPUTERIZED: [Explanation; 3] = [

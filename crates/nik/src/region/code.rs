@@ -8,30 +8,19 @@ use alloc::string::String;
 use core::fmt;
 use core::str::FromStr;
 
-/// A level of the tree of regions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Level {
-    /// A province: two digits.
-    Province,
-    /// A regency (kabupaten) or city (kota): four digits.
-    Regency,
-    /// A kecamatan (district; `distrik` in Papua): six digits.
-    Kecamatan,
+crate::named! {
+    /// A level of the tree of regions. The names are those in metrics and in the manifest.
+    pub enum Level {
+        /// A province: two digits.
+        Province = "province",
+        /// A regency (kabupaten) or city (kota): four digits.
+        Regency = "regency",
+        /// A kecamatan (district; `distrik` in Papua): six digits.
+        Kecamatan = "kecamatan",
+    }
 }
 
 impl Level {
-    /// Every level, from province to kecamatan.
-    pub const ALL: [Self; 3] = [Self::Province, Self::Regency, Self::Kecamatan];
-
-    /// The name used in metrics and in the manifest.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Province => "province",
-            Self::Regency => "regency",
-            Self::Kecamatan => "kecamatan",
-        }
-    }
-
     /// The number of digits of a code of this level.
     pub const fn digits(self) -> usize {
         match self {

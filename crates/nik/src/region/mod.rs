@@ -48,25 +48,13 @@ impl RetiredCodes {
     }
 }
 
-/// Whether a code is in force.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum State {
-    /// In the decree in force.
-    Current,
-    /// No longer in force.
-    Retired,
-}
-
-impl State {
-    /// Both states.
-    pub const ALL: [Self; 2] = [Self::Current, Self::Retired];
-
-    /// The name used in metrics and in the manifest.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Current => "current",
-            Self::Retired => "retired",
-        }
+crate::named! {
+    /// Whether a code is in force. The names are those in results, metrics and the manifest.
+    pub enum State {
+        /// In the decree in force.
+        Current = "current",
+        /// No longer in force.
+        Retired = "retired",
     }
 }
 

@@ -93,9 +93,7 @@ impl<'a> Tables<'a> {
         if level.parse() != Ok(expected_level) {
             return Err(line.error(format!("level {expected_level} for {code}"), level));
         }
-        let confidence = Confidence::ALL
-            .into_iter()
-            .find(|known| known.as_str() == confidence)
+        let confidence = Confidence::from_text(confidence)
             .ok_or_else(|| line.error("a confidence such as \"confirmed\"", confidence))?;
         let nameless = name.is_empty()
             && confidence == Confidence::CodeOnly
@@ -106,8 +104,14 @@ impl<'a> Tables<'a> {
         if self.find_current(code).is_some() {
             return Err(line.error("a code that is not in current.tsv", code));
         }
-        if let Some(successor) = successor.filter(|code| self.find_current(*code).is_none()) {
-            return Err(line.error("a current code as successor", successor));
+        if let Some(successor) = successor {
+            if self.find_current(successor).is_none() {
+                return Err(line.error("a current code as successor", successor));
+            }
+            let levels = [Some(code), code.parent()].map(|it| it.map(Code::level));
+            if !levels.contains(&Some(successor.level())) {
+                return Err(line.error("a successor of the same level or the one above", successor));
+            }
         }
         self.retired.push(Retired {
             code,

@@ -36,34 +36,19 @@ pub struct Retired<'a> {
     pub note: &'a str,
 }
 
-/// How reliable a row of `retired.tsv` is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Confidence {
-    /// Two sources agree: the list of 2013, and the annex of a decree or an index of 2011.
-    Confirmed,
-    /// One good source.
-    High,
-    /// The code is as reliable as `High`, but the name is unknown.
-    CodeOnly,
-    /// An incomplete source, or a name matched by similarity.
-    Medium,
-    /// An inference.
-    Low,
-}
-
-impl Confidence {
-    /// Every confidence, from the most reliable down.
-    pub const ALL: [Self; 5] =
-        [Self::Confirmed, Self::High, Self::CodeOnly, Self::Medium, Self::Low];
-
-    /// The text in the table.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Confirmed => "confirmed",
-            Self::High => "high",
-            Self::CodeOnly => "code high / name unknown",
-            Self::Medium => "medium",
-            Self::Low => "low",
-        }
+crate::named! {
+    /// How reliable a row of `retired.tsv` is, from the most reliable down. The names are those in
+    /// the table.
+    pub enum Confidence {
+        /// Two sources agree: the list of 2013, and the annex of a decree or an index of 2011.
+        Confirmed = "confirmed",
+        /// One good source.
+        High = "high",
+        /// The code is as reliable as `High`, but the name is unknown.
+        CodeOnly = "code high / name unknown",
+        /// An incomplete source, or a name matched by similarity.
+        Medium = "medium",
+        /// An inference.
+        Low = "low",
     }
 }

@@ -2,9 +2,10 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.UUID;
-import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.common.serialization.StringDeserializer;
 import org.apache.kafka.common.serialization.StringSerializer;
@@ -34,15 +35,19 @@ public class Client {
                 new Request(List.of("3273010101900001"), "fast")); // an unknown process
         // Use your own key, such as an application id. The outcome has the same key.
         var keys = asked.stream().map(request -> UUID.randomUUID().toString()).toList();
-        var outcomes = new ConcurrentHashMap<String, CompletableFuture<ConsumerRecord<String, String>>>();
-        keys.forEach(key -> outcomes.put(key, new CompletableFuture<>()));
+        var waiting = new ConcurrentHashMap<String, Integer>(); // the requests without an outcome
+        for (int at = 0; at < keys.size(); at++) waiting.put(keys.get(at), at + 1);
+        var answered = new CountDownLatch(keys.size());
 
         var servers = System.getenv().getOrDefault("BOOTSTRAP_SERVERS", "localhost:9092");
         var read = new ContainerProperties("nik.results", "nik.failures");
         read.setGroupId("client-java");
         // The offset is committed after this returns. A crash before that repeats the outcome, so process it idempotently.
         read.setMessageListener((MessageListener<String, String>) record -> {
-            if (record.key() != null && outcomes.containsKey(record.key())) outcomes.get(record.key()).complete(record); // other clients have outcomes here too
+            if (record.key() == null || !waiting.containsKey(record.key())) return; // other clients have outcomes here too
+            tell(waiting.get(record.key()), record);
+            waiting.remove(record.key());
+            answered.countDown();
         });
         var listener = new KafkaMessageListenerContainer<>(new DefaultKafkaConsumerFactory<String, String>(Map.of(
                 "bootstrap.servers", servers,
@@ -57,7 +62,7 @@ public class Client {
         try {
             for (int at = 0; at < keys.size(); at++)
                 template.send("nik.requests", keys.get(at), JSON.writeValueAsString(asked.get(at))).get(30, TimeUnit.SECONDS);
-            for (int at = 0; at < keys.size(); at++) tell(at + 1, outcomes.get(keys.get(at)).get(60, TimeUnit.SECONDS));
+            if (!answered.await(60, TimeUnit.SECONDS)) throw new TimeoutException("no outcome after a minute");
         } finally {
             listener.stop();
             producers.destroy();
