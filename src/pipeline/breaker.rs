@@ -314,28 +314,54 @@ mod tests {
         assert_eq!(flood(&mut breaker, now), 50);
     }
 
+    /// What happens to a breaker.
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Failure,
+        Results(usize),
+        /// An epoch with so many failures is aborted.
+        Uncount(usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            6 => Just(Step::Failure),
+            3 => (1_usize..80).prop_map(Step::Results),
+            2 => (1_usize..8).prop_map(Step::Uncount),
+        ]
+    }
+
     proptest! {
         /// The model keeps every outcome as a separate element.
         #[test]
         fn it_opens_exactly_when_too_many_of_the_latest_outcomes_failed(
             window in 10_usize..60,
             ratio in 0.0..1.0,
-            outcomes in proptest::collection::vec(prop_oneof![Just(0), Just(0), 1_usize..80], 0..200),
+            steps in proptest::collection::vec(step(), 0..200),
         ) {
             let now = Instant::now();
             let mut breaker = breaker(ratio, window);
             let mut latest: VecDeque<bool> = VecDeque::new();
-            for results in outcomes {
-                if results > 0 {
-                    breaker.succeeded(results, now);
-                    latest.extend(std::iter::repeat_n(false, results));
-                } else {
-                    latest.push_back(true);
+            for step in steps {
+                match step {
+                    Step::Failure => latest.push_back(true),
+                    Step::Results(results) => {
+                        breaker.succeeded(results, now);
+                        latest.extend(std::iter::repeat_n(false, results));
+                    }
+                    Step::Uncount(failures) => {
+                        breaker.uncount(failures);
+                        for _ in 0..failures {
+                            if let Some(at) = latest.iter().rposition(|failed| *failed) {
+                                latest.remove(at);
+                            }
+                        }
+                    }
                 }
                 latest.drain(..latest.len().saturating_sub(window));
                 #[expect(clippy::cast_precision_loss, reason = "small")]
                 let too_many = latest.iter().filter(|it| **it).count() as f64 > ratio * window as f64;
-                if results == 0 {
+                if let Step::Failure = step {
                     prop_assert_eq!(breaker.allows(now), !too_many);
                 }
                 if too_many {

@@ -27,9 +27,9 @@ fn promtool(arguments: &[&str]) {
 #[test]
 fn each_alert_fires_when_it_should_and_stays_silent_when_it_should() {
     promtool(&["check", "config", "config/prometheus/prometheus.yml"]);
-    let files = ["config/prometheus/alerts.test.yml", "config/prometheus/alerts.days.test.yml"];
-    promtool(&["test", "rules", files[0], files[1]]);
-    let cases = files.map(read).concat();
+    let suites = ["config/prometheus/alerts.test.yml", "config/prometheus/alerts.days.test.yml"];
+    promtool(&["test", "rules", suites[0], suites[1]]);
+    let cases = suites.map(read).concat();
     for alert in alerts() {
         let fires = format!("alertname: {alert}\n        exp_alerts:");
         assert!(cases.contains(&fires), "{alert} fires nowhere");
