@@ -315,6 +315,45 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_counts_all_that_it_holds_until_it_is_cleared() {
+        let now = Instant::now();
+        let mut epoch = Epoch::default();
+        let summary = Summary { number: 3, ..Summary::default() };
+        let explained = ExplainedSummary { consistent: 2, ..ExplainedSummary::default() };
+        let result = |process| Outcome::Result { process, summary };
+        let failure = |process| Outcome::Failure { reason: Reason::TooManyNiks, process };
+        let outcomes = [
+            result(Process::Explain),
+            result(Process::Full),
+            result(Process::Explain),
+            failure(Some(Process::Limited)),
+            failure(Some(Process::Limited)),
+            failure(None),
+            failure(None),
+        ];
+        for (outcome, offset) in outcomes.iter().zip(5..) {
+            epoch.add((4, offset), Some(offset), 10, outcome, now);
+            epoch.count_explained(outcome, &explained);
+            epoch.add_replaced(Replaced::Future);
+            epoch.note_nik_in_key();
+        }
+        epoch.note_gap(2, 7, 9);
+        let tally = epoch.tally();
+        assert_eq!((tally.summary.number, tally.explained.consistent), (9, 4));
+        assert_eq!((tally.results, tally.failures, tally.unread), ([0, 1, 2], [2, 0, 0], 2));
+        assert_eq!(tally.reasons[Reason::TooManyNiks as usize], 4);
+        assert_eq!(tally.replaced[Replaced::Future as usize], 7);
+        assert_eq!((tally.niks_in_keys, tally.answered(), tally.failed()), (7, 3, 4));
+        assert_eq!((tally.outcomes(), epoch.records(), epoch.bytes()), (7, 7, 70));
+        assert_eq!(epoch.timestamps(), [5, 6, 7, 8, 9, 10, 11]);
+        assert!(!epoch.has_none_of(4), "it has records");
+        assert!(epoch.has_none_of(2) && epoch.has_none_of(3), "a gap is no record");
+        epoch.clear();
+        assert_eq!(*epoch.tally(), Tally::default());
+        assert_eq!((epoch.records(), epoch.bytes(), epoch.timestamps()), (0, 0, &[][..]));
+    }
+
+    #[test]
     fn positions_without_outcomes_are_committed_with_the_next_outcome_or_after_a_second() {
         let start = Instant::now();
         let mut epoch = Epoch::default();

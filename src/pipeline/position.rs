@@ -56,6 +56,8 @@ mod tests {
         let position: Position = "3:42".parse().unwrap();
         assert_eq!(position, Position { partition: 3, offset: 42 });
         assert_eq!(position.to_string(), "3:42");
+        assert_eq!(<(i32, i64)>::from(position), (3, 42));
+        assert_eq!("0:0".parse::<Position>().unwrap(), Position::from((0, 0)));
         for text in ["", "3", "3:", ":42", "3:x", "-3:42", "3:-42", "3:42:1"] {
             assert!(text.parse::<Position>().is_err(), "{text}");
         }
