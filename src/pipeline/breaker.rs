@@ -314,6 +314,16 @@ mod tests {
         assert_eq!(flood(&mut breaker, now), 50);
     }
 
+    #[test]
+    fn a_failure_that_was_taken_back_is_not_dropped_from_a_full_window() {
+        let now = Instant::now();
+        let mut breaker = breaker(0.1, 10);
+        assert!(breaker.allows(now));
+        breaker.uncount(1);
+        breaker.succeeded(9, now);
+        assert!(breaker.allows(now) && !breaker.allows(now));
+    }
+
     /// What happens to a breaker.
     #[derive(Clone, Copy, Debug)]
     enum Step {
