@@ -347,7 +347,7 @@ mod tests {
         assert_eq!((tally.outcomes(), epoch.records(), epoch.bytes()), (7, 7, 70));
         assert_eq!(epoch.timestamps(), [5, 6, 7, 8, 9, 10, 11]);
         assert!(!epoch.has_none_of(4), "it has records");
-        assert!(epoch.has_none_of(2) && epoch.has_none_of(3), "a gap is no record");
+        assert!(epoch.has_none_of(2) && epoch.has_none_of(3), "a gap has no record");
         epoch.clear();
         assert_eq!(*epoch.tally(), Tally::default());
         assert_eq!((epoch.records(), epoch.bytes(), epoch.timestamps()), (0, 0, &[][..]));

@@ -9,7 +9,7 @@ use super::tracks::{Change, StandingPartition};
 use crate::pipeline::Position;
 use crate::pipeline::timestamps::Replaced;
 use crate::telemetry::health::{Health, PartitionTrouble};
-use crate::telemetry::obstacle::Obstacle;
+use crate::telemetry::obstacle::{Obstacle, Problem};
 
 /// How often a replaced timestamp is logged, for each cause. The metric counts all.
 pub const REPLACED_WINDOW: Duration = Duration::from_mins(1);
@@ -89,10 +89,8 @@ pub fn hidden(shared: &Shared, worker: usize, partition: i32, waits: bool) {
          not end it, and it is unknown whether to commit or to abort it; \
          `kafka-transactions.sh find-hanging` shows it, `kafka-transactions.sh abort` ends it"
     );
-    let (reason, runbook) = (Obstacle::Hidden.label(), Obstacle::Hidden.runbook());
-    tracing::error!(topic, partition, reason, runbook, "{sentence}");
-    let health = &shared.telemetry.health;
-    health.report(worker, partition, PartitionTrouble::Hidden, Obstacle::Hidden.problem(sentence));
+    let problem = Obstacle::Hidden.problem(sentence);
+    report(shared, worker, partition, PartitionTrouble::Hidden, problem);
 }
 
 /// Tells operators that a partition is not read because its position is not known: the brokers do
@@ -103,11 +101,22 @@ pub fn waits(shared: &Shared, worker: usize, partition: i32, unanswered: &str) {
         "{topic} partition {partition} is not read: the brokers do not say where it continues \
          (no answer yet: {unanswered})"
     );
-    let obstacle = Obstacle::PositionUnknown;
-    let (reason, runbook) = (obstacle.label(), obstacle.runbook());
-    tracing::error!(topic, partition, reason, runbook, "{sentence}");
-    let health = &shared.telemetry.health;
-    health.report(worker, partition, PartitionTrouble::Waits, obstacle.problem(sentence));
+    let problem = Obstacle::PositionUnknown.problem(sentence);
+    report(shared, worker, partition, PartitionTrouble::Waits, problem);
+}
+
+/// Logs what is wrong with a partition, and reports it in readiness.
+fn report(
+    shared: &Shared,
+    worker: usize,
+    partition: i32,
+    trouble: PartitionTrouble,
+    problem: Problem,
+) {
+    let topic = &shared.outputs.topics.requests.name;
+    let (reason, runbook) = (problem.obstacle.label(), problem.obstacle.runbook());
+    tracing::error!(topic, partition, reason, runbook, "{problem}");
+    shared.telemetry.health.report(worker, partition, trouble, problem);
 }
 
 /// Withdraws what operators were told about these partitions: they were revoked from `worker`.

@@ -46,6 +46,7 @@ pub struct Undelivered<'a> {
 
 /// The callbacks of a producer.
 pub trait ProducerCallbacks: ClientContext {
+    /// A record was not delivered.
     fn undelivered(&self, record: Undelivered<'_>);
     /// A batch is sent. Called on librdkafka's own threads.
     fn batch_sent(&self);
@@ -123,7 +124,7 @@ impl<C: ProducerCallbacks> Drop for ProducerClient<C> {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(poller) = self.poller.take() {
-            let _ = poller.join(); // it runs librdkafka alone, and a panic in a callback aborts the process
+            let _ = poller.join(); // it cannot panic: it only runs librdkafka
         }
     }
 }

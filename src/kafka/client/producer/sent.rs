@@ -187,19 +187,15 @@ mod tests {
         let (mut producer, unsettled) = producer(&brokers, &[]);
         send(&mut producer, c"results", Some(0)).unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
-        let sent = loop {
-            if let Some(sent) = *producer.events().first_batch.lock() {
-                break sent;
+        let next_batch = || loop {
+            if let Some(sent) = producer.events().first_batch.lock().take() {
+                return sent;
             }
             assert!(Instant::now() < deadline, "no batch was sent");
             native::flush(producer.client.client(), Duration::from_millis(10));
         };
-        // The next attempt shows that the answer to the first one has arrived.
-        *producer.events().first_batch.lock() = None;
-        while producer.events().first_batch.lock().is_none() {
-            assert!(Instant::now() < deadline, "the batch was not sent again");
-            native::flush(producer.client.client(), Duration::from_millis(10));
-        }
+        let sent = next_batch();
+        next_batch(); // sent again, so the answer to the first attempt has arrived
         *producer.events().first_batch.lock() = Some(sent);
         producer.committed = committed.map(|before| sent.checked_sub(before).unwrap());
         producer.note_aborted();
@@ -209,13 +205,13 @@ mod tests {
         };
         let place = (c"results".to_owned(), 0);
         let places = last.map(|_| place).into_iter().collect::<BTreeSet<_>>();
-        assert_eq!(written, Some(places), "both tell the same of the only partition");
+        assert_eq!(written, Some(places), "the only partition decides both");
         producer.close(Duration::from_secs(5));
         last
     }
 
     #[test]
-    fn a_record_whose_storing_is_in_doubt_counts_as_stored_unless_markers_before_it_may_lack() {
+    fn a_record_that_may_be_stored_counts_as_stored_unless_the_markers_before_it_may_be_missing() {
         use RDKafkaRespErr::{
             RD_KAFKA_RESP_ERR_KAFKA_STORAGE_ERROR as NOT_STORED,
             RD_KAFKA_RESP_ERR_REQUEST_TIMED_OUT as DOUBTFUL,
