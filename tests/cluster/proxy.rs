@@ -1,5 +1,5 @@
-//! TCP proxies in front of one broker, one for each test, that deliver requests late, after the
-//! client has repeated them, and hide brokers.
+//! TCP proxies in front of brokers that deliver requests late, after the client has repeated them,
+//! and hide brokers.
 //!
 //! A proxy reads the framing of requests only. A held request is not forwarded: the proxy closes
 //! the client's side, as a broken connection would, and keeps its own connection to the broker, on
@@ -88,7 +88,7 @@ pub struct Proxy {
     port: u16,
 }
 
-/// A cluster of one broker that has a further listener behind each proxy.
+/// A cluster of one broker that has a further listener behind each proxy, one for each test.
 struct Proxied {
     cluster: KafkaCluster,
     free: Mutex<Vec<Proxy>>,
@@ -97,25 +97,29 @@ struct Proxied {
 impl Proxied {
     fn start() -> Proxied {
         let first = ports::free(2 * PROXIES);
-        let (mut listeners, mut advertised, mut protocols) =
-            (String::new(), String::new(), String::new());
-        let mut free = Vec::new();
-        for index in 0..PROXIES {
-            let (broker, port) = (first + 2 * index, first + 2 * index + 1);
-            let _ = write!(listeners, ",BEHIND{index}://127.0.0.1:{broker}");
-            let _ = write!(advertised, ",BEHIND{index}://127.0.0.1:{port}");
-            let _ = write!(protocols, ",BEHIND{index}:PLAINTEXT");
-            free.push(Proxy::start(port, broker));
-        }
-        let properties = format!(
-            "num.network.threads=1\n\
-             listeners=PLAINTEXT://127.0.0.1:@PORT@,CONTROLLER://127.0.0.1:@CONTROLLER_PORT@{listeners}\n\
-             advertised.listeners=PLAINTEXT://127.0.0.1:@PORT@{advertised}\n\
-             listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n"
-        );
-        let cluster = KafkaCluster::start_with(1, &properties, &[]);
+        let pairs = (first..).step_by(2).map(|port| (port, port + 1)).take(PROXIES.into());
+        let further = pairs.clone().map(|(behind, port)| (behind.to_string(), port.to_string()));
+        let cluster = KafkaCluster::start_with(1, &listeners(further), &[]);
+        let free = pairs.map(|(behind, port)| Proxy::start(port, behind)).collect();
         Proxied { cluster, free: Mutex::new(free) }
     }
+}
+
+/// The server properties of further listeners: each has a port, and that of the proxy before it.
+fn listeners(further: impl Iterator<Item = (String, String)>) -> String {
+    let (mut listeners, mut advertised, mut protocols) =
+        (String::new(), String::new(), String::new());
+    for (index, (behind, port)) in further.enumerate() {
+        let _ = write!(listeners, ",BEHIND{index}://127.0.0.1:{behind}");
+        let _ = write!(advertised, ",BEHIND{index}://127.0.0.1:{port}");
+        let _ = write!(protocols, ",BEHIND{index}:PLAINTEXT");
+    }
+    format!(
+        "num.network.threads=1\n\
+         listeners=PLAINTEXT://127.0.0.1:@PORT@,CONTROLLER://127.0.0.1:@CONTROLLER_PORT@{listeners}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:@PORT@{advertised}\n\
+         listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}\n"
+    )
 }
 
 impl Proxy {
@@ -125,6 +129,16 @@ impl Proxy {
         let Proxied { cluster, free } = PROXIED.get_or_init(Proxied::start);
         let proxy = free.lock().expect("no panic").pop();
         (proxy.expect("raise PROXIES"), cluster)
+    }
+
+    /// A cluster of three brokers, and the proxy before each of them.
+    pub fn with_three_brokers() -> ([Proxy; 3], KafkaCluster) {
+        // The brokers have the same properties, so a port ends with the number of its node.
+        let tens = ports::free(30).div_ceil(10);
+        let further = (format!("{tens}@NODE@"), format!("{}@NODE@", tens + 1));
+        let cluster = KafkaCluster::start_with(3, &listeners([further].into_iter()), &[]);
+        let proxies = [1, 2, 3].map(|node| Proxy::start(10 * (tens + 1) + node, 10 * tens + node));
+        (proxies, cluster)
     }
 
     fn start(port: u16, broker: u16) -> Proxy {

@@ -1,8 +1,10 @@
 //! A partition of the results has no leader while a transaction that wrote to it ends, so that its
 //! marker is skipped.
 
-use std::time::Duration;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
+use crate::cluster::proxy::{ADD_PARTITIONS_TO_TXN, END_TXN, PRODUCE, Proxy, Request, Verdict};
 use crate::cluster::{KafkaCluster, NewRecord, Program, ProgramSettings};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::{OVERSIZE, Requests};
@@ -12,6 +14,9 @@ use nik_stream::telemetry::obstacle::Obstacle;
 /// The broker with partition 1 of the results.
 const AWAY: usize = 2;
 const REQUESTS: usize = 10;
+/// The program takes it that a transaction has all its markers if the next one's first batch follows
+/// within two seconds after its beginning.
+const SOON: Duration = Duration::from_secs(1);
 /// The length of a value whose result is too large for its topic.
 const LONG: usize = 30_000;
 
@@ -44,7 +49,10 @@ fn run(stage: &Stage, session_ms: &str) -> Program {
 /// A cluster whose coordinators are on a broker that stays: their restart alone would make the
 /// program end its transactions again.
 fn cluster() -> KafkaCluster {
-    let cluster = KafkaCluster::start(3);
+    with_coordinators(KafkaCluster::start(3))
+}
+
+fn with_coordinators(cluster: KafkaCluster) -> KafkaCluster {
     let internal = [("cleanup.policy", "compact"), ("min.insync.replicas", "1")];
     for topic in ["__consumer_offsets", "__transaction_state"] {
         cluster.place_topic(topic, &[1; 4], &internal);
@@ -168,5 +176,75 @@ fn replies_that_a_dead_process_left_in_a_partition_without_a_leader_stay_aborted
     cluster.restart(AWAY);
     wait_until("the transaction is ended there, too", || cluster.is_settled(&[&replies]));
     assert!(cluster.read_committed(&replies).is_empty(), "requests were answered twice");
+    stop(program);
+}
+
+/// What the proxies have seen of the program's transactions.
+#[derive(Default)]
+struct Seen {
+    began: Option<Instant>,
+    /// When the transaction before began.
+    before: Option<Instant>,
+    is_unanswered: bool,
+}
+
+impl Seen {
+    /// Holds the first batch of a transaction that follows soon after the beginning of the one
+    /// before, and swallows its repetitions.
+    fn judge(&mut self, request: &Request<'_>) -> Verdict {
+        match request.api_key {
+            ADD_PARTITIONS_TO_TXN => _ = self.began.get_or_insert_with(Instant::now),
+            END_TXN => self.before = self.began.take(),
+            PRODUCE if self.is_unanswered => return Verdict::Swallow,
+            PRODUCE if self.before.take().is_some_and(|it| it.elapsed() < SOON) => {
+                self.is_unanswered = true;
+                return Verdict::Hold;
+            }
+            _ => {}
+        }
+        Verdict::Forward
+    }
+}
+
+/// The program sees that it does not know whether the broker has the batch, and that the
+/// transaction before is committed everywhere, as that began shortly before.
+#[test]
+fn an_aborted_batch_that_a_broker_stored_and_did_not_answer_is_not_committed_later() {
+    let (proxies, cluster) = Proxy::with_three_brokers();
+    let mut cluster = with_coordinators(cluster);
+    let stage = stage(&cluster, "unanswered");
+    let seen = Arc::<Mutex<Seen>>::default();
+    for proxy in &proxies {
+        let seen = Arc::clone(&seen);
+        proxy.judge(move |request| seen.lock().expect("no panic").judge(request));
+    }
+    let settings = stage
+        .settings()
+        .set("kafka.bootstrap_servers", &proxies[0].bootstrap())
+        .set("kafka.workers", "1")
+        .set("kafka.producer.transaction_timeout_ms", "15000");
+    let program = ready(&settings);
+    let away = &proxies[AWAY - 1];
+    let mut sent = Vec::new();
+    wait_until("a batch is held", || {
+        let more = requests(sent.len(), REQUESTS, 16);
+        cluster.produce(&stage.requests, &more);
+        sent.extend(more);
+        away.held() > 0
+    });
+    let end =
+        || cluster.ends(&[&stage.results]).map_or(0, |ends| ends[&(stage.results.clone(), 1)]);
+    let before = end();
+    away.deliver();
+    wait_until("the broker has stored the batch", || end() > before);
+    cluster.kill(AWAY);
+    wait_until("the partition has no leader", || cluster.leader(&stage.results, 1) < 0);
+    let aborts = || program.metrics()["nik_stream_aborts_total"];
+    wait_until("the transaction is aborted", || aborts() > 0.5);
+
+    away.reset();
+    cluster.restart(AWAY);
+    let outcomes = stage.wait_for_outcomes(&cluster, sent.len());
+    assert_eq!(differences(&sent, &outcomes), Differences::default(), "{}", program.stderr());
     stop(program);
 }
