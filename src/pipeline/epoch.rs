@@ -26,27 +26,27 @@ pub struct Cadence {
 /// are so slow (a quota, a full disk) that a transaction comes near its timeout. The workers of an
 /// instance share it, since what slows the brokers down concerns all of them.
 #[derive(Debug)]
-pub struct Pace {
+pub struct ByteLimit {
     limit: AtomicUsize,
     most: usize,
     /// A commit that takes longer makes the next epochs smaller.
     longest_commit: Duration,
 }
 
-impl Pace {
+impl ByteLimit {
     /// An epoch may take `timeout`; up to `interval` of it passes before the commit begins.
     pub fn new(most: usize, timeout: Duration, interval: Duration) -> Self {
         let longest_commit = timeout.saturating_sub(interval) / 3;
         Self { limit: AtomicUsize::new(most), most, longest_commit }
     }
 
-    pub fn limit(&self) -> usize {
+    pub fn get(&self) -> usize {
         self.limit.load(Ordering::Relaxed)
     }
 
     /// An epoch of `bytes` was committed within `took`. Returns the limit if it was lowered.
     pub fn committed(&self, bytes: usize, took: Duration) -> Option<usize> {
-        let limit = self.limit();
+        let limit = self.get();
         if took > self.longest_commit {
             return Some(self.lower(bytes / 2));
         }
@@ -390,19 +390,19 @@ mod tests {
     #[test]
     fn slow_commits_make_the_next_epochs_smaller_and_fast_ones_larger_again() {
         let (timeout, interval) = (Duration::from_secs(13), Duration::from_secs(1));
-        let pace = Pace::new(1_000, timeout, interval);
+        let limit = ByteLimit::new(1_000, timeout, interval);
         let (slow, neither, fast) =
             (Duration::from_millis(4_001), Duration::from_secs(4), Duration::from_millis(999));
-        assert_eq!(pace.committed(900, neither), None);
-        assert_eq!(pace.committed(900, slow), Some(450));
-        assert_eq!(pace.timed_out(450), 112);
-        assert_eq!(pace.timed_out(9_000), 112, "of a worker that began before");
-        assert_eq!((pace.committed(112, neither), pace.limit()), (None, 112));
-        assert_eq!((pace.committed(50, fast), pace.limit()), (None, 112), "a small epoch");
-        for limit in [224, 448, 896, 1_000, 1_000] {
-            assert_eq!((pace.committed(pace.limit(), fast), pace.limit()), (None, limit));
+        assert_eq!(limit.committed(900, neither), None);
+        assert_eq!(limit.committed(900, slow), Some(450));
+        assert_eq!(limit.timed_out(450), 112);
+        assert_eq!(limit.timed_out(9_000), 112, "of a worker that began before");
+        assert_eq!((limit.committed(112, neither), limit.get()), (None, 112));
+        assert_eq!((limit.committed(50, fast), limit.get()), (None, 112), "a small epoch");
+        for doubled in [224, 448, 896, 1_000, 1_000] {
+            assert_eq!((limit.committed(limit.get(), fast), limit.get()), (None, doubled));
         }
-        assert_eq!(pace.timed_out(0), 1, "one record is the smallest epoch");
+        assert_eq!(limit.timed_out(0), 1, "one record is the smallest epoch");
     }
 
     #[test]

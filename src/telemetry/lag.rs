@@ -49,7 +49,7 @@ struct Hidden {
 
 /// The offsets of a partition at one moment.
 #[derive(Clone, Copy, Debug)]
-pub struct Watermarks {
+pub struct LogOffsets {
     pub begin: i64,
     /// The last stable offset.
     pub end: i64,
@@ -138,16 +138,10 @@ impl Lag {
         }
     }
 
-    /// Records the watermarks of a partition, reported by its `worker` or (`None`) by the topic
+    /// Records the offsets of a partition, reported by its `worker` or (`None`) by the topic
     /// watch. A report of the watch counts only if the worker's last one is older than
     /// [`WORKER_REPORT_TTL_MS`].
-    pub fn observed(
-        &self,
-        worker: Option<usize>,
-        partition: i32,
-        watermarks: Watermarks,
-        now: i64,
-    ) {
+    pub fn observed(&self, worker: Option<usize>, partition: i32, offsets: LogOffsets, now: i64) {
         let mut all = self.0.lock();
         let counts = |it: &&mut Partition| match worker {
             Some(_) => it.worker == worker && !it.stands,
@@ -159,16 +153,16 @@ impl Lag {
         if worker.is_some() {
             it.reported = Some(now);
         }
-        let end = watermarks.end;
-        it.bounds = Some((watermarks.begin, end));
-        if let Some(high) = watermarks.high {
+        let end = offsets.end;
+        it.bounds = Some((offsets.begin, end));
+        if let Some(high) = offsets.high {
             let before = it.hidden.filter(|it| it.from == end).map(|it| it.since);
             let since = before.unwrap_or(now);
             it.hidden = (high > end).then_some(Hidden { from: end, to: high, since });
         } else if it.hidden.is_some_and(|it| it.from < end) {
             it.hidden = None; // that transaction has ended
         }
-        if let Some(next) = watermarks.next.filter(|_| it.taken.is_empty()) {
+        if let Some(next) = offsets.next.filter(|_| it.taken.is_empty()) {
             it.position = it.position.map(|position| position.max(next));
         }
         if it.records() > 0 {
@@ -239,34 +233,34 @@ mod tests {
         lag.read(now)[0].lag.expect("assigned")
     }
 
-    fn marks(begin: i64, end: i64) -> Watermarks {
-        Watermarks { begin, end, high: None, next: None }
+    fn offsets(begin: i64, end: i64) -> LogOffsets {
+        LogOffsets { begin, end, high: None, next: None }
     }
 
     #[test]
     fn the_lag_of_a_partition_without_a_commit_is_all_its_records() {
         let lag = lag();
-        lag.observed(None, 3, marks(10, 50), 500);
+        lag.observed(None, 3, offsets(10, 50), 500);
         assert_eq!(at(&lag, 1_000), (0, 0), "its position is unknown");
         lag.committed(0, [(3, 0)].into_iter());
-        lag.observed(None, 3, marks(10, 50), 1_000);
+        lag.observed(None, 3, offsets(10, 50), 1_000);
         assert_eq!(at(&lag, 4_000), (40, 3_000));
     }
 
     #[test]
     fn the_watch_alone_counts_what_waits_in_a_partition_that_stands() {
         let lag = lag();
-        let unread = Watermarks { next: Some(0), ..marks(0, 20) };
+        let unread = LogOffsets { next: Some(0), ..offsets(0, 20) };
         lag.observed(Some(0), 3, unread, 0);
         assert_eq!(at(&lag, 1_000), (0, 0), "its position is unknown");
         lag.stands(3, Some(10));
         assert_eq!(at(&lag, 1_000).0, 10);
         assert_eq!(lag.unreported(1_000), [3]);
         lag.observed(Some(0), 3, unread, 1_000);
-        lag.observed(None, 3, marks(0, 50), 2_000);
+        lag.observed(None, 3, offsets(0, 50), 2_000);
         assert_eq!(at(&lag, 5_000), (40, 3_000));
         lag.stands(3, None);
-        lag.observed(Some(0), 3, marks(0, 60), 3_000);
+        lag.observed(Some(0), 3, offsets(0, 60), 3_000);
         assert_eq!(at(&lag, 5_000).0, 50);
     }
 
@@ -290,22 +284,22 @@ mod tests {
         lag.committed(0, [(3, 9)].into_iter());
         assert_eq!(at(&lag, 9_000).1, 8_200);
         lag.committed(0, [(3, 10)].into_iter());
-        lag.observed(Some(0), 3, marks(0, 10), 9_000);
+        lag.observed(Some(0), 3, offsets(0, 10), 9_000);
         assert_eq!(at(&lag, 9_500), (0, 0));
     }
 
     #[test]
     fn the_age_is_kept_between_two_epochs_of_a_backlog() {
         let lag = lag();
-        lag.observed(Some(0), 3, marks(0, 1_000), 5_000);
+        lag.observed(Some(0), 3, offsets(0, 1_000), 5_000);
         lag.taken(3, 0, 2_000);
         assert_eq!(at(&lag, 3_000), (0, 1_000), "its position is unknown");
         lag.committed(0, [(3, 100)].into_iter());
         assert_eq!(at(&lag, 5_000), (900, 3_000));
         // After the backlog, the age of a new record counts from when it is first seen.
         lag.committed(0, [(3, 1_000)].into_iter());
-        lag.observed(Some(0), 3, marks(0, 1_000), 6_000);
-        lag.observed(Some(0), 3, marks(0, 1_001), 60_000);
+        lag.observed(Some(0), 3, offsets(0, 1_000), 6_000);
+        lag.observed(Some(0), 3, offsets(0, 1_001), 60_000);
         assert_eq!(at(&lag, 61_000), (1, 1_000));
     }
 
@@ -314,7 +308,7 @@ mod tests {
         let lag = lag();
         lag.committed(0, [(3, 0)].into_iter());
         lag.taken(3, 4, 0);
-        let drained = Watermarks { next: Some(6), ..marks(0, 6) };
+        let drained = LogOffsets { next: Some(6), ..offsets(0, 6) };
         lag.observed(Some(0), 3, drained, 0);
         assert_eq!(at(&lag, 1).0, 6, "a taken record is not committed");
         lag.committed(0, [(3, 5)].into_iter());
@@ -325,7 +319,7 @@ mod tests {
     #[test]
     fn what_an_open_transaction_hides_is_counted_from_when_the_stable_offset_stops() {
         let lag = lag();
-        let ends = |end, high| Watermarks { high: Some(high), ..marks(0, end) };
+        let ends = |end, high| LogOffsets { high: Some(high), ..offsets(0, end) };
         let hidden = |now| lag.read(now)[0].hidden;
         lag.observed(Some(0), 3, ends(5, 5), 1_000);
         assert_eq!(hidden(2_000), (0, 0));
@@ -333,16 +327,16 @@ mod tests {
         lag.observed(Some(0), 3, ends(6, 20), 4_000);
         assert_eq!(hidden(5_000), (14, 2_000));
         // The watch knows only the stable offset.
-        lag.observed(None, 3, marks(0, 6), 4_001 + WORKER_REPORT_TTL_MS);
+        lag.observed(None, 3, offsets(0, 6), 4_001 + WORKER_REPORT_TTL_MS);
         assert_eq!(hidden(5_000), (14, 2_000));
         assert!(lag.held_back(3_000 + LONG_TRANSACTION_MS).is_empty());
         assert_eq!(lag.held_back(3_001 + LONG_TRANSACTION_MS), [(3, 6)]);
         lag.observed(Some(0), 3, ends(7, 20), 100_000);
         assert_eq!(hidden(100_500), (13, 500), "another transaction");
         // The watch does not see what is hidden, but that the transaction has ended.
-        lag.observed(None, 3, marks(0, 7), 200_000);
+        lag.observed(None, 3, offsets(0, 7), 200_000);
         assert_eq!(hidden(200_000).0, 13);
-        lag.observed(None, 3, marks(0, 8), 210_000);
+        lag.observed(None, 3, offsets(0, 8), 210_000);
         assert_eq!((hidden(300_000), lag.held_back(300_000)), ((0, 0), vec![]));
         lag.observed(Some(0), 3, ends(20, 20), 310_000);
         assert_eq!((hidden(400_000), lag.held_back(400_000)), ((0, 0), vec![]));
@@ -352,22 +346,22 @@ mod tests {
     fn the_watch_counts_only_while_the_worker_is_silent() {
         let lag = lag();
         lag.committed(0, [(3, 0)].into_iter());
-        lag.observed(Some(0), 3, marks(0, 5), 1_000);
+        lag.observed(Some(0), 3, offsets(0, 5), 1_000);
         assert!(lag.unreported(1_000 + WORKER_REPORT_TTL_MS).is_empty());
-        lag.observed(None, 3, marks(0, 8), 1_000 + WORKER_REPORT_TTL_MS);
+        lag.observed(None, 3, offsets(0, 8), 1_000 + WORKER_REPORT_TTL_MS);
         assert_eq!(at(&lag, 20_000).0, 5);
         assert_eq!(lag.unreported(1_001 + WORKER_REPORT_TTL_MS), [3]);
-        lag.observed(None, 3, marks(0, 8), 1_001 + WORKER_REPORT_TTL_MS);
+        lag.observed(None, 3, offsets(0, 8), 1_001 + WORKER_REPORT_TTL_MS);
         assert_eq!(at(&lag, 20_000).0, 8);
     }
 
     #[test]
     fn a_revoked_partition_has_no_lag_and_only_its_own_worker_can_revoke_it() {
         let lag = lag();
-        lag.observed(Some(0), 3, marks(0, 5), 0);
+        lag.observed(Some(0), 3, offsets(0, 5), 0);
         lag.assigned(1, &[3]);
         lag.revoked(0, &[3]);
-        lag.observed(Some(0), 3, marks(0, 5), 0);
+        lag.observed(Some(0), 3, offsets(0, 5), 0);
         lag.committed(0, [(3, 1)].into_iter());
         assert_eq!(at(&lag, 1), (0, 0), "now of another worker, with nothing known yet");
         lag.revoked(1, &[3]);

@@ -7,7 +7,7 @@ use crate::cluster::{NewRecord, Program, Record, shared};
 use crate::traffic::audit::{counted, counters};
 use crate::traffic::load::{Load, Requests, number};
 use crate::traffic::reader::Reader;
-use crate::traffic::stage::{Stage, stop, wait_until};
+use crate::traffic::stage::{Stage, ready, stop, wait_until};
 
 const PARTITIONS: usize = 4;
 
@@ -63,8 +63,9 @@ fn each_process_counts_only_its_own_outcomes() {
     });
     first.kill9();
 
-    // Killed at work: at least as many outcomes can be read as it has counted.
-    let second = stage.run();
+    // Killed at work, which its many small epochs make long: at least as many outcomes can be read
+    // as it has counted.
+    let second = ready(&stage.settings().set("delivery.commit_bytes", "1024"));
     all.extend(send(20_000));
     let mut counted_last = 0;
     wait_until("the second process has counted outcomes", || {

@@ -38,6 +38,11 @@ impl Ledgered {
         self.settings().set("kafka.workers", "1")
     }
 
+    fn create_ledger_again(&self, settings: &[(&str, &str)]) {
+        shared().delete_topic(&self.ledger);
+        shared().create_topic(&self.ledger, PARTITIONS, settings);
+    }
+
     fn send(&mut self, count: usize) {
         let more: Vec<_> = Requests::new(self.requests.len(), PARTITIONS).take(count).collect();
         shared().produce(&self.stage.requests, &more);
@@ -260,6 +265,23 @@ fn a_ledger_that_is_missing_or_emptied_doubles_nothing() {
     it.wait();
     assert_eq!(it.differences(), Differences::default());
     assert_none_counted(&program);
+    stop(program);
+    it.assert_positions_agree();
+}
+
+#[test]
+fn nothing_is_committed_while_the_ledger_refuses_its_entries() {
+    let mut it = Ledgered::new("refusing");
+    // The markers of transactions fit, the entries do not.
+    it.create_ledger_again(&[LEDGER[0], ("max.message.bytes", "100")]);
+    let program = ready(&it.settings());
+    it.send(30);
+    let refused = r#"nik_stream_faults_total{cause="entry_refused"}"#;
+    wait_until("entries are refused", || program.metrics()[refused] > 0.5);
+    assert!(shared().read_committed(&it.stage.results).is_empty());
+    it.create_ledger_again(&LEDGER);
+    it.wait();
+    assert_eq!(it.differences(), Differences::default());
     stop(program);
     it.assert_positions_agree();
 }

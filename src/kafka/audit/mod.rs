@@ -6,8 +6,8 @@
 //! too many wait, the audit starts over with half of the keys, and then audits the other half:
 //! memory is bounded, whatever the span and the faults.
 
+mod auditor;
 pub mod compare;
-mod judge;
 mod leftovers;
 mod matching;
 mod output;
@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use nik_wire::process::Processor;
 
-use self::judge::{Judge, Sample};
+use self::auditor::{Auditor, Sample};
 use self::leftovers::{Leftovers, Rules};
 use self::matching::{Left, Matcher, Place};
 use self::output::{Filter, Output};
@@ -96,14 +96,14 @@ pub fn audit(
     progress: &mut Progress<'_>,
 ) -> Result<Report, CommandError> {
     let clients = Clients::new(settings);
-    let judge = Judge::new(settings, &clients, rulebook)?;
-    let topics = Topics::look_up(&clients, &judge.outputs, options.span.since)?;
+    let auditor = Auditor::new(settings, &clients, rulebook)?;
+    let topics = Topics::look_up(&clients, &auditor.outputs, options.span.since)?;
     let outputs = topics.outputs.iter().enumerate();
     let outputs = outputs.map(|(number, it)| Output::connect(&clients, number, &it.name));
     let mut audit = Audit {
         requests: Scanner::connect(&clients, &clients.scanner(), &topics.requests.name)?,
         outputs: outputs.collect::<Result<_, _>>()?,
-        judge,
+        auditor,
         options,
         pace: Pace::new(options.rate, stop, progress),
         topics,
@@ -150,7 +150,7 @@ enum End {
 }
 
 struct Audit<'a> {
-    judge: Judge,
+    auditor: Auditor,
     topics: Topics,
     requests: Scanner,
     outputs: Vec<Output>,
@@ -184,13 +184,13 @@ impl Audit<'_> {
                 }
             }
             let mut leftovers = matcher.leftovers();
-            let timestamps = self.judge.timestamps();
+            let timestamps = self.auditor.timestamps();
             let is_replaced = |requested: i64, written: i64| {
                 let requested = Some(requested).filter(|requested| *requested >= 0);
                 timestamps.time(requested, written).replaced.is_some()
             };
             let rules =
-                Rules { are_days_known: self.judge.are_days_known(), is_replaced: &is_replaced };
+                Rules { are_days_known: self.auditor.are_days_known(), is_replaced: &is_replaced };
             if leftovers.need_second_look() {
                 self.pace.plan(self.topics.requests.total());
                 if let End::Stopped = self.look_again(slice, &mut leftovers, &rules)? {
@@ -228,7 +228,7 @@ impl Audit<'_> {
         matcher: &mut Matcher,
         tally: &mut Tally,
     ) -> Result<End, CommandError> {
-        let Self { judge, topics, requests, outputs, options, pace } = self;
+        let Self { auditor, topics, requests, outputs, options, pace } = self;
         let filter = Filter { span: options.span, sample: Sample { of: options.sample }, slice };
         let firsts = topics.first_streams();
         for ((output, topic), first) in outputs.iter_mut().zip(&topics.outputs).zip(&firsts[1..]) {
@@ -241,7 +241,7 @@ impl Audit<'_> {
                 if !pace.next() {
                     return Ok(End::Stopped);
                 }
-                let traits = judge.traits(&record);
+                let traits = auditor.traits(&record);
                 if !filter.is_of_part(&traits) {
                     continue;
                 }
@@ -250,13 +250,13 @@ impl Audit<'_> {
                     continue;
                 }
                 tally.requests += 1;
-                let expected = judge.expected(&record, &traits);
+                let expected = auditor.expected(&record, &traits);
                 let place = Place::new(number, record.offset() - part.offsets.start);
                 matcher.add(traits.identity, expected.content, place);
                 clock = clock.max(traits.identity.when);
                 outputs[expected.topic].expect_one();
                 for output in outputs.iter_mut() {
-                    while output.is_due(clock, judge, &filter, pace)? {
+                    while output.is_due(clock, auditor, &filter, pace)? {
                         output.hand_over(matcher, tally);
                     }
                 }
@@ -266,7 +266,7 @@ impl Audit<'_> {
             }
         }
         for output in outputs.iter_mut() {
-            while output.has_next(judge, &filter, pace)? {
+            while output.has_next(auditor, &filter, pace)? {
                 output.hand_over(matcher, tally);
                 if matcher.waiting() > MOST_WAITING {
                     return Ok(End::Full);
@@ -283,7 +283,7 @@ impl Audit<'_> {
         leftovers: &mut Leftovers,
         rules: &Rules<'_>,
     ) -> Result<End, CommandError> {
-        let Self { judge, topics, requests, options, pace, .. } = self;
+        let Self { auditor, topics, requests, options, pace, .. } = self;
         let filter = Filter { span: options.span, sample: Sample { of: options.sample }, slice };
         for (number, part) in topics.requests.parts.iter().enumerate() {
             requests.start(part.partition, part.offsets.clone())?;
@@ -291,7 +291,7 @@ impl Audit<'_> {
                 if !pace.next() {
                     return Ok(End::Stopped);
                 }
-                let traits = judge.traits(&record);
+                let traits = auditor.traits(&record);
                 let identity = traits.identity;
                 if !slice.contains(identity.who) {
                     continue;
@@ -299,9 +299,9 @@ impl Audit<'_> {
                 if !options.span.contains(identity.when) {
                     leftovers.look_outside(identity, rules);
                 } else if leftovers.concern(identity) && filter.sample.contains(&record) {
-                    let content = judge.expected(&record, &traits).content;
+                    let content = auditor.expected(&record, &traits).content;
                     let place = Place::new(number, record.offset() - part.offsets.start);
-                    let others = judge.others(&record, &traits);
+                    let others = auditor.others(&record, &traits);
                     leftovers.look_at(Left { identity, content, place }, &others);
                 }
             }

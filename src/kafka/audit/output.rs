@@ -1,6 +1,6 @@
 //! A topic of outcomes, as an audit reads it.
 
-use super::judge::{Judge, Sample, Traits};
+use super::auditor::{Auditor, Sample, Traits};
 use super::matching::{Content, Identity, Matcher, Place};
 use super::pace::Pace;
 use super::span::{Part, Span};
@@ -64,26 +64,26 @@ impl Output {
     pub fn is_due(
         &mut self,
         clock: i64,
-        judge: &Judge,
+        auditor: &Auditor,
         filter: &Filter,
         pace: &mut Pace<'_>,
     ) -> Result<bool, CommandError> {
-        Ok(self.owed > 0 && self.has_next(judge, filter, pace)? && self.clock <= clock)
+        Ok(self.owed > 0 && self.has_next(auditor, filter, pace)? && self.clock <= clock)
     }
 
     /// Whether there is a next outcome.
     pub fn has_next(
         &mut self,
-        judge: &Judge,
+        auditor: &Auditor,
         filter: &Filter,
         pace: &mut Pace<'_>,
     ) -> Result<bool, CommandError> {
         while self.next.is_none() && !pace.is_stopped() {
             let Some(record) = self.scanner.next()? else { break };
             pace.next();
-            let traits = judge.traits(&record);
+            let traits = auditor.traits(&record);
             if filter.is_of_part(&traits) && filter.sample.contains(&record) {
-                let (content, is_other) = judge.found(self.topic, &record, &traits);
+                let (content, is_other) = auditor.found(self.topic, &record, &traits);
                 let at = Place::new(self.stream, record.offset() - self.start)
                     .of_other_release(is_other)
                     .with_brokers_time(record.has_brokers_time());

@@ -16,7 +16,7 @@ use crate::kafka::client::native::consumer::{ConsumerCallbacks, GroupClient, Reb
 use crate::kafka::client::native::offsets::NO_OFFSET;
 use crate::kafka::security::access::Access;
 use crate::pipeline::Position;
-use crate::telemetry::lag::Watermarks;
+use crate::telemetry::lag::LogOffsets;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::now_ms;
 
@@ -74,9 +74,9 @@ impl ClientContext for ConsumerEvents {
                 let is_read = partition.fetchq_cnt == 0 && !has_fetched;
                 let next = is_read.then_some(next);
                 let high = Some(partition.hi_offset.max(end));
-                let watermarks = Watermarks { begin, end, high, next };
+                let offsets = LogOffsets { begin, end, high, next };
                 let lag = &self.metrics.lag;
-                lag.observed(Some(self.worker), partition.partition, watermarks, now_ms());
+                lag.observed(Some(self.worker), partition.partition, offsets, now_ms());
             }
         }
     }

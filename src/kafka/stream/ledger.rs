@@ -29,7 +29,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Not after its first failure: a read has about a second, and to connect may take longer.
 const FAILING_TIMEOUT: Duration = Duration::from_secs(10);
 /// The tag of entries in delivery reports. No record has it.
-const TAG: usize = usize::MAX;
+pub const TAG: usize = usize::MAX;
 
 /// Asks the ledger for the latest entries.
 pub struct LedgerLookup {

@@ -35,7 +35,7 @@ use crate::kafka::client::config::Clients;
 use crate::kafka::client::fault::Fault;
 use crate::kafka::client::producer::epoch_timeout;
 use crate::kafka::client::spawn;
-use crate::pipeline::epoch::Pace;
+use crate::pipeline::epoch::ByteLimit;
 use crate::pipeline::judge::JudgeInForce;
 use headers::OutcomeHeaders;
 use outputs::Outputs;
@@ -71,7 +71,7 @@ pub(crate) fn start(
         group: settings.kafka.group_id.clone(),
         judge: Arc::clone(judge),
         outputs: Outputs::new(&settings.topics, &clients.access)?,
-        pace: Pace::new(
+        byte_limit: ByteLimit::new(
             delivery.commit_bytes,
             epoch_timeout(&clients.producer(0)),
             Duration::from_millis(delivery.commit_interval_ms),

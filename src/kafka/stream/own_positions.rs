@@ -5,14 +5,14 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 
 use super::start::{Committed, TopicId};
-use crate::kafka::client::native::offsets::Entry;
+use crate::kafka::client::native::offsets::PartitionOffset;
 
 /// How the metadata of this program's commits begins.
 const METADATA_PREFIX: &str = "nik-stream";
 
 impl Committed {
     /// The group's answer for one partition; `None` if nothing is committed.
-    pub fn of(entry: &Entry) -> Option<Self> {
+    pub fn of(entry: &PartitionOffset) -> Option<Self> {
         (entry.offset >= 0).then(|| {
             let mut fields = entry.metadata.split(' ');
             let is_own = fields.next() == Some(METADATA_PREFIX);
@@ -28,7 +28,7 @@ impl Committed {
     }
 
     /// What is committed for `partition`.
-    pub fn entry(&self, partition: i32) -> Entry {
+    pub fn entry(&self, partition: i32) -> PartitionOffset {
         let mut metadata = METADATA_PREFIX.to_owned();
         if let Some(TopicId(id)) = &self.topic_id {
             metadata += " topic=";
@@ -38,7 +38,7 @@ impl Committed {
             metadata += " reset=";
             metadata += &self.reset_ms.to_string();
         }
-        Entry {
+        PartitionOffset {
             partition,
             offset: self.offset,
             leader_epoch: self.leader_epoch,
@@ -96,10 +96,11 @@ mod tests {
         for metadata in
             ["", "topic=x reset=5", "nik-streamer topic=x reset=5", "nik-stream reset=x"]
         {
-            let entry = Entry { metadata: metadata.to_owned(), ..position(7, None, 0).entry(0) };
+            let entry =
+                PartitionOffset { metadata: metadata.to_owned(), ..position(7, None, 0).entry(0) };
             assert_eq!(Committed::of(&entry), Some(position(7, None, 0)), "{metadata}");
         }
-        let nothing = Entry { offset: -1001, ..position(7, None, 0).entry(0) };
+        let nothing = PartitionOffset { offset: -1001, ..position(7, None, 0).entry(0) };
         assert_eq!(Committed::of(&nothing), None);
     }
 

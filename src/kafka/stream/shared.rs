@@ -15,7 +15,7 @@ use crate::config::{Guarantee, Settings};
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::producer::unsettled::Unsettled;
 use crate::kafka::client::producer::{IfUnanswered, ProducerSettings};
-use crate::pipeline::epoch::{Cadence, Pace};
+use crate::pipeline::epoch::{ByteLimit, Cadence};
 use crate::pipeline::judge::JudgeInForce;
 use crate::pipeline::timestamps::Replaced;
 use crate::telemetry::health::Health;
@@ -30,7 +30,7 @@ pub struct Shared {
     pub outputs: Outputs,
     pub headers: OutcomeHeaders,
     pub policy: StreamPolicy,
-    pub pace: Pace,
+    pub byte_limit: ByteLimit,
     pub telemetry: Telemetry,
     /// Set to ask the watch for a look at the cluster now.
     pub refresh: Signal<bool>,

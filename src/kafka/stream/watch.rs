@@ -20,7 +20,7 @@ use crate::kafka::client::listed;
 use crate::kafka::client::native::is_unknown;
 use crate::kafka::client::producer::unsettled::leaderless_partitions;
 use crate::kafka::roles::{PerTopic, Role, internal_topics, replication_setting};
-use crate::telemetry::lag::Watermarks;
+use crate::telemetry::lag::LogOffsets;
 use crate::telemetry::now_ms;
 use crate::telemetry::obstacle::{Obstacle, Problem};
 
@@ -333,7 +333,7 @@ impl Watch {
             lag.observed(
                 None,
                 partition,
-                Watermarks { begin, end, high: None, next: None },
+                LogOffsets { begin, end, high: None, next: None },
                 now_ms(),
             );
         }

@@ -56,7 +56,7 @@ struct OpenEpoch {
     producer: OutputProducer,
     breaker: WorkerBreaker,
     epoch: Epoch,
-    /// The operator's cadence, with the byte limit of [`Shared::pace`].
+    /// The operator's cadence, with the byte limit of [`Shared::byte_limit`].
     cadence: Cadence,
     /// The outcome that is being sent.
     payload: Vec<u8>,
@@ -261,7 +261,7 @@ impl Worker {
             producer,
             breaker: WorkerBreaker::new(&shared.telemetry.breaker),
             epoch: Epoch::default(),
-            cadence: Cadence { bytes: shared.pace.limit(), ..shared.policy.cadence },
+            cadence: Cadence { bytes: shared.byte_limit.get(), ..shared.policy.cadence },
             payload: Vec::new(),
             unfinished: None,
             unroutable: None,

@@ -16,7 +16,7 @@ pub const NO_OFFSET: i64 = sys::RD_KAFKA_OFFSET_INVALID as i64;
 
 /// One partition of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct PartitionOffset {
     pub partition: i32,
     pub offset: i64,
     /// The leader epoch of the record before the offset, if it is known.
@@ -27,7 +27,7 @@ pub struct Entry {
     pub error: Option<Code>,
 }
 
-impl From<Position> for Entry {
+impl From<Position> for PartitionOffset {
     fn from(Position { partition, offset }: Position) -> Self {
         Self { partition, offset, leader_epoch: None, metadata: String::new(), error: None }
     }
@@ -43,7 +43,7 @@ unsafe impl Sync for Offsets {}
 
 impl Offsets {
     /// A list of `entries` in `topic`.
-    pub fn new(topic: &CStr, entries: impl Iterator<Item = impl Into<Entry>>) -> Self {
+    pub fn new(topic: &CStr, entries: impl Iterator<Item = impl Into<PartitionOffset>>) -> Self {
         // SAFETY: the list is owned by us.
         let list = unsafe { sys::rd_kafka_topic_partition_list_new(8) };
         let list = Self(NonNull::new(list).expect("librdkafka aborts when out of memory"));
@@ -53,7 +53,7 @@ impl Offsets {
         list
     }
 
-    fn push(&self, topic: &CStr, entry: &Entry) {
+    fn push(&self, topic: &CStr, entry: &PartitionOffset) {
         // SAFETY: the list is owned by us; `add` copies the name and returns an element that lives
         // until the next `add`. The list frees the metadata, which librdkafka's allocator made.
         unsafe {
@@ -114,7 +114,7 @@ impl Offsets {
         self.0.as_ptr()
     }
 
-    pub fn entries(&self) -> impl Iterator<Item = Entry> {
+    pub fn entries(&self) -> impl Iterator<Item = PartitionOffset> {
         // SAFETY: the list is alive, and only read while the slice is.
         let elements: &[_] = unsafe { elements_mut(self.0) };
         // SAFETY: the element is alive.
@@ -153,14 +153,14 @@ unsafe fn elements_mut<'a>(
 ///
 /// # Safety
 /// The element's metadata is alive.
-pub(super) unsafe fn entry(element: &sys::rd_kafka_topic_partition_t) -> Entry {
+pub(super) unsafe fn entry(element: &sys::rd_kafka_topic_partition_t) -> PartitionOffset {
     // SAFETY: the element is alive; the metadata has that many bytes.
     let (epoch, metadata) = unsafe {
         let metadata = (!element.metadata.is_null())
             .then(|| slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size));
         (sys::rd_kafka_topic_partition_get_leader_epoch(element), metadata)
     };
-    Entry {
+    PartitionOffset {
         partition: element.partition,
         offset: element.offset,
         leader_epoch: (epoch >= 0).then_some(epoch),

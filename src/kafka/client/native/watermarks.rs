@@ -12,7 +12,7 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 use sys::rd_kafka_OffsetSpec_t as Spec;
 
 use super::admin::ask;
-use super::offsets::{Entry, Offsets, entry};
+use super::offsets::{Offsets, PartitionOffset, entry};
 use super::{NO_ERROR, elements};
 
 /// The first offset of each partition of `of`, and the one after its last record.
@@ -35,7 +35,7 @@ fn list_offsets<C: ClientContext>(
     of: &Offsets,
     spec: Spec,
     timeout: Duration,
-) -> Result<Vec<Entry>, Code> {
+) -> Result<Vec<PartitionOffset>, Code> {
     let wanted = of.with_all_at(spec as i64);
     let native = client.native_ptr();
     // SAFETY: see the module's argument; the list is copied.
@@ -54,7 +54,7 @@ fn list_offsets<C: ClientContext>(
 ///
 /// # Safety
 /// `event` is alive.
-unsafe fn listed(event: *mut sys::rd_kafka_event_t) -> Result<Vec<Entry>, Code> {
+unsafe fn listed(event: *mut sys::rd_kafka_event_t) -> Result<Vec<PartitionOffset>, Code> {
     // SAFETY: the event is alive and owns all that is read from it; null results are checked.
     unsafe {
         let result = sys::rd_kafka_event_ListOffsets_result(event);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::{GroupConsumer, Interruption};
 use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::Offsets;
-use crate::kafka::client::native::offsets::Entry;
+use crate::kafka::client::native::offsets::PartitionOffset;
 use crate::kafka::stream::announce;
 use crate::kafka::stream::assignment::{assign, partition_list, unassign};
 use crate::kafka::stream::standing::Standing;
@@ -131,7 +131,7 @@ impl GroupConsumer {
 
     /// Asks whether the log was truncated below the positions. librdkafka asks the leader when it
     /// seeks to an offset with a leader epoch, but not when the partition is assigned.
-    fn validate(&self, entries: &[Entry]) {
+    fn validate(&self, entries: &[PartitionOffset]) {
         let known: Vec<_> = entries.iter().filter(|it| it.leader_epoch.is_some()).collect();
         if known.is_empty() {
             return;

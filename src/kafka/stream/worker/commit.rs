@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::OpenEpoch;
 use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::client::refusal::{Refused, is_permanent};
 use crate::kafka::stream::consumer::GroupConsumer;
 use crate::kafka::stream::ledger;
 use crate::telemetry::metrics::Committed;
@@ -13,14 +14,19 @@ use crate::telemetry::metrics::Committed;
 pub const SMALLER: &str = "the next epochs hold at most this many bytes of outcomes";
 
 impl OpenEpoch {
-    /// Waits until the broker has acknowledged every outcome. If it refused some, the epoch must be
-    /// aborted; the refusals decide how these records are processed again.
+    /// Waits until the broker has acknowledged every outcome, and every entry of the ledger. If it
+    /// refused some, the epoch must be aborted; the refusals decide how these records are processed
+    /// again.
     pub fn flush(&mut self) -> Result<(), Fault> {
         let refused = self.producer.flush()?;
         self.read_clock();
         let Some(first) = refused.first() else {
             return Ok(());
         };
+        let is_entry = |it: &&Refused| it.tag == ledger::TAG && is_permanent(it.code);
+        if let Some(entry) = refused.iter().find(is_entry) {
+            return Err(Cause::EntryRefused(entry.code).into());
+        }
         self.refusals.note_reports(&refused);
         Err(Cause::OutcomesRefused { count: refused.len(), first: first.code }.into())
     }
@@ -47,7 +53,9 @@ impl OpenEpoch {
             now_ms: self.now_ms,
             duration: self.last_duration,
         });
-        if let Some(bytes) = self.shared.pace.committed(self.epoch.bytes(), self.last_duration) {
+        if let Some(bytes) =
+            self.shared.byte_limit.committed(self.epoch.bytes(), self.last_duration)
+        {
             let seconds = self.last_duration.as_secs_f64();
             tracing::warn!(worker = self.index, seconds, bytes, "a commit was slow: {SMALLER}");
         }
@@ -59,7 +67,7 @@ impl OpenEpoch {
 
     pub fn start_epoch(&mut self) {
         self.epoch.clear();
-        self.cadence.bytes = self.shared.pace.limit();
+        self.cadence.bytes = self.shared.byte_limit.get();
         self.sampled.clear();
         self.refusals.forget_tags();
     }

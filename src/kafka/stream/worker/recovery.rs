@@ -77,7 +77,7 @@ impl Worker {
     pub fn recover(&mut self, done: Result<(), Fault>) -> Result<(), Fault> {
         if done.as_ref().is_err_and(Fault::is_timeout) && !self.open.epoch.is_empty() {
             let OpenEpoch { index, shared, epoch, .. } = &self.open;
-            let bytes = shared.pace.timed_out(epoch.bytes());
+            let bytes = shared.byte_limit.timed_out(epoch.bytes());
             let (reason, runbook) =
                 (Obstacle::SlowBrokers.label(), Obstacle::SlowBrokers.runbook());
             tracing::warn!(

@@ -31,13 +31,13 @@ pub struct Traits {
 /// The outcome that a request should have.
 #[derive(Clone, Copy)]
 pub struct Expected {
-    /// The number of its topic in [`Judge::topics`].
+    /// The number of its topic in [`Auditor::topics`].
     pub topic: usize,
     pub content: Content,
 }
 
 /// Judges requests again, and classifies outcomes.
-pub struct Judge {
+pub struct Auditor {
     processors: Vec<Processor>,
     dating: Dating,
     headers: OutcomeHeaders,
@@ -48,7 +48,7 @@ pub struct Judge {
     payload: Vec<u8>,
 }
 
-impl Judge {
+impl Auditor {
     pub fn new(
         settings: &Settings,
         clients: &Clients,
