@@ -21,7 +21,7 @@ use crate::traffic::stage::{WAIT_TIMEOUT, stop};
 
 const TOPICS: [&str; 3] = ["nik.requests", "nik.results", "nik.failures"];
 const GROUP: &str = "nik-stream";
-const RATE: u32 = 200;
+const RATE: u32 = 100;
 /// Within this time all parts are killed.
 const KILLS_MS: u64 = 300;
 
@@ -67,7 +67,7 @@ fn kill_together(rounds: u32, seed: u64) {
     let mut generator = Some(self::generator(&parts));
     let load = Load::of(&parts.cluster, TOPICS[0], requests(seed), RATE);
     for round in 1..=rounds {
-        load.wait_for(random.random_range(400..800)); // the kills fall anywhere in a transaction
+        load.wait_for(random.random_range(200..400)); // the kills fall anywhere in a transaction
         let mut order = [0, 1, 2];
         order.shuffle(&mut random);
         for part in order {

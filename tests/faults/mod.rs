@@ -71,7 +71,7 @@ const FREQUENT: [Event; 5] =
 fn after_a_fault_of_each_kind_static_and_dynamic_members_have_lost_and_doubled_nothing() {
     let seed = u64::from(std::process::id());
     println!("faults: seed {seed}");
-    run(Duration::ZERO, seed, 3, 200, &logs(seed));
+    run(Duration::ZERO, seed, 3, 100, &logs(seed));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::traffic::reader::Reader;
 use crate::traffic::stage::{Stage, TRANSACTION_TIMEOUT, WAIT_TIMEOUT, ready, stop, wait_until};
 
 const PARTITIONS: usize = 3;
-const RATE: u32 = 200;
+const RATE: u32 = 100;
 /// Longer than the broker keeps a transaction open, and than the client waits for its end.
 const OUTAGE: Duration = TRANSACTION_TIMEOUT.saturating_add(Duration::from_secs(2));
 
