@@ -342,6 +342,42 @@ mod tests {
     }
 
     #[test]
+    fn the_group_is_behind_only_if_it_lacks_or_precedes_what_this_process_committed() {
+        let at = |offset, reset_ms| Some(Committed { reset_ms, ..Committed::at(offset) });
+        for (group, own, is_behind) in [
+            (None, None, false),
+            (at(3, 0), None, false),
+            (None, at(3, 0), true),
+            (at(2, 0), at(3, 0), true),
+            (at(3, 0), at(3, 0), false),
+            (at(4, 0), at(3, 0), false),
+            (at(2, 1), at(3, 0), false),
+            (at(4, 0), at(3, 1), true),
+        ] {
+            let watermarks = Watermarks { low: LOW, high: HIGH };
+            let known = Known { group, own, ledger: Ledger::NotKept, watermarks, topic_id: None };
+            assert_eq!(known.group_is_behind(), is_behind, "{known:?}");
+        }
+    }
+
+    #[test]
+    fn each_difference_from_the_ledger_is_counted_under_its_kind() {
+        for (notice, kind) in [
+            (Notice::GroupBehind { group: Some(3), own: 5 }, Some("behind")),
+            (Notice::GroupBehind { group: None, own: 5 }, Some("missing")),
+            (Notice::BehindLedger { group: Some(3), ledger: 5 }, Some("behind")),
+            (Notice::BehindLedger { group: None, ledger: 5 }, Some("missing")),
+            (Notice::LedgerBehindOwn { ledger: 3, own: 5 }, Some("ahead")),
+            (Notice::LedgerOtherTopic { ledger: 3 }, Some("other_topic")),
+            (Notice::OtherTopic { committed: 3 }, None),
+            (Notice::Adopted { group: 3 }, None),
+            (Notice::LostToRetention { from: 3, to: 5 }, None),
+        ] {
+            assert_eq!(notice.ledger_difference(), kind, "{notice:?}");
+        }
+    }
+
+    #[test]
     fn without_a_position_the_partition_starts_at_its_beginning() {
         let watermarks = Watermarks { low: LOW, high: HIGH };
         let ledger = Ledger::NotKept;
@@ -409,6 +445,21 @@ mod tests {
                 let agreeing = Known { ledger: Ledger::Entry(group), ..known };
                 assert_eq!(decide(&agreeing), without);
             }
+        }
+    }
+
+    #[test]
+    fn a_position_that_an_operator_set_after_the_entry_was_written_overrides_it() {
+        for (offset, entry) in [(3, 5), (5, 3), (4, 4)] {
+            let group = Committed { reset_ms: 1, ..Committed::at(offset) };
+            let known = Known {
+                group: Some(group.clone()),
+                own: None,
+                ledger: Ledger::Entry(Committed::at(entry)),
+                watermarks: Watermarks { low: LOW, high: HIGH },
+                topic_id: None,
+            };
+            assert_eq!(decide(&known), Start::At { position: group, notices: Vec::new() });
         }
     }
 

@@ -346,10 +346,38 @@ mod tests {
         tracks.start(0, position(5, 0), later);
         assert!(tracks.stand(0, corrupt(), later));
         assert_eq!(tracks.changes(later), []);
+        assert_eq!(tracks.due(later), [] as [i32; 0]);
+        assert_eq!(tracks.due(later + LOOK_INTERVAL), [0]);
         // The data are mended.
         tracks.start(0, position(5, 0), later);
         assert_eq!(tracks.arrived(0, 5, None), Arrival::Process);
         assert_eq!(tracks.changes(later), [Change::Reads { partition: 0 }]);
+    }
+
+    #[test]
+    fn a_partition_that_stands_for_another_reason_is_announced_again() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        let beyond = Standing::BeyondEnd { committed: 9, end: 5 };
+        assert!(!tracks.stand(0, beyond.clone(), now));
+        assert!(!tracks.stand(0, beyond.clone(), now), "it was not announced yet");
+        assert!(matches!(tracks.changes(now)[..], [Change::Stands(_)]));
+        assert!(tracks.stand(0, beyond, now));
+        assert!(!tracks.stand(0, Standing::BeyondEnd { committed: 9, end: 6 }, now));
+        assert!(matches!(tracks.changes(now)[..], [Change::Stands(_)]));
+    }
+
+    #[test]
+    fn a_partition_is_not_read_until_it_is_decided_again_where_it_continues() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        tracks.start(0, position(5, 0), now);
+        tracks.decide_again(0, now);
+        assert!(!tracks.is_reading(0) && !tracks.is_standing(0) && !tracks.is_quiet());
+        assert_eq!(tracks.arrived(0, 5, None), Arrival::Drop);
+        assert_eq!(tracks.due(now), [0]);
+        assert_eq!(tracks.due(now), [] as [i32; 0]);
+        assert_eq!(tracks.due(now + RETRY_INTERVAL), [0]);
+        tracks.start(0, position(7, 0), now);
+        assert!(tracks.is_reading(0) && tracks.is_quiet());
     }
 
     #[test]
