@@ -337,7 +337,10 @@ mod tests {
         assert!(!tracks.stand(0, corrupt(), now));
         assert_eq!(tracks.changes(now), []);
         assert_eq!(tracks.due(now + HINT_TIMEOUT), [] as [i32; 0]);
-        tracks.dropped(Position { partition: 0, offset: 10 }); // before it was handed out
+        // Before they were handed out. The first one is in what cannot be read.
+        for offset in [5, 10] {
+            tracks.dropped(Position { partition: 0, offset });
+        }
         assert_eq!(tracks.arrived(0, 11, None), Arrival::Drop);
         assert_eq!(tracks.changes(now), [stands(0, 5, Some(10))]);
         // It is tried again, and the trouble comes back.
