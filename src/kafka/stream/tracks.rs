@@ -336,7 +336,7 @@ mod tests {
         let corrupt = || Standing::Corrupt { offset: 5 };
         assert!(!tracks.stand(0, corrupt(), now));
         assert_eq!(tracks.changes(now), []);
-        assert_eq!(tracks.due(now + HINT_TIMEOUT), [] as [i32; 0]);
+        assert_eq!(tracks.due(now + LOOK_INTERVAL), [] as [i32; 0], "it is not announced");
         // Before they were handed out. The first one is in what cannot be read.
         for offset in [5, 10] {
             tracks.dropped(Position { partition: 0, offset });
@@ -384,10 +384,57 @@ mod tests {
     }
 
     #[test]
+    fn all_partitions_are_listed_until_they_are_removed() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        for partition in 0..3 {
+            tracks.start(partition, position(5, 0), now);
+        }
+        tracks.stand(1, Standing::Corrupt { offset: 5 }, now);
+        let listed = |tracks: &Tracks| {
+            tracks
+                .iter()
+                .map(|(it, at, is_reading)| (it, at.offset, is_reading))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(listed(&tracks), [(0, 5, true), (1, 5, false), (2, 5, true)]);
+        tracks.remove(&[0, 1]);
+        assert_eq!(listed(&tracks), [(2, 5, true)]);
+    }
+
+    #[test]
+    fn it_is_quiet_while_all_partitions_are_read_and_nothing_is_to_be_reported() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        for partition in 0..2 {
+            tracks.start(partition, position(5, 0), now);
+        }
+        assert!(tracks.is_quiet());
+        tracks.stand(0, Standing::Corrupt { offset: 5 }, now);
+        assert!(!tracks.is_quiet());
+        tracks.start(0, position(5, 0), now);
+        assert!(!tracks.is_quiet(), "it is tried again");
+        assert_eq!(tracks.arrived(0, 5, None), Arrival::Process);
+        assert!(!tracks.is_quiet(), "it is to be reported as healed");
+        assert_eq!(tracks.changes(now), [Change::Reads { partition: 0 }]);
+        assert!(tracks.is_quiet());
+    }
+
+    #[test]
+    fn a_removed_partition_is_not_reported_as_healed() {
+        let (mut tracks, now) = (Tracks::default(), Instant::now());
+        for partition in 0..2 {
+            tracks.stand(partition, Standing::Corrupt { offset: 5 }, now);
+            tracks.start(partition, position(9, 1), now);
+        }
+        tracks.remove(&[0]);
+        assert_eq!(tracks.changes(now), [Change::Reads { partition: 1 }]);
+    }
+
+    #[test]
     fn without_later_records_a_standing_partition_is_announced_after_a_moment() {
         let (mut tracks, now) = (Tracks::default(), Instant::now());
         tracks.start(0, position(5, 0), now);
         tracks.stand(0, Standing::Corrupt { offset: 5 }, now);
+        assert_eq!(tracks.changes(now + HINT_TIMEOUT), []);
         let later = now + HINT_TIMEOUT + Duration::from_millis(1);
         assert_eq!(tracks.changes(later), [stands(0, 5, None)]);
         // An operator's word ends it.
