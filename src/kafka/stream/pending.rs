@@ -96,12 +96,24 @@ mod tests {
     }
 
     #[test]
+    fn revoked_partitions_are_not_looked_up() {
+        let (mut pending, now) = (PendingPartitions::new(), Instant::now());
+        pending.add(&[3, 5, 7], now);
+        pending.remove(&[3, 7]);
+        assert_eq!(pending.take_due(now), Some((5, FIRST_TIMEOUT)));
+        assert!(pending.is_empty());
+        pending.not_found(5, now);
+        assert!(!pending.is_empty());
+        pending.remove(&[5]);
+        assert!(pending.is_empty());
+    }
+
+    #[test]
     fn partitions_that_wait_for_long_are_reported_once_per_timeout() {
         let mut pending = PendingPartitions::new();
         let (start, minute) = (Instant::now(), Duration::from_mins(1));
         assert_eq!(pending.overdue(minute, start + 2 * minute), None);
         pending.add(&[3, 5], start);
-        pending.remove(&[5]);
         assert_eq!(pending.overdue(minute, start + minute), None);
         assert!(pending.overdue(minute, start + minute + Duration::from_secs(1)).is_some());
         assert_eq!(pending.overdue(minute, start + 2 * minute), None);

@@ -314,6 +314,26 @@ mod tests {
     }
 
     #[test]
+    fn the_limit_of_parts_is_lifted_when_it_has_grown_to_the_largest() {
+        let mut refusals = Refusals { part: Some(LARGEST_PART / PARTS - 1), ..Refusals::default() };
+        refusals.committed(std::iter::empty());
+        assert_eq!(refusals.part, Some(LARGEST_PART - PARTS));
+        refusals.part = Some(LARGEST_PART / PARTS);
+        refusals.committed(std::iter::empty());
+        assert!(refusals.is_empty());
+    }
+
+    #[test]
+    fn a_brokers_refusal_is_news_once() {
+        let mut refusals = Refusals::default();
+        assert!(!refusals.take_news());
+        let tag = refusals.tag(RECORD);
+        refusals.note_reports(&[Refused { tag, code: Code::InvalidRecord }]);
+        assert!(refusals.take_news());
+        assert!(!refusals.take_news());
+    }
+
+    #[test]
     fn full_parts_and_records_that_are_sent_alone_are_acknowledged_before_the_next() {
         let mut refusals = Refusals { part: Some(3), ..Refusals::default() };
         let mut must_flush = |attempt| {
