@@ -19,8 +19,8 @@ fn arguments(arguments: &[&str]) -> Result<CheckArgs, clap::Error> {
 /// The output of `check` for these arguments and this input, read `chunk` bytes at a time.
 fn checked(settings: Settings, list: &[&str], input: impl Read, chunk: usize) -> String {
     let input = BufReader::with_capacity(chunk, input);
-    let mut output = Vec::new();
-    check(&arguments(list).unwrap(), &mut processor(settings), input, &mut output).unwrap();
+    let (mut output, list) = (Vec::new(), arguments(list).unwrap());
+    check(&list, &mut processor(settings), input, &mut output, io::sink()).unwrap();
     String::from_utf8(output).unwrap()
 }
 
@@ -115,9 +115,24 @@ fn a_line_that_is_not_base64_is_an_error_that_names_it() {
     let settings = Settings::default();
     let input: &[u8] = b"e30=\n{}\n";
     let arguments = arguments(&["--base64"]).unwrap();
-    let error = check(&arguments, &mut processor(settings), input, io::sink()).unwrap_err();
+    let error =
+        check(&arguments, &mut processor(settings), input, io::sink(), io::sink()).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::InvalidData);
     assert!(error.to_string().starts_with("standard input: line 2: expected base64"), "{error}");
+}
+
+#[test]
+fn the_reasons_of_failures_are_named_with_their_lines_and_without_their_content() {
+    let input: &[u8] =
+        b"{\"nik\":[\"3273010101900001\"],\"process\":\"limited\"}\n3273010101900001\n\n";
+    let (list, mut reasons) = (arguments(&[]).unwrap(), Vec::new());
+    check(&list, &mut processor(Settings::default()), input, io::sink(), &mut reasons).unwrap();
+    let reasons = String::from_utf8(reasons).unwrap();
+    assert_eq!(
+        reasons,
+        "check: line 2 failed: invalid_request (`nik-stream explain invalid_request` explains it)\n\
+         check: line 3 failed: malformed_json (`nik-stream explain malformed_json` explains it)\n"
+    );
 }
 
 #[test]
@@ -193,6 +208,7 @@ fn each_line_is_answered_before_the_next_one_is_read() {
     let answers = std::rc::Rc::new(std::cell::Cell::new(0));
     let input = BufReader::new(Conversation { answers: answers.clone(), asked: 0 });
     let output = io::BufWriter::new(Listener(answers.clone()));
-    check(&arguments(&[]).unwrap(), &mut processor(Settings::default()), input, output).unwrap();
+    let (list, mut processor) = (arguments(&[]).unwrap(), processor(Settings::default()));
+    check(&list, &mut processor, input, output, io::sink()).unwrap();
     assert_eq!(answers.get(), 3);
 }

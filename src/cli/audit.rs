@@ -46,10 +46,13 @@ pub struct AuditArgs {
 }
 
 pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
+    let span = match args.reading.span() {
+        Ok(span) => span,
+        Err(code) => return Ok(code),
+    };
     let loaded = args.files.load()?;
     let settings = &loaded.settings;
-    let options =
-        AuditOptions { span: args.reading.span(), sample: args.sample, rate: args.reading.rate };
+    let options = AuditOptions { span, sample: args.sample, rate: args.reading.rate };
     let stop = signals::stop()?;
     let mut bar = ProgressBar::new();
     let rulebook = rulebook(&loaded)?;
@@ -61,12 +64,20 @@ pub fn run(args: &AuditArgs) -> anyhow::Result<ExitCode> {
         Ok(report) => report,
         Err(error) => return Ok(not_found_out(&error)),
     };
-    if let Some(path) = args.textfile.as_ref().filter(|_| report.undecided.is_none()) {
-        write_textfile(path, &settings.kafka.group_id, &report)?;
-    }
     let text = if args.reading.json { json_of(&report).to_string() + "\n" } else { table(&report) };
     written(io::stdout().write_all(text.as_bytes()))?;
     report_reading(&report);
+    if !report.has_positions && report.counts.requests > 0 {
+        eprintln!(
+            "group {} has no committed offset: requests after the last outcome count as in flight; is kafka.group_id that of the service?",
+            settings.kafka.group_id
+        );
+    }
+    if let Some(path) = args.textfile.as_ref().filter(|_| report.undecided.is_none())
+        && let Err(error) = write_textfile(path, &settings.kafka.group_id, &report)
+    {
+        return Ok(not_found_out(&format!("{error:#}")));
+    }
     Ok(match &report {
         report if report.counts.has_faults() => ExitCode::FAILURE,
         Report { undecided: Some(_), .. } => ExitCode::from(UNKNOWN),

@@ -1,5 +1,6 @@
 //! `nik-stream check`: validation without Kafka, with exactly the bytes that would be published.
 
+use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, BufWriter, Write};
 use std::process::ExitCode;
 
@@ -16,7 +17,7 @@ use nik::Date;
 use nik::dataset;
 use nik::region::RetiredCodes;
 use nik_wire::Process;
-use nik_wire::process::{Processor, Settings};
+use nik_wire::process::{Outcome, Processor, Settings};
 
 /// The usual alphabet, with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -28,8 +29,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 ///
 /// NIKs given as arguments produce one result. Without arguments, each line of standard input is a
 /// request, and standard output gets, line by line, exactly the bytes that would be published: a
-/// result or a failure. Rules and limits are those of the service with the same `--config` and
-/// environment.
+/// result or a failure. Standard error gets the reason of each failure. Rules and limits are those
+/// of the service with the same `--config` and environment.
 #[derive(clap::Args, Debug)]
 #[command(after_help = r#"Examples:
   nik-stream check 3273010101900001 3273014101900002
@@ -73,51 +74,62 @@ pub fn run(mut args: CheckArgs) -> anyhow::Result<ExitCode> {
     };
     let input = BufReader::with_capacity(1 << 16, io::stdin().lock());
     let output = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-    written(check(&args, &mut processor, input, output))
+    written(check(&args, &mut processor, input, output, io::stderr().lock()))
 }
 
-/// Validates the NIKs in the arguments, or the request lines of `input`, and writes to `output`.
+/// Validates the NIKs in the arguments, or the request lines of `input`, and writes to `output`;
+/// `reasons` gets those of failures.
 pub fn check(
     args: &CheckArgs,
     processor: &mut Processor,
     input: impl BufRead,
-    mut output: impl Write,
+    output: impl Write,
+    reasons: impl Write,
 ) -> io::Result<()> {
     let reference = args.reference_date.unwrap_or_else(today);
-    let mut answers = Answers { processor, reference, outcome: Vec::new(), output: &mut output };
+    let mut answers = Answers { processor, reference, outcome: Vec::new(), output, reasons };
     if args.niks.is_empty() {
         answers.answer_lines(input, args.base64)?;
     } else {
         let request = json!({"nik": args.niks, "process": args.process.as_str()}).to_string();
-        answers.answer(request.as_bytes())?;
+        answers.answer(request.as_bytes(), "the request")?;
     }
-    output.flush()
+    answers.output.flush()
 }
 
-struct Answers<'a, W> {
+struct Answers<'a, W, R> {
     processor: &'a mut Processor,
     reference: Date,
     outcome: Vec<u8>,
-    output: &'a mut W,
+    output: W,
+    reasons: R,
 }
 
-impl<W: Write> Answers<'_, W> {
-    fn answer(&mut self, request: &[u8]) -> io::Result<()> {
-        self.processor.process(Some(request), self.reference, &mut self.outcome);
+impl<W: Write, R: Write> Answers<'_, W, R> {
+    /// Answers a request. `place` names it if it fails.
+    fn answer(&mut self, request: &[u8], place: impl Display) -> io::Result<()> {
+        let outcome = self.processor.process(Some(request), self.reference, &mut self.outcome);
         self.outcome.push(b'\n');
-        self.output.write_all(&self.outcome)
+        self.output.write_all(&self.outcome)?;
+        if let Outcome::Failure { reason, .. } = outcome {
+            let reason = reason.as_str();
+            let hint = format!("`nik-stream explain {reason}` explains it");
+            writeln!(self.reasons, "check: {place} failed: {reason} ({hint})")?;
+        }
+        Ok(())
     }
 
     /// Answers the request in a line of this number.
     fn answer_line(&mut self, line: &[u8], number: usize, base64: bool) -> io::Result<()> {
+        let place = format_args!("line {number}");
         if !base64 {
-            return self.answer(line);
+            return self.answer(line, place);
         }
         let request = BASE64.decode(line.trim_ascii_end()).map_err(|error| {
             let text = format!("standard input: line {number}: expected base64: {error}");
             io::Error::new(io::ErrorKind::InvalidData, text)
         })?;
-        self.answer(&request)
+        self.answer(&request, place)
     }
 
     fn answer_lines(&mut self, mut input: impl BufRead, base64: bool) -> io::Result<()> {

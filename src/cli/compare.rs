@@ -46,6 +46,10 @@ pub struct CompareArgs {
 }
 
 pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
+    let span = match args.reading.span() {
+        Ok(span) => span,
+        Err(code) => return Ok(code),
+    };
     let Loaded { settings: present, release, .. } = args.files.load()?;
     let candidate: Vec<PathBuf> = args.candidate.iter().cloned().collect();
     let Loaded { settings: candidate, release: tried, .. } = args.files.load_with(&candidate)?;
@@ -64,7 +68,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let stop = signals::stop()?;
     let (reading, mut bar) = (&args.reading, ProgressBar::new());
     let sides = [side(&present, known), side(&candidate, tried)];
-    let found = compare(sides, reading.span(), reading.rate, &stop, &mut |read, planned| {
+    let found = compare(sides, span, reading.rate, &stop, &mut |read, planned| {
         bar.show(read, planned);
     });
     bar.clear();

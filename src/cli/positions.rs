@@ -56,6 +56,10 @@ struct SetArgs {
     /// The partition and the next offset to read
     #[arg(value_name = "PARTITION:OFFSET")]
     position: Position,
+
+    /// Even if an instance reads the partition; it continues there after its next start
+    #[arg(long)]
+    force: bool,
 }
 
 /// Skips records that cannot be read: they get no outcome
@@ -72,6 +76,10 @@ struct SkipArgs {
     /// The next offset to read
     #[arg(long, value_name = "OFFSET", value_parser = clap::value_parser!(i64).range(0..))]
     to: i64,
+
+    /// Even if an instance reads the partition; it continues there after its next start
+    #[arg(long)]
+    force: bool,
 }
 
 pub fn run(args: &PositionsArgs) -> anyhow::Result<ExitCode> {
@@ -105,9 +113,9 @@ pub fn run(args: &PositionsArgs) -> anyhow::Result<ExitCode> {
                 offset(accepted.committed)
             )?;
         }
-        Command::Set(SetArgs { files, position }) => {
+        Command::Set(SetArgs { files, position, force }) => {
             let settings = files.load()?.settings;
-            let before = set(&settings, *position, None)?;
+            let before = set(&settings, *position, None, *force)?;
             let Position { partition, offset } = position;
             let topic = &settings.topics.requests;
             writeln!(
@@ -116,9 +124,9 @@ pub fn run(args: &PositionsArgs) -> anyhow::Result<ExitCode> {
                 self::offset(before.committed)
             )?;
         }
-        Command::Skip(SkipArgs { files, position, to }) => {
+        Command::Skip(SkipArgs { files, position, to, force }) => {
             let settings = files.load()?.settings;
-            set(&settings, *position, Some(*to))?;
+            set(&settings, *position, Some(*to), *force)?;
             let Position { partition, offset } = position;
             let topic = &settings.topics.requests;
             writeln!(

@@ -1,10 +1,13 @@
 //! What `audit` and `compare` share: which records they read, and a bar that shows how far they are.
 
 use std::io::{self, IsTerminal};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use super::WRONG_USAGE;
 use super::time::parse_time;
 use crate::kafka::audit::Span;
+use crate::telemetry::now_ms;
 
 /// How often the progress is shown.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(500);
@@ -33,8 +36,17 @@ pub(super) struct ReadingArgs {
 }
 
 impl ReadingArgs {
-    pub(super) fn span(&self) -> Span {
-        Span { since: self.since, until: self.until }
+    /// The span; an empty one is a mistake of the operator.
+    pub(super) fn span(&self) -> Result<Span, ExitCode> {
+        let mistake = if self.since > now_ms() {
+            "--since is in the future"
+        } else if self.until.is_some_and(|until| until <= self.since) {
+            "--until is not after --since"
+        } else {
+            return Ok(Span { since: self.since, until: self.until });
+        };
+        eprintln!("nik-stream: {mistake}: no record is in this span");
+        Err(ExitCode::from(WRONG_USAGE))
     }
 }
 

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use super::config::Files;
-use super::{FENCED, signals};
+use super::{FENCED, WRONG_SETTINGS, signals};
 use crate::app::App;
-use crate::kafka::Fault;
+use crate::kafka::{Cause, Fault};
 use crate::telemetry::logging;
 
 /// Runs the service until SIGTERM or SIGINT, then commits, leaves the group and exits 0. On SIGHUP it
@@ -44,6 +44,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode> {
                 "fenced: another instance uses the same transactional.id (kafka.group_id and kafka.instance_id): {cause}"
             );
             Ok(FENCED.into())
+        }
+        Err(Fault::Fatal(cause @ Cause::TransactionTimeoutRefused)) => {
+            tracing::error!("{cause}");
+            Ok(WRONG_SETTINGS.into())
         }
         Err(fault) => Err(fault.into()),
     }

@@ -32,7 +32,11 @@ pub fn run(args: &TokenArgs) -> anyhow::Result<ExitCode> {
         None => args.files.load()?.settings.privacy.keys.first().map(|key| (**key).clone()),
     };
     let key = key.ok_or_else(|| {
-        problem("--key-file", Some(Privacy::KEY_FILE), "expected one of the two".to_owned())
+        problem(
+            "--key-file",
+            Some(Privacy::KEY_FILE),
+            "a key is needed: give one of the two".to_owned(),
+        )
     })?;
     let input = BufReader::new(io::stdin().lock());
     let output = BufWriter::new(io::stdout().lock());

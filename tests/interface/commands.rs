@@ -81,8 +81,8 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ),
     ("nik-stream positions show", &["--config"]),
     ("nik-stream positions accept", &["--config"]),
-    ("nik-stream positions set", &["--config"]),
-    ("nik-stream positions skip", &["--config", "--to"]),
+    ("nik-stream positions set", &["--config", "--force"]),
+    ("nik-stream positions skip", &["--config", "--force", "--to"]),
     (
         "nik-stream audit",
         &["--config", "--json", "--rate", "--sample", "--since", "--textfile", "--until"],

@@ -198,8 +198,10 @@ fn requests_behind_the_groups_position_are_in_flight() {
     let report = assert_clean(&settings, &[]);
     assert_eq!((count(&report, "in_flight"), count(&report, "requests")), (9, 99));
     // A group without a position had come as far as the outcomes.
-    let report = assert_clean(&settings.set("kafka.group_id", "unknown"), &[]);
-    assert_eq!(count(&report, "in_flight"), 9);
+    let unknown = settings.set("kafka.group_id", "unknown");
+    assert_eq!(count(&assert_clean(&unknown, &[]), "in_flight"), 9);
+    let said = say(&unknown, &["audit", "--since", "2000-01-01"]);
+    assert!(said.words.contains("group unknown has no committed offset"), "{}", said.words);
 }
 
 #[test]
@@ -430,6 +432,9 @@ fn what_cannot_be_found_out_exits_with_3_and_wrong_use_with_2_or_64() {
         &["audit", "--since", "yesterday"],
         &["audit", "--since", "1h", "--sample", "1/0"],
         &["audit", "--since", "1h", "--sample", "0.5"],
+        &["audit", "--since", "1h", "--until", "2h"],
+        &["audit", "--since", "9999-01-01"],
+        &["compare", "--since", "1h", "--until", "1h", "--regions", "data/regions"],
     ] {
         assert_eq!(say(&stage.settings(), arguments).code, Some(2), "{arguments:?}");
     }

@@ -22,14 +22,14 @@ const JUNE: i64 = 1_748_736_000_000;
 const NIK: &str = "3273010101900001";
 
 /// The output and the exit code of a command.
-struct Said {
-    out: String,
-    words: String,
-    code: Option<i32>,
+pub struct Said {
+    pub out: String,
+    pub words: String,
+    pub code: Option<i32>,
 }
 
 /// Runs a command of the program.
-fn say(settings: &ProgramSettings, arguments: &[&str]) -> Said {
+pub fn say(settings: &ProgramSettings, arguments: &[&str]) -> Said {
     let Output { status, stdout, stderr } = settings.command(arguments).output().expect("it runs");
     Said {
         out: String::from_utf8(stdout).expect("text"),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::cluster::{NewRecord, Program, ProgramSettings, shared};
-use crate::operators::done;
+use crate::operators::{done, say};
 use crate::traffic::audit::{Differences, assert_exact, differences};
 use crate::traffic::load::{Load, Requests};
 use crate::traffic::reader::Reader;
@@ -199,6 +199,27 @@ fn a_position_that_may_belong_to_a_deleted_topic_waits_for_the_operator() {
     assert_eq!(it.differences(), Differences::default());
     stop(program);
     it.assert_positions_agree();
+}
+
+#[test]
+fn the_position_of_a_partition_that_is_read_is_not_set() {
+    let mut it = Ledgered::new("read");
+    it.answer(90);
+    let settings = it.settings();
+    let program = ready(&settings);
+    let assert_refused = || {
+        let said = say(&settings, &["positions", "set", "0:0"]);
+        assert_eq!(said.code, Some(1));
+        assert!(said.words.contains("an instance reads partition 0"), "{}", said.words);
+    };
+    assert_refused(); // at the end
+    let load = Load::start(shared(), &it.stage.requests, PARTITIONS, 100);
+    load.wait_for(100);
+    assert_refused();
+    load.finish();
+    done(&settings, &["positions", "set", "0:0", "--force"]);
+    stop(program);
+    done(&settings, &["positions", "set", "0:30"]);
 }
 
 #[test]

@@ -241,6 +241,17 @@ fn the_program_exits_and_names_a_topic_that_refuses_even_the_time_of_the_clock()
 }
 
 #[test]
+fn the_program_exits_with_the_code_of_wrong_settings_if_the_brokers_refuse_its_transaction_timeout()
+{
+    let stage = stage("too-long", [&[]; 3]);
+    let settings = stage.settings().set("kafka.producer.transaction_timeout_ms", "900001");
+    let mut program = settings.run();
+    assert_eq!(program.wait(WAIT_TIMEOUT), Some(64));
+    let words = program.stderr();
+    assert!(words.contains("at most their transaction.max.timeout.ms"), "{words}");
+}
+
+#[test]
 fn at_least_once_commits_no_offset_before_the_broker_has_accepted_the_outcome() {
     let stage = stage("tinier", [&[], &[], &[("max.message.bytes", "300")]]);
     let settings = stage.settings().set("delivery.guarantee", "at_least_once");

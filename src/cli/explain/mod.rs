@@ -90,6 +90,7 @@ fn known(name: &str) -> Result<String, String> {
     Err(if nearest.is_empty() {
         "no reason has this name; `nik-stream explain` lists all".to_owned()
     } else {
-        format!("no reason has this name; the nearest are {}", nearest.join(", "))
+        let verb = if nearest.len() == 1 { "is" } else { "are" };
+        format!("no reason has this name; the nearest {verb} {}", nearest.join(", "))
     })
 }

@@ -75,6 +75,9 @@ pub struct Example {
 #[derive(Clone, Debug)]
 pub struct Report {
     pub counts: Tally,
+    /// Whether the group has positions. Without them, requests after the last outcome of their
+    /// partition count as in flight.
+    pub has_positions: bool,
     /// The first faults.
     pub examples: Vec<Example>,
     /// Records whose counterpart was not read yet when the audit was stopped; `None` if it was not.
@@ -115,7 +118,8 @@ pub fn audit(
     };
     let examples = counts.examples().into_iter().map(example).collect();
     let (read, duration) = audit.pace.finish();
-    Ok(Report { counts, examples, undecided, read, duration })
+    let has_positions = audit.topics.has_positions();
+    Ok(Report { counts, has_positions, examples, undecided, read, duration })
 }
 
 /// Records of a slice this thin have the same key, so halving it does not help.

@@ -134,6 +134,11 @@ impl Topics {
         Ok(Self { requests, outputs: found, positions })
     }
 
+    /// Whether the group has a position in one of the partitions.
+    pub fn has_positions(&self) -> bool {
+        self.positions.iter().any(Option::is_some)
+    }
+
     /// How many offsets are read.
     pub fn total(&self) -> u64 {
         self.requests.total() + self.outputs.iter().map(Topic::total).sum::<u64>()

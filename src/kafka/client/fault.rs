@@ -85,6 +85,10 @@ pub enum Cause {
     Denied(Right),
     #[error("librdkafka rejects the setting {key} = {value}: {reason}")]
     Config { key: String, value: String, reason: String },
+    #[error(
+        "the brokers refuse transaction.timeout.ms of kafka.producer: it must be at most their transaction.max.timeout.ms"
+    )]
+    TransactionTimeoutRefused,
     #[error("a Kafka client cannot be created: {0}")]
     ClientCreation(String),
     #[error("the name of a topic or group contains a NUL character")]
@@ -141,6 +145,7 @@ impl Cause {
         "kafka",
         DENIED,
         "config",
+        "transaction_timeout_refused",
         "client_creation",
         "nul_in_name",
         "thread_not_started",
@@ -177,6 +182,7 @@ impl Cause {
             Self::Kafka(_) => "kafka",
             Self::Denied(_) => DENIED,
             Self::Config { .. } => "config",
+            Self::TransactionTimeoutRefused => "transaction_timeout_refused",
             Self::ClientCreation(_) => "client_creation",
             Self::NulInName(_) => "nul_in_name",
             Self::ThreadNotStarted(_) => "thread_not_started",
@@ -260,6 +266,7 @@ where
             Cause::Denied(right) => Self::Denied(right),
 
             Cause::Config { .. }
+            | Cause::TransactionTimeoutRefused
             | Cause::ClientCreation(_)
             | Cause::NulInName(_)
             | Cause::ThreadNotStarted(_)
@@ -276,6 +283,7 @@ impl From<CallError> for Cause {
     fn from(error: CallError) -> Self {
         match error.code {
             Code::Fenced | Code::ProducerFenced | Code::FencedInstanceId => Self::Fenced(error),
+            Code::InvalidTransactionTimeout => Self::TransactionTimeoutRefused,
             _ if error.requires_abort => Self::TransactionFailed(error),
             _ => Self::Call(error),
         }
@@ -342,6 +350,7 @@ mod tests {
             Cause::Kafka(kafka()),
             Cause::Denied(Right::of_group("group")),
             Cause::Config { key: String::new(), value: String::new(), reason: String::new() },
+            Cause::TransactionTimeoutRefused,
             Cause::ClientCreation(String::new()),
             Cause::NulInName(std::ffi::CString::new("\0").unwrap_err()),
             Cause::ThreadNotStarted(io::ErrorKind::Other.into()),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::CLOSE_BUDGET;
 use super::ledger;
 use super::start::{Committed, TopicId};
+use super::unassigned::partitions;
 use crate::config::Settings;
 use crate::kafka::client::c_string;
 use crate::kafka::client::config::Clients;
@@ -25,6 +26,8 @@ use crate::pipeline::Position;
 use crate::telemetry::now_ms;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// A commit of an instance that reads takes no longer, unless the brokers are slow.
+const COMMIT_TIME: Duration = Duration::from_secs(1);
 /// How long reading the ledger may take.
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -42,6 +45,12 @@ pub enum PositionsError {
     OtherPosition { partition: i32, expected: i64, actual: i64 },
     #[error("the group has no position in partition {0}: `nik-stream positions set` sets one")]
     NothingToAccept(i32),
+    #[error("no ledger of positions is kept (topics.positions): no position differs from it")]
+    NoLedger,
+    #[error(
+        "an instance reads partition {0}, and would continue from where it is: stop the instances of the group first (--force sets the position nevertheless)"
+    )]
+    IsRead(i32),
     #[error("the position could not be committed: {0}")]
     NotCommitted(String),
 }
@@ -82,14 +91,16 @@ pub fn show(settings: &Settings) -> Result<Vec<Shown>, PositionsError> {
 }
 
 /// Sets where a partition continues, and returns what was known before. Without `to` it continues
-/// at `position`. With `to` it continues there, and `position` must be its position now.
+/// at `position`. With `to` it continues there, and `position` must be its position now. A partition
+/// that an instance reads is refused without `force`: the instance would not notice it.
 pub fn set(
     settings: &Settings,
     position: Position,
     to: Option<i64>,
+    force: bool,
 ) -> Result<Shown, PositionsError> {
     let Position { partition, offset } = position;
-    change(settings, partition, |shown| {
+    change(settings, partition, |clients, shown| {
         let actual = shown.position();
         if to.is_some() && actual != offset {
             return Err(PositionsError::OtherPosition { partition, expected: offset, actual });
@@ -99,22 +110,54 @@ pub fn set(
         if !(low..=high).contains(&offset) {
             return Err(PositionsError::OutOfRange { partition, offset, low, high });
         }
+        if !force && is_read(settings, clients, shown)? {
+            return Err(PositionsError::IsRead(partition));
+        }
         Ok(offset)
     })
 }
 
 /// Accepts the group's position, which differs from the ledger's. Returns what was known before.
 pub fn accept(settings: &Settings, partition: i32) -> Result<Shown, PositionsError> {
-    change(settings, partition, |shown| {
+    if settings.topics.positions.is_none() {
+        return Err(PositionsError::NoLedger);
+    }
+    change(settings, partition, |_, shown| {
         shown.committed.ok_or(PositionsError::NothingToAccept(partition))
     })
+}
+
+/// Whether an instance reads the partition: a member of the group has it, and its position moves or
+/// is at the end. That of a standing partition does neither, unless it differs from the ledger's.
+///
+/// Nothing is known of the members in the group protocol "consumer": they are taken not to read.
+fn is_read(settings: &Settings, clients: &Clients, shown: &Shown) -> Result<bool, PositionsError> {
+    let reader = Reader::of_service(clients)?;
+    let group = c_string(&settings.kafka.group_id)?;
+    let assignments = native::groups::assignments(reader.client(), &group, REQUEST_TIMEOUT);
+    let right = Right::of_group(&settings.kafka.group_id);
+    let assignments = assignments.map_err(|code| CommandError::from_code(&right, code))?;
+    let topic = settings.topics.requests.as_bytes();
+    let is_assigned = assignments.unwrap_or_default().iter().any(|assignment| {
+        partitions(assignment, topic).is_some_and(|those| those.contains(&shown.partition))
+    });
+    if !is_assigned {
+        return Ok(false);
+    }
+    if shown.position() == shown.high && shown.ledger.is_none_or(|it| Some(it) == shown.committed) {
+        return Ok(true);
+    }
+    let interval = Duration::from_millis(settings.delivery.commit_interval_ms);
+    std::thread::sleep(interval + COMMIT_TIME);
+    let (_, now) = read(settings, clients)?;
+    Ok(now.iter().any(|it| it.partition == shown.partition && it.committed != shown.committed))
 }
 
 /// Sets the position of a partition to the offset that `choose` returns.
 fn change(
     settings: &Settings,
     partition: i32,
-    choose: impl FnOnce(&Shown) -> Result<i64, PositionsError>,
+    choose: impl FnOnce(&Clients, &Shown) -> Result<i64, PositionsError>,
 ) -> Result<Shown, PositionsError> {
     let clients = Clients::new(settings);
     let (topic_id, all) = read(settings, &clients)?;
@@ -122,7 +165,7 @@ fn change(
         let topic = settings.topics.requests.clone();
         return Err(PositionsError::NoPartition { topic, partition });
     };
-    let chosen = Committed::at(choose(&shown)?);
+    let chosen = Committed::at(choose(&clients, &shown)?);
     let committed = Committed { topic_id, reset_ms: now_ms(), ..chosen };
     commit(settings, &clients, &committed, partition)?;
     Ok(shown)

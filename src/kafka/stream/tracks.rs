@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_partition_that_stands_for_another_reason_is_announced_again() {
+    fn a_partition_with_another_reason_to_stand_is_announced_again() {
         let (mut tracks, now) = (Tracks::default(), Instant::now());
         let beyond = Standing::BeyondEnd { committed: 9, end: 5 };
         assert!(!tracks.stand(0, beyond.clone(), now));

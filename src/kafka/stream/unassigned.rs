@@ -110,7 +110,7 @@ impl Unassigned {
 
 /// The partitions of a topic in an assignment; `None` if it is malformed. (A member without
 /// partitions may have an empty one.)
-fn partitions(mut assignment: &[u8], topic: &[u8]) -> Option<Vec<i32>> {
+pub fn partitions(mut assignment: &[u8], topic: &[u8]) -> Option<Vec<i32>> {
     let from = &mut assignment;
     if from.is_empty() {
         return Some(Vec::new());
