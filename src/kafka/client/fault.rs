@@ -69,6 +69,9 @@ pub enum Cause {
     CallThreadEnded,
     #[error("the producer's queue stays full")]
     QueueFull,
+    /// It sends nothing any more. With transactions, their calls report it.
+    #[error("the producer failed for good")]
+    ProducerFailed,
     #[error("records were not delivered in time")]
     DeliveryTimeout,
     #[error("the last transaction could not be ended again: {0}")]
@@ -137,6 +140,7 @@ impl Cause {
         "call_hangs",
         "call_thread_ended",
         "queue_full",
+        "producer_failed",
         "delivery_timeout",
         "not_settled",
         "entry_refused",
@@ -174,6 +178,7 @@ impl Cause {
             Self::CallHangs => "call_hangs",
             Self::CallThreadEnded => "call_thread_ended",
             Self::QueueFull => "queue_full",
+            Self::ProducerFailed => "producer_failed",
             Self::DeliveryTimeout => "delivery_timeout",
             Self::NotSettled(_) => "not_settled",
             Self::EntryRefused(_) => "entry_refused",
@@ -256,6 +261,7 @@ where
             | Cause::CallHangs
             | Cause::CallThreadEnded
             | Cause::QueueFull
+            | Cause::ProducerFailed
             | Cause::DeliveryTimeout
             | Cause::NotSettled(_)
             | Cause::EntryRefused(_)
@@ -342,6 +348,7 @@ mod tests {
             Cause::CallHangs,
             Cause::CallThreadEnded,
             Cause::QueueFull,
+            Cause::ProducerFailed,
             Cause::DeliveryTimeout,
             Cause::NotSettled(String::new()),
             Cause::EntryRefused(Code::Fail),

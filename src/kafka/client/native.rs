@@ -39,7 +39,6 @@ use producer::{ProducerCallbacks, Topic};
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::producer::PARTITION_UA;
 use sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR as NO_ERROR;
 pub use token::set_token;
 pub use watermarks::{fetched_high_watermark, watermarks};
@@ -239,11 +238,26 @@ unsafe fn bytes<'a>(start: *const c_void, length: usize) -> Option<&'a [u8]> {
     (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast::<u8>(), length) })
 }
 
+/// The partition of a key among `count`, by its murmur2 hash as in Kafka's own clients.
+pub fn partition_of_key(key: &[u8], count: i32) -> i32 {
+    let (topic, opaque) = (ptr::null(), ptr::null_mut());
+    // SAFETY: only the key is read, which is alive; topic and opaque pointers are not used.
+    unsafe {
+        sys::rd_kafka_msg_partitioner_murmur2(
+            topic,
+            key.as_ptr().cast(),
+            key.len(),
+            count.max(1),
+            opaque,
+            opaque,
+        )
+    }
+}
+
 /// A record to be produced.
 pub struct Outgoing<'a> {
     pub topic: &'a CStr,
-    /// `None`: chosen by the murmur2 hash of the key, as in Kafka's own clients.
-    pub partition: Option<i32>,
+    pub partition: i32,
     pub key: Option<&'a [u8]>,
     pub value: Option<&'a [u8]>,
     /// Milliseconds since 1970. `None` means the current time, as does 0 in librdkafka.
@@ -270,7 +284,7 @@ pub(super) fn produce<'a, C: ProducerCallbacks>(
             sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT,
             topic.handle(),
             sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION,
-            record.partition.unwrap_or(PARTITION_UA),
+            record.partition,
             sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
             sys::RD_KAFKA_MSG_F_COPY,
             sys::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE,

@@ -203,12 +203,7 @@ impl OutputProducer {
                 unsettled.begin();
                 self.has_held = unsettled.holds_any();
             }
-            // The coordinator may still restart before this transaction reaches it, and skip
-            // markers of the last one. The markers of this transaction would then end the last one
-            // too, perhaps in the other way, so this transaction must not reach the coordinator.
-            let can_settle = self.settings.if_unanswered == IfUnanswered::Replace;
-            let losses = can_settle.then_some(self.losses);
-            native::begin_transaction(self.client.client(), losses)
+            native::begin_transaction(self.client.client(), self.losses_before())
                 .map_err(|error| self.fault(error))?;
             self.transaction = Transaction::Open;
             self.sent.clear();
@@ -218,6 +213,13 @@ impl OutputProducer {
             *self.events().first_batch.lock() = None;
         }
         Ok(())
+    }
+
+    /// What a transaction after another one begins with. The coordinator may still restart before
+    /// it reaches it, and skip markers of the last one. The markers of this transaction would then
+    /// end the last one too, perhaps in the other way, so it must not reach the coordinator.
+    fn losses_before(&self) -> Option<i32> {
+        (self.settings.if_unanswered == IfUnanswered::Replace).then_some(self.losses)
     }
 
     /// Between two transactions: replaces the client if a request of the last transaction was not
@@ -297,6 +299,7 @@ impl OutputProducer {
                     sleep(QUEUE_RETRY_INTERVAL);
                 }
                 Err((code, _)) if is_permanent(code) => return Ok(Sent::Refused(code)),
+                Err((Code::Fatal, _)) => return Err(Cause::ProducerFailed.into()),
                 Err((code, _)) => return Err(Cause::NotQueued(code).into()),
             }
             let timeout = self.delivery_timeout();

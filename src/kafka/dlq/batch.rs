@@ -10,7 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use crate::kafka::client::c_string;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
-use crate::kafka::client::native::{GroupMetadata, Headers, Offsets, Outgoing};
+use crate::kafka::client::native::{self, GroupMetadata, Headers, Offsets, Outgoing};
 use crate::kafka::client::producer::{OutputProducer, ProducerSettings, Sent};
 use crate::kafka::client::refusal::is_permanent;
 use crate::kafka::dlq::dead_letter::{self, REPLAYS};
@@ -191,7 +191,8 @@ impl Sender {
     }
 }
 
-/// The original with its number of replays, for its old partition if that still exists.
+/// The original with its number of replays, for its old partition if that still exists, otherwise
+/// for that of its key.
 fn outgoing<'a>(topic: &'a CString, partitions: i32, ready: &'a Ready, tag: usize) -> Outgoing<'a> {
     let OriginalRecord { key, value, headers, timestamp } = &ready.original;
     let mut copied = Headers::with_capacity(headers.len() + 1);
@@ -200,10 +201,16 @@ fn outgoing<'a>(topic: &'a CString, partitions: i32, ready: &'a Ready, tag: usiz
     }
     let replays = dead_letter::replays(headers).saturating_add(1);
     copied.push(REPLAYS, Some(replays.to_string().as_bytes()));
+    let key = key.as_deref();
+    let partition = match key {
+        _ if (0..partitions).contains(&ready.partition) => ready.partition,
+        Some(key) => native::partition_of_key(key, partitions),
+        None => ready.partition.rem_euclid(partitions.max(1)),
+    };
     Outgoing {
         topic,
-        partition: Some(ready.partition).filter(|it| (0..partitions).contains(it)),
-        key: key.as_deref(),
+        partition,
+        key,
         value: value.as_deref(),
         timestamp: timestamp.filter(|&at| at > 0),
         headers: Some(copied),

@@ -264,7 +264,7 @@ pub fn send_entry(
     entry.write(value);
     let sent = producer.send(Outgoing {
         topic,
-        partition: Some(partition),
+        partition,
         key: Some(group.as_bytes()),
         value: Some(value),
         timestamp: None,

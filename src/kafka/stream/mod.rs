@@ -155,6 +155,10 @@ mod tests {
     use std::ffi::OsString;
 
     use nik::region::{Regions, RetiredCodes};
+    use rdkafka::ClientConfig;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
 
     use super::*;
     use crate::config::load_from;
@@ -196,6 +200,44 @@ mod tests {
             let judge = Arc::new(JudgeInForce::new(judge));
             let running = start(&settings, &judge, telemetry, &stop).unwrap();
             Self { running: Some(running), stop, metrics, health }
+        }
+
+        /// Creates the three topics, and waits until it reads requests.
+        pub fn with_topics(self, brokers: &MockCluster<'_, DefaultProducerContext>) -> Self {
+            let topics = &self.shared().outputs.topics;
+            for (_, topic) in topics.iter() {
+                brokers.create_topic(&topic.name, 2, 1).unwrap();
+            }
+            self.wait_until(|| self.health.problems().is_empty());
+            self
+        }
+
+        /// Sends a request to this partition.
+        pub fn request(&self, servers: &str, partition: i32) {
+            let producer: BaseProducer =
+                ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
+            let value = r#"{"nik":["3273010101900001"],"process":"full"}"#;
+            let topic = &self.shared().outputs.topics.requests.name;
+            let record = BaseRecord::<(), str>::to(topic).partition(partition).payload(value);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+            producer.flush(Duration::from_secs(30)).unwrap();
+        }
+
+        /// The number of results in this partition.
+        pub fn results(&self, servers: &str, partition: i32) -> i64 {
+            let consumer: BaseConsumer =
+                ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
+            let topic = &self.shared().outputs.topics.results.name;
+            consumer.fetch_watermarks(topic, partition, Duration::from_secs(30)).unwrap().1
+        }
+
+        #[track_caller]
+        pub fn wait_until(&self, is_so: impl Fn() -> bool) {
+            let deadline = Instant::now() + Duration::from_mins(1);
+            while !is_so() {
+                assert!(Instant::now() < deadline, "{:?}", self.health.problems());
+                std::thread::sleep(Duration::from_millis(50));
+            }
         }
 
         fn running(&self) -> &Running {

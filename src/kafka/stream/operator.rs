@@ -20,7 +20,7 @@ use crate::kafka::client::fault::{Cause, Fault};
 use crate::kafka::client::native::{self, GroupMetadata, Offsets};
 use crate::kafka::client::producer::{OutputProducer, ProducerSettings};
 use crate::kafka::client::reader::Reader;
-use crate::kafka::ledger::{Found, LedgerReader};
+use crate::kafka::ledger::{Entry, LedgerReader};
 use crate::kafka::security::acl::{Operation, Right};
 use crate::pipeline::Position;
 use crate::telemetry::now_ms;
@@ -70,6 +70,8 @@ pub struct Shown {
     pub ledger: Option<i64>,
     pub low: i64,
     pub high: i64,
+    /// When an operator last set the position, see [`Committed::reset_ms`].
+    reset_ms: i64,
 }
 
 impl Shown {
@@ -166,7 +168,9 @@ fn change(
         return Err(PositionsError::NoPartition { topic, partition });
     };
     let chosen = Committed::at(choose(&clients, &shown)?);
-    let committed = Committed { topic_id, reset_ms: now_ms(), ..chosen };
+    // Later than the last one, even if that was made by a clock ahead of this one.
+    let reset_ms = now_ms().max(shown.reset_ms + 1);
+    let committed = Committed { topic_id, reset_ms, ..chosen };
     commit(settings, &clients, &committed, partition)?;
     Ok(shown)
 }
@@ -232,19 +236,28 @@ fn read(
     let entries = ledger_entries(settings, clients, reader, count)?;
     let shown = watermarks.into_iter().map(|(partition, low, high)| {
         let entry = committed.entries().find(|entry| entry.partition == partition);
-        let committed = entry.map(|entry| entry.offset).filter(|&offset| offset >= 0);
-        Shown { partition, committed, ledger: entries.get(&partition).copied(), low, high }
+        let group = entry.and_then(|entry| Committed::of(&entry));
+        let entry = entries.get(&partition);
+        let resets = [group.as_ref().map(|it| it.reset_ms), entry.map(|it| it.reset_ms)];
+        Shown {
+            partition,
+            committed: group.map(|it| it.offset),
+            ledger: entry.map(|it| it.next),
+            low,
+            high,
+            reset_ms: resets.into_iter().flatten().max().unwrap_or(0),
+        }
     });
     Ok((id.map(TopicId), shown.collect()))
 }
 
-/// The ledger's latest entries by partition, of at most `count`.
+/// The latest entries of the ledger by partition, of at most `count`.
 fn ledger_entries(
     settings: &Settings,
     clients: &Clients,
     reader: &Reader,
     count: i32,
-) -> Result<BTreeMap<i32, i64>, PositionsError> {
+) -> Result<BTreeMap<i32, Entry>, PositionsError> {
     let Some(topic) = &settings.topics.positions else {
         return Ok(BTreeMap::new());
     };
@@ -255,6 +268,5 @@ fn ledger_entries(
     let found = ledger.latest(&(0..count).collect::<Vec<_>>(), LEDGER_TIMEOUT);
     let right = Right::on_topic(Operation::Read, topic);
     let found = found.map_err(|error| CommandError::new(&right, &error))?;
-    let next = |found: Found| found.entry.map(|entry| entry.next);
-    Ok(found.into_iter().filter_map(|(partition, it)| Some((partition, next(it)?))).collect())
+    Ok(found.into_iter().filter_map(|(partition, it)| Some((partition, it.entry?))).collect())
 }

@@ -14,7 +14,7 @@ use crate::config::Topics;
 use crate::kafka::client::c_string;
 use crate::kafka::client::fault::Fault;
 use crate::kafka::client::native::consumer::Record;
-use crate::kafka::client::native::each_header;
+use crate::kafka::client::native::{self, each_header};
 use crate::kafka::roles::{PerTopic, Role};
 use crate::kafka::security::access::Access;
 use crate::kafka::security::acl::{Operation, Right};
@@ -92,8 +92,7 @@ pub struct Outputs {
 /// Where one outcome goes.
 pub struct Destination<'a> {
     pub topic: &'a CStr,
-    /// `None`: by the key.
-    pub partition: Option<i32>,
+    pub partition: i32,
     pub is_reply: bool,
 }
 
@@ -183,22 +182,28 @@ impl Outputs {
             },
         };
         let named = named.filter(|named| (0..topic.partitions()).contains(named));
-        let routed = || self.partition(topic, record.partition(), record.key().is_some());
-        Destination { topic: topic.c_name(), partition: named.or_else(routed), is_reply }
+        let routed = || self.partition(topic, record.partition(), record.key());
+        Destination { topic: topic.c_name(), partition: named.unwrap_or_else(routed), is_reply }
     }
 
     /// The partition for the outcome of a request in `partition`: the same one if the topics have
-    /// the same number of partitions, otherwise the key's (`None`: librdkafka's murmur2, as in
-    /// Kafka's Java client), or without a key `partition` modulo the number of partitions.
-    fn partition(&self, topic: &KnownTopic, partition: i32, has_key: bool) -> Option<i32> {
-        let count = topic.partitions();
-        if count == self.topics.requests.partitions() || count == 0 {
-            Some(partition)
-        } else if has_key {
-            None
-        } else {
-            Some(partition % count)
+    /// the same number of partitions, otherwise the key's, or without a key `partition` modulo the
+    /// number of partitions.
+    ///
+    /// It is not left to librdkafka, because after an abort it must be known which partitions may
+    /// hold records of the transaction.
+    fn partition(&self, topic: &KnownTopic, partition: i32, key: Option<&[u8]>) -> i32 {
+        match (topic.partitions(), key) {
+            (count, _) if self.keeps_partitions(count) => partition,
+            (count, Some(key)) => native::partition_of_key(key, count),
+            (count, None) => partition % count,
         }
+    }
+
+    /// Whether the outcomes in a topic with `count` partitions are in the partitions of their
+    /// requests.
+    fn keeps_partitions(&self, count: i32) -> bool {
+        count == self.topics.requests.partitions() || count == 0
     }
 
     /// The ledger, if it has a partition of this number. If partitions were added to the requests
@@ -221,9 +226,10 @@ impl Outputs {
     fn own_places(&self, partition: i32) -> impl Iterator<Item = (&KnownTopic, i32)> {
         let outputs = Role::OUTPUTS.into_iter().map(move |role| {
             let topic = &self.topics[role];
-            let range = match self.partition(topic, partition, true) {
-                Some(partition) => partition..partition + 1,
-                None => all_partitions(topic),
+            let range = if self.keeps_partitions(topic.partitions()) {
+                partition..partition + 1
+            } else {
+                all_partitions(topic)
             };
             (topic, range)
         });
@@ -324,16 +330,21 @@ mod tests {
     fn an_outcome_keeps_its_partition_if_the_counts_agree() {
         let outputs = outputs(6, 6, 4);
         let results = &outputs.topics.results;
-        assert_eq!(outputs.partition(results, 5, true), Some(5));
-        assert_eq!(outputs.partition(results, 5, false), Some(5));
+        assert_eq!(outputs.partition(results, 5, Some(b"key")), 5);
+        assert_eq!(outputs.partition(results, 5, None), 5);
     }
 
     #[test]
     fn if_the_counts_differ_the_key_decides_or_else_the_partition_modulo_the_count() {
         let outputs = outputs(6, 6, 4);
         let failures = &outputs.topics.failures;
-        assert_eq!(outputs.partition(failures, 5, true), None);
-        assert_eq!(outputs.partition(failures, 5, false), Some(1));
+        // murmur2 of Kafka's Java client: -1 for "21", -790332482 for "foobar".
+        for (key, partition) in [("21", -973_932_308), ("foobar", -790_332_482), ("", 275_646_681)]
+            .map(|(key, hash): (&str, i32)| (key, (hash & i32::MAX) % 4))
+        {
+            assert_eq!(outputs.partition(failures, 5, Some(key.as_bytes())), partition, "{key}");
+        }
+        assert_eq!(outputs.partition(failures, 5, None), 1);
         assert!(!outputs.counts_agree());
     }
 

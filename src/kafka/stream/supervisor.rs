@@ -173,6 +173,23 @@ mod tests {
         assert_too_many(&service);
     }
 
+    #[test]
+    fn a_producer_without_transactions_that_failed_for_good_is_replaced() {
+        let brokers = MockCluster::new(1).unwrap();
+        let servers = brokers.bootstrap_servers();
+        let service = Service::start(&servers, &[]).with_topics(&brokers);
+        service.request(&servers, 0);
+        service.wait_until(|| service.results(&servers, 0) == 1);
+        let fine = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+        let fatal = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        brokers.request_errors(RDKafkaApiKey::Produce, &[fine, fatal]); // request, result
+        service.request(&servers, 0);
+        service.wait_until(|| service.results(&servers, 0) == 2);
+        let restarts = "nik_stream_worker_restarts_total{cause=\"producer_failed\"} 1\n";
+        assert!(service.metrics.render().contains(restarts));
+        service.stop(Duration::from_secs(20));
+    }
+
     fn assert_too_many(service: &Service) {
         let ended = service.ended();
         assert!(matches!(ended, Some(Err(Fault::Fatal(Cause::ClientsAbandoned)))), "{ended:?}");

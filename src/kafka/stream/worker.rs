@@ -150,8 +150,10 @@ impl Worker {
                 }
                 Event::Gap { partition, from, to } => self.open.epoch.note_gap(partition, from, to),
                 Event::Interruption(interruption) => {
-                    self.commit()?; // what was read of the partition is fine
+                    let committed = self.commit(); // what was read of the partition is fine
+                    // Also if that fails: librdkafka reports it only once.
                     self.consumer.interrupt(interruption)?;
+                    committed?;
                 }
             }
             if self.open.is_due(false) {

@@ -12,8 +12,6 @@ use crate::kafka::client::native;
 
 /// How long the reports of records that were given up may take.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(1);
-/// Means the partition that librdkafka chooses by the key.
-const PARTITION_OF_KEY: i32 = -1;
 
 /// How many records of a transaction were queued for a partition.
 #[derive(Debug)]
@@ -29,37 +27,26 @@ impl SentTo {
 }
 
 impl OutputProducer {
-    /// Counts a record to be sent to this partition (`None`: the one of its key).
-    pub(super) fn note_sent(&mut self, topic: &CStr, partition: Option<i32>) -> Result<(), Fault> {
+    /// Counts a record to be sent to this partition.
+    pub(super) fn note_sent(&mut self, topic: &CStr, partition: i32) -> Result<(), Fault> {
         if self.calls.is_none() {
             return Ok(());
         }
-        let number = partition.unwrap_or(PARTITION_OF_KEY);
-        if self.sent.get(self.latest).is_some_and(|to| to.is(topic, number)) {
+        if self.sent.get(self.latest).is_some_and(|to| to.is(topic, partition)) {
             return Ok(());
         }
-        if let Some(known) = self.sent.iter().position(|to| to.is(topic, number)) {
+        if let Some(known) = self.sent.iter().position(|to| to.is(topic, partition)) {
             self.latest = known;
             return Ok(());
         }
-        let place = (topic.to_owned(), number);
-        if self.has_held && self.is_held(&place) {
+        let place = (topic.to_owned(), partition);
+        if self.has_held && self.settings.unsettled.lock().holds(&place) {
             let text = format!("{} has partitions without a leader", topic.to_string_lossy());
             return Err(Cause::NotSettled(text).into());
         }
         self.latest = self.sent.len();
         self.sent.push(SentTo { place, records: 0 });
         Ok(())
-    }
-
-    /// Whether a record for this partition may go to a held one. The key may belong to any.
-    fn is_held(&self, place: &Place) -> bool {
-        let unsettled = self.settings.unsettled.lock();
-        if place.1 == PARTITION_OF_KEY {
-            unsettled.holds_one_of(&place.0)
-        } else {
-            unsettled.holds(place)
-        }
     }
 
     /// Notes that the open transaction was aborted, if the brokers have stored records of it.
@@ -85,8 +72,7 @@ impl OutputProducer {
             unsettled.last = Some(Ending::Abort);
         }
         let stored = self.sent.iter().filter(|to| to.records > lost(&to.place));
-        let by_key = self.sent.iter().any(|to| to.place.1 == PARTITION_OF_KEY);
-        unsettled.written = (!by_key).then(|| stored.map(|to| to.place.clone()).collect());
+        unsettled.written = Some(stored.map(|to| to.place.clone()).collect());
     }
 
     /// Whether the markers of the committed transaction before the open one were written wherever
@@ -155,24 +141,18 @@ mod tests {
         (OutputProducer::connect(settings, || false).unwrap(), unsettled)
     }
 
-    fn send(
-        producer: &mut OutputProducer,
-        topic: &CStr,
-        partition: Option<i32>,
-    ) -> Result<Sent, Fault> {
+    fn send(producer: &mut OutputProducer, topic: &CStr, partition: i32) -> Result<Sent, Fault> {
         let (key, value, timestamp) = (Some(&b"key"[..]), Some(&b"value"[..]), None);
         producer.send(Outgoing { topic, partition, key, value, timestamp, headers: None, tag: 0 })
     }
 
     #[test]
-    fn no_record_reaches_a_held_partition_neither_by_its_number_nor_by_its_key() {
+    fn no_record_reaches_a_held_partition() {
         let brokers = brokers();
         let (mut producer, _) = producer(&brokers, &[(c"results", 1)]);
-        for partition in [Some(1), None] {
-            let found = send(&mut producer, c"results", partition);
-            assert!(matches!(found, Err(Fault::Restart(Cause::NotSettled(_)))), "{found:?}");
-        }
-        for (topic, partition) in [(c"results", Some(0)), (c"failures", None)] {
+        let found = send(&mut producer, c"results", 1);
+        assert!(matches!(found, Err(Fault::Restart(Cause::NotSettled(_)))), "{found:?}");
+        for (topic, partition) in [(c"results", 0), (c"failures", 1)] {
             assert_eq!(send(&mut producer, topic, partition).unwrap(), Sent::Queued);
         }
         producer.close(Duration::from_secs(5));
@@ -185,7 +165,7 @@ mod tests {
         let brokers = brokers();
         brokers.request_errors(RDKafkaApiKey::Produce, &[answer; 200]);
         let (mut producer, unsettled) = producer(&brokers, &[]);
-        send(&mut producer, c"results", Some(0)).unwrap();
+        send(&mut producer, c"results", 0).unwrap();
         let deadline = Instant::now() + Duration::from_secs(30);
         let next_batch = || loop {
             if let Some(sent) = producer.events().first_batch.lock().take() {

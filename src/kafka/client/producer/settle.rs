@@ -137,7 +137,7 @@ impl OutputProducer {
             unsettled.hold(leaderless);
             reach.retain(|place| !unsettled.holds(place));
         }
-        self.end_again(ending, &reach)?;
+        self.end_again(ending, &reach, None)?;
         let leaderless = self.leaderless(&reach)?;
         let mut unsettled = self.settings.unsettled.lock();
         unsettled.hold(leaderless);
@@ -189,7 +189,7 @@ impl OutputProducer {
             if places.is_empty() {
                 continue;
             }
-            self.end_again(ending, &places)?;
+            self.end_again(ending, &places, self.losses_before())?;
             self.retain_led(&mut places)?;
             let mut unsettled = self.settings.unsettled.lock();
             unsettled.release(&places);
@@ -235,8 +235,9 @@ impl OutputProducer {
         }
     }
 
-    fn end_again(&self, ending: Ending, reach: &[Place]) -> Result<(), Fault> {
-        self.end_in(ending, reach).map_err(|fault| match fault {
+    /// `losses` as for [`native::begin_transaction`].
+    fn end_again(&self, ending: Ending, reach: &[Place], losses: Option<i32>) -> Result<(), Fault> {
+        self.end_in(ending, reach, losses).map_err(|fault| match fault {
             // For `Abort` a worker would abort its epoch, but none is open.
             Fault::Abort(cause) => Cause::NotSettled(cause.to_string()).into(),
             fault => fault,
@@ -249,9 +250,9 @@ impl OutputProducer {
         Ok(())
     }
 
-    fn end_in(&self, ending: Ending, reach: &[Place]) -> Result<(), Fault> {
+    fn end_in(&self, ending: Ending, reach: &[Place], losses: Option<i32>) -> Result<(), Fault> {
         let client = self.client.client();
-        native::begin_transaction(client, None)?;
+        native::begin_transaction(client, losses)?;
         // Topic by topic, so that it is known which topic a refusal concerns.
         for partitions in reach.chunk_by(|(one, _), (other, _)| one == other) {
             for (topic, partition) in partitions {

@@ -2,7 +2,7 @@
 //! missing.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ffi::{CStr, CString};
+use std::ffi::CString;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -91,11 +91,6 @@ impl Endings {
         self.held.contains_key(place)
     }
 
-    /// Whether a partition of this topic is held.
-    pub fn holds_one_of(&self, topic: &CStr) -> bool {
-        self.held.keys().any(|(held, _)| held.as_c_str() == topic)
-    }
-
     /// The held partitions where transactions ended in this way.
     pub fn held(&self, ending: Ending) -> Vec<Place> {
         let held = self.held.iter().filter(|(_, it)| **it == ending);
@@ -149,7 +144,6 @@ mod tests {
         assert_eq!(endings.held(Ending::Abort), [place(2)]);
         endings.release(&[place(2), place(3)]);
         assert!(endings.holds(&place(0)) && !endings.holds(&place(2)));
-        assert!(endings.holds_one_of(c"results") && !endings.holds_one_of(c"failures"));
         endings.release(&[place(0), place(1)]);
         assert!(!endings.holds_any());
     }

@@ -260,11 +260,12 @@ impl GroupConsumer {
 
 #[cfg(test)]
 mod tests {
-    use rdkafka::mocking::MockCluster;
+    use rdkafka::mocking::{MockCluster, MockCoordinator};
     use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
     use crate::kafka::stream::tests::Service;
+    use crate::telemetry::now_ms;
     use crate::telemetry::obstacle::Obstacle;
 
     #[test]
@@ -280,14 +281,7 @@ mod tests {
             let mut problems = service.health.problems().into_iter();
             problems.find(|it| it.obstacle == Obstacle::PositionUnknown)
         };
-        let deadline = Instant::now() + Duration::from_mins(1);
-        let wait_until = |is_so: &dyn Fn() -> bool| {
-            while !is_so() {
-                assert!(Instant::now() < deadline, "{:?}", service.health.problems());
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        };
-        wait_until(&|| reported().is_some());
+        service.wait_until(|| reported().is_some());
         let text = reported().unwrap().text;
         assert_eq!(
             text,
@@ -297,7 +291,43 @@ mod tests {
             )
         );
         brokers.clear_request_errors(RDKafkaApiKey::OffsetFetch);
-        wait_until(&|| reported().is_none());
+        service.wait_until(|| reported().is_none());
+        service.stop(Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_librdkafka_reports_once_about_a_partition_is_not_lost_with_an_aborted_epoch() {
+        let brokers = MockCluster::new(2).unwrap();
+        let servers = brokers.bootstrap_servers();
+        let long = [
+            ("DELIVERY__COMMIT_INTERVAL_MS", "10000"),
+            ("DELIVERY__COMMIT_MIN_INTERVAL_MS", "10000"),
+            ("KAFKA__PRODUCER__MESSAGE_TIMEOUT_MS", "2000"),
+            ("KAFKA__PRODUCER__LINGER_MS", "1000"),
+        ];
+        let service = Service::start(&servers, &long);
+        let topics = &service.shared().outputs.topics;
+        for (_, topic) in topics.iter() {
+            brokers.create_topic(&topic.name, 2, 1).unwrap();
+            for (partition, leader) in [(0, 1), (1, 2)] {
+                brokers.partition_leader(&topic.name, partition, Some(leader)).unwrap();
+            }
+        }
+        let group = MockCoordinator::Group(service.shared().group.clone());
+        brokers.coordinator(group, 2).unwrap();
+        service.wait_until(|| service.health.problems().is_empty());
+        // The broker of partition 0 does not get its outcome, and reports nothing else meanwhile.
+        service.request(&servers, 0);
+        let lag = &service.metrics.lag;
+        service.wait_until(|| lag.read(now_ms()).iter().any(|it| it.lag > Some((0, 0))));
+        brokers.broker_down(1).unwrap();
+        let out_of_range = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE;
+        brokers.request_errors(RDKafkaApiKey::Fetch, &[out_of_range]);
+        service.wait_until(|| service.metrics.aborts.get() > 0);
+        brokers.broker_up(1).unwrap();
+        service.request(&servers, 1);
+        service.wait_until(|| service.results(&servers, 1) == 1);
+        service.wait_until(|| service.results(&servers, 0) == 1);
         service.stop(Duration::from_secs(20));
     }
 
