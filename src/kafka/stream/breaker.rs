@@ -158,11 +158,69 @@ impl WorkerBreaker {
 mod tests {
     use super::*;
 
+    const POLICY: Policy = Policy { ratio: 0.5, window: 10, cool_down: Duration::from_mins(1) };
+
+    fn breaker() -> (Arc<SharedBreaker>, WorkerBreaker) {
+        let shared = Arc::new(SharedBreaker::new(POLICY, Arc::new(Metrics::for_tests(&[]))));
+        let worker = WorkerBreaker::new(&shared);
+        (shared, worker)
+    }
+
+    fn results(count: u64) -> Tally {
+        let mut tally = Tally::default();
+        tally.results[0] = count;
+        tally
+    }
+
+    #[test]
+    fn an_open_breaker_is_reported_until_an_operator_accepts_the_dead_letters() {
+        let (shared, mut worker) = breaker();
+        for _ in 0..5 {
+            assert!(worker.allows(&results(0)));
+        }
+        assert!(!worker.is_open() && shared.problem().is_none());
+        assert!(!worker.allows(&results(0)) && worker.is_open());
+        assert_eq!(shared.metrics.breaker_open.get(), 1);
+        let (problem, remaining) = (shared.problem().unwrap(), shared.remaining().unwrap());
+        assert!(problem.contains("more than 0.5 of the latest 10 requests"), "{problem}");
+        assert!(remaining <= POLICY.cool_down && remaining > POLICY.cool_down / 2, "{remaining:?}");
+        assert!(shared.accept());
+        assert!(!worker.is_open() && shared.problem().is_none());
+        assert_eq!(shared.metrics.breaker_open.get(), 0);
+        assert!(worker.allows(&results(0)));
+        assert!(!shared.accept(), "nothing is open");
+    }
+
+    #[test]
+    fn another_policy_counts_at_once() {
+        let (shared, mut worker) = breaker();
+        shared.set_policy(Policy { ratio: 0.1, ..POLICY });
+        assert!(worker.allows(&results(0)));
+        assert!(!worker.allows(&results(0)));
+    }
+
+    #[test]
+    fn each_result_of_an_epoch_is_counted_once() {
+        let (_, mut worker) = breaker();
+        for sent in 0..5 {
+            assert!(worker.allows(&results(sent)));
+        }
+        // The latest ten: four results, five dead letters, and one more would be too many.
+        worker.committed(&results(4));
+        assert!(!worker.allows(&results(0)));
+        let (_, mut worker) = breaker();
+        for _ in 0..5 {
+            assert!(worker.allows(&results(0)));
+        }
+        worker.committed(&results(10));
+        for _ in 0..5 {
+            assert!(worker.allows(&results(0)), "only the ten results count now");
+        }
+    }
+
     #[test]
     fn a_dead_letter_of_an_aborted_epoch_is_not_counted_even_if_it_was_not_sent() {
-        let policy = Policy { ratio: 0.5, window: 10, cool_down: Duration::from_mins(1) };
-        let shared = Arc::new(SharedBreaker::new(policy, Arc::new(Metrics::for_tests(&[]))));
-        let mut worker = WorkerBreaker::new(&shared);
+        let (_, mut worker) = breaker();
         let unsent = Tally::default();
         for _ in 0..20 {
             assert!(worker.allows(&unsent));

@@ -96,3 +96,24 @@ impl Display for Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_names_the_first_offset_that_is_not_read_and_its_difference_from_the_ledger() {
+        for (reason, offset, difference) in [
+            (Standing::Corrupt { offset: 7 }, 7, None),
+            (Standing::Undecodable { offset: 7 }, 7, None),
+            (Standing::Truncated { offset: 7 }, 7, None),
+            (Standing::BeyondEnd { committed: 9, end: 7 }, 9, None),
+            (Standing::OffsetsJumpBack { last: 9, offset: 7 }, 10, None),
+            (Standing::AheadOfLedger { group: 9, ledger: 7 }, 7, Some("ahead")),
+            (Standing::LedgerOtherTopic { group: 9, ledger: 7 }, 7, Some("other_topic")),
+        ] {
+            assert_eq!(reason.offset(), offset, "{reason}");
+            assert_eq!(reason.ledger_difference(), difference, "{reason}");
+        }
+    }
+}
