@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::{KafkaCluster, unique};
 use crate::load::{self, Load, Pool};
 use crate::meter::{self, Progress};
-use crate::{BUDGET_MB, DISTINCT, JVM, settings, stop};
+use crate::{DISTINCT, JVM, settings, stop};
 
 const PARTITIONS: usize = 6;
 /// The retention of each partition: the outcomes of half an hour would fill a small disk.
@@ -18,6 +18,8 @@ const BACKLOG: u64 = 1_000_000;
 const LOOK: Duration = Duration::from_secs(10);
 /// The memory of the last third may be this many times that of the first.
 const GROWTH: f64 = 1.1;
+/// The most that two workers may hold by docs/performance.md, 70 MiB each.
+const BOUND_MB: f64 = 147.0;
 
 /// Runs the program, exactly once, at full load of W1 for this long.
 pub fn run(minutes: u64) -> ExitCode {
@@ -69,10 +71,10 @@ pub fn run(minutes: u64) -> ExitCode {
     println!(
         "resident, median of the first third {first:.1} MB, of the last {last:.1} MB; peak {peak:.1} MB"
     );
-    if last <= first * GROWTH && peak <= BUDGET_MB {
+    if last <= first * GROWTH && peak <= BOUND_MB {
         ExitCode::SUCCESS
     } else {
-        println!("it grew by more than {GROWTH} times, or beyond {BUDGET_MB} MB");
+        println!("it grew by more than {GROWTH} times, or beyond {BOUND_MB} MB");
         ExitCode::FAILURE
     }
 }
