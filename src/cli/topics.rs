@@ -56,8 +56,8 @@ struct CreateArgs {
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_duration)]
     retention: Duration,
 
-    /// How long failures are kept [default: as long as requests: a replay needs both, and a failure
-    /// contains the NIKs of its request]
+    /// How long failures are kept [default: as long as requests: a failure contains the NIKs of its
+    /// request, and a replay may need the request]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     failures_retention: Option<Duration>,
 }

@@ -337,7 +337,7 @@ fn added_partitions_are_answered_before_the_ledger_has_them() {
     shared().produce(&it.stage.requests, &more);
     it.requests.append(&mut more);
     it.wait();
-    let sentence = format!("topic {} has 3 partitions", it.ledger);
+    let sentence = format!("topic {} has fewer partitions than {}", it.ledger, it.stage.requests);
     wait_for_obstacle(&program, Obstacle::LedgerTooSmall, &sentence);
     shared().grow_topic(&it.ledger, PARTITIONS + 1);
     program.wait_ready(WAIT_TIMEOUT);

@@ -290,7 +290,7 @@ impl Watch {
         let (wanted, count) = (requests.partitions(), ledger.partitions());
         (count > 0 && count < wanted).then(|| {
             Obstacle::LedgerTooSmall.problem(format!(
-                "topic {} has {count} partitions, {} has {wanted}: give it as many (topics.positions)",
+                "topic {} has fewer partitions than {}, {count} of {wanted}: give it as many (topics.positions)",
                 ledger.name, requests.name
             ))
         })

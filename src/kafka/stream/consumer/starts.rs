@@ -21,7 +21,8 @@ const FIRST_LOOKUP_TIMEOUT: Duration = Duration::from_millis(100);
 /// together.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(1);
 /// After this time no transaction of a crashed member can be open. If the committed offsets are
-/// still unknown under the eager protocol, the worker restarts.
+/// still unknown under the eager protocol, the worker restarts; it may do so earlier, as it loses its
+/// membership after `max.poll.interval.ms`.
 const COMMITTED_OFFSETS_TIMEOUT: Duration = Duration::from_mins(1);
 /// How long to wait for the seek that validates positions.
 const VALIDATION_TIMEOUT: Duration = Duration::from_secs(1);
