@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::CLOSE_BUDGET;
 use super::ledger;
@@ -17,6 +17,7 @@ use crate::kafka::client::c_string;
 use crate::kafka::client::config::Clients;
 use crate::kafka::client::error::CommandError;
 use crate::kafka::client::fault::{Cause, Fault};
+use crate::kafka::client::native::groups::{self, Group};
 use crate::kafka::client::native::{self, GroupMetadata, Offsets};
 use crate::kafka::client::producer::{OutputProducer, ProducerSettings};
 use crate::kafka::client::reader::Reader;
@@ -26,8 +27,10 @@ use crate::pipeline::Position;
 use crate::telemetry::now_ms;
 
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often to look whether a rebalance is over.
+const REBALANCE_INTERVAL: Duration = Duration::from_millis(200);
 /// A commit of an instance that reads takes no longer, unless the brokers are slow.
-const COMMIT_TIME: Duration = Duration::from_secs(1);
+const COMMIT_TIME: Duration = Duration::from_secs(3);
 /// How long reading the ledger may take.
 const LEDGER_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -136,11 +139,20 @@ pub fn accept(settings: &Settings, partition: i32) -> Result<Shown, PositionsErr
 fn is_read(settings: &Settings, clients: &Clients, shown: &Shown) -> Result<bool, PositionsError> {
     let reader = Reader::of_service(clients)?;
     let group = c_string(&settings.kafka.group_id)?;
-    let assignments = native::groups::assignments(reader.client(), &group, REQUEST_TIMEOUT);
     let right = Right::of_group(&settings.kafka.group_id);
-    let assignments = assignments.map_err(|code| CommandError::from_code(&right, code))?;
+    let deadline = Instant::now() + REQUEST_TIMEOUT;
+    let assignments = loop {
+        let found = groups::assignments(reader.client(), &group, REQUEST_TIMEOUT);
+        match found.map_err(|code| CommandError::from_code(&right, code))? {
+            Group::Stable(assignments) => break assignments,
+            Group::NoMembers => return Ok(false),
+            // It may go on for as long as a member that died has its session.
+            Group::Rebalances if Instant::now() > deadline => return Ok(true),
+            Group::Rebalances => std::thread::sleep(REBALANCE_INTERVAL),
+        }
+    };
     let topic = settings.topics.requests.as_bytes();
-    let is_assigned = assignments.unwrap_or_default().iter().any(|assignment| {
+    let is_assigned = assignments.iter().any(|assignment| {
         partitions(assignment, topic).is_some_and(|those| those.contains(&shown.partition))
     });
     if !is_assigned {

@@ -17,7 +17,7 @@ use super::shared::Shared;
 use crate::kafka::client::c_string;
 use crate::kafka::client::fault::Fault;
 use crate::kafka::client::listed;
-use crate::kafka::client::native::groups;
+use crate::kafka::client::native::groups::{self, Group};
 use crate::telemetry::obstacle::{Obstacle, Problem};
 
 /// A leader that has not returned notices new partitions within 10 seconds
@@ -66,8 +66,8 @@ impl Unassigned {
         }
         let topic = &shared.outputs.topics.requests;
         let assignments = match groups::assignments(client, &self.group, LIST_TIMEOUT) {
-            Ok(Some(assignments)) => assignments,
-            Ok(None) => return, // a rebalance is under way
+            Ok(Group::Stable(assignments)) => assignments,
+            Ok(Group::Rebalances | Group::NoMembers) => return, // they will join
             Err(error) => {
                 tracing::debug!(%error, "the brokers did not describe the group");
                 return;
