@@ -78,10 +78,15 @@ fn requests(first: usize, count: usize, length: usize) -> Vec<NewRecord> {
     requests.collect()
 }
 
+/// The end of partition 1, open transactions included; 0 while the brokers do not answer.
+fn end_of_results(cluster: &KafkaCluster, stage: &Stage) -> i64 {
+    let place = (stage.results.clone(), 1);
+    cluster.ends(&[&stage.results]).map_or(0, |ends| ends[&place])
+}
+
 /// Sends requests, and freezes the program while the transaction with their results is open.
 fn freeze(cluster: &KafkaCluster, stage: &Stage, program: &Program) -> Vec<NewRecord> {
-    let place = (stage.results.clone(), 1);
-    let end = || cluster.ends(&[&stage.results]).map_or(0, |ends| ends[&place]);
+    let end = || end_of_results(cluster, stage);
     let mut sent = Vec::new();
     for _ in 0..10 {
         let more = requests(sent.len(), REQUESTS, 16);
@@ -232,11 +237,9 @@ fn an_aborted_batch_that_a_broker_stored_and_did_not_answer_is_not_committed_lat
         sent.extend(more);
         away.held() > 0
     });
-    let end =
-        || cluster.ends(&[&stage.results]).map_or(0, |ends| ends[&(stage.results.clone(), 1)]);
-    let before = end();
+    let before = end_of_results(&cluster, &stage);
     away.deliver();
-    wait_until("the broker has stored the batch", || end() > before);
+    wait_until("the broker has stored the batch", || end_of_results(&cluster, &stage) > before);
     cluster.kill(AWAY);
     wait_until("the partition has no leader", || cluster.leader(&stage.results, 1) < 0);
     let aborts = || program.metrics()["nik_stream_aborts_total"];
