@@ -19,6 +19,7 @@ use super::{KafkaCluster, ports};
 pub const PRODUCE: i16 = 0;
 const METADATA: i16 = 3;
 pub const JOIN_GROUP: i16 = 11;
+pub const HEARTBEAT: i16 = 12;
 pub const LEAVE_GROUP: i16 = 13;
 pub const INIT_PRODUCER_ID: i16 = 22;
 pub const ADD_PARTITIONS_TO_TXN: i16 = 24;

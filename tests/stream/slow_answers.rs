@@ -1,8 +1,8 @@
 //! A broker that takes 20 seconds for one kind of request, and one whose metadata list no brokers.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use crate::cluster::proxy::{END_TXN, PRODUCE, Proxy, Verdict};
+use crate::cluster::proxy::{END_TXN, HEARTBEAT, PRODUCE, Proxy, Verdict};
 use crate::cluster::{NewRecord, Program};
 use crate::traffic::audit::{Differences, differences};
 use crate::traffic::load::Requests;
@@ -12,6 +12,8 @@ use nik_stream::telemetry::obstacle::Obstacle;
 
 /// Longer than the timeouts of a transaction and of all calls.
 const SLOW: Duration = Duration::from_secs(20);
+/// Longer than the session of a member.
+const SILENCE: Duration = Duration::from_secs(4);
 
 /// Two requests of this kind take 20 seconds each. The instance has a name, so that it could
 /// mistake its own successor for a rival.
@@ -47,6 +49,44 @@ fn outcomes_that_take_20_seconds_are_late_and_exact() {
 #[test]
 fn commits_that_take_20_seconds_are_late_and_exact() {
     assert_slow_requests_only_delay(END_TXN);
+}
+
+/// The coordinator gets the heartbeats and its answers do not arrive: the client gives up its
+/// membership, and the coordinator does not. During a commit the worker cannot answer to that yet.
+#[test]
+fn a_named_instance_whose_heartbeats_get_no_answers_does_not_fence_itself() {
+    let (proxy, cluster) = Proxy::with_cluster();
+    let stage = Stage::behind(&proxy, cluster, "unanswered-heartbeats", 1);
+    let reader = Reader::start(cluster, &stage);
+    let settings = stage
+        .settings()
+        .set("kafka.instance_id", "only")
+        .set("kafka.workers", "1")
+        .set("kafka.producer.transaction_timeout_ms", "30000");
+    let program = ready(&settings);
+    let (begun, mut is_late) = (Instant::now(), false);
+    proxy.judge(move |request| match request.api_key {
+        HEARTBEAT if begun.elapsed() < SILENCE => Verdict::Hold,
+        END_TXN if !is_late => {
+            is_late = true;
+            Verdict::Late(Duration::from_secs(7))
+        }
+        _ => Verdict::Forward,
+    });
+    let sent: Vec<_> = Requests::new(0, 1).take(40).collect();
+    cluster.produce(&stage.requests, &sent);
+    while begun.elapsed() < SILENCE {
+        proxy.deliver();
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    reader.wait_for(sent.len());
+    wait_until("it has given up its membership", || {
+        program.stderr().contains("Consumer group session timed out")
+    });
+    wait_until("it is ready", || program.ready());
+    assert!(!program.stderr().contains("member_fenced"), "{}", program.stderr());
+    assert_eq!(differences(&sent, &stage.outcomes(cluster)), Differences::default());
+    stop(program);
 }
 
 /// How often workers were restarted.

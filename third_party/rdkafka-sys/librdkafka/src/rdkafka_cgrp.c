@@ -3949,6 +3949,12 @@ static void rd_kafka_cgrp_heartbeat(rd_kafka_cgrp_t *rkcg) {
         if (rkcg->rkcg_flags & RD_KAFKA_CGRP_F_HEARTBEAT_IN_TRANSIT)
                 return;
 
+        /* The session timed out and the assignment is about to be revoked: the
+         * coordinator may still have this static member under its former id
+         * and would fence it. */
+        if (RD_KAFKAP_STR_LEN(rkcg->rkcg_member_id) == 0)
+                return;
+
         rkcg->rkcg_flags |= RD_KAFKA_CGRP_F_HEARTBEAT_IN_TRANSIT;
         rd_kafka_HeartbeatRequest(
             rkcg->rkcg_coord, rkcg->rkcg_group_id, rkcg->rkcg_generation_id,
