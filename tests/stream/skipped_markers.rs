@@ -148,6 +148,7 @@ fn a_transaction_that_ended_while_a_partition_had_no_leader_is_ended_there_in_it
 
 /// The next process aborts what the dead one left open. A reply topic without a leader keeps the
 /// records, and they must not be committed once it has a leader: the requests got results meanwhile.
+/// The one after it only learns how the last transaction ended, which committed the results.
 #[test]
 fn replies_that_a_dead_process_left_in_a_partition_without_a_leader_stay_aborted() {
     let mut cluster = cluster();
@@ -178,6 +179,8 @@ fn replies_that_a_dead_process_left_in_a_partition_without_a_leader_stay_aborted
     wait_until("the requests have results", || {
         cluster.read_committed(&stage.results).len() == sent.len()
     });
+    stop(program);
+    let program = ready(&settings);
     cluster.restart(AWAY);
     wait_until("the transaction is ended there, too", || cluster.is_settled(&[&replies]));
     assert!(cluster.read_committed(&replies).is_empty(), "requests were answered twice");

@@ -360,7 +360,9 @@ impl OutputProducer {
             Ok(()) => {
                 self.transaction = Transaction::Idle;
                 self.committed = self.began.take();
-                self.settings.unsettled.lock().last = Some(Ending::Commit);
+                let mut unsettled = self.settings.unsettled.lock();
+                (unsettled.last, unsettled.remembered) =
+                    (Some(Ending::Commit), Some(Ending::Commit));
             }
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
             // The request that was not answered may be the commit itself.
@@ -395,6 +397,7 @@ impl OutputProducer {
             }
             self.call(native::abort_transaction)?;
             self.note_aborted();
+            self.settings.unsettled.lock().remembered = Some(Ending::Abort);
             self.transaction = Transaction::Aborted;
             (self.began, self.committed) = (None, None);
             self.hold_leaderless()?;

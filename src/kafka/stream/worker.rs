@@ -192,7 +192,7 @@ impl Worker {
         }
         consumer.committed(open.epoch.positions());
         open.committed(started);
-        Ok(())
+        open.producer.record_abort()
     }
 }
 

@@ -195,6 +195,31 @@ impl OutputProducer {
             unsettled.release(&places);
             unsettled.last = None; // that was the transaction before this one
         }
+        self.record_abort()
+    }
+
+    /// Between two transactions: if the last one was committed while partitions are held for an
+    /// abort, ends an empty one by an abort. The next process can only ask the coordinator how the
+    /// last transaction ended, and does the same in the held partitions.
+    ///
+    /// If others are held for a commit, they are ended in the wrong way then. But it is rare that
+    /// something is missing there, and in the partitions held for an abort it is certain.
+    pub fn record_abort(&self) -> Result<(), Fault> {
+        if self.must_renew() || !self.settings.unsettled.lock().hides_abort() {
+            return Ok(());
+        }
+        let mut leaderless = Vec::new();
+        self.end_in(&[], self.losses_before(), || {
+            // The coordinator has accepted this transaction, so it has written the markers of the
+            // one before wherever there was a leader.
+            leaderless = self.leaderless(self.sent.iter().map(|to| &to.place))?;
+            let lacks_markers = self.sent.iter().any(|to| leaderless.contains(&to.place));
+            Ok(if lacks_markers { Ending::Commit } else { Ending::Abort })
+        })?;
+        let mut unsettled = self.settings.unsettled.lock();
+        unsettled.hold(leaderless);
+        // Not again before the next commit, even if this was one.
+        (unsettled.last, unsettled.remembered) = (None, None);
         Ok(())
     }
 
@@ -237,11 +262,8 @@ impl OutputProducer {
 
     /// `losses` as for [`native::begin_transaction`].
     fn end_again(&self, ending: Ending, reach: &[Place], losses: Option<i32>) -> Result<(), Fault> {
-        self.end_in(ending, reach, losses).map_err(|fault| match fault {
-            // For `Abort` a worker would abort its epoch, but none is open.
-            Fault::Abort(cause) => Cause::NotSettled(cause.to_string()).into(),
-            fault => fault,
-        })?;
+        self.end_in(reach, losses, || Ok(ending))?;
+        self.settings.unsettled.lock().remembered = Some(ending);
         let (id, ending) = (&self.transactional_id, ending.label());
         tracing::info!(transactional_id = id, ending, "a transaction was ended again");
         if let Some(metrics) = &self.settings.metrics {
@@ -250,7 +272,27 @@ impl OutputProducer {
         Ok(())
     }
 
-    fn end_in(&self, ending: Ending, reach: &[Place], losses: Option<i32>) -> Result<(), Fault> {
+    /// Ends an empty transaction that includes these partitions, in the way that `ending` decides
+    /// once the coordinator has accepted it.
+    fn end_in(
+        &self,
+        reach: &[Place],
+        losses: Option<i32>,
+        ending: impl FnOnce() -> Result<Ending, Fault>,
+    ) -> Result<(), Fault> {
+        self.try_end_in(reach, losses, ending).map_err(|fault| match fault {
+            // For `Abort` a worker would abort its epoch, but none is open.
+            Fault::Abort(cause) => Cause::NotSettled(cause.to_string()).into(),
+            fault => fault,
+        })
+    }
+
+    fn try_end_in(
+        &self,
+        reach: &[Place],
+        losses: Option<i32>,
+        ending: impl FnOnce() -> Result<Ending, Fault>,
+    ) -> Result<(), Fault> {
         let client = self.client.client();
         native::begin_transaction(client, losses)?;
         // Topic by topic, so that it is known which topic a refusal concerns.
@@ -266,7 +308,7 @@ impl OutputProducer {
         }
         let group = c_string(&self.settings.group)?;
         self.call(move |client, timeout| transactions::add_group(client, &group, timeout))?;
-        self.call(match ending {
+        self.call(match ending()? {
             Ending::Commit => native::commit_transaction,
             Ending::Abort => native::abort_transaction,
         })

@@ -54,6 +54,8 @@ pub struct Endings {
     pub last: Option<Ending>,
     /// Where the last transaction has records if it was aborted; `None` if that is unknown.
     pub written: Option<BTreeSet<Place>>,
+    /// How the last one ended, settled or not: the coordinator remembers it. `None`: unknown.
+    pub remembered: Option<Ending>,
     /// Partitions that had no leader when their latest transaction ended, and how it ended. No later
     /// one, which may end in the other way, reaches them before they are settled.
     held: BTreeMap<Place, Ending>,
@@ -95,6 +97,12 @@ impl Endings {
     pub fn held(&self, ending: Ending) -> Vec<Place> {
         let held = self.held.iter().filter(|(_, it)| **it == ending);
         held.map(|(place, _)| place.clone()).collect()
+    }
+
+    /// Whether the next process, which can only ask the coordinator, would commit what was aborted
+    /// in a held partition.
+    pub fn hides_abort(&self) -> bool {
+        self.remembered == Some(Ending::Commit) && self.held.values().any(|it| *it == Ending::Abort)
     }
 
     /// Notes that the transactions were ended again in these partitions.
@@ -146,6 +154,23 @@ mod tests {
         assert!(endings.holds(&place(0)) && !endings.holds(&place(2)));
         endings.release(&[place(0), place(1)]);
         assert!(!endings.holds_any());
+    }
+
+    #[test]
+    fn an_abort_is_hidden_by_a_later_commit_while_its_partition_is_held() {
+        let place = (c"results".to_owned(), 0);
+        let mut endings = Endings { last: Some(Ending::Abort), ..Endings::default() };
+        endings.hold([place.clone()]);
+        assert!(!endings.hides_abort());
+        for (ending, hides) in [(Ending::Commit, true), (Ending::Abort, false)] {
+            endings.remembered = Some(ending);
+            assert_eq!(endings.hides_abort(), hides);
+        }
+        endings.remembered = Some(Ending::Commit);
+        endings.release(std::slice::from_ref(&place));
+        endings.last = Some(Ending::Commit);
+        endings.hold([place]);
+        assert!(!endings.hides_abort(), "it is held for a commit");
     }
 
     #[test]
