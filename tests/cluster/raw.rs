@@ -4,6 +4,7 @@
 
 use std::ffi::{CStr, CString, c_void};
 use std::ptr::{null, null_mut};
+use std::time::Duration;
 
 use rdkafka::bindings as sys;
 use rdkafka::message::BorrowedMessage;
@@ -61,6 +62,18 @@ pub fn produce(
         let code = sys::rd_kafka_error_code(error);
         sys::rd_kafka_error_destroy(error);
         Err(code.into())
+    }
+}
+
+/// Sends what is queued without its linger, and waits until it is acknowledged. (The wrapper's flush
+/// ends the linger for an instant only, which the client's threads may miss.) `client` is a live
+/// producer that another thread polls.
+pub fn flush(client: *mut RDKafka, timeout: Duration) -> Result<(), RDKafkaErrorCode> {
+    let timeout_ms = i32::try_from(timeout.as_millis()).expect("a few minutes");
+    // SAFETY: the wrapper holds the client during the call.
+    match unsafe { sys::rd_kafka_flush(client, timeout_ms) } {
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        code => Err(code.into()),
     }
 }
 

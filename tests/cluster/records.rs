@@ -82,6 +82,14 @@ impl Producer {
         }
     }
 
+    /// Sends these records as one batch for each partition.
+    pub fn send_batch(&self, topic: &str, records: &[NewRecord]) {
+        for record in records {
+            self.send(topic, record);
+        }
+        self.flush();
+    }
+
     /// Adds the brokers to a producer that may have forgotten them while they were down.
     pub fn add_brokers(&self) {
         raw::add_brokers(self.client.client().native_ptr(), &self.bootstrap);
@@ -89,7 +97,8 @@ impl Producer {
 
     /// Waits until every record has been delivered; panics if one has not.
     pub fn flush(&self) {
-        self.client.flush(BROKER_TIMEOUT).expect("the brokers acknowledge the records");
+        raw::flush(self.client.client().native_ptr(), BROKER_TIMEOUT)
+            .expect("the brokers acknowledge the records");
         assert_eq!(
             self.client.context().0.load(Ordering::Relaxed),
             0,
@@ -183,17 +192,18 @@ impl KafkaCluster {
 
     /// The same, as one batch for each partition.
     pub fn produce_batch(&self, topic: &str, records: &[NewRecord], compression: &str) {
+        self.batch_producer(compression).send_batch(topic, records);
+    }
+
+    /// A producer for [`Producer::send_batch`].
+    pub fn batch_producer(&self, compression: &str) -> Producer {
         const MOST: &str = "200000000";
-        let producer = self.producer_with(&[
+        self.producer_with(&[
             ("compression.type", compression),
-            ("linger.ms", "60000"), // flush sends the batch
+            ("linger.ms", "60000"), // a flush sends the batch
             ("batch.size", MOST),
             ("message.max.bytes", MOST),
-        ]);
-        for record in records {
-            producer.send(topic, record);
-        }
-        producer.flush();
+        ])
     }
 
     /// All committed records of a topic, by partition and offset.

@@ -32,8 +32,9 @@ impl Sent {
     fn send(&mut self, cluster: &KafkaCluster, partition: i32, count: usize) {
         let more = Requests::new(self.requests.len(), 1).take(count);
         let more: Vec<_> = more.map(|it| NewRecord { partition: Some(partition), ..it }).collect();
+        let producer = cluster.batch_producer("lz4");
         for batch in more.chunks(100) {
-            cluster.produce_batch(&self.stage.requests, batch, "lz4");
+            producer.send_batch(&self.stage.requests, batch);
         }
         self.requests.extend(more);
     }
@@ -299,46 +300,50 @@ fn send_vast_batch(cluster: &KafkaCluster, sent: &mut Sent, codec: &str) {
 
 #[test]
 fn a_batch_that_unpacks_to_too_much_stops_its_partition_until_an_operator_skips_it_or_allows_it() {
+    std::thread::scope(|scope| {
+        for (codec, is_skipped) in [("zstd", true), ("gzip", false), ("lz4", true)] {
+            scope.spawn(move || assert_stops_at_a_vast_batch(codec, is_skipped));
+        }
+    });
+}
+
+fn assert_stops_at_a_vast_batch(codec: &str, is_skipped: bool) {
     const UNDECODABLE: &str = "nik_stream_unreadable_records_total{cause=\"undecodable\"}";
     let cluster = shared();
-    for (codec, is_skipped) in [("zstd", true), ("gzip", false), ("lz4", true)] {
-        let mut sent = Sent::to(Stage::new(cluster, "vast", 2));
-        sent.send(cluster, 0, 100);
-        send_vast_batch(cluster, &mut sent, codec);
-        sent.send(cluster, 0, 100);
-        sent.send(cluster, 1, 100);
-        let stage = &sent.stage;
-        assert_eq!(cluster.end_offsets(&stage.requests), [(0, 300), (1, 100)].into());
-        let reader = Reader::start(cluster, stage);
-        // Another worker that got the partition would count the batch again.
-        let settings = stage.settings().set("kafka.workers", "1");
-        let program = settings.run();
-        wait_until("it says why it is not ready", || {
-            problems(&program).contains("the batch at offset 100 cannot be decoded")
-        });
-        wait_until("the readable requests are answered", || reader.count() >= 200);
-        let command = "nik-stream positions skip 0:100 --to 200";
-        assert!(problems(&program).contains(command), "{}", problems(&program));
-        std::thread::sleep(Duration::from_secs(4)); // it has tried again
-        assert_eq!(reader.count(), 200, "nothing twice, nothing behind the batch");
-        assert!((metric(&program, UNDECODABLE) - 1.0).abs() < 0.1);
-        let program = if is_skipped {
-            positions(&settings, &["skip", "0:100", "--to", "200"]);
-            program
-        } else {
-            stop(program);
-            settings.set("kafka.librdkafka.receive_message_max_bytes", "200000000").run()
-        };
-        let skipped = if is_skipped { 100 } else { 0 };
-        wait_until("the requests behind the batch are answered", || {
-            reader.count() >= 400 - skipped
-        });
-        wait_until("it is ready", || program.ready());
-        assert_eq!(cluster.committed(&stage.group, &stage.requests).get(&0).copied(), Some(300));
+    let mut sent = Sent::to(Stage::new(cluster, "vast", 2));
+    sent.send(cluster, 0, 100);
+    send_vast_batch(cluster, &mut sent, codec);
+    sent.send(cluster, 0, 100);
+    sent.send(cluster, 1, 100);
+    let stage = &sent.stage;
+    assert_eq!(cluster.end_offsets(&stage.requests), [(0, 300), (1, 100)].into());
+    let reader = Reader::start(cluster, stage);
+    // Another worker that got the partition would count the batch again.
+    let settings = stage.settings().set("kafka.workers", "1");
+    let program = settings.run();
+    wait_until("it says why it is not ready", || {
+        problems(&program).contains("the batch at offset 100 cannot be decoded")
+    });
+    wait_until("the readable requests are answered", || reader.count() >= 200);
+    let command = "nik-stream positions skip 0:100 --to 200";
+    assert!(problems(&program).contains(command), "{}", problems(&program));
+    std::thread::sleep(Duration::from_secs(4)); // it has tried again
+    assert_eq!(reader.count(), 200, "nothing twice, nothing behind the batch");
+    assert!((metric(&program, UNDECODABLE) - 1.0).abs() < 0.1);
+    let program = if is_skipped {
+        positions(&settings, &["skip", "0:100", "--to", "200"]);
+        program
+    } else {
         stop(program);
-        let (before, rest) = sent.requests.split_at(100);
-        sent.assert_answered(cluster, &[before, &rest[skipped..]]);
-    }
+        settings.set("kafka.librdkafka.receive_message_max_bytes", "200000000").run()
+    };
+    let skipped = if is_skipped { 100 } else { 0 };
+    wait_until("the requests behind the batch are answered", || reader.count() >= 400 - skipped);
+    wait_until("it is ready", || program.ready());
+    assert_eq!(cluster.committed(&stage.group, &stage.requests).get(&0).copied(), Some(300));
+    stop(program);
+    let (before, rest) = sent.requests.split_at(100);
+    sent.assert_answered(cluster, &[before, &rest[skipped..]]);
 }
 
 #[test]
@@ -442,20 +447,24 @@ fn a_log_restored_from_an_older_disk_stops_its_partition() {
         fs::rename(copy, &folder).unwrap();
     }
     cluster.restart(1);
-    for (sent, later, _, reader, _) in &mut topics {
+    for (sent, later, _, _, program) in &mut topics {
         sent.send(&cluster, 0, *later);
-        let settings = sent.stage.settings();
-        let program = settings.run();
+        *program = Some(sent.stage.settings().run());
+    }
+    for (_, later, _, _, program) in &topics {
+        let program = program.as_ref().expect("runs");
         if *later > 500 {
-            wait_for_obstacle(&program, Obstacle::Truncated, "was truncated");
+            wait_for_obstacle(program, Obstacle::Truncated, "was truncated");
         } else {
-            wait_for_obstacle(&program, Obstacle::BeyondEnd, "is beyond the end of the log");
+            wait_for_obstacle(program, Obstacle::BeyondEnd, "is beyond the end of the log");
         }
-        std::thread::sleep(Duration::from_secs(4)); // it has looked again
+    }
+    std::thread::sleep(Duration::from_secs(4)); // they have looked again
+    for (sent, later, _, reader, program) in topics {
         assert_eq!(reader.count(), 1000);
-        positions(&settings, &["set", "0:500"]);
-        wait_until("the new ones are answered", || reader.count() >= 1000 + *later);
-        stop(program);
+        positions(&sent.stage.settings(), &["set", "0:500"]);
+        wait_until("the new ones are answered", || reader.count() >= 1000 + later);
+        stop(program.expect("runs"));
         sent.assert_answered(&cluster, &[&sent.requests]);
     }
 }
