@@ -52,26 +52,29 @@ fn commits_that_take_20_seconds_are_late_and_exact() {
 }
 
 /// The coordinator gets the heartbeats and its answers do not arrive: the client gives up its
-/// membership, and the coordinator does not. During a commit the worker cannot answer to that yet.
-#[test]
-fn a_named_instance_whose_heartbeats_get_no_answers_does_not_fence_itself() {
+/// membership, and the coordinator does not. Meanwhile the worker waits for the answer to a request
+/// of this kind, and cannot give up its partitions yet.
+fn assert_does_not_fence_itself(guarantee: &str, api_key: i16) {
     let (proxy, cluster) = Proxy::with_cluster();
-    let stage = Stage::behind(&proxy, cluster, "unanswered-heartbeats", 1);
+    let stage = Stage::behind(&proxy, cluster, guarantee, 1);
     let reader = Reader::start(cluster, &stage);
     let settings = stage
         .settings()
+        .set("delivery.guarantee", guarantee)
         .set("kafka.instance_id", "only")
         .set("kafka.workers", "1")
         .set("kafka.producer.transaction_timeout_ms", "30000");
     let program = ready(&settings);
     let (begun, mut is_late) = (Instant::now(), false);
-    proxy.judge(move |request| match request.api_key {
-        HEARTBEAT if begun.elapsed() < SILENCE => Verdict::Hold,
-        END_TXN if !is_late => {
+    proxy.judge(move |request| {
+        if request.api_key == HEARTBEAT && begun.elapsed() < SILENCE {
+            Verdict::Hold
+        } else if request.api_key == api_key && !is_late {
             is_late = true;
-            Verdict::Late(Duration::from_secs(7))
+            Verdict::Late(2 * SILENCE)
+        } else {
+            Verdict::Forward
         }
-        _ => Verdict::Forward,
     });
     let sent: Vec<_> = Requests::new(0, 1).take(40).collect();
     cluster.produce(&stage.requests, &sent);
@@ -85,8 +88,22 @@ fn a_named_instance_whose_heartbeats_get_no_answers_does_not_fence_itself() {
     });
     wait_until("it is ready", || program.ready());
     assert!(!program.stderr().contains("member_fenced"), "{}", program.stderr());
-    assert_eq!(differences(&sent, &stage.outcomes(cluster)), Differences::default());
+    let found = differences(&sent, &stage.outcomes(cluster));
+    assert_eq!((found.lost, found.wrong), (0, 0));
+    if guarantee == "exactly_once" {
+        assert_eq!(found.doubled, 0);
+    }
     stop(program);
+}
+
+#[test]
+fn a_named_instance_whose_heartbeats_get_no_answers_does_not_fence_itself() {
+    assert_does_not_fence_itself("exactly_once", END_TXN);
+}
+
+#[test]
+fn nor_does_one_without_transactions_whose_offsets_are_committed_late() {
+    assert_does_not_fence_itself("at_least_once", PRODUCE);
 }
 
 /// How often workers were restarted.

@@ -177,14 +177,14 @@ unsafe impl Send for GroupMetadata {}
 unsafe impl Sync for GroupMetadata {}
 
 impl GroupMetadata {
-    /// The current membership, `None` while the consumer is not a member. Metadata without a
-    /// generation (which means "no group management") would bypass the brokers' fencing, so it is
-    /// never returned.
+    /// The current membership, `None` while the consumer is not a member or its session is over.
+    /// Metadata without a generation (which means "no group management") would bypass the brokers'
+    /// fencing, so it is never returned.
     pub fn of<C: ClientContext>(consumer: &Client<C>) -> Option<Self> {
         // SAFETY: see the module's argument; the result is owned by us.
         let metadata = unsafe { sys::rd_kafka_consumer_group_metadata(consumer.native_ptr()) };
         let metadata = GroupMetadata(NonNull::new(metadata)?);
-        (metadata.generation() >= 0).then_some(metadata)
+        (metadata.generation() >= 0 && metadata.has_member_id()).then_some(metadata)
     }
 
     /// Metadata of a group without members, whose offsets only the transactional id fences.
@@ -194,8 +194,8 @@ impl GroupMetadata {
         GroupMetadata(NonNull::new(metadata).expect("librdkafka aborts when out of memory"))
     }
 
-    /// Whether the group has given this member an id. The end of the session clears the id at once.
-    pub fn is_known(&self) -> bool {
+    /// The end of the session clears the id at once.
+    fn has_member_id(&self) -> bool {
         // SAFETY: the metadata is alive and owns the text.
         let member = unsafe {
             CStr::from_ptr(sys::rd_kafka_consumer_group_metadata_member_id(self.0.as_ptr()))

@@ -69,7 +69,7 @@ impl GroupConsumer {
                 return Ok(Vec::new());
             }
             self.settle_leftovers(Instant::now())?;
-            let is_member = self.group_metadata().is_some_and(|metadata| metadata.is_known());
+            let is_member = self.group_metadata().is_some();
             let timeout = if self.lookup.ledger.is_missing() {
                 MISSING_LEDGER_TIMEOUT
             } else {

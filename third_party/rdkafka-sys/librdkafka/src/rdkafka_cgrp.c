@@ -3852,7 +3852,8 @@ err:
             rkcg->rkcg_group_assignment ? rkcg->rkcg_group_assignment->cnt : 0,
             rd_kafka_err2str(err));
 
-        if (rkcg->rkcg_join_state <= RD_KAFKA_CGRP_JOIN_STATE_WAIT_SYNC) {
+        if (rkcg->rkcg_join_state <= RD_KAFKA_CGRP_JOIN_STATE_WAIT_SYNC ||
+            RD_KAFKAP_STR_LEN(rkcg->rkcg_member_id) == 0) {
                 rd_kafka_dbg(
                     rkcg->rkcg_rk, CGRP, "HEARTBEAT",
                     "Heartbeat response: discarding outdated "
@@ -3949,11 +3950,14 @@ static void rd_kafka_cgrp_heartbeat(rd_kafka_cgrp_t *rkcg) {
         if (rkcg->rkcg_flags & RD_KAFKA_CGRP_F_HEARTBEAT_IN_TRANSIT)
                 return;
 
-        /* The session timed out and the assignment is about to be revoked: the
-         * coordinator may still have this static member under its former id
-         * and would fence it. */
-        if (RD_KAFKAP_STR_LEN(rkcg->rkcg_member_id) == 0)
+        /* The session is over. The coordinator may still have this static
+         * member under its former id, and would fence it. */
+        if (RD_KAFKAP_STR_LEN(rkcg->rkcg_member_id) == 0) {
+                rd_kafka_cgrp_revoke_all_rejoin_maybe(
+                    rkcg, rd_true /*lost*/, rd_true /*initiating*/,
+                    "no member id");
                 return;
+        }
 
         rkcg->rkcg_flags |= RD_KAFKA_CGRP_F_HEARTBEAT_IN_TRANSIT;
         rd_kafka_HeartbeatRequest(
@@ -4685,6 +4689,12 @@ static void rd_kafka_cgrp_offsets_commit(rd_kafka_cgrp_t *rkcg,
                 goto err;
         }
 
+        /* As for a heartbeat. Without a generation there is no membership. */
+        if (rkcg->rkcg_generation_id >= 0 &&
+            RD_KAFKAP_STR_LEN(rkcg->rkcg_member_id) == 0) {
+                err = RD_KAFKA_RESP_ERR__ASSIGNMENT_LOST;
+                goto err;
+        }
 
         rd_rkb_dbg(rkcg->rkcg_coord, CONSUMER | RD_KAFKA_DBG_CGRP, "COMMIT",
                    "Committing offsets for %d partition(s) with "
