@@ -361,8 +361,8 @@ impl OutputProducer {
                 self.transaction = Transaction::Idle;
                 self.committed = self.began.take();
                 let mut unsettled = self.settings.unsettled.lock();
-                (unsettled.last, unsettled.remembered) =
-                    (Some(Ending::Commit), Some(Ending::Commit));
+                unsettled.last = Some(Ending::Commit);
+                unsettled.ended(Ending::Commit);
             }
             Err(Fault::Restart(_)) => self.transaction = Transaction::InDoubt,
             // The request that was not answered may be the commit itself.
@@ -397,7 +397,7 @@ impl OutputProducer {
             }
             self.call(native::abort_transaction)?;
             self.note_aborted();
-            self.settings.unsettled.lock().remembered = Some(Ending::Abort);
+            self.settings.unsettled.lock().ended(Ending::Abort);
             self.transaction = Transaction::Aborted;
             (self.began, self.committed) = (None, None);
             self.hold_leaderless()?;

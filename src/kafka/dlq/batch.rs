@@ -175,7 +175,8 @@ impl Sender {
         Ok(self.producer.commit(Offsets::copy_of(&list), group)?)
     }
 
-    pub fn close(self) {
+    pub fn close(mut self) {
+        self.producer.settle_before_close();
         self.producer.close(CLOSE_TIMEOUT);
     }
 

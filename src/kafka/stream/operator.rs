@@ -226,6 +226,7 @@ fn commit(
     let offsets = Offsets::new(&topic, [committed.entry(partition)].into_iter());
     let membership = Arc::new(GroupMetadata::without_members(&group));
     let done = producer.commit(offsets, membership);
+    producer.settle_before_close();
     producer.close(CLOSE_BUDGET);
     Ok(done?)
 }

@@ -112,6 +112,7 @@ impl Worker {
         };
         let done = self.commit();
         self.recover(done)?;
+        self.open.producer.settle_before_close();
         Ok(end)
     }
 
@@ -192,7 +193,7 @@ impl Worker {
         }
         consumer.committed(open.epoch.positions());
         open.committed(started);
-        open.producer.record_abort()
+        Ok(())
     }
 }
 

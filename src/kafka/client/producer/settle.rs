@@ -107,7 +107,8 @@ impl OutputProducer {
         let deadline = Instant::now() + INIT_TIMEOUT;
         loop {
             if let Some(reach) = (self.settings.reach)() {
-                return self.settle(ending, reach);
+                self.settle(ending, reach)?;
+                return self.record_ending();
             }
             if (self.is_stopped)() {
                 return Err(Cause::StoppedEarly.into());
@@ -195,32 +196,50 @@ impl OutputProducer {
             unsettled.release(&places);
             unsettled.last = None; // that was the transaction before this one
         }
-        self.record_abort()
+        self.record_ending()
     }
 
-    /// Between two transactions: if the last one was committed while partitions are held for an
-    /// abort, ends an empty one by an abort. The next process can only ask the coordinator how the
-    /// last transaction ended, and does the same in the held partitions.
-    ///
-    /// If others are held for a commit, they are ended in the wrong way then. But it is rare that
-    /// something is missing there, and in the partitions held for an abort it is certain.
-    pub fn record_abort(&self) -> Result<(), Fault> {
-        if self.must_renew() || !self.settings.unsettled.lock().hides_abort() {
+    /// Between two transactions: if the last one ended in another way than those of the held
+    /// partitions, ends an empty one in their way. The next process can only ask the coordinator
+    /// how the last transaction ended, and does the same in these partitions.
+    fn record_ending(&self) -> Result<(), Fault> {
+        let Some((ending, last)) = self.settings.unsettled.lock().to_record() else {
+            return Ok(());
+        };
+        if self.must_renew() {
             return Ok(());
         }
         let mut leaderless = Vec::new();
-        self.end_in(&[], self.losses_before(), || {
+        let ended = self.end_in(&[], self.losses_before(), || {
             // The coordinator has accepted this transaction, so it has written the markers of the
-            // one before wherever there was a leader.
+            // one before wherever there was a leader. Where it could not, the next process has to
+            // do the same as that one.
             leaderless = self.leaderless(self.sent.iter().map(|to| &to.place))?;
             let lacks_markers = self.sent.iter().any(|to| leaderless.contains(&to.place));
-            Ok(if lacks_markers { Ending::Commit } else { Ending::Abort })
-        })?;
-        let mut unsettled = self.settings.unsettled.lock();
-        unsettled.hold(leaderless);
-        // Not again before the next commit, even if this was one.
-        (unsettled.last, unsettled.remembered) = (None, None);
-        Ok(())
+            Ok(if lacks_markers { last } else { ending })
+        });
+        match ended {
+            Ok(()) => {
+                let mut unsettled = self.settings.unsettled.lock();
+                unsettled.hold(leaderless);
+                unsettled.recorded();
+                Ok(())
+            }
+            // The client that replaces this one ends it.
+            Err(_) if self.must_renew() => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Before the process closes this producer: does for held partitions what the next transaction
+    /// would have done. If that fails, the next process may end them in the wrong way.
+    pub fn settle_before_close(&mut self) {
+        if self.settings.unsettled.lock().holds_any()
+            && let Err(fault) = self.settle_idle()
+        {
+            let id = &self.transactional_id;
+            tracing::warn!(transactional_id = id, %fault, "partitions without a leader are not settled");
+        }
     }
 
     fn retain_led(&self, places: &mut Vec<Place>) -> Result<(), Fault> {
@@ -263,7 +282,7 @@ impl OutputProducer {
     /// `losses` as for [`native::begin_transaction`].
     fn end_again(&self, ending: Ending, reach: &[Place], losses: Option<i32>) -> Result<(), Fault> {
         self.end_in(reach, losses, || Ok(ending))?;
-        self.settings.unsettled.lock().remembered = Some(ending);
+        self.settings.unsettled.lock().ended(ending);
         let (id, ending) = (&self.transactional_id, ending.label());
         tracing::info!(transactional_id = id, ending, "a transaction was ended again");
         if let Some(metrics) = &self.settings.metrics {

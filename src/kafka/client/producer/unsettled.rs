@@ -54,8 +54,9 @@ pub struct Endings {
     pub last: Option<Ending>,
     /// Where the last transaction has records if it was aborted; `None` if that is unknown.
     pub written: Option<BTreeSet<Place>>,
-    /// How the last one ended, settled or not: the coordinator remembers it. `None`: unknown.
-    pub remembered: Option<Ending>,
+    /// How the last one ended, settled or not, until an empty one has ended as the held partitions
+    /// require.
+    remembered: Option<Ending>,
     /// Partitions that had no leader when their latest transaction ended, and how it ended. No later
     /// one, which may end in the other way, reaches them before they are settled.
     held: BTreeMap<Place, Ending>,
@@ -99,10 +100,27 @@ impl Endings {
         held.map(|(place, _)| place.clone()).collect()
     }
 
-    /// Whether the next process, which can only ask the coordinator, would commit what was aborted
-    /// in a held partition.
-    pub fn hides_abort(&self) -> bool {
-        self.remembered == Some(Ending::Commit) && self.held.values().any(|it| *it == Ending::Abort)
+    /// Notes what the coordinator remembers from now on.
+    pub fn ended(&mut self, ending: Ending) {
+        self.remembered = Some(ending);
+    }
+
+    /// How an empty transaction must end, and how the last one has ended, if that is not the way in
+    /// which the next process has to end those of the held partitions.
+    ///
+    /// If they ended in different ways, the abort counts: where something was aborted there are
+    /// records, but where something was committed its marker is rarely missing.
+    pub fn to_record(&self) -> Option<(Ending, Ending)> {
+        let aborted = self.held.values().any(|it| *it == Ending::Abort);
+        let ending = if aborted { Ending::Abort } else { Ending::Commit };
+        let last = self.remembered.filter(|last| self.holds_any() && *last != ending);
+        last.map(|last| (ending, last))
+    }
+
+    /// Notes that the empty transaction has ended: there is no need for another before the next
+    /// transaction.
+    pub fn recorded(&mut self) {
+        self.remembered = None;
     }
 
     /// Notes that the transactions were ended again in these partitions.
@@ -157,20 +175,23 @@ mod tests {
     }
 
     #[test]
-    fn an_abort_is_hidden_by_a_later_commit_while_its_partition_is_held() {
-        let place = (c"results".to_owned(), 0);
-        let mut endings = Endings { last: Some(Ending::Abort), ..Endings::default() };
-        endings.hold([place.clone()]);
-        assert!(!endings.hides_abort());
-        for (ending, hides) in [(Ending::Commit, true), (Ending::Abort, false)] {
-            endings.remembered = Some(ending);
-            assert_eq!(endings.hides_abort(), hides);
-        }
-        endings.remembered = Some(Ending::Commit);
-        endings.release(std::slice::from_ref(&place));
-        endings.last = Some(Ending::Commit);
-        endings.hold([place]);
-        assert!(!endings.hides_abort(), "it is held for a commit");
+    fn a_transaction_that_ended_in_another_way_than_the_held_ones_is_followed_by_an_empty_one() {
+        use Ending::{Abort, Commit};
+        let place = |partition| (c"results".to_owned(), partition);
+        let mut endings = Endings { last: Some(Commit), ..Endings::default() };
+        endings.ended(Abort);
+        assert_eq!(endings.to_record(), None, "nothing is held");
+        endings.hold([place(0)]);
+        assert_eq!(endings.to_record(), Some((Commit, Abort)));
+        endings.recorded();
+        assert_eq!(endings.to_record(), None);
+        endings.ended(Commit);
+        assert_eq!(endings.to_record(), None);
+        endings.last = Some(Abort);
+        endings.hold([place(1)]);
+        assert_eq!(endings.to_record(), Some((Abort, Commit)), "one of them is held for an abort");
+        endings.release(&[place(1)]);
+        assert_eq!(endings.to_record(), None);
     }
 
     #[test]
