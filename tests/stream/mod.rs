@@ -23,6 +23,7 @@ mod records;
 mod refused;
 mod reload;
 mod replies;
+mod restored_log;
 mod skipped_markers;
 mod slow_answers;
 mod slow_brokers;

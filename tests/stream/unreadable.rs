@@ -18,18 +18,18 @@ use nik_stream::telemetry::obstacle::Obstacle;
 const REQUEST: &str = r#"{"nik":["3273010101900001"],"process":"full"}"#;
 
 /// A stage, and the requests that were sent to it.
-struct Sent {
-    stage: Stage,
-    requests: Vec<NewRecord>,
+pub struct Sent {
+    pub stage: Stage,
+    pub requests: Vec<NewRecord>,
 }
 
 impl Sent {
-    fn to(stage: Stage) -> Sent {
+    pub fn to(stage: Stage) -> Sent {
         Sent { stage, requests: Vec::new() }
     }
 
     /// Sends `count` further requests to a partition, in batches of 100.
-    fn send(&mut self, cluster: &KafkaCluster, partition: i32, count: usize) {
+    pub fn send(&mut self, cluster: &KafkaCluster, partition: i32, count: usize) {
         let more = Requests::new(self.requests.len(), 1).take(count);
         let more: Vec<_> = more.map(|it| NewRecord { partition: Some(partition), ..it }).collect();
         let producer = cluster.batch_producer("lz4");
@@ -40,7 +40,7 @@ impl Sent {
     }
 
     /// Asserts that each of these requests has its outcome, and no other has one.
-    fn assert_answered(&self, cluster: &KafkaCluster, answered: &[&[NewRecord]]) {
+    pub fn assert_answered(&self, cluster: &KafkaCluster, answered: &[&[NewRecord]]) {
         let found = differences(&answered.concat(), &self.stage.outcomes(cluster));
         assert_eq!(found, Differences::default());
     }
@@ -111,7 +111,7 @@ fn short(request: NewRecord) -> NewRecord {
 }
 
 /// The first segment of a partition.
-fn segment(cluster: &KafkaCluster, topic: &str, partition: i32) -> PathBuf {
+pub fn segment(cluster: &KafkaCluster, topic: &str, partition: i32) -> PathBuf {
     let name = format!("{topic}-{partition}");
     let mut dirs = vec![cluster.dir().to_owned()];
     while let Some(dir) = dirs.pop() {
@@ -190,7 +190,7 @@ fn problems(program: &Program) -> String {
     program.get("/readyz").map_or_else(String::new, |(_, body)| body)
 }
 
-fn positions(settings: &ProgramSettings, arguments: &[&str]) -> String {
+pub fn positions(settings: &ProgramSettings, arguments: &[&str]) -> String {
     let arguments = [&["positions"], arguments].concat();
     let output = settings.command(&arguments).output().expect("runs");
     let (out, err) =
@@ -407,71 +407,4 @@ fn records_deleted_before_they_were_read_are_counted_and_a_position_beyond_the_e
     );
     stop(program);
     sent.assert_answered(cluster, &[&sent.requests[400..]]);
-}
-
-/// Of two topics, one is then longer than before, and one shorter.
-#[test]
-fn a_log_restored_from_an_older_disk_stops_its_partition() {
-    let mut cluster = KafkaCluster::start(1);
-    let topics = [600, 100].map(|later| {
-        let sent = Sent::to(Stage::new(&cluster, "older", 1));
-        let copy = cluster.dir().join(format!("copy-{later}")); // outside of the broker's own
-        (sent, later, copy)
-    });
-    let mut topics = topics.map(|(sent, later, copy)| {
-        let (reader, program) =
-            (Reader::start(&cluster, &sent.stage), ready(&sent.stage.settings()));
-        (sent, later, copy, reader, Some(program))
-    });
-    for (sent, _, _, reader, _) in &mut topics {
-        sent.send(&cluster, 0, 500);
-        wait_until("500 are answered", || reader.count() >= 500);
-    }
-    let folder = |cluster: &KafkaCluster, sent: &Sent| {
-        segment(cluster, &sent.stage.requests, 0).parent().unwrap().to_owned()
-    };
-    assert!(cluster.stop(1));
-    for (sent, _, copy, ..) in &topics {
-        copy_folder(&folder(&cluster, sent), copy);
-    }
-    cluster.restart(1);
-    for (sent, _, _, reader, program) in &mut topics {
-        sent.send(&cluster, 0, 500);
-        wait_until("1,000 are answered", || reader.count() >= 1000);
-        stop(program.take().expect("runs"));
-    }
-    assert!(cluster.stop(1));
-    for (sent, _, copy, ..) in &topics {
-        let folder = folder(&cluster, sent);
-        fs::remove_dir_all(&folder).unwrap();
-        fs::rename(copy, &folder).unwrap();
-    }
-    cluster.restart(1);
-    for (sent, later, _, _, program) in &mut topics {
-        sent.send(&cluster, 0, *later);
-        *program = Some(sent.stage.settings().run());
-    }
-    for (_, later, _, _, program) in &topics {
-        let program = program.as_ref().expect("runs");
-        if *later > 500 {
-            wait_for_obstacle(program, Obstacle::Truncated, "was truncated");
-        } else {
-            wait_for_obstacle(program, Obstacle::BeyondEnd, "is beyond the end of the log");
-        }
-    }
-    std::thread::sleep(Duration::from_secs(4)); // they have looked again
-    for (sent, later, _, reader, program) in topics {
-        assert_eq!(reader.count(), 1000);
-        positions(&sent.stage.settings(), &["set", "0:500"]);
-        wait_until("the new ones are answered", || reader.count() >= 1000 + later);
-        stop(program.expect("runs"));
-        sent.assert_answered(&cluster, &[&sent.requests]);
-    }
-}
-
-fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap().flatten() {
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
-    }
 }
