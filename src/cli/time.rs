@@ -1,5 +1,6 @@
 //! Times and durations as operators write and read them.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
@@ -7,10 +8,11 @@ use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 /// Placeholder for a record without a timestamp.
 const NO_TIME: &str = "-";
 
-/// Parses a time in RFC 3339, a date (midnight in UTC), or a duration before now; returns
-/// milliseconds since 1970.
+/// Parses a time in RFC 3339, a date (midnight in UTC), or a duration before now, which is the same
+/// moment for all options of a command; returns milliseconds since 1970.
 pub(super) fn parse_time(text: &str) -> Result<i64, String> {
-    parse_relative_to(text, Utc::now())
+    static NOW: LazyLock<DateTime<Utc>> = LazyLock::new(Utc::now);
+    parse_relative_to(text, *NOW)
 }
 
 fn parse_relative_to(text: &str, now: DateTime<Utc>) -> Result<i64, String> {

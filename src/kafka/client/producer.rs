@@ -198,6 +198,7 @@ impl OutputProducer {
         if self.calls.is_some() && !matches!(self.transaction, Transaction::Open) {
             self.renew()?;
             self.settle_held()?;
+            self.renew()?; // the connection may have been lost meanwhile
             {
                 let mut unsettled = self.settings.unsettled.lock();
                 unsettled.begin();
