@@ -108,11 +108,13 @@ fn freeze(cluster: &KafkaCluster, stage: &Stage, program: &Program) -> Vec<NewRe
 fn a_transaction_that_ended_while_a_partition_had_no_leader_is_ended_there_in_its_own_way() {
     let mut cluster = cluster();
     let (committed, aborted) = (stage(&cluster, "committed"), stage(&cluster, "aborted"));
-    // The second one loses its membership while it is frozen, so that its commit is refused.
-    let (commits, aborts) = (run(&committed, "120000"), run(&aborted, "6000"));
     let metric = |program: &Program, name: &str| program.metrics()[name];
+    let commits = run(&committed, "120000");
     let before = metric(&commits, "nik_stream_commits_total");
     let mut to_commit = freeze(&cluster, &committed, &commits);
+    // This one loses its membership while it is frozen, so that its commit is refused. It starts
+    // late, so that it is not frozen during a commit.
+    let aborts = run(&aborted, "6000");
     let to_abort = freeze(&cluster, &aborted, &aborts);
     go_away(&mut cluster);
     wait_until("the partition has no leader", || cluster.leader(&committed.results, 1) < 0);
