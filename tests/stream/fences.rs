@@ -92,14 +92,19 @@ fn a_worker_that_is_fenced_during_a_rebalance_leaves_the_group() {
     let requests: Vec<_> = Requests::new(0, PARTITIONS).take(400).collect();
     let (committed, open) = requests.split_at(8);
     shared().produce(&stage.requests, committed);
-    stage.wait_for_outcomes(shared(), committed.len());
+    let commits = || first.metrics()["nik_stream_commits_total"];
+    wait_until("both workers have committed", || commits() > 1.5);
     shared().produce(&stage.requests, open);
     wait_until("its outcomes are sent", || {
         let sent = [&stage.results, &stage.failures].map(|it| shared().read_uncommitted(it).len());
         sent.iter().sum::<usize>() == requests.len()
     });
-    let rivals = ids.iter().map(|id| shared().transactional_producer(id));
-    let rivals: Vec<_> = rivals.collect();
+    // At once, since they must come before the commit.
+    let rivals: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> =
+            ids.iter().map(|id| scope.spawn(move || shared().transactional_producer(id))).collect();
+        threads.into_iter().map(|it| it.join().expect("no panic")).collect()
+    });
     let second = ready(&settings);
     let outcomes = stage.wait_for_outcomes(shared(), requests.len());
     assert_eq!(differences(&requests, &outcomes), Differences::default());
