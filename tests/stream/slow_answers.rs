@@ -1,4 +1,5 @@
-//! A broker that takes 20 seconds for one kind of request, and one whose metadata list no brokers.
+//! A broker that takes 20 seconds for one kind of request, one whose answers to heartbeats are lost,
+//! and one whose metadata list no brokers.
 
 use std::time::{Duration, Instant};
 

@@ -227,7 +227,7 @@ impl OutputProducer {
             }
             // The client that replaces this one ends it.
             Err(_) if self.must_renew() => Ok(()),
-            Err(fault) => Err(fault),
+            Err(fault) => Err(without_epoch(fault)),
         }
     }
 
@@ -281,7 +281,7 @@ impl OutputProducer {
 
     /// `losses` as for [`native::begin_transaction`].
     fn end_again(&self, ending: Ending, reach: &[Place], losses: Option<i32>) -> Result<(), Fault> {
-        self.end_in(reach, losses, || Ok(ending))?;
+        self.end_in(reach, losses, || Ok(ending)).map_err(without_epoch)?;
         self.settings.unsettled.lock().ended(ending);
         let (id, ending) = (&self.transactional_id, ending.label());
         tracing::info!(transactional_id = id, ending, "a transaction was ended again");
@@ -294,19 +294,6 @@ impl OutputProducer {
     /// Ends an empty transaction that includes these partitions, in the way that `ending` decides
     /// once the coordinator has accepted it.
     fn end_in(
-        &self,
-        reach: &[Place],
-        losses: Option<i32>,
-        ending: impl FnOnce() -> Result<Ending, Fault>,
-    ) -> Result<(), Fault> {
-        self.try_end_in(reach, losses, ending).map_err(|fault| match fault {
-            // For `Abort` a worker would abort its epoch, but none is open.
-            Fault::Abort(cause) => Cause::NotSettled(cause.to_string()).into(),
-            fault => fault,
-        })
-    }
-
-    fn try_end_in(
         &self,
         reach: &[Place],
         losses: Option<i32>,
@@ -355,5 +342,13 @@ impl OutputProducer {
             }
             sleep(CONFIRMATION_INTERVAL);
         }
+    }
+}
+
+/// For `Abort` a worker would abort its epoch, but none is open.
+fn without_epoch(fault: Fault) -> Fault {
+    match fault {
+        Fault::Abort(cause) => Cause::NotSettled(cause.to_string()).into(),
+        fault => fault,
     }
 }

@@ -117,8 +117,7 @@ impl Endings {
         last.map(|last| (ending, last))
     }
 
-    /// Notes that the empty transaction has ended: there is no need for another before the next
-    /// transaction.
+    /// Notes that the empty transaction has ended: none follows before the next ending.
     pub fn recorded(&mut self) {
         self.remembered = None;
     }
