@@ -130,6 +130,7 @@ fn counts(bootstrap: &str, topics: &[&str]) -> BTreeMap<usize, usize> {
     let reader: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("group.id", "reader") // required by librdkafka, never joined
+        .set("enable.auto.commit", "false") // `poll` returns nothing when a commit has ended
         .set("enable.partition.eof", "true")
         .set("fetch.wait.max.ms", "5") // no waiting for new records at the end
         .create()
