@@ -275,14 +275,17 @@ fn screenshots_of_the_page_are_taken() {
     let url = std::env::var("NIK_STREAM_PAGE").expect("NIK_STREAM_PAGE, the page's URL");
     let browser = Browser::open(&url, (1440, 1100));
     wait_until("the page shows the state", || state(&browser) == "Ready");
-    for (scheme, size, name) in [
-        ("light", (1440, 1010), "docs/page-light.png"),
-        ("dark", (1440, 1010), "docs/page-dark.png"),
-        ("light", (360, 2400), "target/page-phone.png"),
-        ("dark", (2560, 1440), "target/page-wall.png"),
+    for (scheme, width, name) in [
+        ("light", 1440, "docs/page-light.png"),
+        ("dark", 1440, "docs/page-dark.png"),
+        ("light", 360, "target/page-phone.png"),
+        ("dark", 2560, "target/page-wall.png"),
     ] {
-        browser.resize(size.0, size.1);
+        browser.resize(width, 600);
         browser.prefer("prefers-color-scheme", scheme);
+        let height = browser.run("return document.documentElement.scrollHeight").as_u64();
+        let height = height.and_then(|height| height.try_into().ok());
+        browser.resize(width, height.expect("a height in pixels")); // all of the page
         std::thread::sleep(std::time::Duration::from_secs(2)); // until the bars have moved
         let directory = env!("CARGO_MANIFEST_DIR");
         let mut decode = Command::new("sh");

@@ -17,7 +17,7 @@ const duration = (seconds) => {
   if (hours) return `${hours} h ${minutes} min`;
   return minutes ? `${minutes} min` : `${Math.floor(seconds)} s`;
 };
-const age = (seconds) => (seconds > 0 && seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds));
+const age = (seconds) => (seconds < 10 ? `${seconds.toFixed(1)} s` : duration(seconds));
 const latency = (seconds, status) => {
   if (seconds >= status.latency.longest) return `over ${number.format(status.latency.longest)} s`;
   if (seconds < 1) return `${Math.max(1, Math.round(seconds * 1000))} ms`;
