@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read};
+use std::net::TcpListener;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -115,6 +116,18 @@ fn an_interrupted_demo_still_reconciles() {
     let (printed, _) = demo.output();
     assert!(figure(&printed, "requests sent by the demo") > 0, "{printed}");
     assert_eq!(figure(&printed, "difference"), 0, "{printed}");
+}
+
+#[test]
+fn the_demo_names_the_option_for_another_port_if_its_own_is_taken() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = taken.local_addr().expect("an address").port().to_string();
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_nik-stream"));
+    let output = demo.args(["demo", "--port", &port]).output().expect("runs");
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8(output.stderr).expect("text");
+    let expected = format!("port {port} is taken: choose another with --port");
+    assert!(words.contains(&expected), "{words}");
 }
 
 const TOPICS: [&str; 3] = ["requests", "results", "failures"];

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 use crate::app::App;
 use crate::cli::{signals, written};
@@ -63,7 +63,7 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     let interrupted = signals::stop()?;
     // The workers go on after an interruption, until the last request has its outcome.
     let stop = Stop::default();
-    let app = App::start(&loaded, &stop)?;
+    let app = App::start(&loaded, &stop).map_err(|error| name_option(error, args.port))?;
     introduce(&app, settings);
     while !app.health.problems().is_empty() && !interrupted.requested() {
         std::thread::sleep(Duration::from_millis(20));
@@ -82,6 +82,16 @@ pub fn run(args: &DemoArgs) -> Result<ExitCode> {
     app.wait(&stop)?;
     let audit = auditor.finish();
     reconcile(&audit, sent.requests, sent.broken, &metrics.render())
+}
+
+/// The demo has no settings file, so the error of a port that is taken names the option instead.
+fn name_option(error: anyhow::Error, port: u16) -> anyhow::Error {
+    match error.downcast_ref::<io::Error>().map(io::Error::kind) {
+        Some(io::ErrorKind::AddrInUse) => {
+            anyhow!("port {port} is taken: choose another with --port")
+        }
+        _ => error,
+    }
 }
 
 /// The default settings, except for what the embedded broker needs.
