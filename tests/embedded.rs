@@ -123,7 +123,8 @@ fn the_demo_names_the_option_for_another_port_if_its_own_is_taken() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("an address").port().to_string();
     let mut demo = Command::new(env!("CARGO_BIN_EXE_nik-stream"));
-    let output = demo.args(["demo", "--port", &port]).output().expect("runs");
+    // With a duration, so that a demo that does not notice ends nevertheless.
+    let output = demo.args(["demo", "--port", &port, "--duration", "1"]).output().expect("runs");
     assert_eq!(output.status.code(), Some(1));
     let words = String::from_utf8(output.stderr).expect("text");
     let expected = format!("port {port} is taken: choose another with --port");

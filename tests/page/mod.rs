@@ -281,11 +281,11 @@ fn screenshots_of_the_page_are_taken() {
         ("light", 360, "target/page-phone.png"),
         ("dark", 2560, "target/page-wall.png"),
     ] {
-        browser.resize(width, 600);
         browser.prefer("prefers-color-scheme", scheme);
+        // The page reports at least the height of the window, so a low window comes first.
+        browser.resize(width, 1);
         let height = browser.run("return document.documentElement.scrollHeight").as_u64();
-        let height = height.and_then(|height| height.try_into().ok());
-        browser.resize(width, height.expect("a height in pixels")); // all of the page
+        browser.resize(width, height.expect("pixels").try_into().expect("fits"));
         std::thread::sleep(std::time::Duration::from_secs(2)); // until the bars have moved
         let directory = env!("CARGO_MANIFEST_DIR");
         let mut decode = Command::new("sh");
